@@ -1,16 +1,15 @@
-"""The maths: formulas, forward next to backward, in plain NumPy.
+"""Formulas of all operations in plain NumPy, each forward function next to its backward function.
 
-Nothing here has state. A forward function takes arrays and returns an array. Its backward
-function takes ``d_y``, the upstream gradient (that of the loss with respect to the forward
-function's result), and returns ``d_x``, the gradient with respect to the input, which has ``x``'s
-shape: the chain rule, one link at a time.
+All functions are stateless. A forward function maps arrays to an array, ``y = f(x)``. Its backward
+function applies the chain rule: it takes the upstream gradient ``d_y`` (the gradient of the loss
+with respect to y) and returns ``d_x`` (the gradient of the loss with respect to x, in the shape of
+x).
 
-Layers, activations and optimizers can write into an array that the caller passes as the last
-argument (``out`` or the name of the gradient); by default they create one. What is composed of
-operations, such as layer normalization and hinge losses, is in `layers` and `losses`: the program
-differentiates it.
+``out`` and the gradients of weights, such as ``d_kernel``, are output arrays; if an optional one is
+omitted, a new array is created. Functions composed of differentiable operations, such as layer
+normalization and hinge losses, are in `layers` and `losses` and need no backward function.
 
-Dimensions: N examples in a batch, D inputs, U units, C classes, P parameters.
+Dimensions: N examples in a mini-batch, D inputs, U units, C classes, P parameters.
 """
 
 from tinynet.functional import (

@@ -1,4 +1,8 @@
-"""Optimizers: how a gradient changes the parameters, in place."""
+"""Optimizers: one update of the weights w, given the gradient d_w, in place.
+
+All arrays have the shape (P,), where P is the number of parameters; state such as moment estimates
+is updated in place too.
+"""
 
 from __future__ import annotations
 
@@ -19,20 +23,8 @@ _BLOCK = 8192
 
 
 def blocks(size: int) -> Iterator[slice]:
-    """Split a vector into slices that stay in the processor's cache while they are processed.
+    """Split a vector into slices that fit into the processor's cache.
 
-    Parameters
-    ----------
-    size : int
-        Length of the vector.
-
-    Yields
-    ------
-    slice
-        Slices in ascending order that together cover the vector.
-
-    Examples
-    --------
     >>> list(blocks(10_000))
     [slice(0, 8192, None), slice(8192, 10000, None)]
     """
@@ -41,9 +33,9 @@ def blocks(size: int) -> Iterator[slice]:
 
 
 def _in_blocks(update: Callable[..., None]) -> Callable[..., None]:
-    """Call an update for one block of its vectors after the other.
+    """Decorate an update so that it processes its vectors block by block, see `blocks`.
 
-    Scalars become numbers of Python, which NumPy rounds to the data type of the weights.
+    NumPy scalars are converted to Python floats, so that they do not change the dtype of results.
     """
 
     @functools.wraps(update)
@@ -51,7 +43,7 @@ def _in_blocks(update: Callable[..., None]) -> Callable[..., None]:
         if named:
             rest = inspect.signature(update).bind(w, *rest, **named).args[1:]
         given = [float(a) if isinstance(a, np.generic) else a for a in rest]
-        if w.size <= _BLOCK or type(w) is not np.ndarray:  # or it is traced
+        if w.size <= _BLOCK or type(w) is not np.ndarray:  # or w is traced
             update(w, *given)
             return
         for part in blocks(w.size):
@@ -72,35 +64,17 @@ def adam(
     epsilon: float,
     largest: Array | None = None,
 ) -> None:
-    """Perform one Adam update: move by the first moment over the root of the second.
+    """Perform one Adam update: move along the first moment estimate, scaled by sqrt of the second.
 
     ``m += (d_w - m) * (1 - beta_1)``, ``v += (d_w**2 - v) * (1 - beta_2)``,
-    ``w -= m * alpha / (sqrt(v) + epsilon)``; the bias correction of m and v is part of `alpha`
-    (see `adam_step_size`). Kingma and Ba, "Adam: a method
-    for stochastic optimization" (2015), the end of section 2: "epsilon hat".
+    ``w -= alpha * m / (sqrt(v) + epsilon)``. m and v are exponential moving averages; their bias
+    correction is part of `alpha`, see `adam_step_size`. AMSGrad replaces v by its maximum so far,
+    `largest`. Kingma and Ba, "Adam: a method for stochastic optimization" (2015), end of section
+    2, where epsilon is called "epsilon hat".
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    m, v : ndarray, shape (P,)
-        First and second moment estimates; modified in place.
-    alpha : float
-        Step size.
-    one_minus_beta_1, one_minus_beta_2 : float
-        Update rates of the two moment estimates.
-    epsilon : float
-        Constant added to the root, for numerical stability.
-    largest : ndarray, shape (P,), optional
-        Largest ``v`` so far, used instead of ``v`` ("AMSGrad"); modified in place.
-
-    Examples
-    --------
     >>> w, d_w = np.array([1.0]), np.array([2.0])
     >>> m, v = np.zeros(1), np.zeros(1)
-    >>> adam(w, d_w, m, v, 0.1, 0.5, 0.25, 0.0)
+    >>> adam(w, d_w, m, v, 0.1, 0.5, 0.25, 0.0)  # m = 2 * 0.5, v = 4 * 0.25
     >>> w, m, v
     (array([0.9]), array([1.]), array([1.]))
     """
@@ -117,31 +91,13 @@ def adam(
 def adam_step_size(
     learning_rate: Any, beta_1: float, beta_2: float, step: Any, dtype: Any = np.float32
 ) -> Any:
-    """Compute Adam's step size, which includes the bias correction of the moment estimates.
+    """Compute Adam's step size, which includes the bias correction of both moment estimates.
 
-    Both start at 0 and are too small by the factor ``1 - beta**step``, hence
-    ``alpha = learning_rate * sqrt(1 - beta_2**step) / (1 - beta_1**step)``. All of it is
-    computed in the data type of the weights, as in Keras, since rounding depends on it.
+    The estimates start at 0 and are therefore too small by the factor ``1 - beta**step``, hence
+    ``alpha = learning_rate * sqrt(1 - beta_2**step) / (1 - beta_1**step)``. `step` counts from 1
+    and may be an array. As in Keras, all terms are computed in the dtype of the weights.
 
-    Parameters
-    ----------
-    learning_rate : float
-        Learning rate, without bias correction.
-    beta_1, beta_2 : float
-        Decay rates of the moment estimates.
-    step : int, or ndarray of int
-        Number of this step, or of several; the first is 1.
-    dtype : dtype
-        Data type of the weights.
-
-    Returns
-    -------
-    float, or ndarray
-        Step size, of that data type.
-
-    Examples
-    --------
-    >>> float(adam_step_size(1.0, 0.5, 0.75, 1, np.float64))
+    >>> float(adam_step_size(1.0, 0.5, 0.75, 1, np.float64))  # sqrt(0.25) / 0.5
     1.0
     """
     one = np.dtype(dtype).type(1)
@@ -150,49 +106,22 @@ def adam_step_size(
 
 
 def rounded_power(base: float, exponent: Any, dtype: Any) -> Any:
-    """Compute the power of a number that was rounded to a data type, rounded once more.
+    """Compute ``base**exponent`` in float64 for a base rounded to `dtype`; round the result to it.
 
-    Parameters
-    ----------
-    base : float
-        Base.
-    exponent : int, or ndarray of int
-        Exponent.
-    dtype : dtype
-        Data type.
-
-    Returns
-    -------
-    ndarray or scalar
-        Power, of that data type.
-
-    Examples
-    --------
     >>> rounded_power(0.5, np.array([1, 2]), np.float32)
     array([0.5 , 0.25], dtype=float32)
     """
     rounded = np.float64(np.dtype(dtype).type(base))
     if 0 < rounded < 1 and dtype == np.float32:
-        # Later powers are 0 in float32; NumPy is slow where float64 underflows, too.
+        # Limit the exponent: float64 underflow is slow, and the power is 0 in float32 anyway.
         exponent = np.minimum(exponent, -700 / math.log(rounded))
     return np.power(rounded, exponent).astype(dtype)
 
 
 @_in_blocks
 def sgd(w: Array, d_w: Array, learning_rate: float) -> None:
-    """Perform one update of gradient descent: ``w -= learning_rate * d_w``.
+    """Perform one gradient descent update: ``w -= learning_rate * d_w``.
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    learning_rate : float
-        Step size.
-
-    Examples
-    --------
     >>> w = np.array([1.0])
     >>> sgd(w, np.array([2.0]), 0.25)
     >>> w
@@ -205,31 +134,14 @@ def sgd(w: Array, d_w: Array, learning_rate: float) -> None:
 def sgd_momentum(
     w: Array, d_w: Array, m: Array, learning_rate: float, momentum: float, nesterov: bool
 ) -> None:
-    """Perform one update of gradient descent with momentum.
+    """Perform one gradient descent update with momentum.
 
-    ``m = m * momentum - d_w * learning_rate``, then ``w += m``; with Nesterov momentum
-    ``w += m * momentum - d_w * learning_rate``. Sutskever et al., "On the importance of
-    initialization and momentum in deep learning" (2013), section 2.
+    ``m = momentum * m - learning_rate * d_w``, then ``w += m``; with Nesterov momentum,
+    ``w += momentum * m - learning_rate * d_w``. m is the velocity. Sutskever et al., "On the
+    importance of initialization and momentum in deep learning" (2013), section 2.
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    m : ndarray, shape (P,)
-        Velocity; modified in place.
-    learning_rate : float
-        Step size.
-    momentum : float
-        Decay rate of the velocity.
-    nesterov : bool
-        If True, apply Nesterov momentum.
-
-    Examples
-    --------
     >>> w, m = np.array([1.0]), np.array([1.0])
-    >>> sgd_momentum(w, np.array([2.0]), m, 0.25, 0.5, False)
+    >>> sgd_momentum(w, np.array([2.0]), m, 0.25, 0.5, False)  # m = 0.5 * 1 - 0.25 * 2
     >>> w, m
     (array([1.]), array([0.]))
     """
@@ -250,31 +162,15 @@ def rmsprop(
     momentum: float,
     epsilon: float,
 ) -> None:
-    """Perform one RMSprop update: the gradient, scaled by the root of its moving mean square.
+    """Perform one RMSprop update: scale the gradient by its root mean square.
 
-    ``v = rho * v + (1 - rho) * d_w**2``, ``step = learning_rate * d_w / sqrt(v + epsilon)``;
-    if centered, the square of the moving mean `a` is subtracted from ``v``. Tieleman and Hinton,
-    "Lecture 6.5 - rmsprop" (2012).
+    ``v = rho * v + (1 - rho) * d_w**2``, ``w -= learning_rate * d_w / sqrt(v + epsilon)``. If
+    centered, the square of the moving average `a` of the gradient is subtracted from v; with
+    momentum, the steps are accumulated in the velocity `u`. Tieleman and Hinton, "Lecture 6.5 -
+    rmsprop" (2012).
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    v : ndarray, shape (P,)
-        Moving mean of the squared gradient; modified in place.
-    u : ndarray, shape (P,), optional
-        Velocity, if there is momentum; modified in place.
-    a : ndarray, shape (P,), optional
-        Moving mean of the gradient, if it is centered; modified in place.
-    learning_rate, rho, momentum, epsilon : float
-        As in the formula.
-
-    Examples
-    --------
     >>> w, v = np.array([1.0]), np.array([0.0])
-    >>> rmsprop(w, np.array([2.0]), v, None, None, 0.5, 0.75, 0.0, 0.0)
+    >>> rmsprop(w, np.array([2.0]), v, None, None, 0.5, 0.75, 0.0, 0.0)  # v = 0.25 * 4
     >>> w, v
     (array([0.]), array([1.]))
     """
@@ -292,26 +188,13 @@ def rmsprop(
 
 @_in_blocks
 def adagrad(w: Array, d_w: Array, s: Array, learning_rate: float, epsilon: float) -> None:
-    """Perform one Adagrad update: smaller steps for weights whose gradients were large.
+    """Perform one Adagrad update: take smaller steps for weights whose past gradients were large.
 
     ``s += d_w**2``, ``w -= learning_rate * d_w / sqrt(s + epsilon)``. Duchi et al., "Adaptive
     subgradient methods for online learning and stochastic optimization" (2011), figure 1.
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    s : ndarray, shape (P,)
-        Sum of the squared gradients; modified in place.
-    learning_rate, epsilon : float
-        As in the formula.
-
-    Examples
-    --------
     >>> w, s = np.array([1.0]), np.array([0.0])
-    >>> adagrad(w, np.array([2.0]), s, 0.5, 0.0)
+    >>> adagrad(w, np.array([2.0]), s, 0.5, 0.0)  # 0.5 * 2 / sqrt(4)
     >>> w, s
     (array([0.5]), array([4.]))
     """
@@ -334,32 +217,14 @@ def nadam(
 ) -> None:
     """Perform one Nadam update: Adam with Nesterov momentum.
 
-    ``m`` and ``v`` as in `adam`; then
-    ``w -= (m * alpha_m + d_w * alpha_g) / (sqrt(v / beta_2_correction) + epsilon)``. Dozat,
-    "Incorporating Nesterov momentum into Adam" (2016), algorithm 2.
+    m and v as in `adam`, then
+    ``w -= (m * alpha_m + d_w * alpha_g) / (sqrt(v / beta_2_correction) + epsilon)``, where
+    `alpha_m` and `alpha_g` are the step sizes along m and the gradient. Dozat, "Incorporating
+    Nesterov momentum into Adam" (2016), algorithm 2.
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    m, v : ndarray, shape (P,)
-        First and second moment estimates; modified in place.
-    alpha_m, alpha_g : float
-        Step sizes along the first moment estimate and along the gradient.
-    one_minus_beta_1, one_minus_beta_2 : float
-        Update rates of the two moment estimates.
-    beta_2_correction : float
-        Bias correction of ``v``.
-    epsilon : float
-        Constant added to the root, for numerical stability.
-
-    Examples
-    --------
     >>> w, m, v = np.array([1.0]), np.zeros(1), np.zeros(1)
-    >>> nadam(w, np.array([2.0]), m, v, 0.5, 0.25, 0.5, 0.25, 0.25, 0.0)
-    >>> w, m, v
+    >>> nadam(w, np.array([2.0]), m, v, 0.5, 0.25, 0.5, 0.25, 0.25, 0.0)  # m = 1, v = 1
+    >>> w, m, v  # 1 - (1 * 0.5 + 2 * 0.25) / sqrt(1 / 0.25)
     (array([0.5]), array([1.]), array([1.]))
     """
     m += (d_w - m) * one_minus_beta_1
@@ -378,25 +243,12 @@ def adamax(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    """Perform one Adamax update: Adam with the largest gradient instead of the second moment.
+    """Perform one Adamax update: Adam with the infinity norm instead of the second moment.
 
-    ``m`` as in `adam`, ``u = max(beta_2 * u, |d_w|)``, then ``w -= step_size * m / (u + epsilon)``
-    where the step size is ``learning_rate / (1 - beta_1**step)``. Kingma and Ba, "Adam: a method
-    for stochastic optimization" (2015), section 7.1.
+    m as in `adam`, ``u = max(beta_2 * u, |d_w|)``, ``w -= step_size * m / (u + epsilon)``, where
+    the step size is ``learning_rate / (1 - beta_1**step)``. Kingma and Ba, "Adam: a method for
+    stochastic optimization" (2015), section 7.1.
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    m, u : ndarray, shape (P,)
-        First moment estimate and decaying maximum of the gradient's size; modified in place.
-    step_size, one_minus_beta_1, beta_2, epsilon : float
-        As in the formula.
-
-    Examples
-    --------
     >>> w, m, u = np.array([1.0]), np.array([0.0]), np.array([8.0])
     >>> adamax(w, np.array([2.0]), m, u, 2.0, 0.5, 0.5, 0.0)  # u = max(0.5 * 8, 2)
     >>> w, m, u
@@ -411,25 +263,12 @@ def adamax(
 def adadelta(
     w: Array, d_w: Array, s: Array, u: Array, learning_rate: float, rho: float, epsilon: float
 ) -> None:
-    """Perform one Adadelta update: the gradient, scaled to the size of recent updates.
+    """Perform one Adadelta update: scale the gradient to the root mean square of recent steps.
 
     ``s = rho * s + (1 - rho) * d_w**2``, ``step = sqrt(u + epsilon) / sqrt(s + epsilon) * d_w``,
     ``u = rho * u + (1 - rho) * step**2``, ``w -= learning_rate * step``. Zeiler, "ADADELTA: an
     adaptive learning rate method" (2012), algorithm 1.
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    s, u : ndarray, shape (P,)
-        Moving averages of the squared gradient and of the squared step; modified in place.
-    learning_rate, rho, epsilon : float
-        As in the formula.
-
-    Examples
-    --------
     >>> w, s, u = np.array([1.0]), np.array([0.0]), np.array([4.0])
     >>> adadelta(w, np.array([2.0]), s, u, 0.25, 0.75, 0.0)  # s = 1, step = 2 / 1 * 2
     >>> w, s, u
@@ -454,27 +293,14 @@ def ftrl(
     shrinkage: float,
     beta: float,
 ) -> None:
-    """Perform one FTRL update: weights are computed again from all gradients so far.
+    """Perform one FTRL update: compute the weights from the sums over all past gradients.
 
     ``sigma = ((n + d_w**2)**-power - n**-power) / learning_rate``, ``n += d_w**2``,
     ``z += d_w + 2 * shrinkage * w - sigma * w``, then
     ``w = (clip(z, -l1, l1) - z) / ((n**-power + beta) / learning_rate + 2 * l2)``: exactly 0 where
-    ``|z| <= l1``. McMahan et al., "Ad click prediction: a view from the trenches" (2013),
-    algorithm 1.
+    ``|z| <= l1``. power is at most 0, usually -0.5. McMahan et al., "Ad click prediction: a view
+    from the trenches" (2013), algorithm 1.
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    n, z : ndarray, shape (P,)
-        Sum of squared gradients and linear term; modified in place.
-    learning_rate, power, l1, l2, shrinkage, beta : float
-        As in the formula; `power` is at most 0, usually -0.5.
-
-    Examples
-    --------
     >>> w, n, z = np.array([1.0, 1.0]), np.array([16.0, 16.0]), np.array([0.0, -6.0])
     >>> ftrl(w, np.array([3.0, 3.0]), n, z, 1.0, -0.5, 2.0, 0.0, 0.0, 0.0)  # sigma = 5 - 4
     >>> w, n, z
@@ -491,25 +317,12 @@ def ftrl(
 def lion(
     w: Array, d_w: Array, m: Array, learning_rate: float, beta_1: float, beta_2: float
 ) -> None:
-    """Perform one Lion update: all weights move by the learning rate, only the sign is learned.
+    """Perform one Lion update: move each weight by the learning rate, in the direction of a sign.
 
     ``w -= learning_rate * sign(beta_1 * m + (1 - beta_1) * d_w)``, then
     ``m = beta_2 * m + (1 - beta_2) * d_w``. Chen et al., "Symbolic discovery of optimization
     algorithms" (2023), algorithm 2.
 
-    Parameters
-    ----------
-    w : ndarray, shape (P,)
-        Weights; modified in place.
-    d_w : ndarray, shape (P,)
-        Gradient with respect to `w`.
-    m : ndarray, shape (P,)
-        First moment estimate; modified in place.
-    learning_rate, beta_1, beta_2 : float
-        As in the formula.
-
-    Examples
-    --------
     >>> w, m = np.array([1.0]), np.array([-1.0])
     >>> lion(w, np.array([2.0]), m, 0.25, 0.5, 0.75)  # the sign of 0.5 * -1 + 0.5 * 2
     >>> w, m

@@ -1,4 +1,7 @@
-"""Products of matrices and of higher arrays, each next to its backward function."""
+"""Matrix and tensor products, each next to its backward function.
+
+The backward functions return one gradient for each input.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,21 @@ from tinynet.functional.arithmetic import Array, sum_to_shape
 
 
 def matmul(x1: Array, x2: Array) -> Array:
-    """Compute the matrix product of the last two axes; leading axes are broadcast."""
+    """Compute the matrix product ``y = x1 @ x2`` of the last two axes; leading axes are broadcast.
+
+    >>> matmul(np.array([[2.0, 3.0]]), np.array([[5.0], [7.0]]))  # 2 * 5 + 3 * 7
+    array([[31.]])
+    """
     return np.asarray(np.matmul(x1, x2))
 
 
 def matmul_backward(
     d_y: Array, y: Array, x1: Array, x2: Array, needs: Sequence[bool] = (True, True)
 ) -> Any:
-    """From ``y = x1 @ x2``: ``d_x1 = d_y @ x2.T`` and ``d_x2 = x1.T @ d_y``.
+    """Compute the gradients of `matmul`: ``d_x1 = d_y @ x2.T`` and ``d_x2 = x1.T @ d_y``.
 
-    A vector is a matrix with one row (x1) or one column (x2). What is not needed is None.
+    y[i, k] = sum_j x1[i, j] * x2[j, k]; hence d_x1[i, j] is the sum of d_y[i, k] * x2[j, k] over k.
+    A vector is treated as a row (x1) or a column (x2). `needs` selects the gradients to compute.
 
     >>> matmul_backward(np.array([[1.0]]), None, np.array([[2.0, 3.0]]), np.array([[5.0], [7.0]]))
     (array([[5., 7.]]), array([[2.],
@@ -40,7 +48,7 @@ def matmul_backward(
 
 
 def _axes(x1: Array, x2: Array, axes: Any) -> tuple[list[int], list[int]]:
-    """Return the axes of each array that a tensor product sums over."""
+    """Return the axes of each array that a tensor product sums over, as non-negative integers."""
     if isinstance(axes, int | np.integer):
         return [*range(x1.ndim - int(axes), x1.ndim)], [*range(int(axes))]
     first, second = (np.atleast_1d(a) for a in axes)
@@ -48,47 +56,59 @@ def _axes(x1: Array, x2: Array, axes: Any) -> tuple[list[int], list[int]]:
 
 
 def tensordot(x1: Array, x2: Array, axes: Any = 2) -> Array:
-    """Compute the sum of products over pairs of axes."""
+    """Compute the tensor product, summed over pairs of axes.
+
+    >>> tensordot(np.array([[2.0, 3.0]]), np.array([[5.0, 7.0]]), axes=([1], [1]))  # 10 + 21
+    array([[31.]])
+    """
     return np.asarray(np.tensordot(x1, x2, axes))
 
 
 def tensordot_backward(d_y: Array, y: Array, x1: Array, x2: Array, axes: Any = 2) -> Any:
-    """Multiply the gradient by the other array, over the axes that it kept."""
+    """Compute the gradients of `tensordot`, which are tensor products as well.
+
+    d_x1 is the product of d_y and x2, summed over the axes of x2 that were not summed; d_x2 is that
+    of x1 and d_y, summed over the axes of x1 that were not summed.
+    """
     first, second = _axes(x1, x2, axes)
     kept1 = [i for i in range(x1.ndim) if i not in first]
     kept2 = [i for i in range(x2.ndim) if i not in second]
     n = len(kept1)
     d_x1 = np.tensordot(d_y, x2, ([*range(n, d_y.ndim)], kept2))
     d_x2 = np.tensordot(x1, d_y, (kept1, [*range(n)]))
-    # The summed axes come in the order that the other array has them in.
+    # The summed axes are in the order of the other array.
     order1 = [*kept1, *(first[i] for i in np.argsort(second))]
     order2 = [*(second[i] for i in np.argsort(first)), *kept2]
     return d_x1.transpose(np.argsort(order1)), d_x2.transpose(np.argsort(order2))
 
 
 def dot(x1: Array, x2: Array) -> Array:
-    """Compute the sum of products over x1's last and x2's last but one axis."""
+    """Compute the dot product: the sum of products over x1's last and x2's second-to-last axis."""
     return np.asarray(np.dot(x1, x2))
 
 
 def dot_backward(d_y: Array, y: Array, x1: Array, x2: Array) -> Any:
-    """Multiply by the other array, as for `tensordot`; a scalar is a factor."""
+    """Compute the gradients of `dot`: as for `tensordot`, or d_y times the other input for scalars."""
     if x1.ndim == 0 or x2.ndim == 0:
         return d_y * x2, d_y * x1
     return tensordot_backward(d_y, y, x1, x2, ([x1.ndim - 1], [max(x2.ndim - 2, 0)]))
 
 
 def einsum(*operands: Array, subscripts: str) -> Array:
-    """Compute a sum of products in Einstein's notation, such as ``"bi,ij->bj"``."""
+    """Compute a sum of products in Einstein notation, such as ``"bi,ij->bj"``.
+
+    >>> einsum(np.array([[2.0, 3.0]]), np.array([[5.0], [7.0]]), subscripts="bi,ij->bj")
+    array([[31.]])
+    """
     return np.asarray(np.einsum(subscripts, *operands, optimize=len(operands) > 1))
 
 
 def einsum_backward(d_y: Array, y: Array, *operands: Array, subscripts: str) -> Any:
-    """Multiply the gradient by the other arrays, as a sum of products with the axes of each.
+    """Compute the gradients of `einsum`, which are sums of products of d_y and the other operands.
 
-    From ``"bi,ij->bj"`` follow ``d_x1 = "bj,ij->bi"`` and ``d_x2 = "bj,bi->ij"``. An axis that
-    no other array has was summed over: it is broadcast. An axis that an array has twice selected
-    its diagonal: the gradient is put there.
+    From ``"bi,ij->bj"`` follow ``d_x1 = "bj,ij->bi"`` and ``d_x2 = "bj,bi->ij"``. If an axis occurs
+    neither in the result nor in another operand, it was summed and its gradient is broadcast. If an
+    axis occurs twice in an operand, the gradient is written to the diagonal.
     """
     terms, result = subscripts.split("->")
     names = terms.split(",")
@@ -108,7 +128,7 @@ def einsum_backward(d_y: Array, y: Array, *operands: Array, subscripts: str) -> 
 
 
 def einsum_rule(subscripts: str, dimensions: Sequence[int]) -> str:
-    """Write a rule out: every axis of an ellipsis gets a letter, and the result is explicit.
+    """Expand the subscripts of `einsum`: replace each ellipsis by letters, and add the output axes.
 
     >>> einsum_rule("...ij,jk", [3, 2])
     'aij,jk->aik'

@@ -1,7 +1,7 @@
-"""Functions that move elements and compute nothing, each next to its backward function.
+"""Shape operations: functions that rearrange elements, each next to its backward function.
 
-The backward function moves the elements of the gradient back, and sums where one went to
-several places.
+The backward function moves each element of the gradient back to its position in x, and sums the
+gradients of elements that were copied.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from tinynet.functional.arithmetic import Array
 
 
 def _moved_back(forward: Callable[..., Array]) -> Callable[..., Any]:
-    """Return the backward function of a function that moves elements.
+    """Return the backward function of an operation that only rearranges elements.
 
-    The function itself tells where each element of the result came from, if it moves numbers; 0 is
-    the number of an element that it added.
+    The operation is applied to the positions 1, 2, ... of the elements of x: the result shows where
+    each element of y comes from, and 0 marks padding.
     """
 
     def backward(d_y: Array, y: Array, x: Array, *indices: Array, **options: Any) -> Any:
         places = forward(np.arange(1, x.size + 1).reshape(x.shape), *indices, **options)
         d_x = np.zeros(x.size + 1, d_y.dtype)
-        np.add.at(d_x, places.reshape(-1), d_y.reshape(-1))  # flat indices are fast
+        np.add.at(d_x, places.reshape(-1), d_y.reshape(-1))  # flat indices are faster
         return d_x[1:].reshape(x.shape), *(None for _ in indices)
 
     return backward
 
 
 def reshape(x: Array, newshape: Any) -> Array:
-    """Return the elements in another shape; one size may be -1."""
+    """Change the shape without changing the order of elements; one size may be -1 (inferred)."""
     return np.reshape(x, newshape)
 
 
 def reshape_backward(d_y: Array, y: Array, x: Array, newshape: Any) -> Array:
-    """Return the gradient, reshaped to the shape of x."""
+    """Compute the gradient of `reshape`: d_y in the shape of x."""
     return d_y.reshape(x.shape)
 
 
 def transpose(x: Array, axes: Any = None) -> Array:
-    """Reorder the axes; reverse them if none are given."""
+    """Permute the axes, or reverse their order if `axes` is None."""
     return np.transpose(x, axes)
 
 
 def transpose_backward(d_y: Array, y: Array, x: Array, axes: Any = None) -> Array:
-    """Apply the inverse order."""
+    """Compute the gradient of `transpose`: d_y with the inverse permutation."""
     return np.transpose(d_y, None if axes is None else np.argsort(np.asarray(axes) % x.ndim))
 
 
 def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
-    """Exchange two axes."""
+    """Interchange two axes."""
     return np.swapaxes(x, axis1, axis2)
 
 
 def swapaxes_backward(d_y: Array, y: Array, x: Array, axis1: int, axis2: int) -> Array:
-    """Exchange them again."""
+    """Compute the gradient of `swapaxes`: d_y with the same two axes interchanged."""
     return np.swapaxes(d_y, axis1, axis2)
 
 
@@ -67,7 +67,7 @@ def expand_dims(x: Array, axis: Any) -> Array:
 
 
 def expand_dims_backward(d_y: Array, y: Array, x: Array, axis: Any = None) -> Array:
-    """Reshape the upstream gradient to the shape of x."""
+    """Compute the gradient of `expand_dims` or `squeeze`: d_y in the shape of x."""
     return d_y.reshape(x.shape)
 
 
@@ -80,22 +80,22 @@ squeeze_backward = expand_dims_backward
 
 
 def broadcast_to(x: Array, shape: Any) -> Array:
-    """Broadcast to a shape; the gradient is summed back by the rule for broadcasting."""
+    """Broadcast to a shape."""
     return np.broadcast_to(x, shape)
 
 
 def broadcast_to_backward(d_y: Array, y: Array, x: Array, shape: Any) -> Array:
-    """Pass the upstream gradient on."""
+    """Return d_y; the caller sums it over broadcast axes with `sum_to_shape`."""
     return d_y
 
 
 def concatenate(*xs: Array, axis: int = 0) -> Array:
-    """Join arrays along an axis."""
+    """Join arrays along an existing axis."""
     return np.concatenate(xs, axis=axis)
 
 
 def concatenate_backward(d_y: Array, y: Array, *xs: Array, axis: int = 0) -> Any:
-    """Split the gradient at the same places."""
+    """Compute the gradients of `concatenate`: d_y, split at the boundaries of the inputs."""
     return tuple(np.split(d_y, np.cumsum([x.shape[axis] for x in xs[:-1]]), axis=axis))
 
 
@@ -105,17 +105,17 @@ def stack(*x: Array, axis: int = 0) -> Array:
 
 
 def stack_backward(d_y: Array, y: Array, *x: Array, axis: int = 0) -> Any:
-    """Take the gradient apart along that axis."""
+    """Compute the gradients of `stack`: the slices of d_y along that axis."""
     return tuple(np.moveaxis(d_y, axis, 0))
 
 
 def get_item(x: Array, key: Any) -> Array:
-    """Return ``x[key]``: slices, indices, masks."""
+    """Return ``x[key]``; the key may contain slices, index arrays and masks."""
     return np.asarray(x[key])
 
 
 def get_item_backward(d_y: Array, y: Array, x: Array, key: Any) -> Array:
-    """Add the gradient at the places that were read, elsewhere 0.
+    """Compute the gradient of `get_item`: d_y added at the positions in the key, 0 elsewhere.
 
     >>> get_item_backward(np.array([1.0, 1.0]), None, np.zeros(3), [2, 2])
     array([0., 0., 2.])
@@ -126,12 +126,12 @@ def get_item_backward(d_y: Array, y: Array, x: Array, key: Any) -> Array:
 
 
 def take(x: Array, indices: Array, axis: int | None = None) -> Array:
-    """Return the elements, or the slices along an axis, with the given indices."""
+    """Return elements at indices into the flattened array, or slices at indices along an axis."""
     return np.take(x, indices, axis=axis)
 
 
 def take_backward(d_y: Array, y: Array, x: Array, indices: Array, axis: int | None = None) -> Any:
-    """Add every slice of the gradient at its index."""
+    """Compute the gradient of `take`: each slice of d_y added at its index, 0 elsewhere."""
     if axis is None:
         return get_item_backward(d_y, y, x.reshape(-1), indices).reshape(x.shape), None
     moved = np.zeros((x.shape[axis], *np.delete(x.shape, axis)), d_y.dtype)
@@ -141,7 +141,7 @@ def take_backward(d_y: Array, y: Array, x: Array, indices: Array, axis: int | No
 
 
 def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
-    """Return one element for each index, along an axis."""
+    """Select one element for each index along an axis, as `numpy.take_along_axis`."""
     return np.take_along_axis(x, indices, axis)
 
 
@@ -149,7 +149,7 @@ take_along_axis_backward = _moved_back(take_along_axis)
 
 
 def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Array:
-    """Add elements at the ends of every axis."""
+    """Pad each axis at both ends, with the modes of `numpy.pad`."""
     constant = {} if constant_values is None else {"constant_values": constant_values}
     return np.asarray(np.pad(x, pad_width, mode, **constant))  # type: ignore[call-overload]
 
@@ -162,7 +162,7 @@ def pad_backward(
     mode: str = "constant",
     constant_values: Any = None,
 ) -> Any:
-    """Cut the ends off; elements that were copied there get their gradients back."""
+    """Compute the gradient of `pad`: crop d_y, and add the gradients of elements that were copied."""
     return _moved_back(pad)(d_y, y, x, pad_width=pad_width, mode=mode)
 
 
@@ -172,7 +172,11 @@ def tile(x: Array, repeats: Any) -> Array:
 
 
 def tile_backward(d_y: Array, y: Array, x: Array, repeats: Any) -> Array:
-    """Sum over the copies."""
+    """Compute the gradient of `tile`: the sum of d_y over the copies.
+
+    >>> tile_backward(np.array([1.0, 2.0, 3.0, 4.0]), None, np.zeros(2), 2)  # 1 + 3, 2 + 4
+    array([4., 6.])
+    """
     counts = np.atleast_1d(repeats)
     shape = (1,) * (len(counts) - x.ndim) + x.shape
     counts = np.concatenate([np.ones(len(shape) - len(counts), int), counts])
@@ -181,7 +185,7 @@ def tile_backward(d_y: Array, y: Array, x: Array, repeats: Any) -> Array:
 
 
 def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
-    """Repeat every element, or every slice along an axis."""
+    """Repeat each element, or each slice along an axis."""
     return np.repeat(x, repeats, axis=axis)
 
 
@@ -189,22 +193,22 @@ repeat_backward = _moved_back(repeat)
 
 
 def flip(x: Array, axis: Any = None) -> Array:
-    """Reverse the order along axes."""
+    """Reverse the order of elements along axes."""
     return np.flip(x, axis)
 
 
 def flip_backward(d_y: Array, y: Array, x: Array, axis: Any = None) -> Array:
-    """Reverse it again."""
+    """Compute the gradient of `flip`: d_y, flipped along the same axes."""
     return np.flip(d_y, axis)
 
 
 def roll(x: Array, shift: Any, axis: Any = None) -> Array:
-    """Shift elements along an axis; what leaves one end enters at the other."""
+    """Shift elements along an axis; elements shifted beyond one end reappear at the other."""
     return np.roll(x, shift, axis)
 
 
 def roll_backward(d_y: Array, y: Array, x: Array, shift: Any, axis: Any = None) -> Array:
-    """Shift back."""
+    """Compute the gradient of `roll`: d_y, shifted in the opposite direction."""
     return np.roll(d_y, -np.asarray(shift), axis)
 
 
@@ -214,13 +218,13 @@ def cast(x: Array, dtype: DTypeLike) -> Array:
 
 
 def cast_backward(d_y: Array, y: Array, x: Array, dtype: DTypeLike) -> Array | None:
-    """Convert the gradient back; integers have none."""
+    """Compute the gradient of `cast`: d_y in the dtype of x; None unless both dtypes are floats."""
     floats = x.dtype.kind == "f" and y.dtype.kind == "f"
     return d_y.astype(x.dtype) if floats else None
 
 
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """Return the diagonal of two axes."""
+    """Return the diagonal with respect to two axes."""
     return np.diagonal(x, offset, axis1, axis2)
 
 
@@ -228,27 +232,27 @@ diagonal_backward = _moved_back(diagonal)
 
 
 def tril(x: Array, k: int = 0) -> Array:
-    """Keep the lower triangle; the rest becomes 0."""
+    """Return the lower triangle: set elements above diagonal k to 0."""
     return np.tril(x, k)
 
 
 def tril_backward(d_y: Array, y: Array, x: Array, k: int = 0) -> Array:
-    """Keep the lower triangle of the gradient."""
+    """Compute the gradient of `tril`: the lower triangle of d_y."""
     return np.tril(d_y, k)
 
 
 def triu(x: Array, k: int = 0) -> Array:
-    """Keep the upper triangle; the rest becomes 0."""
+    """Return the upper triangle: set elements below diagonal k to 0."""
     return np.triu(x, k)
 
 
 def triu_backward(d_y: Array, y: Array, x: Array, k: int = 0) -> Array:
-    """Keep the upper triangle of the gradient."""
+    """Compute the gradient of `triu`: the upper triangle of d_y."""
     return np.triu(d_y, k)
 
 
 def diag(x: Array, k: int = 0) -> Array:
-    """Return the diagonal of a matrix, or the matrix that has a vector as its diagonal."""
+    """Return the diagonal of a matrix, or a matrix with the given diagonal."""
     return np.diag(x, k)
 
 
@@ -256,12 +260,12 @@ diag_backward = _moved_back(diag)
 
 
 def _at(indices: Array) -> tuple[Array, ...]:
-    """Return rows of indices as a key: ``x[_at([[0, 1], [2, 3]])]`` is ``x[0, 1], x[2, 3]``."""
+    """Convert index rows to a key: ``x[_at([[0, 1], [2, 3]])]`` selects x[0, 1] and x[2, 3]."""
     return tuple(np.moveaxis(indices, -1, 0))
 
 
 def gather_nd(params: Array, indices: Array) -> Array:
-    """Return the elements, or the slices, that the rows of `indices` name."""
+    """Return the elements, or slices, at the positions in the rows of `indices`."""
     return np.asarray(params[_at(indices)])
 
 
@@ -271,7 +275,11 @@ gather_nd_backward = _moved_back(gather_nd)
 def scatter_update(
     inputs: Array, indices: Array, updates: Array, reduction: str | None = None
 ) -> Array:
-    """Replace the elements that the rows of `indices` name, or add to them."""
+    """Replace the elements at the positions in the rows of `indices`, or add to them.
+
+    >>> scatter_update(np.array([1, 2, 3]), np.array([[0], [2]]), np.array([7, 8]))
+    array([7, 2, 8])
+    """
     if reduction not in (None, "add"):
         raise ValueError(f"reduction must be None or 'add'. Received: reduction={reduction!r}")
     y = inputs.copy()
@@ -285,13 +293,16 @@ def scatter_update(
 def scatter_update_backward(
     d_y: Array, y: Array, inputs: Array, indices: Array, updates: Array, reduction: Any = None
 ) -> Any:
-    """Split the gradient: what was replaced has none, and the updates have theirs."""
+    """Compute the gradients of `scatter_update`: d_y at the indices for the updates.
+
+    The gradient of the inputs is d_y, with 0 at the indices if the elements there were replaced.
+    """
     kept = d_y if reduction else scatter_update(d_y, indices, np.zeros_like(updates))
     return kept, None, d_y[_at(indices)]
 
 
 def one_hot(x: Array, num_classes: int, axis: int = -1, dtype: Any = None) -> Array:
-    """Return rows that are 1 at an index and 0 elsewhere; an index out of range gives zeros."""
+    """Return one-hot vectors: 1 at the index, else 0; all 0 if the index is out of range."""
     return np.moveaxis(x[..., None] == np.arange(num_classes), -1, axis).astype(dtype)
 
 
@@ -304,12 +315,12 @@ def in_top_k(targets: Array, predictions: Array, k: int) -> Array:
 
 
 def searchsorted(sorted_sequence: Array, values: Array, side: str = "left") -> Array:
-    """Return where values would be inserted to keep a vector sorted."""
+    """Return the indices at which values would be inserted to keep a vector sorted."""
     return np.searchsorted(sorted_sequence, values, side).astype(np.int32)  # type: ignore[call-overload]
 
 
 def split_sections(size: int, sections: int | Sequence[int]) -> list[int]:
-    """Return the indices at which an axis is cut, for a number of parts or as given.
+    """Return the indices at which to split an axis: into equal sections, or at given indices.
 
     >>> split_sections(6, 3)
     [2, 4]
