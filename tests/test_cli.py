@@ -147,10 +147,10 @@ def test_without_mnist_drawn_digits_say_so_everywhere(
     seen = watch(monkeypatch)
     assert main(["train", "--epochs", "1", "--out", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    label = "drawn digits (not MNIST)"
+    label = "synthetic digits (not MNIST)"
     assert "Tried: everything" in lines[0]
     assert lines[1] == lines[-3]
-    assert lines[1].startswith("NOTE: MNIST was not to be had")
+    assert lines[1].startswith("NOTE: MNIST is not available; using synthetic digits")
     assert label in lines[2]
     assert re.fullmatch(rf"Test loss: \d\.\d{{4}} on {re.escape(label)}", lines[-2])
     assert re.fullmatch(rf"Test accuracy: 0\.\d{{4}} on {re.escape(label)}", lines[-1])
@@ -186,7 +186,7 @@ def test_fashion_and_drawn_by_name(
     assert capsys.readouterr().out.splitlines()[-1].endswith(" on Fashion-MNIST")
     assert main(["train", "--data", "drawn", "--no-plots", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert out.splitlines()[-1].endswith(" on drawn digits (not MNIST)")
+    assert out.splitlines()[-1].endswith(" on synthetic digits (not MNIST)")
     assert "NOTE" not in out  # it is what was asked for
 
 
@@ -589,8 +589,8 @@ def test_interrupted(data: Path, tmp_path: Path) -> None:
     assert process.returncode == 130
     names = ["model.tinynet", "model.keras", "history.json"]
     found = re.fullmatch(
-        r"tinynet: interrupted after (\d+) of 1000000 epochs; output has the model as it was then: "
-        rf"{', '.join(names)}\n",
+        r"tinynet: interrupted after (\d+) of 1000000 epochs; the model after epoch \1 "
+        rf"was saved to output: {', '.join(names)}\n",
         err.decode(),
     )
     assert found
@@ -628,10 +628,11 @@ def test_an_interrupted_train_keeps_the_last_complete_epoch(
         assert main([*arguments, str(parts), "--epochs", "9"]) == 130
     err = capsys.readouterr().err
     if not epoch:
-        assert err == "tinynet: interrupted before an epoch was complete; no model was written\n"
+        assert err == "tinynet: interrupted before the first epoch ended; no model was saved\n"
         assert list(parts.iterdir()) == []
         return
-    assert err.startswith(f"tinynet: interrupted after {epoch} of 9 epochs; {parts} has the model")
+    saved = f"the model after epoch {epoch} was saved to {parts}: "
+    assert err.startswith(f"tinynet: interrupted after {epoch} of 9 epochs; {saved}")
     assert main([*arguments, str(whole), "--epochs", str(epoch)]) == 0
     for name in ("model.tinynet", "model.keras"):
         kept, expected = models.load_model(parts / name), models.load_model(whole / name)

@@ -1,11 +1,11 @@
-"""The command ``tinynet``: train a model on handwritten digits, evaluate it, and predict.
+"""The command-line interface ``tinynet``: train, evaluate and use models of handwritten digits.
 
-Results are written to standard output, errors to standard error as one line (the locations that
-were searched for data follow as a list). With ``--json``, standard output is one JSON object, and
-everything else is written to standard error.
+Results are written to standard output, and errors to standard error as a single line (the locations
+that were searched for data follow as a list). With ``--json``, standard output is one JSON object,
+and everything else is written to standard error.
 
-The exit code is 0 for success, 2 for wrong usage, 130 for an interrupt, 141 if the program that
-reads the output has ended (as in a shell), and 1 for all other errors.
+The exit code is 0 for success, 1 for an error, 2 for incorrect usage, 130 for an interrupt and 141
+for a broken pipe, as in a shell.
 """
 
 from __future__ import annotations
@@ -42,50 +42,50 @@ from tinynet.program.variable import Array
 from tinynet.training import thread_pool
 
 Part = tuple[Array, Array]  # images and labels
-Result = tuple[dict[str, Any], list[str]]  # of a command: as JSON, and as lines of text
+Result = tuple[dict[str, Any], list[str]]  # result of a command: JSON object, lines of text
 
-MOST_PIXELS = 64_000_000  # of an image: more than that of a phone's camera
-# Errors that Pillow raises for files that are corrupted, incomplete or not supported.
+MAX_PIXELS = 64_000_000  # of an image; more than phone cameras produce
+# Errors that Pillow raises for corrupted, truncated or unsupported files.
 DAMAGE: tuple[type[Exception], ...] = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
-NOT_READ = ("AVIF", "HEIC", "PDF")
-# Bytes that identify a kind of file, after their position; names as in Pillow.
+UNSUPPORTED = ("AVIF", "HEIC", "PDF")
+# Magic numbers: offset, bytes, and name of the format in Pillow.
 IMAGE_FILES = [(0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF8", "GIF")]
 IMAGE_FILES += [(0, b"BM", "BMP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")]
 IMAGE_FILES += [(8, b"WEBP", "WEBP"), (0, b"P5", "PPM"), (0, b"P6", "PPM"), (0, b"%PDF", "PDF")]
 IMAGE_FILES += [(4, b"ftypavif", "AVIF"), (4, b"ftyp", "HEIC")]
 MNIST, FASHION = "MNIST", "Fashion-MNIST"
-NAMES = {"mnist": MNIST, "fashion_mnist": FASHION, "drawn": "drawn digits (not MNIST)"}
+NAMES = {"mnist": MNIST, "fashion_mnist": FASHION, "drawn": "synthetic digits (not MNIST)"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command.
+    """Run the command-line interface.
 
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments; by default those of the process.
+        Command-line arguments. By default ``sys.argv[1:]``.
 
     Returns
     -------
     int
-        The exit code.
+        Exit code.
 
     Raises
     ------
     SystemExit
-        After the help and ``--version`` with code 0, after wrong usage with code 2. ``tinynet``,
-        ``tinynet help`` and ``tinynet help COMMAND`` print the help, as ``--help`` does.
+        With code 0 after printing the help or the version, with code 2 for incorrect usage.
+        ``tinynet``, ``tinynet help`` and ``tinynet help COMMAND`` print the help, like ``--help``.
 
     Examples
     --------
-    >>> main(["predict", "no such model", "digit.png"])
+    >>> main(["predict", "missing.keras", "digit.png"])
     1
     """
-    if getattr(sys, "stdout", None) is None:  # closed by the parent process
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # until Python ends
+    if getattr(sys, "stdout", None) is None:  # if the parent process closed it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # open until Python exits
     try:
         try:
             given = list(sys.argv[1:] if argv is None else argv)
@@ -93,41 +93,40 @@ def main(argv: Sequence[str] | None = None) -> int:
                 given = [*(word for word in given if word != "help"), "--help"]
             parser = _parser()
             if given[0][:1] == "-":
-                parser.refuse(given[:1] if given[0] not in parser.options() else [])
+                parser.reject(given[:1] if given[0] not in parser.options() else [])
             args, extra = parser.parse_known_args(given)
-            args.parser.refuse(extra)
-            # With --json, everything but the result is written to standard error.
+            args.parser.reject(extra)
             with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
                 result, lines = args.run(args)
             for line in [json.dumps(result)] if args.json else lines:
-                _say(line)
+                _print(line)
         finally:
             _flush()
     except KeyboardInterrupt as interrupt:
         if progress_bar.is_live():
-            _say()  # ends the line of the progress bar
-        _complain(" ".join(["interrupted", *map(str, interrupt.args)]))
+            _print()  # ends the line of the progress bar
+        _print_error(" ".join(["interrupted", *map(str, interrupt.args)]))
         return 130
     except BrokenPipeError:
         return 141
     except (OSError, ValueError, TypeError, RuntimeError, ImportError, MemoryError) as error:
-        _complain(f"error: {_explain(error)}")
+        _print_error(f"error: {_explain(error)}")
         return 1
     return int(bool(result.get("errors")))
 
 
 def _flush() -> None:
-    """Raise the error of a closed pipe or a full disk here, not when Python exits."""
+    """Flush standard output, so that a closed pipe or a full disk raises here and not at exit."""
     try:
         sys.stdout.flush()
     except OSError:
-        # Python will try again, and must succeed then.
+        # Python flushes again at exit, and that must succeed.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # the stream may be closed
         lines = [line.rstrip() for line in text.splitlines() if line.strip()]
         progress_bar.write("tinynet: " + "\n".join(lines) + "\n", sys.stderr)
@@ -136,10 +135,10 @@ def _complain(text: str) -> None:
 def _explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return f"not enough memory. {error}" if isinstance(error, MemoryError) else str(error)
+    return f"out of memory: {error}" if isinstance(error, MemoryError) else str(error)
 
 
-def _say(text: str = "") -> None:
+def _print(text: str = "") -> None:
     progress_bar.write(f"{text}\n", strict=True)
 
 
@@ -147,14 +146,14 @@ def _say(text: str = "") -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors have did-you-mean suggestions."""
+    """Argument parser whose errors include did-you-mean suggestions."""
 
     def options(self) -> list[str]:
         """Return the options of the command."""
         return re.findall(r"(?<!\w)--?[a-zA-Z][\w-]*", self.format_help().partition("\n\n")[2])
 
-    def refuse(self, extra: Sequence[str]) -> None:
-        """Refuse arguments that the command does not take, if there are any."""
+    def reject(self, extra: Sequence[str]) -> None:
+        """Exit with an error if there are unknown arguments."""
         if extra and extra[0].startswith("-"):
             wrong, options = extra[0].partition("=")[0], sorted({*self.options()})
             self.error(f"{wrong} is not an option{suggestions.suggestion(wrong, options)}")
@@ -162,7 +161,7 @@ class _Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(extra)}")
 
     def error(self, message: str) -> NoReturn:
-        """Print usage and message, and exit; a misspelled command gets a suggestion."""
+        """Print the usage and the message, and exit. Misspelled commands get a suggestion."""
         if found := re.search(r"invalid choice: '(\w*)' \(choose from (.*)\)", message):
             commands = re.findall(r"\w+", found[2])
             message = f"{found[1]!r} is not a command{suggestions.suggestion(found[1], commands)}"
@@ -172,8 +171,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     parser = _Parser(
         prog="tinynet",
-        description="A neural network that learns to read handwritten digits, from scratch.",
-        epilog="tinynet help COMMAND describes the options of a command.",
+        description="Train, evaluate and use a neural network that recognizes handwritten digits.",
+        epilog="Run 'tinynet help COMMAND' for the options of a command.",
         allow_abbrev=False,
     )
     version = f"tinynet {tinynet.__version__}"
@@ -189,26 +188,26 @@ def _parser() -> _Parser:
                 text, settings["default"] = f"{text} (default: {default})", default
             command.add_argument(name, help=text, **settings)
 
-        text = "write one JSON object to standard output, everything else to standard error"
+        text = "write one JSON object to standard output, and everything else to standard error"
         option("--json", text, action="store_true")
         return option
 
-    whole = functools.partial(_whole, low=1, expected="a positive integer")
-    number: dict[str, Any] = {"type": whole, "metavar": "N"}
-    seed = functools.partial(_whole, low=0, expected="an integer from 0 to 2**32 - 1")
+    positive = functools.partial(_integer, low=1, expected="a positive integer")
+    number: dict[str, Any] = {"type": positive, "metavar": "N"}
+    seed = functools.partial(_integer, low=0, expected="an integer from 0 to 2**32 - 1")
     data = (
-        "mnist, fashion_mnist, drawn (synthetic digits of tinynet), or the path of an .npz file or "
-        "of a folder with MNIST's four files (default: mnist, or drawn if MNIST is not found and "
-        "can't be downloaded)"
+        "mnist, fashion_mnist, drawn (synthetic digits), or the path of an .npz file or a folder "
+        "with the four MNIST files (default: mnist, or drawn if MNIST is not found and can't be "
+        "downloaded)"
     )
-    saved, batch = "a file saved by tinynet or Keras", "number of examples in a batch"
+    saved, batch = "model file saved by tinynet or Keras", "number of examples per mini-batch"
 
-    train = add("train", _train, "Train a 784-128-10 model, test it, and plot the results.")
+    train = add("train", _train, "Train a 784-128-10 network, evaluate it, and plot the results.")
     train("--data", data, type=_not_empty)
-    train("--epochs", "number of passes through the training images", 5, **number)
+    train("--epochs", "epochs, i.e. passes over the training images", 5, **number)
     train("--batch-size", batch, 32, **number)
     train("--seed", "random seed; the same seed gives the same model", 0, type=seed, metavar="N")
-    folder = "folder for the model, the metrics and the plots"
+    folder = "output folder for the model, the metrics and the plots"
     train("--out", folder, "output", type=_not_empty, metavar="FOLDER")
     train("--no-plots", "do not draw plots", action="store_true")
 
@@ -220,23 +219,23 @@ def _parser() -> _Parser:
     predict = add("predict", _predict, "Predict the digits in image files.")
     predict("model", saved, metavar="MODEL")
     kinds = (
-        "a PNG, JPEG, GIF, BMP, TIFF or WebP file with one digit; an image in MNIST's form is used "
-        "unchanged, any other is framed like MNIST's digits"
+        "image file (PNG, JPEG, GIF, BMP, TIFF or WebP) of one digit; it is cropped, scaled and "
+        "centered like MNIST's digits, unless it already has MNIST's format"
     )
     predict("images", kinds, nargs="+", metavar="IMAGE")
 
-    draw = add("demo", _demo, "Write a web page on which a model reads a digit that you draw.")
-    trained = f"{saved} (default: the model that train wrote to output)"
+    draw = add("demo", _demo, "Create a web page that recognizes a digit drawn by hand.")
+    trained = f"{saved} (default: the model that 'tinynet train' saved to output)"
     draw("model", trained, nargs="?", metavar="MODEL")
-    page = "the page: one file that needs no network connection"
+    page = "HTML file to write; it works without a network connection"
     draw("--out", page, "output/demo.html", type=_not_empty, metavar="FILE")
     draw("--no-open", "do not open the page in a browser", action="store_true")
 
-    add("info", _info, "Print versions and settings, for bug reports.")
+    add("info", _info, "Print versions and settings for bug reports.")
     return parser
 
 
-def _whole(text: str, low: int, expected: str) -> int:
+def _integer(text: str, low: int, expected: str) -> int:
     try:
         value = int(text)
     except ValueError:
@@ -252,37 +251,38 @@ def _not_empty(text: str) -> str:
     return os.path.expanduser(text)
 
 
-# ---------------------------------------------------------------- the data
+# ---------------------------------------------------------------- data
 
 
 class _Source(NamedTuple):
-    """Name of the data, which is shown with all results."""
+    """Name of the data set, and whether it is a fallback; shown with all results."""
 
     label: str
     fallback: bool = False
 
     def notice(self) -> None:
-        """Print a notice if these are not the data that users expect."""
+        """Print a notice if the data are a fallback."""
         if self.fallback:
-            _say("NOTE: MNIST was not to be had; these are digits drawn by tinynet itself.")
+            _print("NOTE: MNIST is not available; using synthetic digits instead.")
 
     def results(self, test: dict[str, float]) -> list[str]:
-        """Return lines of results, the loss first; those without the data's name are for MNIST."""
+        """Format the test metrics, the loss first, with the data set's name unless it is MNIST."""
         on = "" if self.label == MNIST else f" on {self.label}"
         names = sorted(test, key=lambda name: name != "loss")
         return [f"Test {name}: {test[name]:.4f}{on}" for name in names]
 
 
 def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
-    """Load the chosen data; by default MNIST or, if it is not available, synthetic digits."""
+    """Load the chosen data set, by default MNIST with synthetic digits as the fallback."""
     if choice is None:
         try:
             return _load("mnist")
         except FileNotFoundError as error:
-            _say(str(error))
+            _print(str(error))
             source = _Source(NAMES["drawn"], fallback=True)
             source.notice()
-            progress_bar.write("Drawing digits (a few seconds the first time)\n", sys.stderr)
+            text = "Generating synthetic digits (takes a few seconds the first time)\n"
+            progress_bar.write(text, sys.stderr)
             return source, datasets.drawn_digits.load_data()
     if choice in NAMES:
         module = getattr(datasets, choice.replace("drawn", "drawn_digits"))
@@ -290,12 +290,12 @@ def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
     hint = suggestions.suggestion(choice, NAMES)
     known = os.path.exists(choice) or not ("did you mean" in hint or choice.isalnum())
     checks.require(known, f"--data must be a data set or a path{hint}", f"{choice!r}")
-    # With "./", load_data does not mistake a path for the name of a data set.
+    # The prefix "./" marks the argument as a path: "mnist.npz" alone means the cached data set.
     return _Source(choice), datasets.mnist.load_data(os.path.join(".", choice))
 
 
 def _scaled(images: Array) -> Array:
-    """Convert pixels from 0..255 to 0..1 without a copy in float64, which needs 380 MB."""
+    """Scale pixels from 0..255 to 0..1 in float32; a float64 copy would need 380 MB."""
     return np.divide(images, np.float32(255), dtype=np.float32)
 
 
@@ -309,7 +309,7 @@ def _train(args: argparse.Namespace) -> Result:
         names += ["predictions.png", "learning_curves.png", "confusion_matrix.png", "mistakes.png"]
     _check_writable(out, names)
     source, ((images, y_train), (test_images, y_test)) = _load(args.data)
-    _say(
+    _print(
         f"Training a 784-128-10 net on {len(images):,} images of {source.label} for {args.epochs} "
         f"epoch{'s' * (args.epochs > 1)} (seed {args.seed}, {tinynet.config.backend()} backend)"
     )
@@ -317,8 +317,8 @@ def _train(args: argparse.Namespace) -> Result:
     hidden, output = layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")
     model = tinynet.Sequential([layers.Input((28, 28)), layers.Flatten(), hidden, output])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    # The training images take most of the memory: each form of them is freed once the next exists,
-    # and black pixels are not expanded to floats if training leaves them out.
+    # The training images take most of the memory: each representation is freed as soon as the next
+    # one exists, and zero pixels are not converted to floats if training uses CSR.
     x_train: Any
     if sparse.worth_it(images.reshape(len(images), -1)):
         x_train = sparse.CompressedRows(images, "float32")
@@ -344,17 +344,17 @@ def _train(args: argparse.Namespace) -> Result:
         return _test_and_write(model, source, (test_images, y_test), about, out, names), []
     except KeyboardInterrupt:
         if not last.epochs:
-            raise KeyboardInterrupt("before an epoch was complete; no model was written") from None
+            raise KeyboardInterrupt("before the first epoch ended; no model was saved") from None
         last.copy.history = last.model.history
         about.update(epochs=last.epochs, interrupted=True, history=last.model.history.history)
         written = ", ".join(_write_model(last.copy, about, out, names))
-        state = f"{out} has the model as it was then: {written}"
+        saved = f"the model after epoch {last.epochs} was saved to {out}: {written}"
         count = f"after {last.epochs} of {args.epochs} epochs"
-        raise KeyboardInterrupt(f"{count}; {state}") from None
+        raise KeyboardInterrupt(f"{count}; {saved}") from None
 
 
 class _LastEpoch(tinynet.callbacks.Callback):
-    """A copy of the model after the last complete epoch."""
+    """Callback that keeps a copy of the model after the last complete epoch."""
 
     epochs = 0
 
@@ -363,7 +363,7 @@ class _LastEpoch(tinynet.callbacks.Callback):
 
 
 def _write_model(model: Any, result: dict[str, Any], out: Path, names: list[str]) -> list[str]:
-    """Write the model in each format, and the result; return the names of the files."""
+    """Write the model in each format and the results as JSON; return the names of the files."""
     written = [name for name in names if name.startswith("model.")]
     for name in written:
         model.save(out / name)
@@ -376,7 +376,7 @@ def _test_and_write(
     model: Any, source: _Source, test_part: Part, about: dict[str, Any], out: Path, names: list[str]
 ) -> dict[str, Any]:
     test_images, y_test = test_part
-    _say(f"Testing on {len(test_images):,} images of {source.label}")
+    _print(f"Testing on {len(test_images):,} images of {source.label}")
     x_test = _scaled(test_images)
     test = model.evaluate(x_test, y_test, return_dict=True)
     weights = b"".join(w.astype("<f4").tobytes() for w in model.get_weights())
@@ -404,16 +404,16 @@ def _test_and_write(
         for name, figure in figures.items():
             save = functools.partial(figure.savefig, format="png", dpi=100)
             write_atomically(out / name, save)
-    _say(f"SHA-256 of the weights: {result['weights_sha256']}")
-    _say(f"Written to {out}: {', '.join(names)}")
+    _print(f"SHA-256 of the weights: {result['weights_sha256']}")
+    _print(f"Written to {out}: {', '.join(names)}")
     source.notice()
     for line in source.results(test):
-        _say(line)
+        _print(line)
     return result
 
 
 def _check_writable(out: Path, names: list[str]) -> None:
-    """Raise an error before training, not after, if the files can't be written."""
+    """Raise an error before training, not after it, if the files can't be written."""
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
         expected = f"{out / name} must be a file or not exist"
@@ -433,7 +433,7 @@ def _evaluate(args: argparse.Namespace) -> Result:
     if not model.compiled:
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     source, (_, (images, y)) = _load(args.data)
-    _say(f"Testing {args.model} on {len(images):,} images of {source.label}")
+    _print(f"Testing {args.model} on {len(images):,} images of {source.label}")
     x = _as_input(model, _scaled(images))
     test = model.evaluate(x, y, batch_size=args.batch_size, return_dict=True)
     source.notice()
@@ -451,7 +451,7 @@ def _predict(args: argparse.Namespace) -> Result:
             digits[path] = _read_digit(path)
         except (OSError, ValueError, ImportError) as error:
             errors[path] = _explain(error)
-            _complain(f"error: {errors[path]}")
+            _print_error(f"error: {errors[path]}")
     found = dict(zip(digits, _probabilities(model, list(digits.values())), strict=True))
     predictions, lines = [], []
     for path in filter(found.__contains__, args.images):
@@ -464,30 +464,30 @@ def _predict(args: argparse.Namespace) -> Result:
 
 
 def _probabilities(model: Any, digits: list[Array]) -> Array:
-    """Compute the probabilities (N, classes) of images of 28 x 28 pixels."""
+    """Compute class probabilities, shape (N, C), for images of 28 x 28 pixels."""
     x = _as_input(model, _scaled(np.reshape(digits, (-1, 28, 28))))
     if not digits:
         return np.zeros((0, 2))
     probabilities: Array = model.predict(x, verbose=0)
     shape = probabilities.shape
     fits = len(shape) == 2 and shape[1] > 1
-    checks.require(fits, "The model must give probabilities of classes", f"shape {shape}")
-    if probabilities.min() < 0 or probabilities.max() > 1.001:  # scores, not probabilities
+    checks.require(fits, "model must output class probabilities of shape (N, C)", f"shape {shape}")
+    if probabilities.min() < 0 or probabilities.max() > 1.001:  # logits, not probabilities
         probabilities = tinynet.activations.softmax(probabilities).numpy()
     return probabilities
 
 
 def _as_input(model: Any, x: Array) -> Array:
-    """Reshape images to the input shape of a model: (N, 28, 28) or, for example, (N, 784)."""
+    """Reshape images to the model's input shape, for example (N, 28, 28) or (N, 784)."""
     shape = model.input_shape[1:] if model.built else ()
     fits = None not in shape and math.prod(shape) == 784
-    expected = "The model must take images of 28 x 28 pixels"
+    expected = "model must accept images of 28 x 28 pixels"
     checks.require(fits, expected, f"input shape {shape}")
     return x.reshape(len(x), *shape)
 
 
 def _read_digit(path: str) -> Array:
-    """Read an image file and frame its digit."""
+    """Read an image file and frame its digit like MNIST's."""
     image = _read_image(path)
     try:
         return framing.frame_digit(image)
@@ -496,7 +496,7 @@ def _read_digit(path: str) -> Array:
 
 
 def _read_image(path: str) -> Array:
-    """Read an image file, upright: gray, RGB or RGBA, at most a few thousand pixels wide."""
+    """Read an image file, upright, as gray, RGB or RGBA; downscale large images."""
     with open(path, "rb") as file:
         head = file.read(16)
         kinds = [kind for at, magic, kind in IMAGE_FILES if head[at:].startswith(magic)]
@@ -508,22 +508,22 @@ def _read_image(path: str) -> Array:
             how = "reading it requires Pillow, which is not installed: pip install pillow"
             raise ImportError(f"{path} is a {kinds[0]} file; {how}") from error
         expected = f"{path} must be saved as PNG or JPEG"
-        checks.require(kinds[0] not in NOT_READ, expected, f"a {kinds[0]} file")
+        checks.require(kinds[0] not in UNSUPPORTED, expected, f"a {kinds[0]} file")
         file.seek(0)
         damage: Any = (*DAMAGE, Image.DecompressionBombError)
         try:
             with warnings.catch_warnings():
-                # Large images are refused here, and tags that are skipped do not matter.
+                # Large images are rejected below, and skipped tags do not matter.
                 warnings.simplefilter("ignore")
                 image: Any = Image.open(file, formats=kinds[:1])
-                # A header of a few bytes can declare more pixels than fit in memory.
-                expected = f"image must have at most {MOST_PIXELS:,} pixels"
+                # A short header can declare more pixels than fit in memory.
+                expected = f"image must have at most {MAX_PIXELS:,} pixels"
                 received = f"{image.size[0]} x {image.size[1]} pixels"
-                checks.require(math.prod(image.size) <= MOST_PIXELS, expected, received)
+                checks.require(math.prod(image.size) <= MAX_PIXELS, expected, received)
                 image = ImageOps.exif_transpose(image)
         except damage as error:
             raise ValueError(f"{path} is a {kinds[0]} file that can't be read: {error}") from error
-    if image.mode[:1] in "IF":  # gray of 16 or 32 bits
+    if image.mode[:1] in "IF":  # 16 or 32 bits per pixel
         values = np.asarray(image)
         sixteen = image.mode == "I" and values.min() >= 0 and 255 < values.max() < 2**16
         return values.astype(np.uint16) if sixteen else values
@@ -537,7 +537,7 @@ def _demo(args: argparse.Namespace) -> Result:
     opened = demo.show(models.load_model(path), args.out, open_it=not args.no_open)
     lines = [f"Written to {args.out}, {os.path.getsize(args.out) / 1e6:.2f} MB"]
     if not (opened or args.no_open):
-        lines.append("No browser could be started: open the file in one.")
+        lines.append("No browser could be started; open the file in a browser.")
     return {"model": path, "file": args.out, "opened": opened}, lines
 
 
@@ -558,11 +558,11 @@ def _info(args: argparse.Namespace) -> Result:
         "tinynet": tinynet.__version__,
         "backend": tinynet.config.backend(),
         "floatx": tinynet.config.floatx(),
-        "bits": _bits(),
+        "reproducibility": _reproducibility(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": platform.platform(),
         "processor": _processor(),
-        "processors usable": thread_pool.processors(),
+        "usable processors": thread_pool.processors(),
         "threads": f"{tinynet.config.num_threads()} (see tinynet.config.set_num_threads)",
         "thread limits": " ".join(set_limits) or "none set",
         **{name: version(name) for name in ("numpy", "numba", "matplotlib", "h5py")},
@@ -572,21 +572,21 @@ def _info(args: argparse.Namespace) -> Result:
         "cache": str(datasets.cache_folder()),
         "plots": "tinynet.visualize",
         "extras": f"{extras} (pip install -e '.[NAME]' in tinynet's folder)",
-        "notebooks": "jupyter lab examples, in tinynet's folder (needs the extra notebooks)",
+        "notebooks": "jupyter lab examples, in tinynet's folder (requires the extra 'notebooks')",
     }
     width = max(map(len, facts))
     return facts, [f"{name:{width}}  {value}" for name, value in facts.items()]
 
 
-def _bits() -> str:
-    """Return on which machines float32 models have the same results, bit for bit."""
+def _reproducibility() -> str:
+    """Describe on which machines float32 results are bit-identical."""
     if tinynet.config.backend() != "numba":
-        return "depend on the processor, NumPy and its BLAS (numpy backend)"
+        return "depends on the processor, NumPy and its BLAS (numpy backend)"
     from tinynet.kernels.numba_functions import FEATURES
 
     same = tinynet.config.COMPILES and {"+avx2", "+fma"} <= {*FEATURES.split(",")}
     where = "x86-64 processors with AVX2 and FMA"
-    return f"the same on all {where}" if same else f"may differ from those of {where}"
+    return f"bit-identical on all {where}" if same else f"may differ from {where}"
 
 
 def _processor() -> str:
