@@ -1,7 +1,8 @@
-"""Activations: the functions between layers, without which a network is one matrix product.
+"""Activation functions: elementwise nonlinearities and softmax.
 
-An activation is a function that knows its derivative. A custom function of operations is
-differentiated; one with an attribute ``backward(d_y, x, y)`` brings its own derivative.
+An activation is a callable with a forward and a backward function. A custom activation is any
+function composed of operations, which is differentiated automatically, or a function with an
+attribute ``backward(d_y, x, y)`` that computes its gradient.
 """
 
 from __future__ import annotations
@@ -25,17 +26,16 @@ _registry = Registry("activation", "keras.activations")
 
 
 class Activation:
-    """A function of one array with its derivative.
+    """Activation function with its derivative.
 
     Parameters
     ----------
     name : str
-        Name; the function of that name in `functional` computes it, and ``name_backward`` its
-        gradient.
+        Name of the forward function in `functional`; ``name_backward`` is the backward function.
     doc : str
-        Description of the function.
+        Docstring of the activation.
     **options : object
-        Further arguments of Keras' function of that name, with their defaults.
+        Further parameters of the function in Keras, with their defaults.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class Activation:
         self._set(options)
 
     def _set(self, options: dict[str, Any]) -> None:
-        """Set the options, which are also the parameters that users see."""
+        """Set the options, which are also shown as parameters in the signature."""
         self.options = options
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         self.__signature__ = inspect.Signature(
@@ -62,25 +62,25 @@ class Activation:
         )
 
     def __call__(self, x: Any, *args: Any, **options: Any) -> Tensor:
-        """Compute it for numbers of any type.
+        """Apply the activation.
 
         Parameters
         ----------
         x : array_like
-            The inputs.
+            Inputs.
         *args, **options : object
             Options that differ from the defaults.
 
         Returns
         -------
         Tensor
-            The outputs, in `config.floatx()` unless `x` is a float array already.
+            Outputs, in `config.floatx()` unless `x` is a float array.
         """
         activation = self.with_options(*args, **options) if args or options else self
         if activation is linear:
             return x if isinstance(x, TensorMethods) else as_tensor(to_float(x))  # type: ignore[return-value]
         result: Tensor = activation._applied(x)
-        # The losses that take logits look for them here.
+        # Losses read the logits from this attribute.
         result.computed_by = self, x
         return result
 
@@ -89,21 +89,21 @@ class Activation:
 
     @cached_property
     def operation(self) -> Activated:
-        """The operation that computes it."""
+        """Operation that applies the activation."""
         return Activated(self, as_floats)
 
     def with_options(self, *args: Any, **options: Any) -> Activation:
-        """Return the same activation with other options.
+        """Return the activation with other options.
 
         Parameters
         ----------
         *args, **options : object
-            Options, in order or by name.
+            Options, positional or by name.
 
         Returns
         -------
         Activation
-            A new one, or this one if nothing changes.
+            New activation, or this one if no option changes.
 
         Raises
         ------
@@ -127,19 +127,19 @@ class Activation:
         return other
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Compute the function.
+        """Compute the outputs.
 
         Parameters
         ----------
         x : ndarray
             Inputs.
         out : ndarray, optional
-            Array for the result.
+            Output array.
 
         Returns
         -------
         ndarray
-            The outputs.
+            Outputs.
         """
         return self._run("", x, out)
 
@@ -153,30 +153,30 @@ class Activation:
         x, y : ndarray
             Inputs and outputs.
         out : ndarray, optional
-            Array for the result.
+            Output array.
 
         Returns
         -------
         ndarray
-            The gradient.
+            Gradient with respect to the inputs.
         """
         return self._run("_backward", d_y, x, y, out)
 
     def _run(self, end: str, *arrays: Any) -> Array:
-        """Call the function of this name, or its backward function; the last array is `out`."""
+        """Call the forward (`end` is "") or backward ("_backward") function; the last array is `out`."""
         return getattr(functional, self.__name__ + end)(*arrays)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the operation, which is made again."""
+        """Exclude the operation from the state; it is created again when needed."""
         return {key: value for key, value in self.__dict__.items() if key != "operation"}
 
     @property
     def is_built_in(self) -> bool:
-        """True for the built-in activation of that name, with default options."""
+        """True if this is the built-in activation of that name, with default options."""
         return _registry.names.get(self.__name__) is self
 
     def __reduce__(self) -> Any:
-        """Keep a copied model's activations the built-in ones, which are known by identity."""
+        """Copy a built-in activation by reference, because it is recognized by identity."""
         return (get, (self.__name__,)) if self.is_built_in else super().__reduce__()
 
     def __repr__(self) -> str:
@@ -184,35 +184,35 @@ class Activation:
 
 
 class Custom(Activation):
-    """A user's own function as an activation.
+    """Activation that wraps a custom function.
 
     Parameters
     ----------
     function : callable
-        ``function(x) -> y``, of operations; or with an attribute
-        ``backward(d_y, x, y) -> d_x``, which is then used.
+        ``function(x) -> y``, composed of operations. If it has an attribute
+        ``backward(d_y, x, y) -> d_x``, that is used as its gradient.
 
     Examples
     --------
     >>> def square(x):
     ...     return x * x
-    >>> Custom(square).backward(np.array([1.0]), np.array([3.0]), np.array([9.0]))
+    >>> Custom(square).backward(np.array([1.0]), np.array([3.0]), np.array([9.0]))  # 2 * 3
     array([6.])
     """
 
     def __init__(self, function: Callable[[Array], Array]) -> None:
         name = getattr(function, "__name__", type(function).__name__)
-        super().__init__(name, f"The user's own {name}.")
+        super().__init__(name, f"Custom activation `{name}`.")
         if hasattr(function, "compute_output_shape"):
             raise ValueError(
-                f"The activation must be a function of one array; a layer that is more goes into "
-                f"the model as a separate layer. Received: {checks.shorten(function)}"
+                f"activation must be a function of one array; to use a layer, add it to the model. "
+                f"Received: activation={checks.shorten(function)}"
             )
         self.function: Any = function
 
     @property
     def _own_backward(self) -> Any:
-        """The function's own derivative; that of an operation has other arguments."""
+        """Custom backward function, or None; the one of an operation has a different signature."""
         is_operation = isinstance(self.function, Operation)
         return None if is_operation else getattr(self.function, "backward", None)
 
@@ -223,7 +223,7 @@ class Custom(Activation):
         return y if isinstance(y, TensorMethods) else as_tensor(y)
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
-        """Compute the function."""
+        """Compute the outputs."""
         return np.positive(np.asarray(self.function(as_tensor(*copies(x))), x.dtype), out=out)
 
     def backward(self, d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
@@ -234,16 +234,16 @@ class Custom(Activation):
 
 
 class Rectifier(Activation):
-    """The rectifier with its options.
+    """Rectified linear unit with a slope below the threshold and an upper bound.
 
     Parameters
     ----------
     name : str
         Name.
     doc : str
-        Description of the function.
+        Docstring of the activation.
     **options : float
-        `negative_slope`, `max_value` and `threshold`, as in `functional.rectifier`.
+        Defaults of `negative_slope`, `max_value` and `threshold`, see `functional.rectifier`.
 
     Examples
     --------
@@ -252,7 +252,7 @@ class Rectifier(Activation):
     """
 
     def __init__(
-        self, name: str = "relu", doc: str = "The rectifier with options.", **options: float | None
+        self, name: str = "relu", doc: str = "Compute a rectified unit.", **options: float | None
     ) -> None:
         super().__init__(
             name, doc, **{"negative_slope": 0.0, "max_value": None, "threshold": 0.0, **options}
@@ -266,20 +266,20 @@ class Rectifier(Activation):
 
 
 class Elementwise(Activation):
-    """One of the activations in `functional.ELEMENTWISE`.
+    """Elementwise activation defined in `functional.ELEMENTWISE`.
 
     Parameters
     ----------
     name : str
         Name in that table.
     doc : str
-        Description of the function.
+        Docstring of the activation.
     **options : object
-        Further arguments.
+        Further parameters, with their defaults.
 
     Examples
     --------
-    >>> elu([-1.0, 2.0], alpha=0.5).numpy()
+    >>> elu([-1.0, 2.0], alpha=0.5).numpy()  # 0.5 * (exp(-1) - 1)
     array([-0.31606027,  2.        ], dtype=float32)
     """
 
@@ -291,16 +291,16 @@ class Elementwise(Activation):
 
 
 class OverAxis(Activation):
-    """An activation of whole rows, along any axis.
+    """Activation that is applied along an axis.
 
     Parameters
     ----------
     name : str
-        Its name in `ops`.
+        Name of the function in `functional`.
     doc : str
-        Description of the function.
+        Docstring of the activation.
     **options : int
-        `axis`: the axis of the rows.
+        Default of `axis`, along which the function is applied.
 
     Examples
     --------
@@ -320,17 +320,17 @@ class OverAxis(Activation):
 
 
 def to_float(x: Any) -> Array:
-    """Convert numbers of any type to an array of floats.
+    """Convert an array-like of any dtype to a float array.
 
     Parameters
     ----------
     x : array_like
-        Numbers.
+        Numeric values.
 
     Returns
     -------
     ndarray
-        A float array keeps its type; all else becomes `config.floatx()`.
+        Array with the dtype of `x` if that is a float type, else `config.floatx()`.
 
     Examples
     --------
@@ -341,24 +341,24 @@ def to_float(x: Any) -> Array:
     return np.asarray(checks.numeric("x", x, None if is_float else config.floatx()), order="C")
 
 
-linear = Activation("linear", "The identity: ``y = x``.")
-relu = Rectifier("relu", "The rectifier: ``y = max(x, 0)``.")
-leaky_relu = Rectifier("leaky_relu", "Rectifier with a small slope below 0.", negative_slope=0.2)
-relu6 = Rectifier("relu6", "``y = min(max(x, 0), 6)``.", max_value=6.0)
-sigmoid = Activation("sigmoid", "The logistic function: ``y = 1 / (1 + exp(-x))``.")
-tanh = Activation("tanh", "The hyperbolic tangent.")
-softmax = OverAxis("softmax", "Probabilities: ``y = exp(x) / sum(exp(x))``.", axis=-1)
-log_softmax = OverAxis("log_softmax", "The logarithms of `softmax`.", axis=-1)
-elu = Elementwise("elu", "``y = x`` above 0, ``alpha * (exp(x) - 1)`` below.", alpha=1.0)
-selu = Elementwise("selu", "`elu`, scaled so that deep networks keep mean 0 and variance 1.")
-softplus = Elementwise("softplus", "A smooth rectifier: ``y = log(1 + exp(x))``.")
-softsign = Elementwise("softsign", "``y = x / (1 + |x|)``.")
-silu = swish = Elementwise("silu", "``y = x * sigmoid(x)``, also `swish`.")
-gelu = Elementwise("gelu", "``y = x * P(Z < x)`` for a standard normal Z.", approximate=False)
-exponential = Elementwise("exponential", "``y = exp(x)``.")
-hard_sigmoid = Elementwise("hard_sigmoid", "``y = x / 6 + 0.5``, cut at 0 and at 1.")
-hard_silu = hard_swish = Elementwise("hard_silu", "``y = x * hard_sigmoid(x)``, also `hard_swish`.")
-mish = Elementwise("mish", "``y = x * tanh(softplus(x))``.")
+linear = Activation("linear", "Return the input unchanged: ``y = x``.")
+relu = Rectifier("relu", "Compute the rectified linear unit: ``y = max(x, 0)``.")
+leaky_relu = Rectifier("leaky_relu", "Compute relu with a small slope below 0.", negative_slope=0.2)
+relu6 = Rectifier("relu6", "Compute ``y = min(max(x, 0), 6)``.", max_value=6.0)
+sigmoid = Activation("sigmoid", "Compute the logistic function: ``y = 1 / (1 + exp(-x))``.")
+tanh = Activation("tanh", "Compute the hyperbolic tangent.")
+softmax = OverAxis("softmax", "Convert logits to probabilities: ``exp(x) / sum(exp(x))``.", axis=-1)
+log_softmax = OverAxis("log_softmax", "Compute the logarithm of `softmax`.", axis=-1)
+elu = Elementwise("elu", "Compute ``x`` if ``x > 0``, else ``alpha * (exp(x) - 1)``.", alpha=1.0)
+selu = Elementwise("selu", "Compute `elu`, scaled to keep mean 0 and variance 1 in deep networks.")
+softplus = Elementwise("softplus", "Compute a smooth approximation of relu: ``log(1 + exp(x))``.")
+softsign = Elementwise("softsign", "Compute ``y = x / (1 + |x|)``.")
+silu = swish = Elementwise("silu", "Compute ``y = x * sigmoid(x)``, also called `swish`.")
+gelu = Elementwise("gelu", "Compute ``x * P(Z < x)`` for a standard normal Z.", approximate=False)
+exponential = Elementwise("exponential", "Compute ``y = exp(x)``.")
+hard_sigmoid = Elementwise("hard_sigmoid", "Compute ``y = x / 6 + 0.5``, clipped to [0, 1].")
+hard_silu = hard_swish = Elementwise("hard_silu", "Compute ``y = x * hard_sigmoid(x)``.")
+mish = Elementwise("mish", "Compute ``y = x * tanh(softplus(x))``.")
 for _entry in [*vars().values()]:
     if isinstance(_entry, Activation):
         _registry.register()(_entry)
@@ -366,17 +366,17 @@ _registry.names.update(swish=silu, hard_swish=hard_silu)
 
 
 def get(identifier: Any) -> Activation:
-    """Return an activation.
+    """Return the activation for an identifier.
 
     Parameters
     ----------
     identifier : None, str, dict or callable
-        A name in lower case, an activation, or a custom function; None means `linear`.
+        Name in lower case, configuration, activation or custom function. None means `linear`.
 
     Returns
     -------
     Activation
-        The activation.
+        Activation.
 
     Raises
     ------
@@ -389,7 +389,7 @@ def get(identifier: Any) -> Activation:
     (<activation relu>, <activation linear>)
     """
     found = linear if identifier is None else _registry.get(identifier)
-    # Keras accepts a layer as activation, such as ReLU().
+    # Keras also accepts an activation layer, such as ReLU().
     found = getattr(found, "activation", found) if not hasattr(found, "units") else found
     return found if isinstance(found, Activation) else Custom(found)
 

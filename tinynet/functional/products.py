@@ -88,7 +88,7 @@ def dot(x1: Array, x2: Array) -> Array:
 
 
 def dot_backward(d_y: Array, y: Array, x1: Array, x2: Array) -> Any:
-    """Compute the gradients of `dot`: as for `tensordot`, or d_y times the other input for scalars."""
+    """Compute the gradients of `dot`: see `tensordot`; for scalars, d_y times the other input."""
     if x1.ndim == 0 or x2.ndim == 0:
         return d_y * x2, d_y * x1
     return tensordot_backward(d_y, y, x1, x2, ([x1.ndim - 1], [max(x2.ndim - 2, 0)]))

@@ -162,7 +162,7 @@ def pad_backward(
     mode: str = "constant",
     constant_values: Any = None,
 ) -> Any:
-    """Compute the gradient of `pad`: crop d_y, and add the gradients of elements that were copied."""
+    """Compute the gradient of `pad`: crop d_y, and add the gradients of copied elements."""
     return _moved_back(pad)(d_y, y, x, pad_width=pad_width, mode=mode)
 
 
