@@ -42,7 +42,7 @@ class Custom(Shape):
         super().__init__(2 * size, **kwargs)
 
 
-def test_declared_signature_has_names_defaults_and_kinds() -> None:
+def test_declared_class_has_signature() -> None:
     assert str(inspect.signature(Shape)) == (
         "(size: 'int', scale: 'float | None' = None, text: 'str' = 'red', **kwargs: 'Any') "
         "-> 'None'"
@@ -54,7 +54,7 @@ def test_declared_signature_has_names_defaults_and_kinds() -> None:
     assert not hasattr(Shape, "size")
 
 
-def test_declared_class_takes_the_arguments_of_its_base_too() -> None:
+def test_declared_class_inherits_arguments() -> None:
     @declared()
     class Box(Shape):
         depth: int = required(checks.whole, 1)
@@ -67,7 +67,7 @@ def test_declared_class_takes_the_arguments_of_its_base_too() -> None:
     assert (box.depth, box.size, box.text, box.color, box.name) == (4, 3, "BLUE", "white", "b")
 
 
-def test_declared_arguments_become_attributes_before_the_base() -> None:
+def test_declared_arguments_set_before_base_init() -> None:
     shape = Shape(3, text="blue", name="a", hidden="h")
     assert (shape.size, shape.scale, shape.text, shape.name) == (3, None, "BLUE", "a")
     assert shape.steps == ["h", 3, "complete"]
@@ -76,7 +76,7 @@ def test_declared_arguments_become_attributes_before_the_base() -> None:
     assert Shape.from_config(shape.get_config()).get_config() == shape.get_config()
 
 
-def test_declared_class_can_be_subclassed_copied_and_pickled() -> None:
+def test_declared_class_subclasses_copies_and_pickles() -> None:
     custom = Custom(2, scale=0.5, name="b")
     assert (custom.size, custom.scale, custom.name) == (4, 0.5, "b")
     assert copy.deepcopy(custom).get_config() == custom.get_config()
@@ -101,7 +101,7 @@ def test_declared_constructor_checks_its_arguments(call: Any, message: str) -> N
             wrong()
 
 
-def test_declared_constructor_changes_nothing_before_it_has_checked() -> None:
+def test_declared_constructor_is_all_or_nothing() -> None:
     tinynet.backend.clear_session()
     with pytest.raises(ValueError, match="units must be"):
         tinynet.layers.Dense(-1)
@@ -119,6 +119,6 @@ METRICS = sorted(
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_metric_configurations_are_those_of_keras(name: str) -> None:
+def test_metric_configs_match_keras(name: str) -> None:
     ours, theirs = (getattr(k.metrics, name)(name="m") for k in (tinynet, keras))
     assert ours.get_config() == theirs.get_config()

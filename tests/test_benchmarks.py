@@ -59,7 +59,7 @@ TRAIN = result(
 # ------------------------------------------------------------ figures and tables
 
 
-def test_ratio_is_the_median_of_each_rounds_own() -> None:
+def test_ratio_is_median_over_rounds() -> None:
     # 4, 6 and 3: their median. The ratio of the medians would be 4.8.
     assert report.ratio([2.0, 2.4, 3.0], [0.5, 0.4, 1.0]) == 4
     with pytest.raises(ValueError, match="zip"):
@@ -88,7 +88,7 @@ def test_training_table() -> None:
     ]
 
 
-def test_caption_says_who_was_skipped_and_what_is_worth_nothing() -> None:
+def test_caption_lists_skipped_and_unreliable_results() -> None:
     text = report.caption(TRAIN)
     assert "a cpu, 2 cores" in text
     assert "jax-1 was skipped: needs the package jax, which is not installed." in text
@@ -108,7 +108,7 @@ def test_predictions_are_compared_at_equal_cores() -> None:
     assert lines[5] == "| PyTorch, 2 cores | 30.0 µs, 3.00× | 100 MB |"
 
 
-def test_leads_are_over_the_best_peer() -> None:
+def test_lead_is_over_best_peer() -> None:
     wide = {**TASK, "hidden": [512]}
     records = [
         record("tinynet-1", [1.0, 2.0]),
@@ -125,14 +125,14 @@ def test_leads_are_over_the_best_peer() -> None:
     assert last.endswith("| 0.50× |")
 
 
-def test_parts_of_an_epoch_are_scaled_to_it() -> None:
+def test_partial_epochs_are_scaled() -> None:
     part = {**TASK, "images": 6_000}
     text = report.table(result("grid", [record("tinynet-1", [0.1], task=part)]))
     assert "| 1.00 s |" in text
 
 
 @pytest.mark.parametrize("suite", suites.SUITES)
-def test_every_suite_has_a_table_and_a_picture(suite: str, tmp_path: Path) -> None:
+def test_every_suite_has_table_and_plot(suite: str, tmp_path: Path) -> None:
     records = [record("tinynet-1", [0.5, 0.4]), record("torch-1", [1.0, 2.0])]
     for task in suites.tasks_of("batch size"):
         records += [{**r, "task": task} for r in copy.deepcopy(records[:2])]
@@ -151,7 +151,7 @@ def nets_records(tinynet: float = 1.0, jax: float = 3.5, torch: float = 9.0) -> 
     return [record(key, [value] * 2, task=main) for key, value in seconds.items()]
 
 
-def test_nets_table_says_what_is_reached() -> None:
+def test_nets_table_shows_reached_targets() -> None:
     head, _, row = report.table(result("nets", nets_records())).splitlines()
     assert head == "|  | cores | tinynet | JAX | PyTorch | target |"
     assert row == "| main | 1 | 1.00 s | 3.50× (≥ 3) | 9.00× (≥ 8) | reached |"
@@ -166,7 +166,7 @@ def test_nets_table_says_what_is_reached() -> None:
     assert report.file_name(avx2) == "nets-avx2"
 
 
-def test_small_networks_are_compared_with_one_core() -> None:
+def test_small_networks_compare_on_one_core() -> None:
     task = NETWORK["8-64-64-1, mse"].fields()
     records = [record("tinynet-1", [1.0], task=task), record("tinynet-2", [1.25], task=task)]
     lines = report.table(result("nets", records)).splitlines()
@@ -208,7 +208,7 @@ def test_ablation_table() -> None:
     assert rows[3] == "| needed for correctness, not measured | lines |"
 
 
-def test_ablation_counts_lines_of_every_rule() -> None:
+def test_ablation_counts_rule_lines() -> None:
     lines = ablation.lines()
     assert [*lines] == ablation.rules()
     assert min(*lines.values(), *ablation.lines(ablation.NEEDED).values()) > 1
@@ -219,7 +219,7 @@ def test_ablation_counts_lines_of_every_rule() -> None:
     assert lines["method"] == 2
 
 
-def test_ablation_measures_with_every_rule_and_without_each(
+def test_ablation_measures_without_each_rule(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     disabled: list[list[str]] = []
@@ -237,7 +237,7 @@ def test_ablation_measures_with_every_rule_and_without_each(
 @pytest.mark.parametrize(
     ("epoch", "expected"), [(0.1, [5, 5, 5]), (0.6, [5, 3, 3]), (9, [5, 1, 1])]
 )
-def test_slow_contender_trains_fewer_epochs_after_the_first_round(
+def test_slow_contender_trains_fewer_epochs(
     epoch: float, expected: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[int] = []
@@ -255,7 +255,7 @@ def test_slow_contender_trains_fewer_epochs_after_the_first_round(
 
 
 @pytest.mark.skipif("not hasattr(os, 'waitid')", reason="needs os.waitid, as on Linux")
-def test_cold_counts_the_processes_that_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cold_start_includes_compiling_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"]
 
     class Compiles:
@@ -271,14 +271,14 @@ def test_cold_counts_the_processes_that_compile(monkeypatch: pytest.MonkeyPatch)
     assert worker.first()["seconds"]["CPU time of the first fit"] >= 0.5 - off
 
 
-def test_rules_for_threads_are_measured_on_two_cores() -> None:
+def test_thread_rules_measured_on_two_cores() -> None:
     names = ["", "chain", "parts"]
     assert ablation.measured(names, 1) == ["", "chain"]
     assert ablation.measured(names, 2) == ["", "parts"]
     assert set(ablation.FOR_THREADS) < set(ablation.rules())
 
 
-def test_ablation_refuses_a_rule_that_changes_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ablation_rejects_bit_changing_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     def disable(names: list[str]) -> None:
         if names:
             monkeypatch.setattr(tinynet.utils, "set_random_seed", lambda seed: None)
@@ -289,7 +289,7 @@ def test_ablation_refuses_a_rule_that_changes_bits(monkeypatch: pytest.MonkeyPat
     assert reply == {"skip": "does not compute the same: without one the weights differ"}
 
 
-def test_sentence_names_this_machine_and_the_readmes() -> None:
+def test_sentence_compares_machines() -> None:
     def train(keras: float, torch: float) -> dict[str, Any]:
         seconds = {"tinynet-2": 1.0, "keras-tf-2": keras, "torch-2": torch}
         return {"train": result("train", [record(key, [s]) for key, s in seconds.items()])}
@@ -329,7 +329,7 @@ def test_readme_block_is_replaced_and_nothing_else(stored: Path, tmp_path: Path)
     assert readme.read_text(encoding="utf-8") == text
 
 
-def test_readme_has_one_caption_for_one_machine_and_day() -> None:
+def test_readme_merges_equal_captions() -> None:
     more = {"versions": {"keras": "3.0"}, "rounds": 5, "skipped": {"keras-tf-1": "is not there"}}
     predict = result("predict", [record("tinynet-1", [2e-5])], **more)
     grid = result("grid", [record("tinynet-1", [1.0]), record("jax-1", [1.5])], rounds=4)
@@ -350,7 +350,7 @@ def test_readme_has_one_caption_for_one_machine_and_day() -> None:
 
 
 @pytest.mark.parametrize("case", ["no markers", "no results", "quick"])
-def test_readme_is_left_alone_where_it_can_not_be_right(
+def test_readme_unchanged_if_block_invalid(
     case: str, stored: Path, tmp_path: Path, capsys: Any
 ) -> None:
     readme = tmp_path / "README.md"
@@ -410,7 +410,7 @@ def test_nets_compute_the_same(name: str, problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("name", [*NETWORK, ""])
-def test_check_gradients_are_those_of_the_loss(name: str) -> None:
+def test_check_gradients_match_loss(name: str) -> None:
     task = dataclasses.replace(NETWORK.get(name, TINY), hidden=(7, 5), batch_norm=name == "SGD")
     task = dataclasses.replace(task, images=20, test_images=5, data="drawn digits")
     problem = Problem(task)
@@ -431,7 +431,7 @@ def test_check_gradients_are_those_of_the_loss(name: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", mostly_slow(["Torch", "Jax", "TinynetNumpy"], "TinynetNumpy"))
-def test_networks_train_as_the_check_does(name: str, kind: str) -> None:
+def test_networks_train_like_the_check(name: str, kind: str) -> None:
     sizes: dict[str, Any] = {"images": 100, "test_images": 300, "batch": 32}
     hidden = tuple(min(units, 16) for units in NETWORK[kind].hidden)
     small = dataclasses.replace(NETWORK[kind], hidden=hidden, data="drawn digits", **sizes)
@@ -492,9 +492,7 @@ MUTANTS = {
 
 
 @pytest.mark.parametrize(("change", "complaint"), MUTANTS.values(), ids=MUTANTS)
-def test_who_computes_something_else_is_refused(
-    change: Any, complaint: str, problem: Problem
-) -> None:
+def test_wrong_contender_raises(change: Any, complaint: str, problem: Problem) -> None:
     net = nets.TinynetNumpy(problem, 1)
     if change is None:
         assert net.check()
@@ -523,7 +521,7 @@ def run_in(folder: Path, load: float, monkeypatch: pytest.MonkeyPatch, *more: st
     return main(["--suite", "nets", "--out", str(folder / "results"), *more])
 
 
-def test_results_of_a_busy_machine_are_not_committed(
+def test_busy_machine_results_not_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     assert run_in(tmp_path, 0.6, monkeypatch) == 1
@@ -541,7 +539,7 @@ def test_results_of_a_busy_machine_are_not_committed(
 # ------------------------------------------------------------ taking turns
 
 
-def test_measuring_from_end_to_end(
+def test_measurement_end_to_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     train = dataclasses.replace(suites.SUITES["train"], quick=[TINY])
@@ -570,7 +568,7 @@ def test_losses_must_agree() -> None:
     assert disagreeing({"e": {}, "f": {"loss": None}}, 0.05) == {}
 
 
-def test_how_far_losses_may_be_apart_depends_on_the_number_of_batches() -> None:
+def test_loss_tolerance_depends_on_batch_count() -> None:
     main = NETWORK["main"]  # 1,875 batches: their mean is known well enough
     assert tolerance(main, 2.0) == pytest.approx(0.1)
     assert tolerance(dataclasses.replace(main, images=16 * 32), 2.0) == pytest.approx(0.5)
@@ -610,7 +608,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[Stub]:
     return Stub
 
 
-def test_who_does_not_train_alike_is_skipped_in_this_task_only(stub: type[Stub]) -> None:
+def test_differing_contender_is_skipped_per_task(stub: type[Stub]) -> None:
     stub.losses = {  # of the first epoch, and of the last one in each of two rounds
         "blas-1": iter([3.0, 1.0, 0.5, 0.4, 1.0, 0.9, 0.8]),
         **{key: itertools.cycle([1.0, 0.5, 0.4]) for key in ("torch-1", "tinynet-1")},
@@ -627,14 +625,14 @@ def test_who_does_not_train_alike_is_skipped_in_this_task_only(stub: type[Stub])
     }
 
 
-def test_every_round_begins_with_another(stub: type[Stub]) -> None:
+def test_every_round_starts_with_another_contender(stub: type[Stub]) -> None:
     a, b, c = "blas-1", "torch-1", "tinynet-1"
     stub.losses = {key: itertools.repeat(1.0) for key in (a, b, c)}
     interleave("nets", [NETWORK["main"]], [a, b, c], 4, Outcome(), [].append)
     assert stub.rounds == [a, b, c, b, c, a, c, a, b, a, b, c]
 
 
-def test_environments_differ_by_isa_and_add_up_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environments_set_isa_and_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     restricted = only_avx2()
     features = restricted["NUMBA_CPU_FEATURES"].split(",")
@@ -644,12 +642,12 @@ def test_environments_differ_by_isa_and_add_up_flags(monkeypatch: pytest.MonkeyP
     assert "XLA_FLAGS" not in CONTENDERS["torch-1"].variables()
 
 
-def test_networks_are_chosen_by_parts_of_their_names() -> None:
+def test_networks_selected_by_partial_name() -> None:
     chosen = suites.SUITES["nets"].chosen(False, ["rmsprop", "main"])
     assert [t.name for t in chosen] == ["main", "512, RMSprop", "512-512, RMSprop, dropout"]
 
 
-def test_who_can_not_take_part_is_skipped_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_contender_is_skipped_with_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     absent = Contender("absent", "", "Torch", 1, ("no_such_package",))
     many = Contender("many", "", "Torch", 1000, ("numpy",))
     monkeypatch.setitem(CONTENDERS, "absent", absent)
@@ -664,7 +662,7 @@ def test_who_can_not_take_part_is_skipped_with_the_reason(monkeypatch: pytest.Mo
     assert "absent" in said[0]
 
 
-def test_a_process_that_ends_is_skipped_with_its_last_words() -> None:
+def test_crashed_process_is_skipped_with_output() -> None:
     process = Process("blas-1")
     try:
         with pytest.raises(SkipError, match=r"ended with 1: .*no_such_measure"):
@@ -687,7 +685,7 @@ def test_wrong_arguments(option: str, value: str, capsys: Any) -> None:
     assert option in capsys.readouterr().err
 
 
-def test_suites_are_of_contenders_that_exist() -> None:
+def test_suites_use_known_contenders() -> None:
     for suite in suites.SUITES.values():
         assert set(suite.contenders) <= set(CONTENDERS)
         assert len(set(suite.contenders)) == len(suite.contenders)
@@ -695,7 +693,7 @@ def test_suites_are_of_contenders_that_exist() -> None:
         assert hasattr(nets, contender.net)
 
 
-def test_the_grid_has_every_combination_in_parts_of_an_epoch() -> None:
+def test_grid_covers_every_combination() -> None:
     assert len(set(suites.GRID)) == 2 * 2 * 3 * 3
     for task in suites.GRID:
         assert task.images == 60_000 or task.images % task.batch == 0

@@ -74,7 +74,7 @@ def on(environment: dict[str, str], threads: int) -> Any:
 
 @needs_avx2
 @pytest.mark.slow
-def test_networks_have_the_same_bits_on_all_processors() -> None:
+def test_networks_bit_identical_on_all_processors() -> None:
     expected = on({}, 1)
     for name, environment in PROCESSORS.items():
         for threads in (1, 2):
@@ -97,7 +97,7 @@ print(json.dumps(json.loads(written.getvalue())["weights_sha256"]))
 @needs_avx2
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROCESSORS)
-def test_main_network_has_the_weights_of_the_readme(name: str, mnist: Any, tmp_path: Path) -> None:
+def test_main_network_weights_match_readme(name: str, mnist: Any, tmp_path: Path) -> None:
     assert README is not None
     for threads in "12" if name == "AVX2" else "1":
         assert computed(PROCESSORS[name], TRAIN, threads, str(tmp_path)) == README[1]
@@ -133,7 +133,7 @@ def agreement() -> list[str]:
 
 
 @pytest.mark.parametrize("beta", [0.9, 0.999, 0.96, 0.95, 0.99])
-def test_powers_are_the_same_with_any_library(beta: float) -> None:
+def test_powers_are_library_independent(beta: float) -> None:
     """They are rounded from float64, whose last two bits would not change the result."""
     steps = np.arange(1, 100_001)
     base = np.longdouble(np.float32(beta))
@@ -176,7 +176,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.slow
-def test_what_training_begins_with_is_the_same_without_avx512() -> None:
+def test_initial_state_identical_without_avx512() -> None:
     everything = " ".join(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
     few = {"NPY_DISABLE_CPU_FEATURES": everything, "OPENBLAS_CORETYPE": "Prescott"}
     expected = computed({}, STARTS)

@@ -161,7 +161,7 @@ def check(keras: Any, name: str, arguments: dict[str, Any], runs: Any, batches: 
     ],
     ids=str,
 )
-def test_watching_callbacks_act_as_keras(
+def test_monitoring_callbacks_match_keras(
     keras: Any, name: str, options: dict[str, Any], monitor: dict[str, Any]
 ) -> None:
     # It is the same callback in all runs, and forgets the ones before.
@@ -194,7 +194,7 @@ WATCHING: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", WATCHING)
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_any_watching_callback_acts_as_keras(keras: Any, name: str, drawn: Any) -> None:
+def test_random_monitoring_callbacks_match_keras(keras: Any, name: str, drawn: Any) -> None:
     arguments = drawn.draw(st.fixed_dictionaries({**COMMON, **WATCHING[name]}))
     runs = drawn.draw(RUNS)
     # For Keras, a NaN at the beginning stays the best.
@@ -221,7 +221,7 @@ CHECKPOINTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("arguments", CHECKPOINTS, ids=str)
 @pytest.mark.parametrize("validates", [True, False])
-def test_checkpoints_are_those_of_keras(
+def test_checkpoints_match_keras(
     keras: Any, arguments: dict[str, Any], validates: bool, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -243,7 +243,7 @@ def test_checkpoints_are_those_of_keras(
     check(keras, "ModelCheckpoint", arguments, runs, batches=3)
 
 
-def test_a_checkpoint_by_batches_knows_what_is_best_in_the_first_epoch(tmp_path: Path) -> None:
+def test_batch_checkpoint_tracks_first_epoch_best(tmp_path: Path) -> None:
     best = callbacks.ModelCheckpoint(
         tmp_path / "{batch}.keras", "loss", save_best_only=True, save_freq=1
     )
@@ -256,7 +256,7 @@ def test_a_checkpoint_by_batches_knows_what_is_best_in_the_first_epoch(tmp_path:
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_nan_and_missing_values_are_never_the_best(mode: str, tmp_path: Path) -> None:
+def test_nan_and_missing_values_never_best(mode: str, tmp_path: Path) -> None:
     sign = 1 if mode == "max" else -1
     scores = [NAN, 0.5, None, 0.6, NAN, 0.7, 0.8, None]
     run = [{} if v is None else {"score": sign * v} for v in scores]
@@ -278,7 +278,7 @@ def test_nan_and_missing_values_are_never_the_best(mode: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["EarlyStopping", "ReduceLROnPlateau"])
-def test_nan_counts_as_an_epoch_without_improvement(name: str) -> None:
+def test_nan_counts_as_no_improvement(name: str) -> None:
     callback = getattr(callbacks, name)(monitor="loss", patience=2)
     trace = play_with(callback, tinynet, [loss_of(0.5, NAN, NAN, 0.4)])[0]
     if name == "EarlyStopping":
@@ -289,7 +289,7 @@ def test_nan_counts_as_an_epoch_without_improvement(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [np.array([0.1, 0.2]), "good", [0.5]], ids=str)
-def test_a_monitored_value_must_be_a_number(value: Any) -> None:
+def test_monitored_value_must_be_number(value: Any) -> None:
     for name in ("EarlyStopping", "ReduceLROnPlateau"):
         callback = getattr(callbacks, name)(monitor="score", mode="min", patience=9)
         warned = play_with(callback, tinynet, [[{"score": 0.5}, {"score": value}]])[2]
@@ -307,11 +307,11 @@ def test_a_monitored_value_must_be_a_number(value: Any) -> None:
     ],
     ids=["epoch and rate", "epoch", "float32", "float64"],
 )
-def test_schedules_act_as_in_keras(keras: Any, schedule: Any) -> None:
+def test_schedules_match_keras(keras: Any, schedule: Any) -> None:
     check(keras, "LearningRateScheduler", {"schedule": schedule, "verbose": 1}, [NO_VALIDATION])
 
 
-def test_a_schedule_that_fails_inside_is_not_called_again() -> None:
+def test_failing_schedule_is_called_once() -> None:
     def schedule(epoch: int, rate: float = 0.5) -> float:
         return rate + "a"  # type: ignore[operator]
 
@@ -320,7 +320,7 @@ def test_a_schedule_that_fails_inside_is_not_called_again() -> None:
 
 
 @pytest.mark.parametrize("wrong", [1, "0.1", None, np.ones(1)], ids=repr)
-def test_a_schedule_must_return_a_float(wrong: Any) -> None:
+def test_schedule_must_return_float(wrong: Any) -> None:
     arguments = {"schedule": lambda epoch: wrong}
     with pytest.raises(ValueError, match=r"must return a float\. Received: .* epoch 0"):
         play(tinynet, "LearningRateScheduler", arguments, [NO_VALIDATION])
@@ -339,7 +339,7 @@ def test_a_schedule_must_return_a_float(wrong: Any) -> None:
     ],
     ids=["plain", "no validation", "two runs", "late", "missing", "odd"],
 )
-def test_tables_are_those_of_keras(
+def test_csv_files_match_keras(
     keras: Any, options: dict[str, Any], runs: Any, tmp_path: Path
 ) -> None:
     if "append" in options and len(runs) > 1:
@@ -382,7 +382,7 @@ TABLES: dict[str, tuple[str | None, Any, Any, list[list[str]]]] = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_tables_of_figures(name: str, tmp_path: Path) -> None:
+def test_csv_logger_formats_values(name: str, tmp_path: Path) -> None:
     found, run, options, expected = TABLES[name]
     path = tmp_path / "log.csv"
     if found is not None:
@@ -392,7 +392,7 @@ def test_tables_of_figures(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";"])
-def test_appended_rows_stand_under_their_columns(separator: str, tmp_path: Path) -> None:
+def test_csv_append_aligns_columns(separator: str, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     runs: Any = [
         [{"loss": 0.5}, {"loss": 0.4}],
@@ -415,7 +415,7 @@ def test_appended_rows_stand_under_their_columns(separator: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "epoch;loss\n0;0.5\n", "some notes\n"])
-def test_only_a_log_is_appended_to(text: str, tmp_path: Path) -> None:
+def test_csv_append_requires_log_file(text: str, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text(text)
     model = make()
@@ -487,7 +487,7 @@ EARLY: dict[str, tuple[Any, type, str]] = {
 
 
 @pytest.mark.parametrize("name", EARLY)
-def test_errors_of_callbacks_come_before_training(name: str, tmp_path: Path) -> None:
+def test_callback_errors_precede_training(name: str, tmp_path: Path) -> None:
     make_callbacks, error, words = EARLY[name]
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.keras").mkdir()
@@ -505,14 +505,14 @@ def test_errors_of_callbacks_come_before_training(name: str, tmp_path: Path) -> 
         callbacks.LearningRateScheduler(lambda epoch, rate: rate),
     ],
 )
-def test_a_schedule_leaves_the_rate_to_no_callback(callback: Any) -> None:
+def test_schedule_conflicts_with_rate_callbacks(callback: Any) -> None:
     model = classifier(optimizer=optimizers.SGD(SCHEDULE))
     with pytest.raises(TypeError, match=r"follows a schedule.*Received: learning_rate="):
         fit(model, callback)
     assert int(model.optimizer.iterations) == 0
 
 
-def test_what_is_checked_early_may_also_be_right(tmp_path: Path) -> None:
+def test_early_checks_accept_valid_callbacks(tmp_path: Path) -> None:
     class Late(callbacks.EarlyStopping):
         """A subclass may know more than its base."""
 
@@ -537,13 +537,13 @@ def test_what_is_checked_early_may_also_be_right(tmp_path: Path) -> None:
     assert sum("metric `later` which is not available" in text for text in messages) == 2
 
 
-def test_stopping_without_validation_warns_as_in_keras() -> None:
+def test_early_stopping_without_validation_warns() -> None:
     with pytest.warns(UserWarning, match="val_loss") as caught:
         assert len(fit(make(), callbacks.EarlyStopping()).epoch) == 5
     assert len(caught) == 5
 
 
-def test_history_holds_what_callbacks_put_into_logs() -> None:
+def test_history_records_values_from_callbacks() -> None:
     values: Any = [None, "text", True, np.array([1.0, 2.0]), [1, "a"], {"a": 1}, np.float32(2)]
 
     class Odd(callbacks.Callback):
@@ -557,7 +557,7 @@ def test_history_holds_what_callbacks_put_into_logs() -> None:
 
 
 @pytest.mark.parametrize("loss", [0.5, NAN, math.inf, -math.inf], ids=str)
-def test_training_ends_on_nan_as_in_keras(keras: Any, loss: float) -> None:
+def test_terminate_on_nan_matches_keras(keras: Any, loss: float) -> None:
     runs = [[{"loss": 0.5}, {"loss": loss}, {}, {"loss": 0.5}]]
     check(keras, "TerminateOnNaN", {}, runs, batches=2)
     for k in (tinynet, keras):
@@ -580,7 +580,7 @@ def noting(calls: list[Any], names: list[str]) -> dict[str, Any]:
     return {name: function(name) for name in names}
 
 
-def test_functions_are_called_as_in_keras(keras: Any) -> None:
+def test_lambda_callback_matches_keras(keras: Any) -> None:
     ours: list[Any] = []
     theirs: list[Any] = []
     for k, calls in ((tinynet, ours), (keras, theirs)):
@@ -592,7 +592,7 @@ def test_functions_are_called_as_in_keras(keras: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "monitor"), [("EarlyStopping", "val_mystery"), ("ReduceLROnPlateau", "mystery")]
 )
-def test_what_is_better_must_be_known(keras: Any, name: str, monitor: str) -> None:
+def test_auto_mode_requires_known_metric(keras: Any, name: str, monitor: str) -> None:
     for k in (tinynet, keras):
         with pytest.raises(ValueError, match=f"{monitor}.*mode='max'"):
             play(k, name, {"monitor": monitor}, [[{monitor: 0.5}]])
@@ -649,9 +649,7 @@ def interrupted(hook: str, number: int, *listed: Any, model: Any = None, **optio
 
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_epoch_end", "on_train_batch_end"])
 @pytest.mark.parametrize("number", [1, 3])
-def test_going_on_equals_not_having_been_interrupted(
-    hook: str, number: int, tmp_path: Path
-) -> None:
+def test_resumed_training_equals_uninterrupted(hook: str, number: int, tmp_path: Path) -> None:
     decay = callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
     folder = tmp_path / "backup"
     times = number * 4 if "batch" in hook else number
@@ -663,7 +661,7 @@ def test_going_on_equals_not_having_been_interrupted(
     assert not folder.exists()
 
 
-def test_a_rate_reduced_behind_the_backup_is_in_it(tmp_path: Path) -> None:
+def test_backup_contains_later_reduced_rate(tmp_path: Path) -> None:
     reduce = callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=0, min_delta=10)
     model = interrupted("on_epoch_begin", 3, callbacks.BackupAndRestore(tmp_path), reduce)
     resumed = trained(callbacks.BackupAndRestore(tmp_path), epochs=3)
@@ -672,9 +670,7 @@ def test_a_rate_reduced_behind_the_backup_is_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("batches", "first"), [(4, 3), (5, 6)])
-def test_a_backup_by_batches_begins_the_epoch_again(
-    batches: int, first: int, tmp_path: Path
-) -> None:
+def test_batch_backup_restarts_the_epoch(batches: int, first: int, tmp_path: Path) -> None:
     interrupted("on_train_batch_end", batches, callbacks.BackupAndRestore(tmp_path, save_freq=3))
     resumed = make()
     steps: list[int] = []
@@ -709,7 +705,7 @@ def watching(folder: Path) -> list[Any]:
 @pytest.mark.parametrize("number", range(1, 6))
 @pytest.mark.parametrize("position", [0, 4])
 @pytest.mark.parametrize("hook", ["on_epoch_begin", "on_train_batch_end"])
-def test_best_values_and_counters_survive_an_interruption(
+def test_callback_state_survives_interruption(
     hook: str, position: int, number: int, tmp_path: Path
 ) -> None:
     listed = watching(tmp_path / "straight")
@@ -732,7 +728,7 @@ def test_best_values_and_counters_survive_an_interruption(
     assert files[0] == files[1] == ["2.tinynet"]
 
 
-def test_a_resumed_run_shuffles_a_pydataset_as_without_interruption(tmp_path: Path) -> None:
+def test_resumed_run_shuffles_pydataset_identically(tmp_path: Path) -> None:
     class Batches(tinynet.utils.PyDataset):
         def __len__(self) -> int:
             return 4
@@ -746,7 +742,7 @@ def test_a_resumed_run_shuffles_a_pydataset_as_without_interruption(tmp_path: Pa
     assert everything(trained(again, **data)) == everything(trained(**data))
 
 
-def test_a_run_that_had_stopped_is_not_trained_further(tmp_path: Path) -> None:
+def test_stopped_run_is_not_continued(tmp_path: Path) -> None:
     def listed() -> list[Any]:
         stop = callbacks.EarlyStopping("loss", min_delta=9, restore_best_weights=True)
         return [stop, callbacks.BackupAndRestore(tmp_path)]
@@ -759,7 +755,7 @@ def test_a_run_that_had_stopped_is_not_trained_further(tmp_path: Path) -> None:
     assert everything(resumed) == everything(straight)
 
 
-def test_a_backup_of_other_callbacks_warns(tmp_path: Path) -> None:
+def test_backup_with_other_callbacks_warns(tmp_path: Path) -> None:
     stop = callbacks.EarlyStopping("loss")
     interrupted("on_epoch_begin", 2, callbacks.BackupAndRestore(tmp_path), stop)
     keep = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
@@ -770,7 +766,7 @@ def test_a_backup_of_other_callbacks_warns(tmp_path: Path) -> None:
     assert len(model.history.epoch) == 5
 
 
-def test_a_custom_callback_may_resume_its_counters(tmp_path: Path) -> None:
+def test_custom_callback_resumes_its_state(tmp_path: Path) -> None:
     class Count(callbacks.Callback):
         resumes = ("count",)
 
@@ -786,7 +782,7 @@ def test_a_custom_callback_may_resume_its_counters(tmp_path: Path) -> None:
     assert count.count == 5
 
 
-def test_a_backup_belongs_to_its_model_and_is_checked(tmp_path: Path) -> None:
+def test_backup_of_other_model_raises(tmp_path: Path) -> None:
     interrupted("on_epoch_begin", 1, callbacks.BackupAndRestore(tmp_path))
     path = tmp_path / "latest.tinynet"
     whole = path.read_bytes()
@@ -803,7 +799,7 @@ def test_a_backup_belongs_to_its_model_and_is_checked(tmp_path: Path) -> None:
         assert all(map(np.array_equal, model.get_weights(), before))
 
 
-def test_the_backup_before_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
+def test_damaged_backup_falls_back_to_previous(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     backup, again = (callbacks.BackupAndRestore(tmp_path, double_checkpoint=True) for _ in range(2))
     interrupted("on_epoch_begin", 2, backup)
@@ -814,14 +810,14 @@ def test_the_backup_before_stands_in_for_a_damaged_one(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["notes.txt"]  # nothing but the backup is deleted
 
 
-def test_a_finished_run_with_its_backup_kept_is_not_run_again(tmp_path: Path) -> None:
+def test_finished_run_is_not_repeated(tmp_path: Path) -> None:
     keep = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
     model, again = trained(keep), trained(keep)
     assert again.history.epoch == [0, 1, 2, 3, 4]
     assert everything(again)[:-1] == everything(model)[:-1]
 
 
-def test_the_best_weights_are_those_of_the_best_epoch() -> None:
+def test_best_weights_are_from_best_epoch() -> None:
     kept: list[Any] = []
     keep = callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: kept.append((logs["val_loss"], model.get_weights()))
@@ -835,7 +831,7 @@ def test_the_best_weights_are_those_of_the_best_epoch() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["tinynet", "hdf5"])
-def test_a_checkpoint_is_the_model(suffix: str, tmp_path: Path) -> None:
+def test_checkpoint_equals_model(suffix: str, tmp_path: Path) -> None:
     pattern = os.fsencode(tmp_path / f"{{epoch}}.{suffix}")
     model = trained(callbacks.ModelCheckpoint(pattern), epochs=2)
     loaded = tinynet.models.load_model(os.fsencode(tmp_path / f"2.{suffix}"))
@@ -843,7 +839,7 @@ def test_a_checkpoint_is_the_model(suffix: str, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [f"1.{suffix}", f"2.{suffix}"]
 
 
-def test_callbacks_without_use_for_batches_are_not_called_for_them(tmp_path: Path) -> None:
+def test_unused_batch_hooks_are_not_called(tmp_path: Path) -> None:
     class Curious(callbacks.ModelCheckpoint):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None: ...
 
@@ -860,7 +856,7 @@ def test_callbacks_without_use_for_batches_are_not_called_for_them(tmp_path: Pat
         assert callbacks.CallbackList([callback]).defines("on_train_batch_end") == busy
 
 
-def test_a_loop_of_ones_own_is_as_in_keras(keras: Any) -> None:
+def test_callback_list_in_custom_loop(keras: Any) -> None:
     ours: list[Any] = []
     theirs: list[Any] = []
     for k, calls in ((tinynet, ours), (keras, theirs)):
@@ -880,7 +876,7 @@ def test_a_loop_of_ones_own_is_as_in_keras(keras: Any) -> None:
     assert ours == theirs
 
 
-def test_the_bar_is_drawn_once_whoever_asks_for_it(capsys: Any) -> None:
+def test_progress_bar_is_drawn_once(capsys: Any) -> None:
     fit(make(), verbose=2)
     without = capsys.readouterr().out
     fit(make(), callbacks.ProgbarLogger(), verbose=2)
@@ -889,7 +885,7 @@ def test_the_bar_is_drawn_once_whoever_asks_for_it(capsys: Any) -> None:
     ]
 
 
-def test_the_bar_of_a_loop_of_ones_own_is_that_of_the_loops(capsys: Any) -> None:
+def test_progress_bar_in_custom_loop(capsys: Any) -> None:
     step = r" - 0s - \d+[mu]?s/step"
     loop = callbacks.CallbackList(add_progbar=True, epochs=2, steps=3, verbose=2)
     loop.on_train_begin()
@@ -915,13 +911,13 @@ def test_the_bar_of_a_loop_of_ones_own_is_that_of_the_loops(capsys: Any) -> None
 # ------------------------------------------------------------ TensorBoard
 
 
-def test_tensorboard_says_what_to_install(monkeypatch: Any) -> None:
+def test_tensorboard_reports_missing_package(monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     with pytest.raises(ImportError, match="pip install tensorboard"):
         callbacks.TensorBoard()
 
 
-def test_tensorboard_finds_what_keras_writes(tmp_path: Path) -> None:
+def test_tensorboard_writes_same_values_as_keras(tmp_path: Path) -> None:
     loader = pytest.importorskip(
         "tensorboard.backend.event_processing.event_file_loader",
         reason="needs tensorboard: pip install -e '.[test]'",
@@ -956,7 +952,7 @@ def test_baseline_may_be_any_finite_number() -> None:
 
 
 @pytest.mark.parametrize("value", [np.array([0.5, 0.25]), "good", None, [1.0]], ids=str)
-def test_model_checkpoint_warns_if_a_value_does_not_fit(value: Any, tmp_path: Path) -> None:
+def test_model_checkpoint_warns_about_unformattable_value(value: Any, tmp_path: Path) -> None:
     """Training goes on if a custom value, or a vector, has no place in the file's name."""
 
     def add(epoch: int, logs: dict[str, Any]) -> None:
@@ -1011,21 +1007,21 @@ SWAPPED = 64 * EPS
 
 
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
-def test_swap_ema_weights_acts_as_recorded(swap_on_epoch: bool, tmp_path: Path) -> None:
+def test_swap_ema_weights_matches_recorded(swap_on_epoch: bool, tmp_path: Path) -> None:
     ours = averaged(tinynet, swap_on_epoch, tmp_path)
     np.testing.assert_allclose(ours, recorded.result("swap", swap_on_epoch), rtol=0, atol=SWAPPED)
 
 
 @pytest.mark.wide
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
-def test_swap_ema_weights_acts_as_in_keras(keras: Any, swap_on_epoch: bool, tmp_path: Path) -> None:
+def test_swap_ema_weights_matches_keras(keras: Any, swap_on_epoch: bool, tmp_path: Path) -> None:
     ours, theirs = (averaged(k, swap_on_epoch, tmp_path) for k in (tinynet, keras))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=SWAPPED)
     np.testing.assert_allclose(theirs, recorded.result("swap", swap_on_epoch), rtol=0, atol=SWAPPED)
 
 
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
-def test_swap_ema_weights_leaves_the_average_when_stopped(swap_on_epoch: bool) -> None:
+def test_swap_ema_weights_when_stopped(swap_on_epoch: bool) -> None:
     """A callback after it ends training; Keras leaves the weights of training then."""
     model = make(0.1, use_ema=True)
     stop = callbacks.LambdaCallback(
@@ -1036,7 +1032,7 @@ def test_swap_ema_weights_leaves_the_average_when_stopped(swap_on_epoch: bool) -
     assert all(map(np.array_equal, model.weights, averages))
 
 
-def test_swap_ema_weights_restores_the_weights_after_predict() -> None:
+def test_swap_ema_weights_restores_after_predict() -> None:
     model = make(0.1, use_ema=True)
     fit(model, epochs=1)
     averages = model.predict(X)

@@ -99,7 +99,7 @@ def test_train_as_a_user_runs_it(data: Path, tmp_path: Path) -> None:
     assert [len(values) for values in result["history"].values()] == [2, 2]
 
 
-def test_it_learns_and_what_it_saves_is_what_it_tested(data: Path, trained: Path) -> None:
+def test_train_saves_the_tested_model(data: Path, trained: Path) -> None:
     result = json.loads((trained / "history.json").read_text())
     # 80 steps on ten classes: far from MNIST's 97 %, and far from a guesser's 10 %.
     assert result["test_accuracy"] > 0.6
@@ -139,7 +139,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def test_without_mnist_drawn_digits_say_so_everywhere(
+def test_synthetic_digits_are_announced_everywhere(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(datasets.mnist, "load_data", not_found)
@@ -162,7 +162,7 @@ def test_without_mnist_drawn_digits_say_so_everywhere(
     np.testing.assert_allclose(seen["plot_predictions"][0][2].sum(axis=1), 1, rtol=1e-5)
 
 
-def test_what_was_asked_for_is_never_replaced(
+def test_requested_data_is_never_replaced(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(datasets.mnist, "load_data", not_found)
@@ -190,7 +190,7 @@ def test_fashion_and_drawn_by_name(
     assert "NOTE" not in out  # it is what was asked for
 
 
-def test_json_is_all_that_stands_on_standard_output(
+def test_json_alone_on_stdout(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--data", str(data), "--out", str(tmp_path), "--epochs", "1", "--no-plots"]
@@ -217,7 +217,7 @@ def test_no_plots_needs_no_matplotlib(data: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_a_folder_that_can_not_be_written_is_found_before_training(
+def test_unwritable_folder_found_before_training(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(cli, "_load", lambda *_: pytest.fail("began to load data"))
@@ -431,7 +431,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", [*UNREADABLE, "a folder", "missing", "without Pillow"])
-def test_what_can_not_be_read_is_named(
+def test_unreadable_files_are_named(
     name: str,
     trained: Path,
     tmp_path: Path,
@@ -602,7 +602,7 @@ def test_interrupted(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])
-def test_an_interrupted_train_keeps_the_last_complete_epoch(
+def test_interrupt_keeps_last_complete_epoch(
     epoch: int,
     data: Path,
     tmp_path: Path,
@@ -642,7 +642,7 @@ def test_an_interrupted_train_keeps_the_last_complete_epoch(
         assert bits(kept) == bits(expected)
 
 
-def test_an_interrupt_after_training_keeps_the_model(
+def test_interrupt_after_training_keeps_model(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def evaluate(*_: Any, **__: Any) -> None:
@@ -656,7 +656,7 @@ def test_an_interrupt_after_training_keeps_the_model(
 
 @pytest.mark.wide
 @pytest.mark.parametrize(("argument", "codes"), [("info", {141}), ("--help", {0, 141})])
-def test_a_closed_pipe_is_no_defect(argument: str, codes: set[int]) -> None:
+def test_closed_pipe_is_not_an_error(argument: str, codes: set[int]) -> None:
     read, write = os.pipe()
     os.close(read)
     code, _, err = run(argument, stdout=write)
@@ -667,7 +667,7 @@ def test_a_closed_pipe_is_no_defect(argument: str, codes: set[int]) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
 @pytest.mark.slow
-def test_nobody_has_to_listen() -> None:
+def test_closed_stdout() -> None:
     command = f"'{sys.executable}' -m tinynet info >&-"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.run(command, shell=True, env=environment, capture_output=True)
@@ -676,7 +676,7 @@ def test_nobody_has_to_listen() -> None:
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.slow
-def test_a_full_disk_is_one_line() -> None:
+def test_full_disk_error_is_one_line() -> None:
     with open("/dev/full", "wb") as full:
         code, _, err = run("info", stdout=full)
     assert (code, err) == (1, "tinynet: error: [Errno 28] No space left on device\n")

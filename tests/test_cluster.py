@@ -88,7 +88,7 @@ print(json.dumps(found))
 """
 
 
-def test_the_same_scores_everywhere_with_and_without_kept_kernels(tmp_path: Path) -> None:
+def test_cluster_scores_equal_local_scores(tmp_path: Path) -> None:
     # The workers compile the kernels at once, and find them the second time.
     first = run(EVERYWHERE, TINYNET_CACHE=str(tmp_path))
     kept = sorted((tmp_path / "kernels").rglob("*-*"))
@@ -102,7 +102,7 @@ def test_the_same_scores_everywhere_with_and_without_kept_kernels(tmp_path: Path
     assert min(flat) > 0.3  # ten classes; a guesser is right in 0.1
 
 
-def test_a_worker_killed_in_the_middle() -> None:
+def test_killed_worker_is_replaced() -> None:
     program = """
     result = {}
     with cluster() as workers, Client(workers) as client:
@@ -141,7 +141,7 @@ def test_a_worker_killed_in_the_middle() -> None:
     assert result["Dask"] == result["serial"]
 
 
-def test_a_worker_computes_on_one_thread_and_gets_little() -> None:
+def test_worker_uses_one_thread_little_data() -> None:
     program = """
     class Probe(tinynet.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

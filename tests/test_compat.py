@@ -224,13 +224,13 @@ def compare_results(ours: Any, theirs: Any) -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_functions_say_what_was_recorded(name: str) -> None:
+def test_functions_match_recorded(name: str) -> None:
     compare_results(CALLS[name](stand_in).numpy(), recorded.result("functions", name))
 
 
 @pytest.mark.wide
 @pytest.mark.parametrize("name", CALLS)
-def test_functions_say_what_those_of_tensorflow_say(name: str, tensorflow: Any) -> None:
+def test_functions_match_tensorflow(name: str, tensorflow: Any) -> None:
     theirs = CALLS[name](tensorflow).numpy()
     compare_results(CALLS[name](stand_in).numpy(), theirs)
     compare_results(theirs, recorded.result("functions", name))
@@ -261,7 +261,7 @@ GRADIENTS = {
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
-def test_functions_have_the_gradients_of_tensorflow(name: str, tensorflow: Any) -> None:
+def test_function_gradients_match_tensorflow(name: str, tensorflow: Any) -> None:
     found = []
     for tf in (tensorflow, stand_in):
         x = tf.Variable(A)
@@ -271,7 +271,7 @@ def test_functions_have_the_gradients_of_tensorflow(name: str, tensorflow: Any) 
     np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-5)
 
 
-def test_names_are_those_of_tensorflow(tensorflow: Any) -> None:
+def test_names_match_tensorflow(tensorflow: Any) -> None:
     for path in ("math", "nn", "linalg", "random", "data", "debugging", "errors", "config"):
         namespace = vars(getattr(stand_in, path))
         missing = [n for n in namespace if not n.startswith("_")]
@@ -282,7 +282,7 @@ def test_names_are_those_of_tensorflow(tensorflow: Any) -> None:
             assert hasattr(tensorflow, name), name
 
 
-def test_an_activation_of_tensorflow_is_the_built_in_one() -> None:
+def test_tensorflow_activation_maps_to_builtin() -> None:
     layer = stand_in.keras.layers.Dense(2, activation=stand_in.nn.relu)
     assert layer.get_config()["activation"] == "relu"
     assert stand_in.keras.activations.get(stand_in.nn.gelu) is stand_in.keras.activations.gelu
@@ -326,9 +326,7 @@ def test_module_finds_its_variables(tensorflow: Any) -> None:
         ("assert_rank", (A, 2), (A, 1)),
     ],
 )
-def test_assertions_hold_where_those_of_tensorflow_do(
-    name: str, right: Any, wrong: Any, tensorflow: Any
-) -> None:
+def test_assertions_match_tensorflow(name: str, right: Any, wrong: Any, tensorflow: Any) -> None:
     for tf in (tensorflow, stand_in):
         check = getattr(tf.debugging, name)
         assert check(*right) is None
@@ -338,7 +336,7 @@ def test_assertions_hold_where_those_of_tensorflow_do(
         check(*wrong)
 
 
-def test_print_shows_values_on_the_error_stream(capsys: Any) -> None:
+def test_print_writes_values_to_stderr(capsys: Any) -> None:
     stand_in.print("loss:", stand_in.constant([1.5]), 2, sep="|")
     assert capsys.readouterr().err == "loss:|[1.5]|2\n"
 
@@ -432,7 +430,7 @@ def test_backend_functions_are_differentiated() -> None:
     assert tape.gradient(loss, w).numpy().tolist() == [1.0, 1.0]  # w - target
 
 
-def test_backend_random_functions_take_shape_and_moments() -> None:
+def test_backend_random_shape_and_moments() -> None:
     K = stand_in.keras.backend
     drawn = K.random_normal(shape=(2000, 2), mean=3.0, stddev=0.5)
     assert drawn.shape == (2000, 2)
@@ -540,13 +538,13 @@ def described_dataset(tf: Any, name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_dataset_has_the_elements_that_were_recorded(name: str) -> None:
+def test_dataset_elements_match_recorded(name: str) -> None:
     assert described_dataset(stand_in, name) == recorded.result("datasets", name)
 
 
 @pytest.mark.wide
 @pytest.mark.parametrize("name", DATASETS)
-def test_dataset_has_the_elements_of_tensorflow(name: str, tensorflow: Any) -> None:
+def test_dataset_elements_match_tensorflow(name: str, tensorflow: Any) -> None:
     assert DATASETS[name](stand_in).cardinality().dtype == np.int64
     expected = recorded.result("datasets", name)
     assert described_dataset(tensorflow, name) == expected == described_dataset(stand_in, name)
@@ -562,7 +560,7 @@ def order(dataset: Any) -> list[int]:
     return [int(y) for _, y in dataset]
 
 
-def test_shuffle_is_repeatable_and_new_each_iteration() -> None:
+def test_shuffle_is_seeded_and_reshuffles() -> None:
     stand_in.random.set_seed(3)
     dataset = slices(stand_in).shuffle(7)
     first, second = order(dataset), order(dataset)
@@ -584,14 +582,14 @@ def test_shuffle_draws_from_its_buffer() -> None:
     assert all(number <= place + 2 for place, number in enumerate(found))
 
 
-def test_cache_keeps_what_was_computed() -> None:
+def test_cache_keeps_computed_elements() -> None:
     calls: list[int] = []
     dataset = slices(stand_in).map(lambda x, y: calls.append(1) or y).cache()
     assert [len([*dataset]) for _ in range(3)] == [7, 7, 7]
     assert len(calls) == 7
 
 
-def test_dataset_trains_as_arrays_do() -> None:
+def test_dataset_trains_like_arrays() -> None:
     x, y = models.data(50)
     dataset = stand_in.data.Dataset.from_tensor_slices((x, y)).batch(8).prefetch(2)
     ways: list[tuple[Any, ...]] = [
@@ -610,7 +608,7 @@ def test_dataset_trains_as_arrays_do() -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_dataset_tells_fit_the_number_of_steps() -> None:
+def test_dataset_length_gives_number_of_steps() -> None:
     model = stand_in.keras.Sequential([stand_in.keras.Input((2,)), stand_in.keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     steps: list[Any] = []
@@ -631,13 +629,13 @@ EVERYDAY = sorted({*PROGRAMS} - {"adversarial", "q_learning"})
 
 
 @pytest.mark.parametrize("name", mostly_wide(PROGRAMS, *EVERYDAY))
-def test_programs_learn_the_weights_of_tensorflow(name: str, tensorflow: Any) -> None:
+def test_programs_match_tensorflow_weights(name: str, tensorflow: Any) -> None:
     ours, theirs = (PROGRAMS[name](tf) for tf in (stand_in, tensorflow))
     for a, b in zip(map(np.asarray, ours), map(np.asarray, theirs), strict=True):
         assert np.abs(a - b).max() <= 2e-4 * np.abs(b).max()
 
 
-def test_random_functions_take_a_seed_by_position(tensorflow: Any) -> None:
+def test_random_functions_accept_positional_seed(tensorflow: Any) -> None:
     for tf in (tensorflow, stand_in):
         drawn = tf.random.normal([2, 3], 0.0, 1.0, tf.float32, 7)
         assert drawn.shape == (2, 3)

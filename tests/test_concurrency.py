@@ -75,7 +75,7 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
     return results
 
 
-def test_eight_threads_predict_as_one_does(backend: str) -> None:
+def test_eight_threads_predict_like_one(backend: str) -> None:
     model = net()
     model.fit(X, Y, verbose=0)
     ways: list[Callable[[Any], Any]] = [
@@ -94,7 +94,7 @@ def test_eight_threads_predict_as_one_does(backend: str) -> None:
     assert together(*(lambda i=i: work(i) for i in range(8))) == [True] * 8
 
 
-def test_models_train_side_by_side_as_one_after_the_other(threads: int) -> None:
+def test_concurrent_training_equals_sequential(threads: int) -> None:
     kinds = ["adam", optimizers.SGD(0.1, momentum=0.9), "rmsprop"]
 
     def train(model: Sequential) -> Any:
@@ -109,7 +109,7 @@ def test_models_train_side_by_side_as_one_after_the_other(threads: int) -> None:
     assert [bits(m) for m in beside] == [bits(m) for m in alone]
 
 
-def test_models_can_be_made_in_threads() -> None:
+def test_models_can_be_created_in_threads() -> None:
     def make() -> list[str]:
         model = Sequential([layers.Dense(3, name=None) for _ in range(20)])
         model.predict(X, verbose=0)
@@ -119,7 +119,7 @@ def test_models_can_be_made_in_threads() -> None:
     assert all(len(set(own)) == 20 for own in names)
 
 
-def test_training_in_a_thread_leaves_signals_alone() -> None:
+def test_training_in_thread_keeps_signal_handlers() -> None:
     before = signal.getsignal(signal.SIGINT)
     (history,) = together(lambda: net().fit(X, Y, epochs=2, verbose=0))
     assert history.epoch == [0, 1]
@@ -148,7 +148,7 @@ def test_pickle_and_deepcopy(backend: str, copied: Callable[[Any], Any], state: 
     assert twin.predict(X, verbose=0).shape == (200, 3)
 
 
-def test_a_layer_an_optimizer_and_a_history_can_be_pickled() -> None:
+def test_layer_optimizer_and_history_pickle() -> None:
     model = net()
     history = model.fit(X, Y, verbose=0)
     for thing in (model.layers[0], model.optimizer, model.loss, model.metrics[1]):
@@ -193,7 +193,7 @@ def test_memory_stays_flat(backend: str) -> None:
     assert growth(lambda: model.fit(X, Y, epochs=2, verbose=0), 20) < 20_000
 
 
-def test_models_that_are_let_go_are_freed() -> None:
+def test_deleted_models_are_freed() -> None:
     model = net()
     model.fit(X, Y, verbose=0)
     model.predict(X, verbose=0)

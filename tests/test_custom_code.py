@@ -78,7 +78,7 @@ class Fresh(keras.Model):
         (lambda: trained(Fresh()), "must be made in __init__ .* made in the call of fresh"),
     ],
 )
-def test_call_that_cannot_be_traced_is_refused(make: Any, message: str) -> None:
+def test_untraceable_call_raises(make: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         make()
 
@@ -96,7 +96,7 @@ class Lazy(keras.Model):
 
 
 @pytest.mark.parametrize("eagerly", [False, True])
-def test_layer_made_in_the_first_call_is_kept(eagerly: bool) -> None:
+def test_layer_created_in_first_call(eagerly: bool) -> None:
     """And Python's control flow runs eagerly."""
     model = Lazy()
     if eagerly:
@@ -108,7 +108,7 @@ def test_layer_made_in_the_first_call_is_kept(eagerly: bool) -> None:
     assert model.predict(X, verbose=0).shape == (20, 1)
 
 
-def test_predict_computes_each_batch_alone_if_rows_depend_on_each_other() -> None:
+def test_predict_separates_batches_of_dependent_rows() -> None:
     model = fitted(Calling(lambda x: x - ops.mean(x, axis=0, keepdims=True)))
     found = model.predict(X, batch_size=7, verbose=0)
     parts = [np.asarray(model(X[k : k + 7])) for k in range(0, 20, 7)]
@@ -119,14 +119,14 @@ def test_predict_computes_each_batch_alone_if_rows_depend_on_each_other() -> Non
 
 
 @pytest.mark.parametrize("other", [np.arange(4.0), np.sqrt(3.0)], ids=["array", "number"])
-def test_tensor_keeps_its_type_next_to_float64(other: Any) -> None:
+def test_tensor_dtype_next_to_float64(other: Any) -> None:
     """As in TensorFlow, where NumPy's float64 does not widen a tensor."""
     variable = keras.Variable(np.ones(4, np.float32))
     for x in (tf.ones((2, 4)), keras.Input((4,)), variable):
         assert [np.dtype(y.dtype).name for y in (x * other, other / x)] == ["float32"] * 2
 
 
-def test_gradient_within_another_tape_is_a_constant_or_refused() -> None:
+def test_nested_tape_gradient_constant_or_refused() -> None:
     x = keras.Variable(3.0)
     with tf.GradientTape(persistent=True) as outer:
         with tf.GradientTape() as inner:
@@ -139,7 +139,7 @@ def test_gradient_within_another_tape_is_a_constant_or_refused() -> None:
         outer.gradient(penalized, x)
 
 
-def test_attributes_changed_between_calls_are_used() -> None:
+def test_changed_attributes_are_used() -> None:
     class Scaled(layers.Layer):
         def __init__(self) -> None:
             super().__init__()
@@ -157,7 +157,7 @@ def test_attributes_changed_between_calls_are_used() -> None:
 
 
 @pytest.mark.wide
-def test_deep_nested_and_wide_graphs_are_trained() -> None:
+def test_deep_nested_and_wide_graphs() -> None:
     x = first = keras.Input((4,))
     for _ in range(1000):
         x = layers.Activation("tanh")(x)
@@ -174,7 +174,7 @@ def test_deep_nested_and_wide_graphs_are_trained() -> None:
     assert nested.predict(X, verbose=0).shape == deep.predict(X, verbose=0).shape == (20, 1)
 
 
-def test_predict_from_several_threads_at_once() -> None:
+def test_predict_from_several_threads() -> None:
     model = fitted(layers.Dense(8, "relu"))
     expected = model.predict(X, verbose=0)
     with ThreadPoolExecutor(4) as threads:
@@ -187,7 +187,7 @@ def counted(layer: Any, x: Any) -> Any:
     return x
 
 
-def test_variables_written_in_call_count_each_row_once() -> None:
+def test_call_variables_count_rows_once() -> None:
     counter = Weighted(counted, initializer="zeros", trainable=False)
     model = keras.Sequential([keras.Input((4,)), counter, layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -204,7 +204,7 @@ def test_variables_written_in_call_count_each_row_once() -> None:
     assert seen == [20, 40, 60, 60, 80]
 
 
-def test_train_step_without_trainable_weights_warns() -> None:
+def test_train_step_without_weights_warns() -> None:
     class Stepping(keras.Model):
         def train_step(self, data: Any) -> Any:
             return super().train_step(data)
@@ -248,12 +248,12 @@ def trained_with(function: Any) -> Any:
     ],
     ids=["vector", "twice", "variable", "two", "one of another"],
 )
-def test_add_loss_sums_what_it_is_given(function: Any, same: Any) -> None:
+def test_add_loss_sums_its_arguments(function: Any, same: Any) -> None:
     np.testing.assert_allclose(trained_with(function), trained_with(same), rtol=1e-6)
     assert trained_with(same)[1] != trained_with(lambda w, y: [])[1]
 
 
-def test_add_loss_of_a_constant_is_reported() -> None:
+def test_add_loss_accepts_constants() -> None:
     for function in (
         lambda w, y: [ops.sum(y)] * 2,
         lambda w, y: [ops.sum(y**2, axis=-1)],
@@ -266,7 +266,7 @@ def test_add_loss_of_a_constant_is_reported() -> None:
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_weight_used_as_a_condition_is_not_changed(twice: bool) -> None:
+def test_condition_weight_is_unchanged(twice: bool) -> None:
     def masked(layer: Any, x: Any) -> Any:
         y = ops.where(layer.w, x, 0.0)
         return y * layer.w if twice else y
@@ -276,7 +276,7 @@ def test_weight_used_as_a_condition_is_not_changed(twice: bool) -> None:
     assert (model.get_weights()[0] == 1).all() != twice
 
 
-def test_losses_are_those_of_the_last_call_of_a_model() -> None:
+def test_losses_are_from_last_call() -> None:
     dense = layers.Dense(2, kernel_initializer="ones", activity_regularizer="l2")
     model = keras.Sequential([keras.Input((4,)), dense])
     for rows in (X[:3], X[:5]):
@@ -285,7 +285,7 @@ def test_losses_are_those_of_the_last_call_of_a_model() -> None:
         np.testing.assert_allclose(loss, 0.01 * (y.numpy() ** 2).sum() / len(rows), rtol=1e-5)
 
 
-def test_trials_do_not_change_trainable_weights() -> None:
+def test_tracing_does_not_change_weights() -> None:
     def doubled(layer: Any, x: Any) -> Any:
         layer.w.assign(layer.w * 2.0)
         return x * layer.w
@@ -296,7 +296,7 @@ def test_trials_do_not_change_trainable_weights() -> None:
     assert model.get_weights()[0] == 2
 
 
-def test_errors_name_the_input_and_output() -> None:
+def test_errors_name_input_and_output() -> None:
     a, b = keras.Input((2,), name="a"), keras.Input((3,), name="b")
     outputs = [layers.Dense(1, name="p")(layers.concatenate([a, b])), layers.Dense(1, name="q")(b)]
     model = keras.Model([a, b], outputs)
@@ -340,7 +340,7 @@ class Steps(layers.Layer):
 
 
 @pytest.mark.parametrize("suffix", [".tinynet", ".keras", ".h5", ".weights.h5"])
-def test_weights_of_integers_and_bool_are_saved(suffix: str, tmp_path: Any) -> None:
+def test_integer_and_bool_weights_are_saved(suffix: str, tmp_path: Any) -> None:
     model, other = fitted(Steps(name="a")), fitted(Steps(name="a"))
     path = tmp_path / f"net{suffix}"
     if suffix == ".weights.h5":
@@ -356,7 +356,7 @@ def test_weights_of_integers_and_bool_are_saved(suffix: str, tmp_path: Any) -> N
     assert all(map(np.array_equal, model.get_weights(), other.get_weights()))
 
 
-def test_weights_of_integers_and_bool_are_kept_by_all_else() -> None:
+def test_integer_and_bool_weights_keep_dtype() -> None:
     model = fitted(Steps())
     before = model.get_weights()
     model.compile("sgd", "mse")
@@ -370,14 +370,14 @@ def test_weights_of_integers_and_bool_are_kept_by_all_else() -> None:
     assert model.layers[0].scale.array.base is model.layers[1].kernel.array.base
 
 
-def test_trainable_weight_of_integers_has_no_gradient() -> None:
+def test_integer_weight_has_no_gradient() -> None:
     whole = Weighted(lambda layer, x: x * ops.cast(layer.w, x.dtype), shape=(4,), dtype="int32")
     with pytest.warns(UserWarning, match="Gradients do not exist for variables .*w'"):
         model = fitted(whole)
     np.testing.assert_array_equal(model.layers[0].w, [1, 1, 1, 1])
 
 
-def test_add_weight_has_the_arguments_of_keras() -> None:
+def test_add_weight_arguments_match_keras() -> None:
     class Scaled(layers.Layer):
         def build(self, shape: Any) -> None:
             self.kernel = self.add_weight([shape[-1], 2], "ones", "float64", True)
@@ -394,7 +394,7 @@ def test_add_weight_has_the_arguments_of_keras() -> None:
 
 
 @pytest.mark.parametrize("base", [layers.Layer, keras.Model])
-def test_a_missing_super_init_is_explained(base: Any) -> None:
+def test_missing_super_init_is_explained(base: Any) -> None:
     class Forgetful(base):  # type: ignore[misc]
         def __init__(self) -> None:
             self.dense = layers.Dense(3)
@@ -406,7 +406,7 @@ def test_a_missing_super_init_is_explained(base: Any) -> None:
         Forgetful()(np.ones((2, 2), np.float32))
 
 
-def test_lists_given_to_layers_may_grow_later() -> None:
+def test_layer_list_may_grow_later() -> None:
     """As in a dense block, where each layer is applied to all results before it."""
     x = keras.Input((2,))
     features = [x]

@@ -225,7 +225,7 @@ def fitted(k: Any, name: str, options: str) -> list[np.ndarray]:
 @pytest.mark.each_value
 @pytest.mark.parametrize("options", OPTIONS)
 @pytest.mark.parametrize("name", CLASSES)
-def test_fit_uses_a_custom_optimizer_as_recorded(name: str, options: str) -> None:
+def test_custom_optimizer_fit_matches_recorded(name: str, options: str) -> None:
     ours = fitted(tinynet, name, options)
     assert not np.array_equal(ours[1], START[0])
     assert_same(ours, recorded.result("custom optimizers", name, options))
@@ -242,7 +242,7 @@ INNER = ["sgd", "adam", "momentum"]
 
 
 @pytest.mark.parametrize("inner", INNER)
-def test_fit_uses_an_optimizer_around_another_as_recorded(inner: str) -> None:
+def test_wrapping_optimizer_fit_matches_recorded(inner: str) -> None:
     ours = fitted_around(tinynet, inner)
     assert_same(ours, recorded.result("optimizers around another", inner))
 
@@ -257,14 +257,14 @@ for inner in INNER:
 
 @pytest.mark.wide
 @pytest.mark.parametrize("names", RECORDED)
-def test_keras_fits_as_recorded(names: tuple[str, ...]) -> None:
+def test_keras_fit_matches_recorded(names: tuple[str, ...]) -> None:
     assert_same(RECORDED[names](keras), recorded.result(*names))
 
 
 @pytest.mark.each_value
 @pytest.mark.parametrize("options", ["plain", "accumulation", "scaled"])
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_loop_uses_a_custom_optimizer(name: str, options: str) -> None:
+def test_custom_optimizer_in_custom_loop(name: str, options: str) -> None:
     results = []
     for k, f in LIBRARIES:
         model, optimizer = net(k), CLASSES[name](k)(0.02, **OPTIONS[options])
@@ -293,7 +293,7 @@ def test_fit_equals_train_on_batch(name: str) -> None:
     assert ends[0] == ends[1]
 
 
-def test_build_of_a_custom_optimizer_is_called_once() -> None:
+def test_custom_optimizer_build_called_once() -> None:
     calls = []
 
     class Counting(momentum(tinynet)):  # type: ignore[misc]  # made by a function
@@ -312,7 +312,7 @@ def test_build_of_a_custom_optimizer_is_called_once() -> None:
     ]
 
 
-def test_a_gradient_belongs_to_update_step() -> None:
+def test_update_step_owns_its_gradient() -> None:
     kept = []
 
     class Keeping(optimizers.Optimizer):
@@ -325,7 +325,7 @@ def test_a_gradient_belongs_to_update_step() -> None:
         np.testing.assert_array_equal(gradient, value)
 
 
-def test_variables_in_attributes_are_part_of_the_state() -> None:
+def test_attribute_variables_belong_to_state() -> None:
     class Own(optimizers.Optimizer):
         def build(self, variables: Any) -> None:
             super().build(variables)
@@ -342,7 +342,7 @@ def test_variables_in_attributes_are_part_of_the_state() -> None:
     assert other.variables[2] is other.of_mine["ages"][0] is not own.variables[2]
 
 
-def test_a_custom_optimizer_may_have_an_attribute_schedule() -> None:
+def test_custom_optimizer_attribute_named_schedule() -> None:
     class Scheduled(optimizers.Optimizer):
         def __init__(self, learning_rate: Any, schedule: str) -> None:
             super().__init__(learning_rate)
@@ -356,14 +356,14 @@ def test_a_custom_optimizer_may_have_an_attribute_schedule() -> None:
     assert (float(w[0]), float(optimizer.learning_rate), optimizer.schedule) == (0.5, 0.5, "linear")
 
 
-def test_an_optimizer_without_an_update_step_is_refused() -> None:
+def test_missing_update_step_raises() -> None:
     model = compiled(tinynet, type("Nothing", (optimizers.Optimizer,), {})(0.1))
     with pytest.raises(NotImplementedError, match=r"Nothing must define update_step\(.*Received: "):
         model.fit(X, Y, verbose=0)
     assert all(map(np.array_equal, model.get_weights(), START))
 
 
-def test_a_failed_step_restores_the_state_of_a_custom_optimizer() -> None:
+def test_failed_step_restores_custom_state() -> None:
     model = compiled(tinynet, momentum(tinynet)(0.05))
     model.fit(X, Y, verbose=0)
     before = bits(model)
@@ -418,7 +418,7 @@ def test_custom_optimizer_resumes_from_a_file(
 
 
 @pytest.mark.parametrize("make", [momentum, pytest.param(yogi, marks=pytest.mark.wide)])
-def test_custom_optimizer_goes_on_in_the_other_library(
+def test_custom_optimizer_continues_in_other_library(
     make: Any, registered: None, tmp_path: Path
 ) -> None:
     for first, second in ((keras, tinynet), (tinynet, keras)):
@@ -521,12 +521,12 @@ def missing(k: Any, f: Any) -> Any:
     "program", [two_optimizers, one_optimizer, own_variables, clipped, missing]
 )
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
-def test_a_loop_updates_as_in_keras(program: Any) -> None:
+def test_custom_loop_matches_keras(program: Any) -> None:
     theirs, ours = (program(*library) for library in LIBRARIES)
     assert_same(ours, theirs)
 
 
-def test_missing_gradients_are_named_in_a_warning() -> None:
+def test_missing_gradients_warn_by_name() -> None:
     for k, f in LIBRARIES:
         a, b = (k.Variable(np.float32([1]), name=name) for name in "ab")
         with pytest.warns(UserWarning, match=r"Gradients do not exist for variables.*\['b'\]"):
@@ -534,7 +534,7 @@ def test_missing_gradients_are_named_in_a_warning() -> None:
         assert (float(a.numpy()[0]), float(b.numpy()[0])) == (0.5, 1)
 
 
-def test_add_optimizer_variables_returns_lists_as_in_keras() -> None:
+def test_add_optimizer_variables_returns_lists() -> None:
     found = []
     for k in KERASES:
         shapes = {"w1": (2,), "w2": (3, 2)}

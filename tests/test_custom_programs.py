@@ -52,7 +52,7 @@ def close(found: Any, expected: Any) -> bool:
     return bool(np.abs(found - expected).max() <= ROOM * max(np.abs(expected).max(), 1e-3))
 
 
-def test_custom_programs_cover_the_kinds() -> None:
+def test_custom_programs_cover_all_kinds() -> None:
     texts = [path.read_text(encoding="utf-8") for path in PROGRAMS]
     custom = [t for t in texts if any(w in t for w in ("def call(", "def train_step", "Tape("))]
     assert len(texts) >= 18
@@ -61,7 +61,7 @@ def test_custom_programs_cover_the_kinds() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
-def test_custom_program_trains_as_on_keras(path: Path, tmp_path: Path) -> None:
+def test_custom_program_matches_keras(path: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
     from reference.keras_net import keras
 

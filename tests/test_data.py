@@ -28,7 +28,7 @@ def features(x: Any, dtype: str) -> Any:
     return data_adapters.converted(data_adapters.inputs(x), dtype)
 
 
-def test_features_keep_the_memory_where_nothing_has_to_change() -> None:
+def test_features_are_not_copied_needlessly() -> None:
     x = np.ones((3, 2), np.float32)
     assert np.shares_memory(features(x, "float32"), x)
     assert not np.shares_memory(features(x[:, ::-1], "float32"), x)
@@ -69,7 +69,7 @@ def test_batches(ordered: bool, weighted: bool) -> None:
     assert examples.steps(7) == 1
 
 
-def test_shuffled_batches_are_written_over_one_another() -> None:
+def test_shuffled_batches_reuse_one_buffer() -> None:
     examples = Examples(np.arange(8.0), np.arange(8))
     batches = examples.batches(4, np.arange(8)[::-1], Workspace())
     first, second = next(batches)[0], next(batches)[0]
@@ -92,7 +92,7 @@ def test_shuffled_batches_are_written_over_one_another() -> None:
         ([[0], [1]], (2, 1), [[2], [0.5]]),  # sequences of length 1
     ],
 )
-def test_class_weights_of_every_form_of_targets(y: Any, shape: Any, expected: Any) -> None:
+def test_class_weights_for_all_target_forms(y: Any, shape: Any, expected: Any) -> None:
     for one in (1, 1.0, np.int8(1), np.int64(1), np.float32(1), True):
         given = {0: 2.0, one: 0.5, 7: 3.0}
         weights = data_adapters.class_weights(np.array(y), given, "float32", shape)
@@ -100,7 +100,7 @@ def test_class_weights_of_every_form_of_targets(y: Any, shape: Any, expected: An
         assert weights.tolist() == expected
 
 
-def test_class_weights_need_one_class_for_each_value() -> None:
+def test_class_weights_require_trailing_unit_axis() -> None:
     with pytest.raises(ValueError, match=r"last axis of size 1\. Received: y of shape \(2, 3\)"):
         data_adapters.class_weights(np.zeros((2, 3)), {0: 2.0}, "float32", (2, 4))
 
@@ -131,7 +131,7 @@ def raises_as(pattern: str, function: Any, *args: Any) -> None:
         function(*args)
 
 
-def test_numeric_reads_tables_of_any_numeric_type() -> None:
+def test_numeric_reads_tables_of_any_dtype() -> None:
     pd = pytest.importorskip("pandas")
     dummies = pd.get_dummies(pd.DataFrame({"age": [1.5, 2], "sex": list("fm")}))
     assert numeric("x", dummies).tolist() == [[1.5, 1, 0], [2, 0, 1]]
@@ -350,7 +350,7 @@ def fit_batches(model: Any, batches: list[Any]) -> list[Any]:
     ]
 
 
-def test_model_takes_tables() -> None:
+def test_model_accepts_tables() -> None:
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(X, columns=list("abcd"), index=range(100, 148))
     table["e"] = X[:, 0] > 0.5
@@ -364,7 +364,7 @@ def test_model_takes_tables() -> None:
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (28, 28), (1,), (), (4, 1)])
-def test_model_adjusts_the_rank_of_its_input(shape: tuple[int, ...]) -> None:
+def test_model_adjusts_input_rank(shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).random((48, *shape))
     x[np.arange(48) % 4 > 0] = 0  # sparse enough to be compressed
     other = x[..., 0] if shape[-1:] == (1,) else x[..., None]
@@ -376,7 +376,7 @@ def test_model_adjusts_the_rank_of_its_input(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(model(other), model(x))
 
 
-def test_list_of_one_target_for_one_example_is_its_row() -> None:
+def test_single_target_list_is_one_row() -> None:
     hot = net()
     hot.compile("adam", "categorical_crossentropy")
     expected = hot.test_on_batch(X[:1], [[0, 1]])
@@ -422,7 +422,7 @@ TYPES = {
 @pytest.mark.parametrize("density", [0.1, 1.0])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 @pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"validation_split": 0.3}], ids=str)
-def test_types_and_layouts_of_inputs_change_no_bit(
+def test_input_dtypes_and_layouts_bit_identical(
     density: float, optimizer: str, options: Any, rng: Any
 ) -> None:
     x, y = rng.integers(1, 256, (70, 20)) * (rng.random((70, 20)) < density), np.arange(70) % 3
@@ -490,7 +490,7 @@ def test_inputs_are_converted_batch_by_batch(
             assert peak < x.size, name  # a quarter of what they take in float32
 
 
-def test_sparse_inputs_of_any_type_are_compressed_in_parts(rng: Any) -> None:
+def test_sparse_inputs_are_compressed_in_parts(rng: Any) -> None:
     x = rng.integers(1, 100, (1200, 3000)) * (rng.random((1200, 3000)) < 0.01)
     expected = CompressedRows(x.astype(np.float32), "float32")
     with traced():
@@ -517,7 +517,7 @@ class PretendDataset:
             yield X, Y
 
 
-def test_endless_data_sets_need_a_number_of_steps() -> None:
+def test_infinite_datasets_need_steps() -> None:
     model = net()
     history = model.fit(PretendDataset(), steps_per_epoch=3, epochs=2, verbose=0).history
     assert len(history["loss"]) == 2
@@ -525,7 +525,7 @@ def test_endless_data_sets_need_a_number_of_steps() -> None:
         raises_as("number of steps must be given", call, PretendDataset())
 
 
-def test_features_of_one_axis_may_be_sparse() -> None:
+def test_one_dimensional_features_may_be_sparse() -> None:
     model = net(shape=(1,))
     x = np.array([0.0, 2.0, 0.0])
     expected = model.predict(x[:, None], verbose=0)
@@ -533,7 +533,7 @@ def test_features_of_one_axis_may_be_sparse() -> None:
     np.testing.assert_array_equal(model.predict(range(3)).shape, (3, 2))
 
 
-def test_functional_models_take_their_tensors_in_lists_and_dicts() -> None:
+def test_functional_model_accepts_lists_and_dicts() -> None:
     entry = keras.Input((4,), name="feats")
     output = keras.layers.Dense(2, name="out")(entry)
     models = [keras.Model(*pair) for pair in (([entry], [output]), ({"feats": entry}, output))]
@@ -541,7 +541,7 @@ def test_functional_models_take_their_tensors_in_lists_and_dicts() -> None:
         np.testing.assert_array_equal(model({"feats": X}), model([X]))
 
 
-def test_example_bytes_are_those_of_converted_inputs() -> None:
+def test_example_bytes_after_conversion() -> None:
     x, y = np.zeros((3, 4, 5), np.uint8), np.zeros(3)
     assert Examples(x, y).example_bytes == 20
     assert Examples(x, y, dtype=np.dtype("float32")).example_bytes == 80
@@ -551,7 +551,7 @@ def test_example_bytes_are_those_of_converted_inputs() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_compressed_rows_are_evaluated_right_by_threads(threads: int) -> None:
+def test_threads_evaluate_compressed_rows(threads: int) -> None:
     rng = np.random.default_rng(0)
     x = (rng.random((3000, 50)) * (rng.random((3000, 50)) < 0.1)).astype("float32")
     y = rng.integers(0, 10, 3000)

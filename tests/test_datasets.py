@@ -180,13 +180,13 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_forms_of_files(tmp_path: Path, nowhere: Source, form: str) -> None:
+def test_supported_file_formats(tmp_path: Path, nowhere: Source, form: str) -> None:
     put(tmp_path, FORMS[form])
     for path in (tmp_path, str(tmp_path), *tmp_path.glob("*.npz")):
         assert_is(load(nowhere, path))
 
 
-def test_packed_before_unpacked_before_npz(tmp_path: Path, nowhere: Source) -> None:
+def test_file_format_precedence(tmp_path: Path, nowhere: Source) -> None:
     put(tmp_path, {"tiny.npz": npz(tiny(2))} | idx_contents(tiny(1), "") | FILES)
     assert_is(load(nowhere, tmp_path))
     for name in IDX_FILES:
@@ -196,7 +196,7 @@ def test_packed_before_unpacked_before_npz(tmp_path: Path, nowhere: Source) -> N
     assert_is(load(nowhere, tmp_path), tiny(2))
 
 
-def test_explicit_path_is_the_only_place(tmp_path: Path, mirror: Mirror) -> None:
+def test_explicit_path_is_only_location(tmp_path: Path, mirror: Mirror) -> None:
     mirror.serve("one")
     put(tmp_path / "cache" / "tiny", FILES)
     incomplete = put(tmp_path / "given", dict(list(FILES.items())[:3]))
@@ -259,7 +259,7 @@ def test_keras_npz(tmp_path: Path, monkeypatch: Any) -> None:
     assert_is(mnist.load_data())
 
 
-def test_own_data_set_is_no_cached_one(tmp_path: Path, nowhere: Source) -> None:
+def test_user_files_need_no_checksum(tmp_path: Path, nowhere: Source) -> None:
     """What the user's own folder may hold, a cache may not: there it is a damaged download."""
     own = idx_contents(tiny(1))
     assert_is(load(nowhere, put(tmp_path / "own", own)), tiny(1))
@@ -268,9 +268,7 @@ def test_own_data_set_is_no_cached_one(tmp_path: Path, nowhere: Source) -> None:
         load(nowhere)
 
 
-def test_damaged_data_of_the_user_stop_the_search(
-    tmp_path: Path, mirror: Mirror, monkeypatch: Any
-) -> None:
+def test_damaged_user_data_stops_search(tmp_path: Path, mirror: Mirror, monkeypatch: Any) -> None:
     mirror.serve("one")
     put(tmp_path / "data" / "tiny", FILES | {IDX_FILES[0]: b"damaged"})
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "data"))
@@ -290,7 +288,7 @@ def test_damaged_cache_is_downloaded_again(tmp_path: Path, mirror: Mirror, place
         assert {Path(path).name for path in mirror.asked} == {IDX_FILES[1]}
 
 
-def test_without_anything_the_message_names_every_place(
+def test_missing_data_error_names_all_locations(
     tmp_path: Path, nowhere: Source, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path / "data"))
@@ -312,7 +310,7 @@ def test_without_anything_the_message_names_every_place(
 # Downloading
 
 
-def test_wrong_checksum_falls_to_the_next_mirror(tmp_path: Path, mirror: Mirror) -> None:
+def test_wrong_checksum_tries_next_mirror(tmp_path: Path, mirror: Mirror) -> None:
     mirror.serve("one", idx_contents(tiny(1)))
     mirror.serve("two")
     assert_is(load(mirror.source))
@@ -320,7 +318,7 @@ def test_wrong_checksum_falls_to_the_next_mirror(tmp_path: Path, mirror: Mirror)
     assert listing(tmp_path / "cache") == sorted(f"tiny/{name}" for name in IDX_FILES)
 
 
-def test_next_way_to_download(tmp_path: Path, mirror: Mirror) -> None:
+def test_download_fallback_to_next_mirror(tmp_path: Path, mirror: Mirror) -> None:
     packed = {"tiny.npz": npz(TINY)}
     mirrors = mirror.source.downloads[0][1]
     ways = ((IDX_FILES, mirrors), (("tiny.npz",), mirrors))
@@ -385,7 +383,7 @@ def test_progress(mirror: Mirror, monkeypatch: Any, terminal: bool) -> None:
 
 
 @pytest.mark.wide
-def test_two_processes_at_once(tmp_path: Path, mirror: Mirror) -> None:
+def test_concurrent_downloads(tmp_path: Path, mirror: Mirror) -> None:
     mirror.serve("one")
     barrier = threading.Barrier(2)
     # Each request waits for the other process to have made the same one.

@@ -34,7 +34,7 @@ def contents(page: str) -> dict[str, Any]:
 # ------------------------------------------------------------ without a browser
 
 
-def test_the_page_holds_everything_and_asks_for_nothing() -> None:
+def test_page_is_self_contained() -> None:
     model = net()
     page = demo.page(model)
     assert len(page.encode()) < 600_000
@@ -48,7 +48,7 @@ def test_the_page_holds_everything_and_asks_for_nothing() -> None:
     np.testing.assert_array_equal(flat, np.concatenate([w.ravel() for w in model.get_weights()]))
 
 
-def test_large_nets_are_halved_to_a_megabyte() -> None:
+def test_large_nets_are_stored_as_float16() -> None:
     half = demo.page(net(L.Flatten(), L.Dense(400, "relu"), L.Dense(10, "softmax")))
     assert contents(half)["dtype"] == "float16"
     assert 600_000 < len(half.encode()) <= 1_000_000
@@ -58,7 +58,7 @@ def test_large_nets_are_halved_to_a_megabyte() -> None:
     assert contents(demo.page(model))["dtype"] == "float32"
 
 
-def test_names_cannot_break_out_of_the_page() -> None:
+def test_names_are_escaped_in_page() -> None:
     name = "<script>alert(1)<!--"
     model = net(L.Flatten(), L.Dense(4, name=name), L.Dense(10))
     page = demo.page(model)
@@ -72,7 +72,7 @@ def residual(add: Any) -> Any:
     return keras.Model(x, L.Dense(10)(add(h)), name="net")
 
 
-def test_functional_models_are_read_from_their_graph() -> None:
+def test_functional_models_use_their_graph() -> None:
     x = L.Input((28, 28))
     inner = keras.Sequential([L.Dense(6, "relu", name="low")])
     model = keras.Model(x, L.Dense(10, "softmax", name="high")(inner(L.Flatten()(x))))
@@ -103,7 +103,7 @@ odd.backward = lambda d_y, x, y: d_y
         (lambda: residual(keras.ops.exp), "not Operation. Received: the layer exp"),
     ],
 )
-def test_what_the_page_cannot_compute_is_refused(model: Any, message: str, tmp_path: Path) -> None:
+def test_unsupported_models_raise(model: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         demo.show(model(), tmp_path / "demo.html")
     assert not list(tmp_path.iterdir())
@@ -117,7 +117,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     return addresses
 
 
-def test_the_command_writes_and_opens(opened: list[str], capsys: Any, tmp_path: Path) -> None:
+def test_command_writes_and_opens_page(opened: list[str], capsys: Any, tmp_path: Path) -> None:
     assert cli.main(["demo"]) == 1
     assert "train one with 'tinynet train'" in capsys.readouterr().err
     net().save(tmp_path / "a.tinynet")
@@ -134,7 +134,7 @@ def test_the_command_writes_and_opens(opened: list[str], capsys: Any, tmp_path: 
     assert (tmp_path / "output" / "demo.html").read_text() == page.read_text()
 
 
-def test_the_command_says_if_no_browser_starts(
+def test_command_reports_missing_browser(
     opened: list[str], capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("webbrowser.open", lambda address: False)
@@ -216,13 +216,13 @@ ANSWER = "return document.getElementById('digit').textContent"
 
 
 @needs_browser
-def test_200_test_images_as_in_python(page: browser.Browser, mnist: Any, trained: Any) -> None:
+def test_mnist_images_match_python(page: browser.Browser, mnist: Any, trained: Any) -> None:
     images = mnist[1][0][:200]
     np.testing.assert_allclose(ask(page, images), trained.predict(images, verbose=0), atol=1e-4)
 
 
 @needs_browser
-def test_200_drawn_images_as_in_python(page: browser.Browser, digits: Any, trained: Any) -> None:
+def test_synthetic_images_match_python(page: browser.Browser, digits: Any, trained: Any) -> None:
     images = digits[1][0][:200]
     expected = trained.predict(images, verbose=0)
     # Sums of 784 float32 products in Python, of doubles in the page: far closer than asked for.
@@ -257,7 +257,7 @@ NETS = {
 
 @needs_browser
 @pytest.mark.parametrize("name", NETS)
-def test_other_nets(name: str, chromium: browser.Browser, tmp_path: Path) -> None:
+def test_other_networks_match_python(name: str, chromium: browser.Browser, tmp_path: Path) -> None:
     model = NETS[name]()
     rng = np.random.default_rng(1)
     for weight in model.weights:  # biases too, and large enough to reach every option
@@ -283,7 +283,7 @@ def test_scores_become_probabilities(chromium: browser.Browser, tmp_path: Path) 
 
 
 @needs_browser
-def test_float16_is_read(chromium: browser.Browser, tmp_path: Path) -> None:
+def test_float16_is_decoded(chromium: browser.Browser, tmp_path: Path) -> None:
     model = net(L.Flatten(), L.Dense(400, "relu"), L.Dense(10))
     every = np.arange(2**16, dtype=np.uint16).view(np.float16)
     every = every[np.isfinite(every)]
@@ -319,7 +319,7 @@ def drawings() -> list[np.ndarray]:
 
 
 @needs_browser
-def test_framing_is_that_of_frame_digit(
+def test_framing_matches_frame_digit(
     page: browser.Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The page reads a digit while its strokes are still apart.
@@ -343,7 +343,9 @@ def test_framing_is_that_of_frame_digit(
 
 @needs_browser
 @pytest.mark.parametrize(("digit", "kind"), [(3, "mouse"), (5, "touch"), (7, "pen"), (0, "mouse")])
-def test_what_is_drawn_is_read(page: browser.Browser, trained: Any, digit: int, kind: str) -> None:
+def test_drawn_digit_is_recognized(
+    page: browser.Browser, trained: Any, digit: int, kind: str
+) -> None:
     assert page.run(ANSWER) == "–"
     draw(page, path(digit), kind)
     page.wait(f"return document.getElementById('digit').textContent === '{digit}'")
@@ -377,7 +379,7 @@ def test_what_is_drawn_is_read(page: browser.Browser, trained: Any, digit: int, 
 
 
 @needs_browser
-def test_by_keyboard(page: browser.Browser) -> None:
+def test_drawing_by_keyboard(page: browser.Browser) -> None:
     tab, up, down, delete = "\ue004", "\ue013", "\ue015", "\ue017"
     page.run(
         """const spoken = document.getElementById("spoken");
@@ -406,7 +408,7 @@ def test_by_keyboard(page: browser.Browser) -> None:
 
 
 @needs_browser
-def test_examples_are_read(page: browser.Browser) -> None:
+def test_examples_are_recognized(page: browser.Browser) -> None:
     right = 0
     for i in range(10):
         page.run("document.getElementById('example').click(); read()")
@@ -418,7 +420,7 @@ def test_examples_are_read(page: browser.Browser) -> None:
 @needs_browser
 @pytest.mark.parametrize("width", [320, 390, 820, 1100])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_and_can_be_read(page: browser.Browser, width: int, scheme: str) -> None:
+def test_page_layout_and_contrast(page: browser.Browser, width: int, scheme: str) -> None:
     resize(page, width, 844)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     page.devtools("Emulation.setEmulatedMedia", features=features)
@@ -442,7 +444,7 @@ def test_it_fits_and_can_be_read(page: browser.Browser, width: int, scheme: str)
 
 
 @needs_browser
-def test_nothing_is_asked_of_the_network(page: browser.Browser) -> None:
+def test_page_makes_no_requests(page: browser.Browser) -> None:
     page.run("document.getElementById('example').click()")
     entries = page.run("return performance.getEntriesByType('resource').map((e) => e.name)")
     assert [name for name in entries if not name.startswith("data:")] == []

@@ -32,7 +32,7 @@ def numpy_backend() -> Iterator[None]:
 @pytest.mark.usefixtures("numpy_backend")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("sizes", [(784, 128, 10), (5, 3), (6, 9, 8, 4)], ids=str)
-def test_training_step_is_that_of_the_numpy_backend(
+def test_training_step_matches_numpy_backend(
     sizes: tuple[int, ...], dtype: str, rng: np.random.Generator
 ) -> None:
     model = model_of(sizes, dtype)
@@ -49,7 +49,7 @@ def test_training_step_is_that_of_the_numpy_backend(
         np.testing.assert_array_equal(own, theirs)
 
 
-def test_gradients_are_those_of_the_loss(rng: np.random.Generator) -> None:
+def test_gradients_match_loss(rng: np.random.Generator) -> None:
     x, labels = rng.normal(size=(7, 4)), rng.integers(0, 3, 7)
     weights = [rng.normal(size=shape) for shape in ((4, 5), 5, (5, 3), 3)]
     _, found = functional.gradients(x, labels, weights)

@@ -45,7 +45,7 @@ def assert_same(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-def test_has_mnists_form(drawn):
+def test_shapes_and_dtypes_match_mnist(drawn):
     assert [array.shape for array in flat(drawn)] == [(1000, 28, 28), (1000,)] * 2
     assert all(array.dtype == np.uint8 and array.flags.writeable for array in flat(drawn))
 
@@ -56,20 +56,20 @@ def test_any_number_of_images(n_train, n_test):
     assert shapes == [(n_train, 28, 28), (n_train,), (n_test, 28, 28), (n_test,)]
 
 
-def test_the_same_on_every_machine():
+def test_images_are_machine_independent():
     # Found the same with and without SIMD, for several BLAS kernels and versions of NumPy.
     expected = "0205196751592e884d2ddea1f1d53b8a0aba3543fb7ab7305f1f31d3676ae254"
     data = b"".join(array.tobytes() for array in flat(load_data(100, 50)))
     assert hashlib.sha256(data).hexdigest() == expected
 
 
-def test_an_image_does_not_depend_on_how_many_are_drawn(drawn):
+def test_image_is_independent_of_count(drawn):
     (x, y), (x_test, y_test) = drawn
     assert_same(load_data(37, 12), [(x[:37], y[:37]), (x_test[:12], y_test[:12])])
     np.testing.assert_array_equal(load_data(1500, 0)[0][0][:1000], drawn[0][0])
 
 
-def test_threads_draw_the_same(drawn):
+def test_threads_draw_identical_images(drawn):
     with ThreadPoolExecutor(2) as pool:
         for found in pool.map(load_data, (1000, 1000), (1000, 1000)):
             assert_same(found, drawn)
@@ -97,7 +97,7 @@ def test_classes_are_balanced_and_shuffled(drawn):
         assert len(np.unique(tens, axis=0)) == 100
 
 
-def test_framed_as_mnist(drawn):
+def test_framing_matches_mnist(drawn):
     x = drawn[0][0]
     pixels = np.arange(28)
     for axis in (1, 2):
@@ -115,7 +115,7 @@ def test_framed_as_mnist(drawn):
     assert np.maximum(high, wide).min() >= 18
 
 
-def test_ink_is_like_mnists(drawn):
+def test_ink_distribution_resembles_mnist(drawn):
     x = drawn[0][0]
     assert 0.15 <= (x > 0).mean() <= 0.23  # MNIST: 0.19
     assert (x.max(axis=(1, 2)) >= 200).all()
@@ -123,7 +123,7 @@ def test_ink_is_like_mnists(drawn):
     assert 0.3 <= grey <= 0.8  # edges are grey, cores are not; MNIST: 0.65
 
 
-def test_ways_of_writing_are_sound():
+def test_glyph_paths_are_valid():
     assert list(WAYS) == list(range(10))
     paths = [path for ways in WAYS.values() for _, path in ways]
     assert len(set(paths)) == len(paths)
@@ -138,7 +138,7 @@ def test_ways_of_writing_are_sound():
         assert 70 <= max(heights) - min(heights) <= 100, path
 
 
-def test_digits_can_be_told_apart(drawn):
+def test_digits_are_distinguishable(drawn):
     """The nearest of 1,000 training images shows the same digit far more often than not."""
     (x, y), (x_test, y_test) = drawn
     flat, flat_test = (z.reshape(len(z), -1).astype(np.float32) for z in (x, x_test))
@@ -147,16 +147,16 @@ def test_digits_can_be_told_apart(drawn):
     assert (y[distances.argmin(axis=1)] == y_test).mean() > 0.85
 
 
-def test_numpy_integers_are_welcome():
+def test_numpy_integers_are_accepted():
     assert_same(load_data(np.int64(3), np.uint8(2), np.int32(1)), load_data(3, 2, 1))
 
 
-def test_few_images_are_not_kept(cache):
+def test_few_images_are_not_cached(cache):
     load_data(1000, 1000)
     assert not cache.exists()
 
 
-def test_kept_and_read_again(cache, monkeypatch):
+def test_cached_images_are_reused(cache, monkeypatch):
     first = load_data(*KEPT)
     with np.load(kept_file(cache), allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["x_train"], first[0][0])
@@ -180,7 +180,7 @@ def test_kept_and_read_again(cache, monkeypatch):
     ],
     ids=["empty", "zeros", "cut", "half", "one bit", "check sum"],
 )
-def test_a_damaged_file_is_drawn_anew(cache, damage):
+def test_damaged_file_is_drawn_again(cache, damage):
     first = load_data(*KEPT)
     file = kept_file(cache)
     file.write_bytes(damage(file.read_bytes()))
@@ -189,7 +189,7 @@ def test_a_damaged_file_is_drawn_anew(cache, damage):
     assert_same(load_data(*KEPT), first)
 
 
-def test_a_file_of_another_size_is_drawn_anew(cache):
+def test_wrong_size_file_is_drawn_again(cache):
     load_data(2002, 30)
     other = kept_file(cache)
     other.rename(other.with_name(other.name.replace("2002", "2001")))
@@ -197,7 +197,7 @@ def test_a_file_of_another_size_is_drawn_anew(cache):
     assert x_train.shape == (2001, 28, 28)
 
 
-def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
+def test_unwritable_cache(tmp_path, monkeypatch):
     expected = load_data(*KEPT)
     (tmp_path / "file").write_bytes(b"")
     # Root may write to read-only folders, nobody below a file.
@@ -207,7 +207,7 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_read_only_cache(cache):
+def test_read_only_cache(cache):
     cache.mkdir(mode=0o500)
     (x_train, _), _ = load_data(*KEPT)
     assert x_train.shape == (2001, 28, 28)

@@ -45,7 +45,7 @@ def _settings() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", refusals.ANSWERED)
-def test_predict_answers_with_what_it_computes(name: str) -> None:
+def test_predict_returns_non_finite_values(name: str) -> None:
     x, _ = refusals.WRONG_DATA["x"][name]
     assert classifier().predict(x, verbose=0).shape == (len(x), C)
 
@@ -73,7 +73,7 @@ def test_dense_losses_refuse(loss: str, y: Any, message: str) -> None:
 
 
 @BOTH
-def test_the_last_row_is_looked_at_before_the_first_step(backend: str) -> None:
+def test_last_row_checked_before_first_step(backend: str) -> None:
     config.set_backend(backend)
     x = np.zeros((3000, 100), np.float32)  # sparse: goes the compressed way on numba
     x[:, 0] = 1
@@ -92,7 +92,7 @@ def test_the_last_row_is_looked_at_before_the_first_step(backend: str) -> None:
         assert bits(model) == before
 
 
-def test_finite_may_be_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_assume_finite(monkeypatch: pytest.MonkeyPatch) -> None:
     x = refusals.at((7, 2), np.nan, array=X)
     config.set_on_divergence("continue")
     monkeypatch.setenv("TINYNET_ASSUME_FINITE", "1")
@@ -102,7 +102,7 @@ def test_finite_may_be_assumed(monkeypatch: pytest.MonkeyPatch) -> None:
         classifier().fit(x, Y, verbose=0)
 
 
-def test_looking_for_what_is_not_finite_is_cheap() -> None:
+def test_finite_check_is_cheap() -> None:
     x = np.ones((60_000, 784), np.float32)
     seconds = []
     for _ in range(5):
@@ -113,7 +113,7 @@ def test_looking_for_what_is_not_finite_is_cheap() -> None:
     assert min(seconds) < 0.06
 
 
-def test_errors_of_custom_code_stay_as_they_are() -> None:
+def test_custom_code_errors_are_unchanged() -> None:
     class Doubling(layers.Layer):
         def call(self, x):
             return len(x, 3)
@@ -124,7 +124,7 @@ def test_errors_of_custom_code_stay_as_they_are() -> None:
     assert tinynet.models.load_model is tinynet.saving.load_model
 
 
-def test_warnings_point_to_the_line_of_the_user() -> None:
+def test_warnings_point_to_user_code() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         callbacks.EarlyStopping(mode="upward")
@@ -237,7 +237,7 @@ def test_odd_but_legal_is_answered_as_keras_does(name: str) -> None:
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_predicting_nothing_gives_rows_of_nothing() -> None:
+def test_predict_on_empty_input() -> None:
     model = classifier()
     for empty in (X[:0], np.empty((0, D), np.uint8)):
         out = model.predict(empty, verbose=0)
@@ -246,7 +246,7 @@ def test_predicting_nothing_gives_rows_of_nothing() -> None:
     assert images.predict(np.empty((0, 28, 28)), verbose=0).shape == (0, 2)
 
 
-def test_a_model_without_weights_can_do_everything(tmp_path: Path) -> None:
+def test_model_without_weights(tmp_path: Path) -> None:
     model = Sequential([layers.Flatten(), layers.Softmax()])
     model.compile("adam", SCCE, metrics=["accuracy"])
     x = X[:, :3, None]
@@ -299,7 +299,7 @@ def test_divergence_stops_and_goes_back(backend: str) -> None:
 
 
 @BOTH
-def test_weights_that_had_diverged_before_the_epoch_are_not_gone_back_to(backend: str) -> None:
+def test_divergence_restores_last_finite_weights(backend: str) -> None:
     config.set_backend(backend)
     model = linear(1e38)
     first = bits(model)
@@ -312,9 +312,7 @@ def test_weights_that_had_diverged_before_the_epoch_are_not_gone_back_to(backend
 @BOTH
 @pytest.mark.parametrize("rate", [1e38, 1e25])
 @pytest.mark.parametrize("generated", [False, True])
-def test_divergence_in_the_last_step_is_an_error(
-    backend: str, rate: float, generated: bool
-) -> None:
+def test_divergence_in_last_step_raises(backend: str, rate: float, generated: bool) -> None:
     """No later step sees it: the loss with the new weights is computed once more."""
     config.set_backend(backend)
     for model, y in ((linear(), HOT), (classifier(), Y)):
@@ -333,7 +331,7 @@ def test_divergence_in_the_last_step_is_an_error(
         assert not saved
 
 
-def test_divergence_before_a_callback_stops_is_an_error() -> None:
+def test_divergence_before_callback_stop_raises() -> None:
     class Stop(callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self.model.stop_training = True
@@ -342,7 +340,7 @@ def test_divergence_before_a_callback_stops_is_an_error() -> None:
     assert_diverges("after the last batch of epoch 1", linear(1e38).fit, X, HOT, **options)
 
 
-def test_weights_that_are_not_finite_are_an_error_whatever_the_loss() -> None:
+def test_non_finite_weights_always_raise() -> None:
     class Spoil(callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.model.layers[0].moving_variance.assign(np.full(D, np.inf))
@@ -367,9 +365,7 @@ class BadLater(optimizers.schedules.LearningRateSchedule):
 @BOTH
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.5, 1e39])
 @pytest.mark.parametrize("kind", [optimizers.SGD, optimizers.Adam, optimizers.Nadam])
-def test_learning_rate_of_a_schedule_is_checked_before_use(
-    backend: str, value: float, kind: Any
-) -> None:
+def test_schedule_learning_rate_is_checked(backend: str, value: float, kind: Any) -> None:
     """The three steps before it are taken, many in a call, too."""
     config.set_backend(backend)
     three, more = (classifier(optimizer=kind(BadLater(value))) for _ in range(2))
@@ -381,7 +377,7 @@ def test_learning_rate_of_a_schedule_is_checked_before_use(
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1e39])
-def test_learning_rate_of_a_callback_is_checked_before_use(value: float) -> None:
+def test_callback_learning_rate_is_checked(value: float) -> None:
     class Assign(callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.model.optimizer.variables[1].assign(value)
@@ -394,7 +390,7 @@ def test_learning_rate_of_a_callback_is_checked_before_use(value: float) -> None
         assert all(map(np.array_equal, model.get_weights(), before))
 
 
-def test_divergence_continues_on_request_as_in_keras() -> None:
+def test_divergence_continues_on_request() -> None:
     config.set_on_divergence("continue")
     model = linear()
     history = model.fit(X, HOT, epochs=3, validation_data=(X, HOT), verbose=0).history
@@ -403,7 +399,7 @@ def test_divergence_continues_on_request_as_in_keras() -> None:
     assert not np.isfinite(model.get_weights()[0]).any()
 
 
-def test_terminate_on_nan_ends_it_as_in_keras(capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminate_on_nan_matches_keras(capsys: pytest.CaptureFixture[str]) -> None:
     model, end = linear(), callbacks.TerminateOnNaN()
     history = model.fit(X, HOT, epochs=5, batch_size=N, verbose=0, callbacks=[end])
     assert history.epoch == [0, 1]
@@ -412,7 +408,7 @@ def test_terminate_on_nan_ends_it_as_in_keras(capsys: pytest.CaptureFixture[str]
     assert not np.isfinite(model.get_weights()[0]).any()  # the step was taken
 
 
-def test_diverged_weights_answer_with_what_they_compute() -> None:
+def test_diverged_model_returns_its_outputs() -> None:
     model = linear(0.1)
     model.set_weights([np.full((D, C), np.nan), np.zeros(C)])
     assert np.isnan(model.predict(X, verbose=0)).all()
@@ -422,7 +418,7 @@ def test_diverged_weights_answer_with_what_they_compute() -> None:
     assert_diverges(r"loss became nan, at learning rate 0\.1", model.train_on_batch, X, HOT)
 
 
-def test_validation_that_is_not_finite_does_not_stop() -> None:
+def test_non_finite_validation_does_not_stop() -> None:
     huge = (np.full((3, D), np.float32(3e38)), HOT[:3])
     with pytest.warns(UserWarning, match="x must be scaled as in training"):
         history = linear(0.1).fit(X, HOT, epochs=2, validation_data=huge, verbose=0)
@@ -430,7 +426,7 @@ def test_validation_that_is_not_finite_does_not_stop() -> None:
     assert not np.isfinite(history.history["val_loss"]).any()
 
 
-def test_a_batch_that_diverges_changes_nothing() -> None:
+def test_diverging_batch_changes_nothing() -> None:
     model = linear(0.01, layers.BatchNormalization())
     model.compile("adam", "mse")
     model.train_on_batch(X, HOT)
@@ -588,7 +584,7 @@ def test_steps_are_whole_under_an_interrupt(
     assert len(model.fit(X, Y, epochs=2, verbose=0).epoch) == 2
 
 
-def test_a_second_interrupt_does_not_wait(default_interrupt: None) -> None:
+def test_second_interrupt_does_not_wait(default_interrupt: None) -> None:
     def twice(epoch: int, logs: Any) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -666,7 +662,7 @@ def test_a_program_without_streams() -> None:
 
 
 @pytest.mark.slow
-def test_a_closed_pipe_ends_a_program_as_it_does_any_other() -> None:
+def test_closed_pipe_ends_program() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(

@@ -38,7 +38,7 @@ def assert_same(left: list[np.ndarray], right: list[np.ndarray]) -> None:
 # ------------------------------------------------------------ one step
 
 
-def test_the_model_stays_as_it_is_unless_told_otherwise() -> None:
+def test_explain_leaves_model_unchanged() -> None:
     x, y = data()
     explained, trained = net(), net()
     trained.set_weights(explained.get_weights())
@@ -58,7 +58,7 @@ def test_the_model_stays_as_it_is_unless_told_otherwise() -> None:
     assert explain.step(explained, x, y).chosen.iteration == 2
 
 
-def test_random_layers_do_what_the_next_step_does() -> None:
+def test_random_layers_match_next_step() -> None:
     x, y = data()
     model = net(rows=[L.Flatten(), L.Dropout(0.5), L.BatchNormalization(), L.Dense(3, "softmax")])
     shown = explain.step(model, x, y, apply=True)
@@ -70,7 +70,7 @@ def test_random_layers_do_what_the_next_step_does() -> None:
     assert {"batch_normalization/gamma", "dense/kernel"} <= set(shown.gradients)
 
 
-def test_the_loss_and_every_array_are_those_of_the_net() -> None:
+def test_loss_and_arrays_match_network() -> None:
     x, y = data()
     model = net()
     shown = explain.step(model, x, y)
@@ -90,7 +90,7 @@ def test_the_loss_and_every_array_are_those_of_the_net() -> None:
 
 @pytest.mark.parametrize("name", ["hidden/kernel", "hidden/bias", "digit/kernel", "digit/bias"])
 @pytest.mark.parametrize("activation", ["relu", "tanh", "linear"])
-def test_the_products_sum_to_the_gradient(name: str, activation: str) -> None:
+def test_products_sum_to_gradient(name: str, activation: str) -> None:
     x, y = data()
     chosen = explain.step(net(activation=activation), x, y, name).chosen
     assert chosen.x_i.shape == chosen.d_z_j.shape == (8,)
@@ -100,7 +100,7 @@ def test_the_products_sum_to_the_gradient(name: str, activation: str) -> None:
     assert abs(chosen.gradient) > 100 * off
 
 
-def test_the_default_weight_is_that_of_the_largest_gradient() -> None:
+def test_default_weight_has_largest_gradient() -> None:
     x, y = data()
     shown = explain.step(net(), x, y)
     gradient = shown.gradients["hidden/kernel"]
@@ -154,7 +154,7 @@ def test_other_optimizers(optimizer: Any, names: set[str]) -> None:
     assert ("weight decay" in text) == isinstance(chosen.optimizer, optimizers.AdamW)
 
 
-def test_a_custom_optimizer_has_no_formula_of_adam() -> None:
+def test_custom_optimizer_shows_no_adam_formula() -> None:
     class Doubled(optimizers.Adam):
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             super().update_step(2 * gradient, variable, learning_rate)
@@ -167,7 +167,7 @@ def test_a_custom_optimizer_has_no_formula_of_adam() -> None:
     assert momentum == pytest.approx(2 * chosen.gradient * 0.1, rel=16 * EPS)
 
 
-def test_gradients_that_are_added_up_first() -> None:
+def test_accumulated_gradients() -> None:
     x, y = data()
     model = net(optimizers.Adam(gradient_accumulation_steps=2))
     waits = explain.step(model, x, y, apply=True).chosen
@@ -179,7 +179,7 @@ def test_gradients_that_are_added_up_first() -> None:
     assert moves.change != 0
 
 
-def test_what_is_done_to_a_gradient_before_it_is_used() -> None:
+def test_gradient_clipping_and_penalties_are_shown() -> None:
     x, y = data()
     model = net(optimizers.SGD(1.0, clipvalue=1e-4))
     chosen = explain.step(model, x, y).chosen
@@ -192,7 +192,7 @@ def test_what_is_done_to_a_gradient_before_it_is_used() -> None:
     assert float(rest) == pytest.approx(2 * 0.5 * chosen.before, rel=1e-3)  # four digits
 
 
-def test_the_tables_hold_every_layer() -> None:
+def test_tables_contain_every_layer() -> None:
     x, y = data()
     inner = keras.Sequential([L.Dense(6, "relu", name="hidden")], name="inner")
     model = net(rows=[L.Flatten(), inner, L.Dense(3, "softmax", name="digit")])
@@ -214,7 +214,7 @@ def test_the_tables_hold_every_layer() -> None:
     assert "inner/hidden" in html
 
 
-def test_a_loss_that_is_not_finite_is_shown_as_it_is() -> None:
+def test_non_finite_loss_is_shown() -> None:
     x, y = data()
     model = net()
     model.set_weights([np.full_like(w, 1e30) for w in model.get_weights()])
@@ -224,7 +224,7 @@ def test_a_loss_that_is_not_finite_is_shown_as_it_is() -> None:
     assert "not finite" in str(shown)
 
 
-def test_a_model_that_is_not_built_is_built() -> None:
+def test_unbuilt_model_is_built() -> None:
     x, y = data()
     model = keras.Sequential([L.Flatten(), L.Dense(3, activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -296,7 +296,7 @@ def with_own(layer: Any) -> Any:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", optimizers.SGD(0.1, clipvalue=1e-9)])
-def test_right_gradients_are_found_right(optimizer: Any) -> None:
+def test_correct_gradients_pass(optimizer: Any) -> None:
     x, y = data()
     x[:, 0] = 0  # corners of relu: units that nothing comes into
     model = net(
@@ -329,7 +329,7 @@ def test_right_gradients_are_found_right(optimizer: Any) -> None:
         (Jitters, "other numbers every time", None),
     ],
 )
-def test_the_wrong_layer_is_named(kind: type[Scale], said: str, below: bool | None) -> None:
+def test_wrong_layer_is_named(kind: type[Scale], said: str, below: bool | None) -> None:
     report = explain.check_gradients(with_own(kind(name="own")), *data())
     assert not report.ok
     assert report.wrong == ["own"]
@@ -342,7 +342,7 @@ def test_the_wrong_layer_is_named(kind: type[Scale], said: str, below: bool | No
     assert report.verdict.splitlines()[0][:20] in report._repr_html_()
 
 
-def test_a_gradient_that_is_not_returned() -> None:
+def test_missing_gradient_is_reported() -> None:
     # As the first layer it trains all the same, which is where such a mistake hides.
     model = keras.Sequential([L.Input((2,)), Keeps(name="own"), L.Dense(3)])
     model.compile("sgd", "mse")
@@ -352,13 +352,13 @@ def test_a_gradient_that_is_not_returned() -> None:
     assert "and returns nothing" in report.verdict
 
 
-def test_two_wrong_layers_are_both_found() -> None:
+def test_two_wrong_layers_are_found() -> None:
     rows = [L.Flatten(), Forgets(name="low"), L.Dense(4), Averages(name="high"), L.Dense(3)]
     model = net(rows=[*rows, L.Softmax()])
     assert set(explain.check_gradients(model, *data()).wrong) == {"low", "high"}
 
 
-def test_a_wrong_loss_is_told_from_wrong_layers() -> None:
+def test_wrong_loss_is_distinguished_from_layers() -> None:
     def squares(y_true: Any, y_pred: Any) -> Any:
         return ((y_pred - y_true) ** 2).mean(axis=-1)
 
@@ -370,7 +370,7 @@ def test_a_wrong_loss_is_told_from_wrong_layers() -> None:
     assert "In consequence, so are the gradients of dense/kernel, dense/bias" in report.verdict
 
 
-def test_a_wrong_activation_is_its_layers_mistake() -> None:
+def test_wrong_activation_is_attributed_to_layer() -> None:
     def square(x: Any) -> Any:
         return x * x
 
@@ -381,7 +381,7 @@ def test_a_wrong_activation_is_its_layers_mistake() -> None:
     assert "own (Dense, square)" in report.verdict
 
 
-def test_a_mistake_that_no_layer_makes_alone() -> None:
+def test_wrong_regularizer_gradient_is_found() -> None:
     class Wrong(keras.regularizers.L2):
         def gradient(self, w: Any) -> Any:
             return 3 * super().gradient(w)
@@ -393,7 +393,7 @@ def test_a_mistake_that_no_layer_makes_alone() -> None:
     assert "digit/kernel, though each layer alone is right: look at regularizers" in report.verdict
 
 
-def test_all_or_some_elements() -> None:
+def test_check_all_or_some_elements() -> None:
     x, y = data()
     report = explain.check_gradients(net(), x, y, max_per_weight=None)
     assert report.ok
@@ -402,7 +402,7 @@ def test_all_or_some_elements() -> None:
     assert [c.checked for c in report.net] == [7, 6, 7, 3]
 
 
-def test_corners_do_not_raise_a_false_alarm() -> None:
+def test_kinks_raise_no_false_alarm() -> None:
     # Every sum is 0, in the corner of relu, and stays within h of it.
     dense = L.Dense(6, activation="relu", kernel_initializer="zeros")
     model = net(rows=[L.Flatten(), dense, L.Dense(3, "softmax")])
@@ -465,7 +465,7 @@ def scaled_squares(y_true: Any, y_pred: Any) -> Any:
     return ops.mean(ops.square(y_pred - y_true) * 1.5, axis=-1)
 
 
-def test_gradients_of_a_graph_are_right() -> None:
+def test_correct_graph_gradients_pass() -> None:
     model, x, y = two_towers(Scale(name="own"))
     before = bits(model)
     report = explain.check_gradients(model, x, y, max_per_weight=None)
@@ -479,14 +479,14 @@ def test_gradients_of_a_graph_are_right() -> None:
 
 
 @pytest.mark.parametrize("kind", [Forgets, Averages])
-def test_the_wrong_shared_layer_is_named(kind: type[Scale]) -> None:
+def test_wrong_shared_layer_is_named(kind: type[Scale]) -> None:
     model, x, y = two_towers(kind(name="own"))
     report = explain.check_gradients(model, x, y)
     assert report.wrong == ["own"]
     assert ("shared/kernel" in report.verdict) == (kind is Forgets)
 
 
-def test_a_step_of_a_graph_shows_every_call() -> None:
+def test_graph_step_shows_every_call() -> None:
     model, x, y = two_towers(Scale(name="own"))
     shown = explain.step(model, x, y, "shared/kernel")
     calls = ["shared", "shared", "own", "own", "inner/hidden", "size", "digit"]
@@ -504,7 +504,7 @@ def test_a_step_of_a_graph_shows_every_call() -> None:
     assert text.count(" d factor ") == 1
 
 
-def test_a_subclassed_model_is_explained_and_checked() -> None:
+def test_subclassed_model_is_explained() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.random((6, 4), np.float32), rng.random((6, 2), np.float32)
     model = Blocks(L.Dense(4, "tanh", name="dense"))
@@ -521,7 +521,7 @@ def test_a_subclassed_model_is_explained_and_checked() -> None:
     assert {("low", "scale"), ("high/norm", "gamma")} <= {(c.layer, c.array) for c in report.net}
 
 
-def test_a_wrong_layer_inside_a_custom_layer_is_named() -> None:
+def test_wrong_nested_layer_is_named() -> None:
     rng = np.random.default_rng(0)
     model = Blocks(Forgets(name="own"))
     model.compile("adam", scaled_squares)
@@ -529,7 +529,7 @@ def test_a_wrong_layer_inside_a_custom_layer_is_named() -> None:
     assert report.wrong == ["high/own"]
 
 
-def test_layers_that_the_loss_does_not_depend_on() -> None:
+def test_layers_without_effect_on_loss() -> None:
     x = L.Input((4,))
     y = L.Dense(2, name="used")(x)
     unused = L.Dense(3, name="second")(L.Dense(3, "relu", name="first")(x))
@@ -548,7 +548,7 @@ def test_layers_that_the_loss_does_not_depend_on() -> None:
 # ------------------------------------------------------------ notebooks
 
 
-def test_models_and_histories_are_tables_in_notebooks() -> None:
+def test_notebooks_show_html_tables() -> None:
     x, y = data()
     model = net()
     history = model.fit(x, y, epochs=4, validation_data=(x, y), validation_freq=2, verbose=0)

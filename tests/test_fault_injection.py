@@ -46,7 +46,7 @@ def value_in(path: Path) -> float:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_full_disk_keeps_the_old_file(name: str, tmp_path: Path) -> None:
+def test_full_disk_keeps_old_file(name: str, tmp_path: Path) -> None:
     """Each save may write a little more than the one before, until it succeeds."""
     resource = pytest.importorskip("resource")
     path, first, second = tmp_path / name, net(1.0), net(2.0)
@@ -73,7 +73,7 @@ def test_a_full_disk_keeps_the_old_file(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("name", NAMES)
-def test_kill_nine_keeps_a_whole_file(name: str, tmp_path: Path) -> None:
+def test_sigkill_keeps_complete_file(name: str, tmp_path: Path) -> None:
     """A child saves one model and the other in turn, until it is killed."""
     path, nets, moments = tmp_path / name, (net(1.0), net(2.0)), random.Random(0)
     save(nets[0], path)

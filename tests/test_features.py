@@ -25,20 +25,20 @@ def require(feature: features.Feature) -> None:
 
 
 @pytest.mark.parametrize("feature", ROWS)
-def test_feature(feature: features.Feature) -> None:
+def test_feature_matches_recorded(feature: features.Feature) -> None:
     require(feature)
     found = features.result(feature, tinynet, stand_in)
     assert found == GOLDEN.get(str(feature.rank), "refused")
 
 
-def test_the_ranks_are_those_of_the_list() -> None:
+def test_ranks_are_consecutive() -> None:
     assert [f.rank for f in features.FEATURES] == list(range(1, 179))
     uses = [f.programs for f in features.FEATURES]
     assert uses == sorted(uses, reverse=True)
     assert all(f.on_keras_3 <= f.programs for f in features.FEATURES)
 
 
-def test_what_is_not_supported() -> None:
+def test_unsupported_features() -> None:
     found = {f.name for f in features.FEATURES if f.supported is False}
     assert found == {"tf.saved_model.load", "tf.saved_model.save"}
     # Keras 3 refuses these itself, so no program that runs on it uses them.
@@ -47,7 +47,7 @@ def test_what_is_not_supported() -> None:
 
 
 @pytest.mark.slow
-def test_keras_says_the_same() -> None:
+def test_feature_matches_keras() -> None:
     pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
     from reference.keras_net import keras, tf
 
@@ -67,7 +67,7 @@ KERAS_MODULES = [path for path, module in HERE.items() if hasattr(module, "__fil
 
 
 @pytest.mark.wide
-def test_the_list_of_keras_names_is_written_by_the_command() -> None:
+def test_keras_names_list_is_current() -> None:
     pytest.importorskip("keras", reason="needs keras: pip install -e '.[test]'")
     from reference import keras_names as generator
 
@@ -78,7 +78,7 @@ def test_the_list_of_keras_names_is_written_by_the_command() -> None:
 
 
 @pytest.mark.parametrize("path", KERAS_MODULES)
-def test_every_public_name_of_keras_is_here_or_refused(path: str) -> None:
+def test_every_keras_name_exists_or_raises(path: str) -> None:
     keras = pytest.importorskip("keras", reason="needs keras: pip install -e '.[test]'")
     theirs = importlib.import_module(f"keras.{path}".rstrip("."))
     ours = importlib.import_module(f"tinynet.{path}".rstrip("."))
@@ -107,12 +107,12 @@ def test_every_public_name_of_keras_is_here_or_refused(path: str) -> None:
         "compat.tensorflow import saved_model",
     ],
 )
-def test_imports_of_what_is_not_here_say_so(line: str) -> None:
+def test_missing_keras_imports_are_explained(line: str) -> None:
     with pytest.raises(NotImplementedError, match=r"tinynet .* Received: "):
         exec(f"from tinynet.{line}", {})
 
 
-def test_a_wrong_name_is_an_ordinary_mistake() -> None:
+def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="did you mean 'Dense'"):
         _ = tinynet.layers.Dens
     assert not hasattr(tinynet.losses, "nothing_of_the_kind")

@@ -21,7 +21,7 @@ def write_new(file: BinaryIO) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, ValueError])
 @pytest.mark.parametrize("place", ["write", "fsync", "replace"])
-def test_any_failure_keeps_the_old_file_and_leaves_nothing_else(
+def test_failure_keeps_only_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, error: type[BaseException]
 ) -> None:
     def fail(*_: object) -> None:
@@ -42,7 +42,7 @@ def test_any_failure_keeps_the_old_file_and_leaves_nothing_else(
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_name_is_the_old_file_until_the_new_one_is_complete(tmp_path: Path) -> None:
+def test_old_file_exists_until_replaced(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(b"old")
 
@@ -55,7 +55,7 @@ def test_name_is_the_old_file_until_the_new_one_is_complete(tmp_path: Path) -> N
     assert path.read_bytes() == b"new"
 
 
-def test_errors_speak_of_the_file_that_was_asked_for(tmp_path: Path) -> None:
+def test_errors_name_the_requested_file(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "model"
     with pytest.raises(FileNotFoundError) as caught:
         write_atomically(path, write_new)
@@ -67,7 +67,7 @@ def test_errors_speak_of_the_file_that_was_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions, links and devices")
-def test_permissions_links_and_devices_are_as_with_open(tmp_path: Path) -> None:
+def test_permissions_links_and_devices_like_open(tmp_path: Path) -> None:
     path, link = tmp_path / "model", tmp_path / "link"
     link.symlink_to(path)
     mask = os.umask(0o027)
@@ -90,7 +90,7 @@ def test_permissions_links_and_devices_are_as_with_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["figures.json", "n" * 255])
-def test_a_file_is_replaced_and_nothing_else_is_left(name: str, tmp_path: Path) -> None:
+def test_replacing_leaves_no_other_files(name: str, tmp_path: Path) -> None:
     for old in (b"", b"old and longer"):
         if old:
             (tmp_path / name).write_bytes(old)
@@ -139,7 +139,7 @@ def test_write_atomically_accepts_undecodable_names(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs file locks")
 @pytest.mark.wide
 @pytest.mark.parametrize("unnamed", [True, False])
-def test_temporary_files_of_killed_processes_are_removed(
+def test_stale_temporary_files_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
 ) -> None:
     """The next save removes them, but never the file of a live process."""
@@ -188,7 +188,7 @@ def test_write_atomically_survives_missing_locks(
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_a_loop_of_symbolic_links_is_refused(tmp_path: Path) -> None:
+def test_symbolic_link_loop_raises(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to(tmp_path / "two")
     (tmp_path / "two").symlink_to(tmp_path / "one")
     with pytest.raises(OSError, match="symbolic links"):

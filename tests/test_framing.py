@@ -34,7 +34,7 @@ def test_worked_by_hand() -> None:
     np.testing.assert_array_equal(frame_digit(stroke()), expected)
 
 
-def test_edges_are_means_of_the_areas_under_a_pixel() -> None:
+def test_resize_averages_pixel_areas() -> None:
     # 30 columns become 20: every new pixel covers one and a half old ones.
     row = np.zeros((4, 32), np.uint8)
     row[:, 1:31] = 255
@@ -75,7 +75,7 @@ def variants() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", variants())
-def test_shade_place_and_type_make_no_difference(name: str) -> None:
+def test_shade_position_and_dtype_are_irrelevant(name: str) -> None:
     image = variants()[name]
     before = np.array(image)
     framed = frame_digit(image)
@@ -85,7 +85,7 @@ def test_shade_place_and_type_make_no_difference(name: str) -> None:
     np.testing.assert_array_equal(before, image)
 
 
-def test_a_drawn_digit_stays_where_mnist_would_have_it() -> None:
+def test_synthetic_digit_keeps_its_position() -> None:
     (images, _), _ = drawn_digits.load_data(n_train=50, n_test=0)
     for image in images:
         # Only full ink and none, so that the contrast step changes nothing.
@@ -99,7 +99,7 @@ def test_a_drawn_digit_stays_where_mnist_would_have_it() -> None:
 
 
 @pytest.mark.wide
-def test_mnist_itself_is_framed_so(mnist: Any) -> None:
+def test_mnist_images_keep_their_position(mnist: Any) -> None:
     """MNIST's pixels are grey, so the contrast step changes edges; its places must be the same."""
     images = np.rint(mnist[1][0][:500] * 255).astype(np.uint8)
     middles = []
@@ -142,7 +142,7 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
         for i in range(4)
     ],
 )
-def test_frame_digit_finds_the_digit_on_any_page(name: str, i: int) -> None:
+def test_frame_digit_on_any_page(name: str, i: int) -> None:
     """Frames, specks, gray paper, gradients, shadows and rules do not change what is framed.
 
     A shift by one pixel, from rounding the center of mass, leaves a likeness of about 0.9, and a
@@ -192,7 +192,7 @@ def test_frame_digit_ignores_frames(shade: int, paper: int, sides: str) -> None:
 @pytest.mark.each_value
 @pytest.mark.parametrize("order", [[3, 8], [1, 7, 0], [4, 4]])
 @pytest.mark.parametrize("inverted", [False, True])
-def test_frame_digit_refuses_several_digits(order: list[int], inverted: bool) -> None:
+def test_frame_digit_rejects_several_digits(order: list[int], inverted: bool) -> None:
     (images, labels), _ = drawn_digits.load_data(n_train=100, n_test=0)
     row = np.hstack([images[np.flatnonzero(labels == digit)[0]] for digit in order])
     page = np.pad(np.kron(row, np.ones((3, 3), np.uint8)), 20)
@@ -237,7 +237,7 @@ def test_thin_lines_stay_visible() -> None:
     assert frame_digit(image).max() == 255
 
 
-def test_grey_and_paper() -> None:
+def test_gray_levels_and_paper_shade() -> None:
     half_black = np.array([[[0, 0, 0, 128], [0, 0, 0, 0]]], np.uint8)
     # Black ink lies on white paper: 128/255 of it leaves 127/255 of white.
     np.testing.assert_allclose(to_grey(half_black), [[127 / 255, 1]], rtol=1e-15)

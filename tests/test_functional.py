@@ -325,7 +325,7 @@ def test_worked_numbers(name: str, arguments: list[Any], expected: Any, dtype: A
 
 
 @pytest.mark.parametrize(("name", "arguments", "expected"), WITH_OUT)
-def test_results_go_where_they_are_told(name: str, arguments: list[Any], expected: Any) -> None:
+def test_results_are_written_to_out(name: str, arguments: list[Any], expected: Any) -> None:
     function = getattr(functional, name)
     bound = bind(name, arguments, expected, np.float64)
     out = np.full(np.shape(expected), np.nan)
@@ -337,7 +337,7 @@ def test_results_go_where_they_are_told(name: str, arguments: list[Any], expecte
         np.testing.assert_array_equal(function(**bound, out=first), plain)
 
 
-def test_adam_step_size_is_computed_in_float32() -> None:
+def test_adam_step_size_uses_float32() -> None:
     # In double precision the power of beta_2 would leave another last digit.
     f = np.float32
     expected = f(0.001) * np.sqrt(f(1) - f(0.999) ** f(3)) / (f(1) - f(0.9) ** f(3))
@@ -347,7 +347,7 @@ def test_adam_step_size_is_computed_in_float32() -> None:
     )
 
 
-def test_adam_takes_the_same_step_in_every_block() -> None:
+def test_adam_step_is_identical_across_blocks() -> None:
     n = 2 * 8192 + 5
     w, m, v = np.zeros(n), np.zeros(n), np.zeros(n)
     functional.adam(w, np.full(n, 2.0), m, v, 0.1, 0.5, 0.25, 0.25)
@@ -355,7 +355,7 @@ def test_adam_takes_the_same_step_in_every_block() -> None:
     assert w[0] == pytest.approx(-0.08)
 
 
-def test_clipping_rounds_its_bounds_to_the_type() -> None:
+def test_clipping_bounds_round_to_dtype() -> None:
     # 1 - 1e-7 is 1 - 1.19e-7 in float32, on the safe side of 1.
     assert functional.clip(np.float32([0, 1]), 1e-7).tolist() == [
         float(np.float32(1e-7)),

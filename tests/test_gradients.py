@@ -274,7 +274,7 @@ def test_losses(
     check(lambda: loss.step(labels, y_pred, weights, Workspace())[0], y_pred, d_y, "y_pred")
 
 
-def test_clipped_probabilities_teach_nothing() -> None:
+def test_clipped_probabilities_have_zero_gradient() -> None:
     loss = losses.SparseCategoricalCrossentropy()
     y_pred = np.array([[1.0, 0.0, 0.0]])
     _, d_y = loss.step(np.array([1]), y_pred, None, Workspace())
@@ -320,7 +320,7 @@ def test_nets(name: str, weighted: bool, rng: np.random.Generator) -> None:
         check(f, weight.array, gradient, weight.path)
 
 
-def test_the_check_sees_a_wrong_gradient(monkeypatch, rng: np.random.Generator) -> None:
+def test_check_detects_wrong_gradient(monkeypatch, rng: np.random.Generator) -> None:
     monkeypatch.setattr(functional, "tanh_backward", lambda d_y, x, y, out=None: d_y * (1 - y))
     before = config.backend()
     config.set_backend("numpy")  # forgets which functions were in use

@@ -1130,7 +1130,7 @@ def on_keras(program: Callable[[Any, Any], Any]) -> Any:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.__name__)
-def test_hooks_match_what_was_recorded(program: Callable[[Any, Any], Any]) -> None:
+def test_hooks_match_recorded(program: Callable[[Any, Any], Any]) -> None:
     alike(program(tinynet, compat), recorded.result("hooks", program.__name__))
 
 

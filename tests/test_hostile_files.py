@@ -254,7 +254,7 @@ def good_members() -> Members:
 @pytest.mark.parametrize(
     "name", ["../model.json", "/etc/passwd", "a/../../b", "C:/x", "..\\x", "\\x"]
 )
-def test_names_that_lead_out(name: str, suffix: str, tmp_path: Path) -> None:
+def test_path_traversal_names(name: str, suffix: str, tmp_path: Path) -> None:
     refused(tmp_path / f"bad{suffix}", "leads out of the archive", zipped({name: b"{}"}))
     assert os.listdir(tmp_path) == [f"bad{suffix}"]
 
@@ -378,7 +378,7 @@ def test_hostile_archives(name: str, tmp_path: Path) -> None:
         (np.zeros(1000, np.float32), r"shape \(4, 5\).*Received: shape \(1000,\)"),
     ],
 )
-def test_arrays_that_do_not_fit(array: Any, match: str, write: Any, tmp_path: Path) -> None:
+def test_arrays_with_wrong_shapes(array: Any, match: str, write: Any, tmp_path: Path) -> None:
     about, arrays = good()
     contents = write(about, {**arrays, "dense/kernel": array})
     refused_by_both(tmp_path / "bad.tinynet", match, contents)
@@ -726,7 +726,7 @@ def test_paths_in_lists_of_names(tmp_path: Path) -> None:
         refused(tmp_path / "bad.h5", "Received: ")
 
 
-def test_heaps_that_do_not_end(tmp_path: Path) -> None:
+def test_endless_hdf5_heaps(tmp_path: Path) -> None:
     small().save(tmp_path / "bad.h5")
     data = bytearray((tmp_path / "bad.h5").read_bytes())
     first = data.index(b"GCOL") + 16
@@ -793,7 +793,7 @@ def test_integers_and_bool_out_of_range(
         assert [w.tolist() for w in model.get_weights()] == [[False] * 3, 0]
 
 
-def test_mutants_are_refused_or_harmless() -> None:
+def test_mutants_raise_or_are_harmless() -> None:
     """A short run of what ``python -m tests.fuzz_files`` does."""
     root = Path(tinynet.__file__).parents[1]
     command = [sys.executable, "-m", "tests.fuzz_files", "--mutants", "60"]

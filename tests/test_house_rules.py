@@ -127,7 +127,7 @@ def inner(name: str) -> str | None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_imports_go_one_way_only(path: Path) -> None:
+def test_import_layers(path: Path) -> None:
     rows = {name: i for i, row in enumerate(ROWS) for name in row}
     own = concept(path)
     assert own in rows, f"{own} has no place in ROWS"
@@ -159,7 +159,7 @@ def module_of(name: str) -> str | None:
     return None
 
 
-def test_no_files_and_no_folders_import_each_other() -> None:
+def test_no_circular_imports() -> None:
     files = {
         name: {module_of(i.name) for i in imports(p)} for name, p in zip(NAMES, FILES, strict=True)
     }
@@ -203,7 +203,7 @@ def test_importing_tinynet_is_cheap() -> None:
 LAZY = ("compat", "demo", "sklearn")
 
 
-def test_dir_shows_the_public_names_only() -> None:
+def test_dir_shows_only_public_names() -> None:
     """Without imported modules, internal ones, or anything that does not exist."""
     shown = {name for name in dir(tinynet) if not name.startswith("__")}
     assert shown == {*tinynet.__all__, *LAZY}
@@ -244,7 +244,7 @@ def test_lazy_modules_are_imported_when_used() -> None:
 
 
 @pytest.mark.wide
-def test_an_optional_package_is_named_when_missing() -> None:
+def test_missing_optional_package_is_named() -> None:
     program = (
         "import sys\nsys.modules['sklearn'] = None\nimport inspect\nimport tinynet\n"
         "assert not hasattr(tinynet, 'sklearn')\n"
@@ -319,7 +319,7 @@ def parameters(function: Any) -> set[str]:
     return {name for name in names if name not in ("self", "cls") and name.strip("_")}
 
 
-def test_the_docstring_reader_reads() -> None:
+def test_docstring_parser() -> None:
     doc = (
         "Do.\n\nParameters\n----------\na, b : int\n    Two.\n*c : str\n    Rest.\n**d\n    More.\n"
     )
@@ -377,7 +377,7 @@ def test_docstrings(rule: Callable[[Any], None]) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_modules_say_what_they_are(path: Path) -> None:
+def test_modules_have_docstrings(path: Path) -> None:
     doc = ast.get_docstring(nodes(path)[0])
     assert doc
     assert doc[0].isupper() or doc.startswith("``")
@@ -399,7 +399,7 @@ NEVER = re.compile(
 PICTURE = re.compile(r'"image/png": "[^"]*"')  # letters of base64 spell anything
 
 
-def test_nothing_speaks_of_how_it_was_made() -> None:
+def test_no_forbidden_phrases() -> None:
     assert PACKAGE / "__init__.py" in TEXTS
     own = Path(__file__)
     found = {
@@ -412,7 +412,7 @@ def test_nothing_speaks_of_how_it_was_made() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_uninitialized_memory_comes_from_one_place(path: Path) -> None:
+def test_single_source_of_uninitialized_memory(path: Path) -> None:
     """The debug mode fills what `buffers.aligned` returns."""
     found = re.findall(r"np\.empty(?:_like)?\(|np\.ndarray\(", text(path))
     allowed = {"buffers.py": 1, "sparse.py": 1}
@@ -426,7 +426,7 @@ def test_no_property_has_a_lock(path: Path) -> None:
     assert path.name == "cached_property.py" or not found
 
 
-def test_install_commands_are_for_the_checkout() -> None:
+def test_install_commands_use_the_checkout() -> None:
     """On PyPI, the name tinynet belongs to another package, and tinynet's own has no release."""
     hidden = [path for folder in (".ci", ".github") for path in sorted((ROOT / folder).glob("*"))]
     texts = [*TEXTS, ROOT / "Makefile", ROOT / "MANIFEST.in", *hidden]
@@ -443,7 +443,7 @@ def test_install_commands_are_for_the_checkout() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_errors_are_neither_swallowed_nor_hidden(path: Path) -> None:
+def test_errors_are_not_swallowed(path: Path) -> None:
     source = text(path)
     for node in nodes(path):
         if isinstance(node, ast.ExceptHandler):
@@ -462,7 +462,7 @@ SPEAKING = [path for path in FILES if path.name[0] != "_" or path.name == "__ini
 
 
 @pytest.mark.parametrize("path", SPEAKING, ids=[p.stem for p in SPEAKING])
-def test_public_errors_end_in_what_was_received(path: Path) -> None:
+def test_public_errors_end_with_received(path: Path) -> None:
     for node in nodes(path):
         if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)):
             continue
@@ -490,13 +490,13 @@ def private_names(path: Path) -> set[str]:
     return {name for name in found - MEANT_FOR_ALL if re.match("_[^_]", name)}
 
 
-def test_private_names_are_used_by_tests_of_internals_only() -> None:
+def test_only_internal_tests_use_private_names() -> None:
     paths = [path for path in (ROOT / "tests").rglob("*.py") if path.parent.name != "internals"]
     assert private_names(ROOT / "tests" / "internals" / "settings.py") == {"_SECONDS", "_settings"}
     assert not {path.stem: names for path in paths if (names := private_names(path))}
 
 
-def test_code_lines_leave_out_blanks_comments_and_docstrings() -> None:
+def test_code_lines_exclude_comments_and_docstrings() -> None:
     source = '"""Doc."""\n\n# why\nx = """a\n\nb"""\n\n\ndef f():\n    """Doc."""\n    return 1\n'
     assert size.code_lines(source) == 5
 

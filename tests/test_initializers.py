@@ -56,7 +56,7 @@ def test_fixed_values() -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_an_initializer_gives_the_same_values_on_every_call(name: str) -> None:
+def test_initializer_is_deterministic(name: str) -> None:
     options, make = KINDS[name][0], getattr(I, name)
     unseeded, other = make(**options), make(**options)
     seeded, same = make(**options, seed=3), make(**options, seed=3)
@@ -69,7 +69,7 @@ def test_an_initializer_gives_the_same_values_on_every_call(name: str) -> None:
     assert unseeded.get_config()["seed"] is None
 
 
-def test_layers_that_share_an_initializer_start_equal_and_those_that_share_a_name_do_not() -> None:
+def test_shared_initializer_gives_equal_weights() -> None:
     shared = I.HeNormal()
     model = Sequential(
         [layers.Input((4,)), *(layers.Dense(4, kernel_initializer=shared) for _ in range(2))]
@@ -80,7 +80,7 @@ def test_layers_that_share_an_initializer_start_equal_and_those_that_share_a_nam
     assert len({a, c, d}) == 3
 
 
-def test_the_stream_of_seeds() -> None:
+def test_seed_stream() -> None:
     drawn = []
     for seed in (1, 1, 2):
         random.set_seed(seed)
@@ -103,7 +103,7 @@ def test_get() -> None:
         assert {type(I.get(identifier)) for identifier in identifiers} == {kind}
 
 
-def test_a_function_of_one_s_own() -> None:
+def test_custom_initializer_function() -> None:
     layer = layers.Dense(2, kernel_initializer=lambda shape, dtype=None: np.full(shape, 3.0))
     layer.build((None, 2))
     assert layer.kernel.numpy().tolist() == [[3, 3], [3, 3]]

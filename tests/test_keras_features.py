@@ -187,7 +187,7 @@ def test_losses(row: int, reduction: str, weight: Any) -> None:
         assert_within(d_y, gradient, 16 * EPS * (1 + largest), "gradient")
 
 
-def test_gradients_of_labels_that_do_not_sum_to_1_are_the_true_ones() -> None:
+def test_gradients_of_unnormalized_labels() -> None:
     # TensorFlow takes rows for probabilities and leaves out the factor sum(y_true).
     loss = losses.CategoricalCrossentropy(from_logits=True, reduction="sum")
     _, d_y = loss.step(2 * SOFT, LOGITS, None, Workspace())
@@ -212,7 +212,7 @@ def test_loss_functions(row: str, dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(keras.src.losses.ALL_OBJECTS_DICT))
-def test_names_mean_what_they_mean_in_keras(name: str) -> None:
+def test_loss_names_match_keras(name: str) -> None:
     entry = keras.src.losses.ALL_OBJECTS_DICT[name]
     if entry.__name__ in set(dir(losses)) - {"Loss"}:
         ours = losses.get(name)
@@ -308,7 +308,7 @@ def test_metrics(row: int, weighted: bool) -> None:
     assert getattr(keras.metrics, name).from_config(config).name == ours.name
 
 
-def test_cosine_similarity_along_another_axis() -> None:
+def test_cosine_similarity_along_other_axis() -> None:
     """Keras computes it, but leaves the axis out of the configuration."""
     for kind in ("losses", "metrics"):
         theirs, ours = (getattr(k, kind).CosineSimilarity(axis=1) for k in (keras, tinynet))
@@ -318,7 +318,7 @@ def test_cosine_similarity_along_another_axis() -> None:
         assert float(again(CUBE, CUBE[::-1])) == found[1]
 
 
-def test_means_of_numbers() -> None:
+def test_mean_metrics() -> None:
     for name in ("Mean", "Sum"):
         theirs, ours = getattr(keras.metrics, name)(), getattr(metrics, name)()
         for values, weight in [(3.0, None), ([1.0, 5.0], [2.0, 0.5]), (NUMBERS, WEIGHT)]:
@@ -328,7 +328,7 @@ def test_means_of_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(keras.src.metrics.ALL_OBJECTS_DICT))
-def test_metric_names_mean_what_they_mean_in_keras(name: str) -> None:
+def test_metric_names_match_keras(name: str) -> None:
     entry = keras.src.metrics.ALL_OBJECTS_DICT[name]
     if entry.__name__ in set(dir(metrics)) - {"Metric", "MeanMetricWrapper"}:
         if "At" in entry.__name__:  # these need a value
@@ -467,7 +467,7 @@ class Largest:
         return self.largest
 
 
-def test_a_metric_of_one_s_own() -> None:
+def test_custom_metric_matches_keras() -> None:
     logs = []
     for k in (keras, tinynet):
         own = type("Own", (Largest, k.metrics.Metric), {})
@@ -478,7 +478,7 @@ def test_a_metric_of_one_s_own() -> None:
     assert logs[1] == pytest.approx(logs[0], rel=4 * EPS)
 
 
-def test_a_metric_that_changes_what_a_built_in_one_counts() -> None:
+def test_metric_subclass_with_own_update() -> None:
     """Class labels, which the built-in metric refuses, and predictions of one class."""
     figures = []
     for k in (keras, tinynet):
@@ -507,7 +507,7 @@ ENDS = [(a, loss) for a in ("softmax", "sigmoid") for loss in (SCCE, CCE, BCE, "
 
 
 @pytest.mark.parametrize(("activation", "loss"), [*ENDS, ("sigmoid", "binary_focal_crossentropy")])
-def test_saturated_ends_are_computed_from_their_input(activation: str, loss: str) -> None:
+def test_saturated_outputs_use_logits(activation: str, loss: str) -> None:
     x, y = np.float32([[100, 0, 0], [1, 2, 3]]), np.array([1, 2])
     y_true, named = (y, [SCCE]) if loss == SCCE else (one_hot(y, 3), [CCE, BCE])
     figures = []
@@ -519,7 +519,7 @@ def test_saturated_ends_are_computed_from_their_input(activation: str, loss: str
     assert figures[1] == pytest.approx(expected, rel=8 * EPS, abs=8 * EPS)
 
 
-def test_from_logits_on_a_softmax_warns() -> None:
+def test_from_logits_on_softmax_warns() -> None:
     net = tinynet.Sequential([tinynet.layers.Dense(3, "softmax")])
     net.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
     with pytest.warns(UserWarning, match=r"ends in softmax.* Received: from_logits=True"):
@@ -566,6 +566,6 @@ def test_normalize(dtype: Any, axis: int, order: int) -> None:
 # ------------------------------------------------------------ what is refused
 
 
-def test_a_layer_that_only_applies_an_activation_is_one() -> None:
+def test_activation_layer_is_an_activation() -> None:
     found = activations.get(tinynet.layers.LeakyReLU(negative_slope=0.1))
     assert found.options["negative_slope"] == 0.1

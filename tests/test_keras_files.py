@@ -113,7 +113,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 @BOTH_WAYS
 @pytest.mark.parametrize(("make", "suffix"), CASES)
-def test_each_opens_what_the_other_saved(
+def test_models_load_in_both_libraries(
     make: Any, suffix: str, source: Any, target: Any, tmp_path: Any
 ) -> None:
     model = compiled(source, make)
@@ -133,7 +133,7 @@ def test_each_opens_what_the_other_saved(
     + [pytest.param(o, s, marks=SLOW) for o in ("adam", "sgd", "rmsprop") for s in WHOLE][1:],
 )
 @BOTH_WAYS
-def test_training_goes_on_from_the_same_step(
+def test_training_continues_from_same_step(
     source: Any, target: Any, optimizer: str, suffix: str, tmp_path: Any
 ) -> None:
     """One library goes on where the other stopped: Adam's step size and moments are carried over.
@@ -155,7 +155,7 @@ def test_training_goes_on_from_the_same_step(
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=6e-6)
 
 
-def test_weights_files_go_both_ways(tmp_path: Any) -> None:
+def test_weights_files_round_trip(tmp_path: Any) -> None:
     ours, theirs = compiled(tinynet), compiled(keras)
     train(ours)
     ours.save_weights(tmp_path / "a.weights.h5")
@@ -171,7 +171,7 @@ def test_weights_files_go_both_ways(tmp_path: Any) -> None:
 
 
 @BOTH_WAYS
-def test_objects_given_to_compile_go_both_ways(source: Any, target: Any, tmp_path: Any) -> None:
+def test_compile_objects_round_trip(source: Any, target: Any, tmp_path: Any) -> None:
     saved = net(source)
     saved.compile(
         source.optimizers.Adam(0.01, beta_1=0.8, epsilon=1e-6),
@@ -189,9 +189,7 @@ def test_objects_given_to_compile_go_both_ways(source: Any, target: Any, tmp_pat
 
 
 @BOTH_WAYS
-def test_losses_and_metrics_with_options_go_both_ways(
-    source: Any, target: Any, tmp_path: Any
-) -> None:
+def test_losses_and_metrics_round_trip(source: Any, target: Any, tmp_path: Any) -> None:
     model = source.Sequential([source.Input((4,)), source.layers.Dense(3, "sigmoid")])
     named = source.metrics
     model.compile(
@@ -219,7 +217,7 @@ def test_losses_and_metrics_with_options_go_both_ways(
 
 @SLOW
 @BOTH_WAYS
-def test_schedules_go_both_ways(source: Any, target: Any, tmp_path: Any) -> None:
+def test_schedules_round_trip(source: Any, target: Any, tmp_path: Any) -> None:
     schedule = source.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
     model = compiled(source, net, source.optimizers.SGD(schedule, momentum=0.9))
     train(model)
@@ -229,7 +227,7 @@ def test_schedules_go_both_ways(source: Any, target: Any, tmp_path: Any) -> None
     np.testing.assert_allclose(a, b, rtol=1e-4)
 
 
-def test_keras_passes_over_what_tinynet_adds(tmp_path: Any) -> None:
+def test_keras_ignores_tinynet_additions(tmp_path: Any) -> None:
     ours = compiled(tinynet)
     train(ours)
     path = tmp_path / "net.keras"
@@ -284,15 +282,13 @@ def test_saved_before_the_first_step(source: Any, target: Any, tmp_path: Any) ->
         (lambda: keras.layers.Lambda(lambda x: x), "code in a file is never run"),
     ],
 )
-def test_layers_that_tinynet_has_not_are_refused_by_name(
-    layer: Any, message: str, tmp_path: Any
-) -> None:
+def test_unsupported_layers_are_named(layer: Any, message: str, tmp_path: Any) -> None:
     keras.Sequential([keras.Input((3, 4)), layer()]).save(tmp_path / "net.keras")
     with pytest.raises(ValueError, match=message):
         tinynet.models.load_model(tmp_path / "net.keras", safe_mode=False)
 
 
-def test_json_goes_both_ways() -> None:
+def test_json_round_trip() -> None:
     registry.clear_names()
     ours = tinynet.models.model_from_json(everything(keras).to_json())
     theirs = keras.models.model_from_json(everything(tinynet).to_json())
@@ -324,7 +320,7 @@ def branches(library: Any) -> Any:
 
 
 @BOTH_WAYS
-def test_weights_of_subclasses_go_both_ways(source: Any, target: Any, tmp_path: Any) -> None:
+def test_subclass_weights_round_trip(source: Any, target: Any, tmp_path: Any) -> None:
     x = RNG.random((5, 4), dtype=np.float32)
     model, other = branches(source), branches(target)
     model.save_weights(tmp_path / "net.weights.h5")
@@ -336,9 +332,7 @@ def test_weights_of_subclasses_go_both_ways(source: Any, target: Any, tmp_path: 
 @pytest.mark.parametrize("suffix", WHOLE)
 @BOTH_WAYS
 @pytest.mark.parametrize("name", GRAPHS)
-def test_graphs_go_both_ways(
-    name: str, source: Any, target: Any, suffix: str, tmp_path: Any
-) -> None:
+def test_graphs_round_trip(name: str, source: Any, target: Any, suffix: str, tmp_path: Any) -> None:
     model = GRAPHS[name](source)
     x, y = data_for(model), targets_for_mixed()
     if name == "mixed":
@@ -391,9 +385,7 @@ def count_steps(library: Any, suffix: str, path: Any) -> Any:
 
 @pytest.mark.parametrize("suffix", [*WHOLE, ".weights.h5"])
 @BOTH_WAYS
-def test_weights_that_count_go_both_ways(
-    suffix: str, source: Any, target: Any, tmp_path: Any
-) -> None:
+def test_integer_weights_round_trip(suffix: str, source: Any, target: Any, tmp_path: Any) -> None:
     _, saved = count_steps(source, suffix, tmp_path / f"net{suffix}")
     kind, other = count_steps(target, ".keras", tmp_path / "other.keras")
     for mine, theirs in zip(saved.get_weights(), other.get_weights(), strict=True):
@@ -411,7 +403,7 @@ def test_weights_that_count_go_both_ways(
 
 @BOTH_WAYS
 @pytest.mark.parametrize("name", GRAPHS)
-def test_weights_of_graphs_go_both_ways(name: str, source: Any, target: Any, tmp_path: Any) -> None:
+def test_graph_weights_round_trip(name: str, source: Any, target: Any, tmp_path: Any) -> None:
     model, other = GRAPHS[name](source), GRAPHS[name](target)
     model.save_weights(tmp_path / "net.weights.h5")
     other.load_weights(tmp_path / "net.weights.h5")
@@ -419,7 +411,7 @@ def test_weights_of_graphs_go_both_ways(name: str, source: Any, target: Any, tmp
 
 
 @BOTH_WAYS
-def test_ellipsis_and_new_axes_go_both_ways(source: Any, target: Any, tmp_path: Any) -> None:
+def test_ellipsis_and_newaxis_round_trip(source: Any, target: Any, tmp_path: Any) -> None:
     x = source.Input((4, 3))
     model = source.Model(x, [x[..., 1:, 0], x[:, None, ..., ::2]])
     # Keras can't read an Ellipsis in an .h5 file.
@@ -428,7 +420,7 @@ def test_ellipsis_and_new_axes_go_both_ways(source: Any, target: Any, tmp_path: 
     assert_equal(loaded.predict(inputs), model.predict(inputs))
 
 
-def test_every_operation_has_a_class_in_keras() -> None:
+def test_every_operation_has_keras_class() -> None:
     from keras.src import activations, ops
 
     modules = {"keras.src.activations.activations": activations.activations}
@@ -442,7 +434,7 @@ def test_every_operation_has_a_class_in_keras() -> None:
         assert functional_config.function_of(class_name) is operation
 
 
-def test_what_keras_has_not_is_refused(tmp_path: Any) -> None:
+def test_unsupported_in_keras_raises(tmp_path: Any) -> None:
     x = tinynet.Input((3,))
     weight = tinynet.Variable(np.ones(3, np.float32))
     for y, match in ((x * weight, "multiply"), (tinynet.ops.custom_gradient(cube)(x), "cube")):

@@ -141,7 +141,7 @@ def test_optimizers(row: tuple[str, dict[str, Any]]) -> None:
     compare_steps([lambda k=k: getattr(k.optimizers, name)(**options) for k in LIBRARIES])
 
 
-def test_every_optimizer_and_schedule_is_in_a_table() -> None:
+def test_tables_cover_optimizers_and_schedules() -> None:
     optimizers, schedules = tinynet.optimizers, tinynet.optimizers.schedules
     assert {name for name, _ in OPTIMIZERS} == classes_of(optimizers, optimizers.Optimizer)
     of_schedules = classes_of(schedules, schedules.LearningRateSchedule)
@@ -249,7 +249,7 @@ MERGING: list[tuple[str, dict[str, Any], list[tuple[int, ...]]]] = [
 ]
 
 
-def test_every_layer_is_in_the_table() -> None:
+def test_table_covers_every_layer() -> None:
     elsewhere = {"InputLayer", "Sequential"}
     classes = classes_of(tinynet.layers, tinynet.layers.Layer)
     assert {name for name, *_ in (*LAYERS, *MERGING)} == classes - elsewhere
@@ -323,7 +323,7 @@ def plain(config: Any) -> Any:
 
 
 @pytest.mark.parametrize("row", COMPOSED, ids=ids)
-def test_composed_layers_train_and_are_saved_alike(row: Any, tmp_path: Any) -> None:
+def test_composed_layers_match_keras(row: Any, tmp_path: Any) -> None:
     name, _, shape = row
     x, y = inputs_of(row), draw(shape[0], 2)
     if name == "Embedding":
@@ -385,7 +385,7 @@ def test_composed_layers_train_and_are_saved_alike(row: Any, tmp_path: Any) -> N
     ],
 )
 @pytest.mark.parametrize("penalty", [0.0, 0.01])
-def test_rows_looked_up_several_times_train_alike(
+def test_repeated_embedding_rows_match_keras(
     optimizer: str, options: dict[str, Any], penalty: float
 ) -> None:
     a, b, y = RNG.integers(0, 4, (8, 3)), RNG.integers(0, 6, (8, 3)), draw(8, 3, 2)
@@ -459,7 +459,7 @@ def test_constraints(row: tuple[str, dict[str, Any]]) -> None:
     assert ours.get_config() == theirs.get_config()
 
 
-def test_a_constrained_and_regularized_net_trains_alike() -> None:
+def test_constrained_regularized_net_matches_keras() -> None:
     x, y = draw(16, 4), RNG.integers(0, 3, 16)
     start = [np.abs(draw(*shape)) for shape in ((4, 5), (5,), (5, 3), (3,))]
     figures, ends = [], []
@@ -496,7 +496,7 @@ def test_a_constrained_and_regularized_net_trains_alike() -> None:
         ("Lion", {}),
     ],
 )
-def test_training_goes_on_in_the_other_library(
+def test_training_continues_in_other_library(
     name: str, options: dict[str, Any], tmp_path: Any
 ) -> None:
     x, y = draw(16, 4), RNG.integers(0, 3, 16)
@@ -561,7 +561,7 @@ def run_epochs(k: Any, case: dict[str, Any]) -> Any:
     return [history["loss"], history["val_loss"], [evaluated], predicted.ravel()]
 
 
-def test_random_epochs_have_the_batches_of_keras() -> None:
+def test_random_epochs_match_keras_batches() -> None:
     seed = int(np.random.default_rng().integers(2**32))
     print("seed", seed)  # a failure shows it
     rng = np.random.default_rng(seed)
@@ -664,7 +664,7 @@ def test_forms_of_data_and_compile(name: str) -> None:
         ((1, 1), (6,)),
     ],
 )
-def test_ranks_of_inputs(shape: tuple[int, ...], given: tuple[int, ...], method: str) -> None:
+def test_input_ranks(shape: tuple[int, ...], given: tuple[int, ...], method: str) -> None:
     found: list[Any] = []
     for k in LIBRARIES:
         model = k.Sequential([k.Input(shape), k.layers.Flatten(), k.layers.Dense(2)])

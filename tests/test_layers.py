@@ -69,7 +69,7 @@ def test_configuration_of_an_input() -> None:
     assert_configuration_comes_back(L.InputLayer((2,), batch_size=3, dtype="uint8", name="in"))
 
 
-def test_values() -> None:
+def test_output_values() -> None:
     dense = L.Dense(2)
     dense.build((None, 3))
     dense.set_weights([[[1, 2], [3, 4], [5, 6]], [10, 20]])
@@ -108,7 +108,7 @@ def test_dense_weights() -> None:
 
 
 @pytest.mark.parametrize("make", [L.LayerNormalization, L.Normalization, L.PReLU])
-def test_layer_with_one_weight_per_feature_keeps_its_width(make: Any) -> None:
+def test_per_feature_layer_keeps_width(make: Any) -> None:
     layer = make()
     layer(np.ones((2, 3)))
     weights = layer.weights
@@ -189,7 +189,7 @@ def test_noise_continues_after_a_file(tmp_path: Any) -> None:
     assert all(map(np.array_equal, model.get_weights(), loaded.get_weights()))
 
 
-def test_time_distributed_is_the_layer_at_every_step() -> None:
+def test_time_distributed_applies_layer_per_step() -> None:
     x = np.random.default_rng(0).random((4, 5, 3))
     dense = L.Dense(2, "tanh")
     layer = L.TimeDistributed(dense)
@@ -203,7 +203,7 @@ def test_time_distributed_is_the_layer_at_every_step() -> None:
     assert nested.count_params() == 26
 
 
-def test_names_count_up_and_follow_the_class() -> None:
+def test_default_names_are_numbered() -> None:
     names = [make().name for make in (lambda: L.Dense(1), L.ReLU, L.Flatten, lambda: L.Dense(1))]
     assert names == ["dense", "re_lu", "flatten", "dense_1"]
     assert L.Dense(1, name="mine").name == "mine"
@@ -211,7 +211,7 @@ def test_names_count_up_and_follow_the_class() -> None:
     assert Input((2,)).name == "input_layer"
 
 
-def test_a_layer_of_one_s_own() -> None:
+def test_custom_layer() -> None:
     class Scale(L.Layer):
         def build(self, input_shape):
             self.factor = self.add_weight((), "ones", name="factor")
@@ -291,7 +291,7 @@ def test_custom_layer_may_return_float64(
     [("float64",) * 3, ("float64", "float32", "float64"), ("float32", "float64", "float32")],
 )
 @pytest.mark.parametrize("between", [L.BatchNormalization, lambda **kw: L.Dense(4, "silu", **kw)])
-def test_layers_of_mixed_dtypes_train_right(
+def test_mixed_dtype_layers_train_correctly(
     types: Any, between: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each layer computes in its own type, as in Keras; the results differ by rounding only."""
@@ -307,7 +307,7 @@ def test_layers_of_mixed_dtypes_train_right(
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_sparse_rows_reach_a_float64_layer() -> None:
+def test_float64_layer_accepts_sparse_rows() -> None:
     x = (np.arange(80) % 7 == 0).reshape(10, 8) * np.pi
     model = compiled(L.Dense(4, "relu", dtype="float64"), L.Dense(3))
     before = model.get_weights()
@@ -329,7 +329,7 @@ WRONG_LAYERS = {
 
 @pytest.mark.parametrize("name", WRONG_LAYERS)
 @pytest.mark.parametrize("first", [False, True])
-def test_custom_layer_with_wrong_shape_is_refused(name: str, first: bool) -> None:
+def test_custom_layer_wrong_shape(name: str, first: bool) -> None:
     before = [] if first and "gradient" not in name else [L.Dense(8, "relu")]
     row = [*before, WRONG_LAYERS[name], L.Dense(4, "relu"), L.Dense(3, "softmax")]
     with pytest.raises(ValueError, match=r"shape .*Received: "):
@@ -361,7 +361,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changed_width_is_refused(change: str) -> None:
+def test_changed_width_raises(change: str) -> None:
     inner, out = tinynet.Sequential([L.Dense(4, "relu")]), L.Dense(3)
     model = compiled(inner, out)
     model.predict(X, verbose=0)
@@ -376,7 +376,7 @@ def test_changed_width_is_refused(change: str) -> None:
             use()
 
 
-def test_nested_model_may_change_and_still_fit() -> None:
+def test_changed_nested_model_still_fits() -> None:
     inner = tinynet.Sequential([L.Dense(4, "relu")])
     model = compiled(inner, L.Dense(3))
     model.predict(X, verbose=0)
@@ -388,7 +388,7 @@ def test_nested_model_may_change_and_still_fit() -> None:
     np.testing.assert_allclose(model.predict(X, verbose=0), h, rtol=1e-5, atol=1e-6)
 
 
-def test_workspace_keeps_the_owner_of_each_part() -> None:
+def test_workspace_keeps_buffer_owners_alive() -> None:
     """An object that is still referenced shares its id with no other."""
     work, layer = Workspace(), L.Dense(2)
     part, alive = work.of(layer), weakref.ref(layer)
@@ -398,7 +398,7 @@ def test_workspace_keeps_the_owner_of_each_part() -> None:
     assert alive() is not None
 
 
-def test_no_bias_buffer_has_the_layers_size() -> None:
+def test_layer_without_bias_adds_nothing() -> None:
     dense, work = L.Dense(3, "relu", use_bias=False), Workspace()
     dense.build((None, 8))
     work.array("no bias", (16,), np.float32).fill(7)
@@ -407,7 +407,7 @@ def test_no_bias_buffer_has_the_layers_size() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: L.Dense(4), L.BatchNormalization])
-def test_layer_built_again_has_new_weights_only(make: Any) -> None:
+def test_rebuilt_layer_has_only_new_weights(make: Any) -> None:
     layer = make()
     layer.build((None, 8))
     old, layer.built = layer.weights, False
@@ -440,7 +440,7 @@ def test_build_is_all_or_nothing(error: type[BaseException]) -> None:
     assert len(layer.weights) == 2
 
 
-def test_debug_mode_shows_a_buffer_that_was_never_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_debug_mode_exposes_unwritten_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A backward pass that asks for a buffer again, in place of noting what was in it."""
 
     class Forgets(L.Layer):
@@ -459,9 +459,7 @@ def test_debug_mode_shows_a_buffer_that_was_never_written(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("kind", ["f4", "f8", "i4", "i8", "u1", "u2", "?"])
-def test_debug_mode_fills_each_buffer_that_is_handed_out(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_debug_mode_fills_every_buffer(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "DEBUG_BUFFERS", True)
     work = Workspace()
     for n in (3, 3, 2, 5):
@@ -488,7 +486,7 @@ class Gate(L.Layer):
         return ops.concatenate([gate * x, np.maximum(self.inner(x), 0.1) ** 2], axis=-1)
 
 
-def test_custom_layer_of_operations_is_differentiated() -> None:
+def test_custom_layer_is_differentiated() -> None:
     tinynet.random.set_seed(0)
     model = compiled(Gate(dtype="float64"), L.Dense(3, dtype="float64"))
     assert model.output_shape == (None, 3)
@@ -537,7 +535,7 @@ def test_model_uses_an_overridden_call(kind: str) -> None:
     np.testing.assert_allclose(d_kernel, X.T @ (4 * expected / expected.size), rtol=1e-4)
 
 
-def test_regularizer_may_be_a_function_of_operations() -> None:
+def test_regularizer_may_be_a_function() -> None:
     model = compiled(L.Dense(3, kernel_regularizer=lambda w: 0.1 * ops.sum(ops.abs(w) ** 1.5)))
     report = tinynet.explain.check_gradients(model, X, np.zeros((7, 3)))
     assert report.ok, str(report)
@@ -548,7 +546,7 @@ def test_regularizer_may_be_a_function_of_operations() -> None:
     assert loss == pytest.approx(plain + cost, rel=1e-5)
 
 
-def test_layers_passed_to_a_custom_layer_are_found_once() -> None:
+def test_sublayers_are_tracked_once() -> None:
     class Wrapped(layers.Layer):
         def __init__(self, inner: Any) -> None:
             super().__init__()

@@ -103,7 +103,7 @@ def test_worked_numbers(row: Any) -> None:
     np.testing.assert_allclose(value, expected, rtol=8 * EPS)
 
 
-def test_the_clipped_rest_counts_of_what_is_certain_and_right() -> None:
+def test_certain_prediction_keeps_clipped_loss() -> None:
     assert float(SCCE()([0], [[1, 0, 0]])) == pytest.approx(2.384e-7, abs=1.2e-7)
 
 
@@ -136,7 +136,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("name", "y", "what"), RANGES)
-def test_targets_out_of_range_are_refused(name: str, y: Any, what: str) -> None:
+def test_targets_out_of_range_raise(name: str, y: Any, what: str) -> None:
     """Before training, in every way that targets reach a loss or the metric of its name."""
     y = np.asarray(y)
     x = np.zeros((len(y), 2), np.float32)
@@ -171,7 +171,7 @@ def test_targets_in_range_are_accepted() -> None:
         assert float(getattr(losses, name)()([[-1e4, 255]], [[0.5, 0.5]])) > 0
 
 
-def test_rows_that_sum_to_more_than_1_warn_once() -> None:
+def test_unnormalized_rows_warn_once() -> None:
     model = Sequential([layers.Dense(3, activation="softmax")])
     model.compile("sgd", "categorical_crossentropy")
     x, several = np.zeros((2, 4)), np.array([[1, 1, 0], [0, 0, 0]])
@@ -184,7 +184,7 @@ def test_rows_that_sum_to_more_than_1_warn_once() -> None:
 
 
 @pytest.mark.parametrize("reduction", losses.REDUCTIONS)
-def test_targets_without_the_last_axis_of_size_1(reduction: Any) -> None:
+def test_targets_without_trailing_unit_axis(reduction: Any) -> None:
     """Predictions (N, T, 1) become (N, T) for targets (N, T), so that T is averaged."""
     y, p = np.arange(12.0).reshape(4, 3), np.full((4, 3, 1), 2.0, np.float32)
     loss = losses.MeanSquaredError(reduction=reduction)
@@ -222,7 +222,7 @@ def test_loss_without_backward_is_differentiated(loss: Any) -> None:
 
 
 @pytest.mark.parametrize("loss", [lambda t, p: 0.0, lambda t, p: np.asarray(p).sum(axis=-1)])
-def test_loss_that_is_not_computed_by_operations_is_refused(loss: Any) -> None:
+def test_loss_without_operations_raises(loss: Any) -> None:
     model = models.classifier(loss=loss)
     before = model.get_weights()
     with pytest.raises(ValueError, match=r"must compute its result .* by operations.*Received: "):
@@ -240,7 +240,7 @@ class Absolute:
         return np.sign(y_pred - y_true) * d_values[..., None] / y_pred.shape[-1]
 
 
-def test_an_object_and_a_function_with_backward_are_losses() -> None:
+def test_objects_with_backward_are_losses() -> None:
     def absolute(y_true, y_pred):
         return Absolute().call(y_true, y_pred)
 
@@ -259,7 +259,7 @@ def test_an_object_and_a_function_with_backward_are_losses() -> None:
     assert float(own([1.0, 2.0], [[0.0], [4.0]])) == 1.5
 
 
-def test_a_gradient_of_the_wrong_shape_is_refused() -> None:
+def test_wrong_gradient_shape_raises() -> None:
     def wrong(y_true, y_pred):
         return (y_pred - y_true).sum(axis=-1)
 
@@ -285,7 +285,7 @@ def test_float64_is_computed_in_float64() -> None:
 
 
 @pytest.mark.parametrize("base", ["MeanSquaredError", "SparseCategoricalCrossentropy"])
-def test_compile_refuses_a_call_without_its_gradient(base: str) -> None:
+def test_compile_rejects_call_without_backward(base: str) -> None:
     """The gradient would be that of the built-in loss, or the new call would never be called."""
     parent = getattr(tinynet.losses, base)
     own = type("Own", (parent,), {"call": lambda self, t, p: 3 * parent.call(self, t, p)})
@@ -305,7 +305,7 @@ TRUE_GRADIENTS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("name", "options"), TRUE_GRADIENTS)
-def test_gradient_with_respect_to_true_values_is_that_of_keras(name: str, options: Any) -> None:
+def test_target_gradient_matches_keras(name: str, options: Any) -> None:
     """A teacher that is trained, two views of the same input: both sides are computed."""
     tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
     from reference.keras_net import keras
@@ -329,7 +329,7 @@ def test_gradient_with_respect_to_true_values_is_that_of_keras(name: str, option
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
 
 
-def test_loss_between_two_outputs_trains_both_sides() -> None:
+def test_loss_between_outputs_trains_both() -> None:
     class Twins(tinynet.Model):
         def __init__(self) -> None:
             super().__init__()
@@ -352,7 +352,7 @@ def test_loss_between_two_outputs_trains_both_sides() -> None:
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_loss_without_a_gradient_for_true_values_says_so() -> None:
+def test_missing_target_gradient_is_reported() -> None:
     own = type("Own", (Absolute, losses.Loss), {})()
     v = tinynet.Variable(np.ones((2, 3), np.float32))
     with tinynet.GradientTape() as tape:

@@ -89,7 +89,7 @@ def asked_of_pip(folder: Path) -> list[str]:
     return log.read_text().splitlines() if log.exists() else []
 
 
-def test_make_installs_once_and_says_so(folder: Path) -> None:
+def test_make_installs_once(folder: Path) -> None:
     output, errors = make(folder)
     assert errors == []
     assert output[0].startswith("Creating .venv with ./fake")
@@ -149,7 +149,7 @@ def test_make_continues_after_a_failed_pip(folder: Path, fault: str) -> None:
 @pytest.mark.parametrize(
     "state", mostly_wide(["broken", "another Python", "moved", "file", "half"], "broken")
 )
-def test_make_replaces_a_broken_environment(folder: Path, state: str) -> None:
+def test_make_replaces_broken_environment(folder: Path, state: str) -> None:
     make(folder)
     environment = folder / ".venv"
     if state == "broken":
@@ -169,14 +169,14 @@ def test_make_replaces_a_broken_environment(folder: Path, state: str) -> None:
 
 
 @pytest.mark.wide
-def test_make_uses_the_python_that_is_named(folder: Path) -> None:
+def test_make_uses_given_python(folder: Path) -> None:
     make(folder)
     output, _ = make(folder, VERSION="3.99")
     assert output[0].startswith("Creating .venv again with ./fake")
 
 
 @pytest.mark.wide
-def test_make_keeps_an_environment_that_works(folder: Path) -> None:
+def test_make_keeps_working_environment(folder: Path) -> None:
     """One that the user created, with packages of the user's."""
     make(folder)
     (folder / ".venv" / "installed").unlink()

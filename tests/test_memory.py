@@ -62,7 +62,7 @@ def mostly_zero(rng: Any, shape: Any, dtype: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("options", [{}, {"shuffle": False}, {"validation_split": 0.3}], ids=str)
 @pytest.mark.parametrize("dtype", [">i2", "uint8", "float32", "float64"])
-def test_compressing_by_batch_changes_no_bit(
+def test_batchwise_compression_is_bit_identical(
     dtype: str, options: Any, rng: Any, monkeypatch: Any
 ) -> None:
     x, y = mostly_zero(rng, (103, 6, 5), dtype), rng.integers(0, 3, 103)
@@ -77,7 +77,7 @@ def test_compressing_by_batch_changes_no_bit(
 
 
 @pytest.mark.parametrize("density", [0.2, 1.0])
-def test_memory_mapped_arrays_change_no_bit(density: float, tmp_path: Path, rng: Any) -> None:
+def test_memory_mapped_arrays_are_bit_identical(density: float, tmp_path: Path, rng: Any) -> None:
     x = rng.random((90, 20)).astype("float32") * (rng.random((90, 20)) < density)
     y = rng.integers(0, 3, 90)
     np.save(tmp_path / "x.npy", x)
@@ -90,7 +90,7 @@ def test_memory_mapped_arrays_change_no_bit(density: float, tmp_path: Path, rng:
     assert found[0] == found[1]
 
 
-def test_compress_is_lazy_where_memory_is_short(tmp_path: Path) -> None:
+def test_compress_is_lazy_if_memory_short(tmp_path: Path) -> None:
     x = np.zeros((100, 60), "float32")
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
@@ -131,9 +131,7 @@ def test_batches_in_order_keep_their_targets() -> None:
 
 @pytest.mark.parametrize("row", [0, 1, 6, 39])
 @pytest.mark.parametrize("form", ["dense", "whole", "lazy"])
-def test_require_finite_finds_the_row_in_parts(
-    form: str, row: int, rng: Any, monkeypatch: Any
-) -> None:
+def test_require_finite_reports_row(form: str, row: int, rng: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(data_adapters, "_PART", 21)
     x = mostly_zero(rng, (40, 10), "float32")
     x[1] = 0
@@ -147,7 +145,7 @@ def test_require_finite_finds_the_row_in_parts(
             data_adapters.require_finite("x", part, [*"abcdefghij"])
 
 
-def test_finite_values_too_large_for_float32_are_found_lazily() -> None:
+def test_float32_overflow_is_found_lazily() -> None:
     x = np.zeros((5, 4))
     x[3, 1] = 1e300
     with pytest.raises(ValueError, match="1 of 20 not finite, the first in row 3: inf"):

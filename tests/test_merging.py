@@ -80,7 +80,7 @@ def assert_same_training(found: Any, expected: dict[str, Any], options: Any) -> 
 
 
 @pytest.mark.parametrize("case", range(len(MERGES)))
-def test_merging_layer_trains_as_recorded(case: int) -> None:
+def test_merging_layer_matches_recorded(case: int) -> None:
     (make, shapes), expected = MERGES[case], recorded.result("merging", case)
     found = trained(tinynet, make, shapes, case, expected["start"])
     assert_same_training(found, expected, make(tinynet).get_config().keys())
@@ -88,7 +88,7 @@ def test_merging_layer_trains_as_recorded(case: int) -> None:
 
 @pytest.mark.wide
 @pytest.mark.parametrize("case", range(len(MERGES)))
-def test_merging_layer_of_keras_trains_as_recorded(case: int) -> None:
+def test_keras_merging_layer_matches_recorded(case: int) -> None:
     pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
     theirs, expected = on_keras(case), recorded.result("merging", case)
     assert_same_training([theirs[name] for name in NAMES], expected, {*theirs["options"]})
@@ -99,13 +99,13 @@ def test_merging_layer_of_keras_trains_as_recorded(case: int) -> None:
 @pytest.mark.parametrize(
     "name", ["add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate"]
 )
-def test_merging_function_is_a_layer_applied_once(name: str) -> None:
+def test_merging_function_equals_layer(name: str) -> None:
     x, y = arrays((5, 3), (5, 3))
     kind = getattr(layers, name.capitalize())
     np.testing.assert_array_equal(getattr(layers, name)([x, y]), kind()([x, y]))
 
 
-def test_dot_function_takes_axes() -> None:
+def test_dot_function_accepts_axes() -> None:
     x, y = arrays((5, 3), (5, 3))
     np.testing.assert_allclose(layers.dot([x, y], axes=1)[:, 0], (x * y).sum(axis=1), rtol=1e-6)
 
@@ -129,14 +129,14 @@ def test_lambda_applies_a_function_of_operations() -> None:
     assert not np.array_equal(before[0], model.get_weights()[0])
 
 
-def test_lambda_is_told_whether_it_is_training() -> None:
+def test_lambda_receives_training_argument() -> None:
     layer = layers.Lambda(lambda x, training=False: x * (2.0 if training else 1.0))
     x = np.ones((1, 2), np.float32)
     assert layer(x).numpy().tolist() == [[1.0, 1.0]]
     assert layer(x, training=True).numpy().tolist() == [[2.0, 2.0]]
 
 
-def test_activity_regularization_is_part_of_the_loss() -> None:
+def test_activity_regularization_adds_to_loss() -> None:
     x = arrays((6, 3))[0]
     model = tinynet.Sequential(
         [tinynet.Input((3,)), layers.ActivityRegularization(l1=0.1, l2=0.2), layers.Dense(1)]

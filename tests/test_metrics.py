@@ -84,7 +84,7 @@ def test_precision_of_several_thresholds() -> None:
     assert metric.result().tolist() == [0, 0, 0]
 
 
-def test_weighted_crossentropy_leaves_ignored_labels_out() -> None:
+def test_weighted_crossentropy_skips_ignored_labels() -> None:
     metric = metrics.SparseCategoricalCrossentropy(ignore_class=0)
     metric.update_state([0, 1, 2], P, [1.0, 2.0, 3.0])
     expected = -(2 * np.log(0.1) + 3 * np.log(0.6)) / 5
@@ -137,14 +137,14 @@ def test_names_in_the_logs() -> None:
     assert list(logs) == ["acc", "accuracy", "accuracy_1", "loss", "mine", "weighted_accuracy"]
 
 
-def test_configurations_come_back() -> None:
+def test_configurations_round_trip() -> None:
     metric = metrics.BinaryAccuracy(name="mine", threshold=0.25)
     again = metrics.deserialize(metrics.serialize(metric))
     assert again.get_config() == metric.get_config()
     assert again.threshold == 0.25
 
 
-def test_scores_of_each_class() -> None:
+def test_per_class_scores() -> None:
     # Predicted are the classes 1, 0 and 2: class 1 of row 0 is right, so is class 2 of row 2.
     y_true = np.eye(3)[[1, 2, 2]]
     found = {a: metrics.F1Score(a)(y_true, P) for a in (None, "micro", "macro", "weighted")}
@@ -178,7 +178,7 @@ def test_r2_score_over_batches() -> None:
         assert float(metrics.R2Score(num_regressors=5)(y, p)) == pytest.approx(np.mean(scores))
 
 
-def test_nan_is_above_no_threshold() -> None:
+def test_nan_never_exceeds_threshold() -> None:
     for options in ({"thresholds": 0.5}, {"thresholds": [0.0, 0.5, 1.0]}):
         assert not np.any(metrics.TruePositives(**options)([1, 1], [np.nan, 0.0]))
 
@@ -199,7 +199,7 @@ def compiled(metric: Any) -> Any:
 
 
 @pytest.mark.parametrize("make", COUNTING)
-def test_an_evaluation_by_a_callback_leaves_counts_as_they_are(make: Any) -> None:
+def test_callback_evaluation_keeps_metric_state(make: Any) -> None:
     x, y, other = np.float32(P), np.eye(3)[[1, 2, 2]], np.eye(3)[[0, 2, 1]]
     histories = []
     for looks in (False, True):
@@ -219,7 +219,7 @@ def test_an_evaluation_by_a_callback_leaves_counts_as_they_are(make: Any) -> Non
 
 @pytest.mark.parametrize("make", COUNTING)
 @pytest.mark.parametrize("method", ["evaluate", "fit"])
-def test_a_failing_batch_leaves_no_counts(make: Any, method: str) -> None:
+def test_failing_batch_keeps_metric_state(make: Any, method: str) -> None:
     y, other = np.eye(3)[[1, 2, 2]], np.eye(3)[[0, 2, 1]]
     metric, fresh = make(), make()
     model = compiled(metric)

@@ -46,7 +46,7 @@ def functional(k: Any) -> Any:
 
 
 @pytest.mark.parametrize("make", [sequential, functional])
-def test_clones_are_new_and_alike(k: Any, make: Any) -> None:
+def test_clone_has_same_config_new_weights(k: Any, make: Any) -> None:
     model = make(k)
     clone = k.models.clone_model(model)
     assert (type(clone), clone.name) == (type(model), model.name)
@@ -95,7 +95,7 @@ def test_clones_keep_custom_losses() -> None:
     assert clone.evaluate(X, X[:, :3], verbose=0) == model.evaluate(X, X[:, :3], verbose=0)
 
 
-def test_clones_of_layers_made_by_a_function(k: Any) -> None:
+def test_clone_with_clone_function(k: Any) -> None:
     def wider(layer: Any) -> Any:
         config = layer.get_config()
         if config["name"] == "hidden":
@@ -109,7 +109,7 @@ def test_clones_of_layers_made_by_a_function(k: Any) -> None:
         assert clone.predict(X, verbose=0).shape == (6, 3)
 
 
-def test_clones_of_models_that_are_not_built() -> None:
+def test_clone_of_unbuilt_model() -> None:
     assert models.clone_model(tinynet.Sequential([layers.Dense(2)])).built is False
 
 
@@ -118,7 +118,7 @@ def relu_of(dense: Any) -> Any:
 
 
 @pytest.mark.parametrize("make", [sequential, functional])
-def test_a_part_of_a_model_is_a_model(k: Any, make: Any) -> None:
+def test_part_of_model_is_model(k: Any, make: Any) -> None:
     model = make(k)
     hidden = model.get_layer("hidden")
     part = k.Model(model.inputs, hidden.output)
@@ -132,7 +132,7 @@ def test_a_part_of_a_model_is_a_model(k: Any, make: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [sequential, functional])
-def test_output_of_a_shared_layer_belongs_to_its_model(k: Any, make: Any) -> None:
+def test_shared_layer_output_belongs_to_model(k: Any, make: Any) -> None:
     """A layer in several models is a feature extractor of each, whichever was built last."""
     first = make(k)
     end = first.outputs[0]
@@ -154,7 +154,7 @@ def test_output_of_a_shared_layer_belongs_to_its_model(k: Any, make: Any) -> Non
         k.Model(first.inputs, second.output)
 
 
-def test_what_was_learned_serves_another_task(k: Any) -> None:
+def test_transfer_learning(k: Any) -> None:
     model = functional(k)
     model.get_layer("hidden").trainable = False
     new = k.Model(model.input, k.layers.Dense(2, "softmax")(model.get_layer("hidden").output))
@@ -165,7 +165,7 @@ def test_what_was_learned_serves_another_task(k: Any) -> None:
     assert len(new.trainable_weights) == 2
 
 
-def test_a_layer_outside_a_model_has_no_ends(k: Any) -> None:
+def test_uncalled_layer_has_no_input_output(k: Any) -> None:
     assert not hasattr(k.layers.Dense(2), "output")
     assert not hasattr(k.Sequential([k.layers.Dense(2)]), "input")
 
@@ -226,7 +226,7 @@ class Wrapper(tinynet.Model):
         return cls(inner, **config)
 
 
-def test_build_of_a_custom_layer_runs_once() -> None:
+def test_custom_layer_build_runs_once() -> None:
     called, direct = Linear(2), Linear(2)
     called(np.ones((1, 4)))
     direct.build((None, 4))
@@ -241,7 +241,7 @@ def test_build_of_a_custom_layer_runs_once() -> None:
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ".tinynet", ".weights.h5"])
 @pytest.mark.parametrize("make", [Linear, lambda: tinynet.Sequential([Linear(), layers.ReLU()])])
-def test_models_as_in_keras_guides_are_loaded(make: Any, suffix: str, tmp_path: Any) -> None:
+def test_keras_guide_models_are_loaded(make: Any, suffix: str, tmp_path: Any) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20, 4)), rng.normal(size=(20, 1))
     model = Wrapper(make())
@@ -260,7 +260,7 @@ def test_models_as_in_keras_guides_are_loaded(make: Any, suffix: str, tmp_path: 
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
-def test_objects_are_serialized_and_made_again() -> None:
+def test_serialization_round_trip() -> None:
     @tinynet.utils.register_keras_serializable("tests")
     def double(x: Any) -> Any:
         return 2 * x
@@ -301,7 +301,7 @@ def test_graphs_are_copied(name: str) -> None:
         assert [y.tobytes() for y in found] == [y.tobytes() for y in expected]
 
 
-def test_clone_model_takes_inputs_and_a_function() -> None:
+def test_clone_model_with_inputs_and_function() -> None:
     model = GRAPHS["wide"](tinynet)
     first, second = tinynet.Input((3,), name="first"), tinynet.Input((3,))
     clone = models.clone_model(model, input_tensors=[first, second])
@@ -344,7 +344,7 @@ def test_subclasses_with_a_graph_are_copied(kind: Any, tmp_path: Any) -> None:
     assert type(clone) is (Functional if kind is Functional else tinynet.Model)  # as in Keras
 
 
-def test_model_without_call_lists_the_layers_in_attributes(k: Any) -> None:
+def test_model_without_call_lists_layers(k: Any) -> None:
     class Pair(k.Model):
         def __init__(self) -> None:
             super().__init__()
@@ -356,7 +356,7 @@ def test_model_without_call_lists_the_layers_in_attributes(k: Any) -> None:
     assert [w.shape for w in model.trainable_weights] == [(4, 2), (2,), (2, 4), (4,)]
 
 
-def test_layer_tracks_variables_in_lists_but_not_those_of_tensorflow(k: Any) -> None:
+def test_layer_does_not_track_tensorflow_variables(k: Any) -> None:
     if k is tinynet:
         from tinynet.compat import tensorflow as tf
     else:
@@ -372,7 +372,7 @@ def test_layer_tracks_variables_in_lists_but_not_those_of_tensorflow(k: Any) -> 
     assert [w.shape for w in Own().weights] == [(1,), (2,), (3,)]
 
 
-def test_targets_of_dict_outputs_go_by_keys() -> None:
+def test_dict_targets_match_by_key() -> None:
     i = tinynet.Input((2,))
     a = layers.Dense(1, kernel_initializer="ones", name="a")(i)
     b = layers.Dense(1, kernel_initializer="zeros", name="b")(i)
@@ -385,7 +385,7 @@ def test_targets_of_dict_outputs_go_by_keys() -> None:
 
 
 @pytest.mark.parametrize(("shared", "mean"), [(False, 1.25), (True, 1.0)])
-def test_shared_layers_are_called_in_the_order_of_keras(shared: bool, mean: float) -> None:
+def test_shared_layer_call_order_matches_keras(shared: bool, mean: float) -> None:
     """By depth: below a layer that is shared, too, the call for the second input is first."""
     norm, dense = layers.BatchNormalization(momentum=0.5), layers.Dense(2)
     a, b = tinynet.Input((2,)), tinynet.Input((2,))

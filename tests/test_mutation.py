@@ -20,7 +20,7 @@ def mutants(line: int = 1) -> list[Any]:
     return [Mutant("a.py", name, n, (line + n, 4)) for name in names for n in range(40)]
 
 
-def test_mutants_are_drawn_by_name() -> None:
+def test_mutant_sampling_is_stable() -> None:
     drawn = sample(mutants(), 10, seed=1)
     assert len({mutant.start_pos for mutant in drawn}) == 10
     assert len({mutant.operator_name for mutant in drawn}) == 3

@@ -52,7 +52,7 @@ def close(got: Any, expected: Any, terms: int = 1) -> None:
 
 
 @pytest.mark.wide
-def test_probabilities_of_a_thousand_digits(digits: Any, tmp_path: Path) -> None:
+def test_probabilities_of_synthetic_digits(digits: Any, tmp_path: Path) -> None:
     (x, y), (x_test, _) = digits
     model = keras.Sequential(
         [
@@ -77,7 +77,7 @@ def test_probabilities_of_a_thousand_digits(digits: Any, tmp_path: Path) -> None
     np.testing.assert_array_equal(run(path, images[:1]).argmax(), expected[0].argmax())
 
 
-def test_what_the_file_declares(tmp_path: Path) -> None:
+def test_file_declarations(tmp_path: Path) -> None:
     model = keras.Sequential([Input((2, 3)), Flatten(), Dense(2)], name="small")
     model.export(tmp_path / "net.onnx")
     file = onnx.load(tmp_path / "net.onnx")
@@ -104,7 +104,7 @@ def test_every_activation(name: str, tmp_path: Path) -> None:
     close(*outputs(model, x, tmp_path / "net.onnx"), terms=400)
 
 
-def test_a_net_of_float64_goes_out_in_float32(tmp_path: Path) -> None:
+def test_float64_net_exports_as_float32(tmp_path: Path) -> None:
     model = keras.Sequential([Input((4,)), Dense(3, activation="softmax", dtype="float64")])
     model.dtype = "float64"
     got, expected = outputs(model, np.ones((2, 4), np.float32), tmp_path / "net.onnx")
@@ -283,7 +283,7 @@ square.backward = lambda d_y, x, y: 2 * x * d_y  # type: ignore[attr-defined]
         (lambda x: Dense(2, activation=square)(x), "<activation square>"),
     ],
 )
-def test_what_cannot_be_exported(apply: Any, received: str, tmp_path: Path) -> None:
+def test_unsupported_models_raise(apply: Any, received: str, tmp_path: Path) -> None:
     x = Input((3,))
     model = keras.Model(x, apply(x))
     with pytest.raises(ValueError, match=f"Received: .*{received}"):
@@ -291,15 +291,13 @@ def test_what_cannot_be_exported(apply: Any, received: str, tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-def test_open_sizes(tmp_path: Path) -> None:
+def test_dynamic_sizes(tmp_path: Path) -> None:
     model = keras.Sequential([Input((None, 4)), Dense(2)])
     x = np.ones((2, 5, 4), np.float32)
     close(*outputs(model, x, tmp_path / "net.onnx"), 4)
 
 
-def test_an_older_file_stays_if_the_new_one_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_export_keeps_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(b"old")
 
@@ -312,7 +310,7 @@ def test_an_older_file_stays_if_the_new_one_fails(
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
 
 
-def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_onnx_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
     with pytest.raises(ImportError, match="pip install onnx"):
         keras.export_onnx(keras.Sequential([Input((2,)), Dense(2)]), tmp_path / "net.onnx")

@@ -342,11 +342,11 @@ NOT_SMOOTH = ("stop_gradient", "cast")
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row[0] not in NOT_SMOOTH], ids=name_of)
-def test_operation_gradient_is_numerical(row: Any) -> None:
+def test_operation_gradient_matches_finite_differences(row: Any) -> None:
     check_gradient(row)
 
 
-def test_power_of_a_negative_number_has_a_gradient() -> None:
+def test_power_gradient_of_negative_base() -> None:
     assert ours(("stop_gradient", [near(3, 4)], {}))[1] == [None]
     x = as_tensor(np.array([-3.0, 0.0, 2.0]))
     with GradientTape() as tape:
@@ -356,7 +356,7 @@ def test_power_of_a_negative_number_has_a_gradient() -> None:
     assert tape.gradient(y, x).tolist() == [27, 0, 12]
 
 
-def test_gradients_at_zero_are_those_of_keras() -> None:
+def test_gradients_at_zero_match_keras() -> None:
     """The slopes are ``sigmoid(0) - target``, and 1 over the smallest norm."""
     targets = np.array([1.0, 0.0, 0.25])
     for function, shape, upstream, expected in (
@@ -414,11 +414,11 @@ def rows_of_keras() -> list[Any]:
 
 
 @pytest.mark.parametrize("row", rows_of_keras(), ids=name_of)
-def test_operation_equals_that_of_keras(row: Any, keras: Any) -> None:
+def test_operation_matches_keras(row: Any, keras: Any) -> None:
     compare(keras, row, 1e-7 if row[0] in ROUNDED_THERE else 1e-12)
 
 
-def test_operation_of_an_array_describes_it(keras: Any) -> None:
+def test_array_inspection_matches_keras(keras: Any) -> None:
     x = np.zeros((2, 3), np.float32)
     for library in (ops, keras.ops):
         assert library.dtype(library.convert_to_tensor(x)) == "float32"
@@ -440,7 +440,7 @@ def cast(row: Any, dtype: str) -> Any:
 
 
 @pytest.mark.wide
-def test_operations_in_float32_equal_those_of_keras(keras: Any) -> None:
+def test_float32_operations_match_keras(keras: Any) -> None:
     for row in {row[0]: row for row in ROWS if row[0] != "get_item"}.values():
         # A few roundings of numbers below 100; the gradient of tan is a square.
         compare(keras, cast(row, "float32"), 1e-4)
@@ -454,7 +454,7 @@ IN_FLOATS = {
 
 
 @pytest.mark.parametrize("dtype", mostly_wide(["int32", "uint8", "bool"], "int32"))
-def test_operations_on_integers_have_the_dtypes_of_keras(dtype: str, keras: Any) -> None:
+def test_integer_operation_dtypes_match_keras(dtype: str, keras: Any) -> None:
     compared = 0
     rows = {row[0]: row for row in [*FLAT, *ROWS] if row[0] not in IN_FLOATS}
     for name, inputs, options in (cast(row, dtype) for row in rows.values()):
@@ -475,7 +475,7 @@ def test_operations_on_integers_have_the_dtypes_of_keras(dtype: str, keras: Any)
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("shapes", [[(0, 4), (4,)], [(1, 4), (3, 1)], [(3, 0), (1,)], [(), (2, 3)]])
-def test_operations_on_unusual_shapes_equal_those_of_keras(shapes: Any, keras: Any) -> None:
+def test_unusual_shapes_match_keras(shapes: Any, keras: Any) -> None:
     """Empty arrays, one row, and scalars, with broadcasting."""
     names = {
         *("sum", "mean", "prod", "var", "std", "cumsum", "cumprod", "logsumexp", "norm"),
@@ -497,7 +497,7 @@ def test_operations_on_unusual_shapes_equal_those_of_keras(shapes: Any, keras: A
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(("shape", "axis"), [((0, 4), 1), ((1, 4), 0), ((1, 4), 1), ((3, 0), 0)])
-def test_reductions_of_few_elements_equal_those_of_keras(shape: Any, axis: int, keras: Any) -> None:
+def test_small_reductions_match_keras(shape: Any, axis: int, keras: Any) -> None:
     names = ("sum", "mean", "prod", "var", "std", "logsumexp", "cumsum", "cumprod", "all", "any")
     some = ("max", "min", "argmax", "argmin", "softmax", "log_softmax", "norm", "sort", "flip")
     for name in names if 0 in shape else (*names, *some):
@@ -514,7 +514,7 @@ def signature(function: Any) -> list[Any]:
     return [(p.name, p.default) for p in parameters if p.kind is not p.VAR_KEYWORD]
 
 
-def test_operations_take_lists_and_variables() -> None:
+def test_operations_accept_lists_and_variables() -> None:
     for row in [*ROWS, *FLAT]:
         name, inputs, options = row
         expected = parts_of(getattr(ops, name)(*inputs, **options))
@@ -534,7 +534,7 @@ def test_top_k_of_unsigned_integers() -> None:
     assert (values.tolist(), order.tolist()) == ([255, 255, 3], [1, 3, 2])
 
 
-def test_numpy_functions_of_tensors_are_operations() -> None:
+def test_numpy_functions_dispatch_to_operations() -> None:
     x = as_tensor(near(3, 3))
     for function in (
         *(lambda x: np.einsum("ij,kj->ik", x, x), lambda x: np.nan_to_num(x, nan=1.0), np.diag),
@@ -571,7 +571,7 @@ def test_cond_calls_one_function() -> None:
     assert [float(ops.cond(p, lambda: 2.0, lambda: 3.0)) for p in (True, False)] == [2, 3]
 
 
-def test_signatures_are_those_of_keras(keras: Any) -> None:
+def test_signatures_match_keras(keras: Any) -> None:
     names = [n for n in dir(keras.ops) if n[0] != "_" and callable(getattr(ops, n, None))]
     assert len(names) > 180
     for name in names:

@@ -111,7 +111,7 @@ def variables(packed: bool) -> list[Variable]:
 
 
 @pytest.mark.parametrize("name", sorted({name.split(",")[0] for name in WORKED}))
-def test_memory_layout_does_not_matter(name: str) -> None:
+def test_memory_layout_is_irrelevant(name: str) -> None:
     results = []
     for packed in (False, True):
         rng = np.random.default_rng(2)
@@ -123,7 +123,7 @@ def test_memory_layout_does_not_matter(name: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_model_s_step_is_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_step_is_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     backend, sizes, right = config.backend(), [], optimizers.RMSprop.update
 
     def counted(self: Any, rate: Any, w: Any, *rest: Any) -> None:
@@ -152,7 +152,7 @@ def test_state() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_the_learning_rate_can_be_set() -> None:
+def test_learning_rate_can_be_set() -> None:
     w, adam = Variable([1.0], dtype="float32"), optimizers.Adam(0.01)
     adam.learning_rate = 0.5
     adam.apply([np.float32([1])], [w])
@@ -165,7 +165,7 @@ def test_the_learning_rate_can_be_set() -> None:
     assert adam.get_config()["learning_rate"] == 0.125
 
 
-def test_gradients_of_any_kind_stay_as_they_are() -> None:
+def test_gradients_are_not_modified() -> None:
     for given in (np.float32([1]), np.float64([1]), [1.0], Variable([1.0])):
         w, adam = Variable([1.0], dtype="float32"), optimizers.Adam(0.5)
         adam.apply_gradients([(given, w)])
@@ -175,7 +175,7 @@ def test_gradients_of_any_kind_stay_as_they_are() -> None:
     assert all((g == 5).all() for g in gradients)
 
 
-def test_some_of_the_weights_may_be_left_out() -> None:
+def test_weights_may_be_left_out() -> None:
     ws, adam = variables(True), optimizers.Adam()
     adam.build(ws)
     before = ws[1].numpy()
@@ -223,7 +223,7 @@ def test_exclude_from_weight_decay(excluded: Any, expected: set[str]) -> None:
     assert set(decayed(**excluded)) == expected
 
 
-def test_exclude_from_weight_decay_warns_of_no_match() -> None:
+def test_exclude_from_weight_decay_without_match() -> None:
     with pytest.warns(UserWarning, match=r"excludes none of the weights.*var_names=\['gamma'\]"):
         assert len(decayed(var_names=["gamma"])) == 6
 
@@ -256,7 +256,7 @@ class Listed(optimizers.schedules.LearningRateSchedule):
 
 @pytest.mark.parametrize("many", [True, False])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0, 1e39, None, "fast", np.array([0.1, 0.2])])
-def test_schedule_of_wrong_rates_stops_at_its_step(wrong: Any, many: bool) -> None:
+def test_invalid_schedule_rate_stops_training(wrong: Any, many: bool) -> None:
     """The steps before are done, many in a call and one by one."""
     optimizer = optimizers.Adam(Listed([0.1, np.array([0.1]), 0.1, wrong]))
     model = models.classifier(optimizer=optimizer)
@@ -268,7 +268,7 @@ def test_schedule_of_wrong_rates_stops_at_its_step(wrong: Any, many: bool) -> No
     assert all(np.isfinite(w).all() for w in model.get_weights())
 
 
-def test_adam_averages_the_squares_of_repeated_look_ups() -> None:
+def test_adam_with_repeated_embedding_rows() -> None:
     """Of a row that is looked up twice, with gradients 1 and 3, the squares are 1 + 9."""
     layer = layers.Embedding(3, 1, "zeros")
     layer.build()
@@ -286,7 +286,7 @@ def test_adam_averages_the_squares_of_repeated_look_ups() -> None:
 
 
 @pytest.mark.parametrize("momenta", [(0.0, 0.9), (0.9, 0.0, 0.9)])
-def test_momentum_changed_after_the_first_step_is_used_by_both_backends(momenta: Any) -> None:
+def test_momentum_changed_after_first_step(momenta: Any) -> None:
     """There is a slot for it if there was one from the beginning."""
     x, y = models.data(64)
     weights = []

@@ -87,7 +87,7 @@ def test_editable_install_is_found_from_above(clone: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_wheel_holds_the_package_only(clone: Path, tmp_path: Path) -> None:
+def test_wheel_contains_only_the_package(clone: Path, tmp_path: Path) -> None:
     wheel = build("wheel", clone, tmp_path)
     name = settings()["metadata"]["name"]
     with zipfile.ZipFile(wheel) as archive:
@@ -105,7 +105,7 @@ def test_wheel_holds_the_package_only(clone: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sdist_holds_the_checkout_and_its_tests_run(clone: Path, tmp_path: Path) -> None:
+def test_sdist_contains_checkout_and_passes_tests(clone: Path, tmp_path: Path) -> None:
     sdist = build("sdist", clone, tmp_path)
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path / "out", filter="data")

@@ -147,7 +147,7 @@ ODD_ENDS = {
 @pytest.mark.each_value
 @pytest.mark.parametrize("name", ODD_ENDS)
 @pytest.mark.parametrize("scale", [1, 60], ids=["plain", "saturated"])
-def test_other_ends(name: str, scale: float, rng: np.random.Generator) -> None:
+def test_other_output_layers(name: str, scale: float, rng: np.random.Generator) -> None:
     ends, loss = ODD_ENDS[name]
     x, y = features(rng, 6, 12), rng.integers(0, 3, 6)
     theirs, ours = twins(
@@ -259,7 +259,7 @@ RETURNS = [
         pytest.param(["acc"], ["acc"], marks=pytest.mark.slow),
     ],
 )
-def test_what_is_returned(metrics: Any, weighted: Any) -> None:
+def test_return_values(metrics: Any, weighted: Any) -> None:
     keras.utils.set_random_seed(1)
     theirs, ours = (k.Sequential(NETS["softmax"][1](k.layers)) for k in (keras, tinynet))
     ours.set_weights(theirs.get_weights())
@@ -305,7 +305,7 @@ def train_both(data: Any, seeds: Any, epochs: int) -> Any:
 
 
 @pytest.mark.slow
-def test_five_epochs_of_drawn_digits(digits: Any) -> None:
+def test_five_epochs_of_synthetic_digits(digits: Any) -> None:
     ours, theirs = train_both(digits, seeds=(0,), epochs=5)
     assert ours.min() >= 0.97
     assert np.abs(ours - theirs).max() <= 0.004

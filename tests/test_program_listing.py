@@ -103,7 +103,7 @@ def assert_runs_as_printed(model: Any, registers: Any, x: Any, y: Any, **options
     [("mse", None), ("mae", "sigmoid"), ("huber", "tanh"), ("categorical_crossentropy", "softmax")],
 )
 @pytest.mark.usefixtures("on_numpy")
-def test_program_of_another_loss_runs_as_printed(loss: str, last: str) -> None:
+def test_program_with_other_loss_runs(loss: str, last: str) -> None:
     x, y = batch(7)
     y = np.eye(10, dtype=np.float32)[y]
     rows = (L.Flatten(), L.Dense(6, "gelu", name="a"), L.LeakyReLU(), L.Dense(10, last, name="b"))
@@ -118,7 +118,7 @@ def test_program_of_another_loss_runs_as_printed(loss: str, last: str) -> None:
         *(lambda: L.Dropout(0.5), lambda: L.GaussianNoise(0.1), lambda: L.Lambda(lambda x: x * 2)),
     ],
 )
-def test_program_and_profile_know_every_kind_of_layer(layer: Any) -> None:
+def test_program_and_profile_cover_layer_kinds(layer: Any) -> None:
     model = classifier(L.Flatten(), L.Dense(6), layer(), L.Dense(10, "softmax"))
     stages = model.program(4).stages
     lines = [line for stage in stages.values() for line, _ in stage]
@@ -168,7 +168,7 @@ def test_program_prints_registers_with_shapes() -> None:
         np.testing.assert_array_equal(array, v.numpy())
 
 
-def test_program_names_every_register_of_a_graph_once() -> None:
+def test_program_register_names_are_unique() -> None:
     model, *_ = two_towers(Scale(name="own"))
     program = model.program(batch_size=6)
     lines = [line for stage in program.stages.values() for line, _ in stage]
@@ -181,7 +181,7 @@ def test_program_names_every_register_of_a_graph_once() -> None:
     assert "d_shared/kernel = add(d_shared/kernel_2, d_shared/kernel_3)" in lines
 
 
-def test_program_of_a_subclass_lists_its_operations() -> None:
+def test_program_of_subclass_lists_operations() -> None:
     model = Blocks(L.Dense(4, "relu", name="dense"))
     model.compile("sgd", scaled_squares)
     model.build((None, 4))
@@ -191,7 +191,7 @@ def test_program_of_a_subclass_lists_its_operations() -> None:
     assert "sgd(weights, d_weights, 0.01)" in text
 
 
-def test_program_of_a_model_of_a_dict() -> None:
+def test_program_with_dict_inputs() -> None:
     class Pair(keras.Model):
         def __init__(self) -> None:
             super().__init__()
@@ -214,7 +214,7 @@ def test_program_of_a_model_of_a_dict() -> None:
         assert_rows(model.program(3, fused=True).stages["step"], rows)
 
 
-def test_program_notes_penalties_and_clipping() -> None:
+def test_program_shows_penalties_and_clipping() -> None:
     dense = L.Dense(10, "softmax", kernel_regularizer="l2", name="digit")
     optimizer = keras.optimizers.RMSprop(clipnorm=1.0)
     text = str(classifier(L.Flatten(), dense, optimizer=optimizer).program(8))
@@ -225,7 +225,7 @@ def test_program_notes_penalties_and_clipping() -> None:
 
 
 @pytest.mark.parametrize("name", config.BACKENDS)
-def test_profile_has_a_row_for_each_instruction(name: str) -> None:
+def test_profile_has_row_per_instruction(name: str) -> None:
     with backend(name):
         model = classifier(metrics=["accuracy"])
         weights = model.get_weights()
@@ -259,7 +259,7 @@ def test_profile_has_a_row_for_each_instruction(name: str) -> None:
     assert model.history is None
 
 
-def test_fused_program_and_profile_show_the_rows_of_a_step() -> None:
+def test_fused_program_shows_step_rows() -> None:
     if config.backend() != "numba":
         pytest.skip("the numpy backend has no rows")
     images = np.random.default_rng(0).random((64, 784), np.float32)
@@ -283,7 +283,7 @@ def test_fused_program_and_profile_show_the_rows_of_a_step() -> None:
     assert "These rows are executed by one compiled runner, many steps per call." in text
 
 
-def test_profile_refuses_what_fit_refuses() -> None:
+def test_profile_rejects_what_fit_refuses() -> None:
     model = keras.Sequential([L.Dense(1)])
     for use in (lambda: model.profile([[1.0]], [[1.0]]), model.program):
         with pytest.raises(ValueError, match="compile"):

@@ -73,7 +73,7 @@ def shape(said: list[str]) -> list[str]:
     return [line for line in said if "accuracy: " not in line and not line.startswith("epoch")]
 
 
-def test_there_are_programs_of_all_styles() -> None:
+def test_programs_cover_all_styles() -> None:
     lines = {line for path in PROGRAMS for line in path.read_text(encoding="utf-8").split("\n")}
     for before, _, example in LINES:
         assert re.fullmatch(before, example)
@@ -81,7 +81,7 @@ def test_there_are_programs_of_all_styles() -> None:
     assert len(PROGRAMS) >= 12
 
 
-def test_the_example_shows_before_and_after() -> None:
+def test_example_changes_only_import_lines() -> None:
     before, after = (
         (EXAMPLE / name).read_text(encoding="utf-8") for name in ("before.py", "after.py")
     )
@@ -138,7 +138,7 @@ def keras(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("path", "on_tinynet"), [(path, path) for path in PROGRAMS], ids=NAMES, indirect=["on_tinynet"]
 )
-def test_keras_says_the_same(
+def test_program_matches_keras(
     path: Path, on_tinynet: list[str], keras: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     with warnings.catch_warnings():

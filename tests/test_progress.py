@@ -65,7 +65,7 @@ FIGURES = r" - accuracy: 0\.\d{4} - loss: 0\.6931 - val_accuracy: 0\.\d{4} - val
 
 
 @pytest.mark.parametrize("verbose", [1, 2, "auto"])
-def test_a_pipe_gets_a_line_an_epoch(monkeypatch: pytest.MonkeyPatch, verbose: object) -> None:
+def test_pipe_gets_one_line_per_epoch(monkeypatch: pytest.MonkeyPatch, verbose: object) -> None:
     lines = train(monkeypatch, Stream(), verbose).split("\n")
     assert lines[0::2] == ["Epoch 1/2", "Epoch 2/2", ""]
     for line in lines[1::2]:
@@ -85,7 +85,7 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, value: str) -> N
     assert "━" in drawn
 
 
-def test_what_is_printed_without_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_without_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(monkeypatch, Stream(tty=True), 0) == ""
     assert train(monkeypatch, Stream(), 1, epochs=1).startswith("3/3 - ")  # and no heading
     assert "\r" not in train(monkeypatch, Stream(tty=True), 2)
@@ -94,7 +94,7 @@ def test_what_is_printed_without_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: Stream(tty=True), lambda: Notebook()])
-def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, make) -> None:
+def test_terminal_gets_progress_bar(monkeypatch: pytest.MonkeyPatch, make) -> None:
     # One step in a call of the runner, so that there is something to draw in between.
     monkeypatch.setattr("tinynet.training.trainer.ManySteps.of", lambda *arguments: None)
     text = train(monkeypatch, make(), "auto", epochs=1)
@@ -110,7 +110,7 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, make) -> None:
     assert [len(cells) for cells in green] == [6, 13, 20, 20]
 
 
-def test_a_stream_of_plain_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ascii_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     text = train(monkeypatch, Stream(tty=True, encoding="ascii"), 1)
     assert text.isascii()
     assert "======" in text
@@ -120,7 +120,7 @@ def test_a_stream_of_plain_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("columns", [30, 45, 60, 79])
-def test_a_narrow_terminal_is_never_overrun(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+def test_narrow_terminal_is_never_exceeded(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     text = train(monkeypatch, Stream(tty=True), 1)
     for line in text.replace("\n", "\r").split("\r"):
@@ -128,7 +128,7 @@ def test_a_narrow_terminal_is_never_overrun(monkeypatch: pytest.MonkeyPatch, col
     assert "3/3" in text
 
 
-def test_a_shorter_line_covers_a_longer_one() -> None:
+def test_shorter_line_erases_longer_line() -> None:
     stream = Stream(tty=True)
     bar = progress_bar.Progress(2, 1, stream)
     bar.draw(1, {"loss": 1.0, "something_long": 2.0})
@@ -137,7 +137,7 @@ def test_a_shorter_line_covers_a_longer_one() -> None:
     assert len(last) >= len(first.rstrip())
 
 
-def test_the_bar_is_not_drawn_more_often_than_can_be_seen() -> None:
+def test_progress_bar_redraws_are_limited() -> None:
     bar = progress_bar.Progress(10_000, 1, Stream(tty=True))
     assert sum(bar.wants(step) for step in range(1, 200)) <= 2
 
@@ -172,11 +172,11 @@ def test_evaluate_and_predict(monkeypatch: pytest.MonkeyPatch, method: str) -> N
         ("some\ntext\033[31m", "some text [31m"),
     ],
 )
-def test_figures(value: float, text: str) -> None:
+def test_number_formatting(value: float, text: str) -> None:
     assert progress_bar.figures({"a": value}) == [f" - a: {text}"]
 
 
-def test_a_closed_or_missing_stream_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_stream_is_not_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not progress_bar.is_live(io.StringIO())
     assert progress_bar.can_encode("plain", Stream(encoding="no-such-encoding")) is False
     assert os.environ["TERM"] == "xterm"
@@ -322,7 +322,7 @@ class Clock:
         return self.now
 
 
-def test_the_bar_shrinks_before_a_metric_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bar_shrinks_before_metrics_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_bar, "time", Clock())
     metrics = {"accuracy": 0.5, "loss": 0.25}
     fixed = len("10/10  0s 0s/step")
@@ -338,7 +338,7 @@ def test_the_bar_shrinks_before_a_metric_is_left_out(monkeypatch: pytest.MonkeyP
         assert line == f"\r10/10 {expected}{''.join(progress_bar.figures(metrics))[:shown]}"
 
 
-def test_no_color_still_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_shows_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Stream(tty=True)
     progress_bar.Progress(4, 1, stream).draw(1, {})
@@ -346,7 +346,7 @@ def test_no_color_still_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> 
     assert "\033" not in stream.getvalue()
 
 
-def test_a_notebook_gets_all_metrics() -> None:
+def test_notebook_shows_all_metrics() -> None:
     stream = Notebook()
     bar = progress_bar.Progress(9, 1, stream)
     bar.draw(3, METRICS["many"])
@@ -356,7 +356,7 @@ def test_a_notebook_gets_all_metrics() -> None:
         assert text.count("━") == 20
 
 
-def test_time_includes_what_came_before_the_bar() -> None:
+def test_time_includes_work_before_bar() -> None:
     stream = Stream()
     bar = progress_bar.Progress(2, 2, stream, start=time.perf_counter() - 3600)
     bar.wants(1)
@@ -366,9 +366,7 @@ def test_time_includes_what_came_before_the_bar() -> None:
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
-def test_time_begins_when_the_method_is_called(
-    monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
+def test_time_starts_at_method_call(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     class Slow(layers.Dense):
         def build(self, input_shape):
             clock.now += 5  # as long as compilation may take
@@ -388,7 +386,7 @@ def test_time_begins_when_the_method_is_called(
 
 
 @pytest.mark.parametrize("verbose", [0, 1, 2])
-def test_a_bar_in_a_bar_gets_its_own_line(monkeypatch: pytest.MonkeyPatch, verbose: int) -> None:
+def test_nested_bar_gets_own_line(monkeypatch: pytest.MonkeyPatch, verbose: int) -> None:
     class Calling(callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 1:

@@ -55,7 +55,7 @@ def array(draw: Any, shape: Any, elements: Any = ANY, dtype: Any = np.float32) -
     st.data(), st.integers(1, 5), st.integers(1, 40), st.sampled_from(FLOATS), st.floats(-1e3, 1e3)
 )
 @pytest.mark.parametrize("backend", ["numpy", "numba"], indirect=True)
-def test_softmax_rows_sum_to_one_and_do_not_mind_a_shift(
+def test_softmax_is_normalized_and_shift_invariant(
     backend: None, data: Any, n: int, c: int, dtype: Any, shift: float
 ) -> None:
     x = array(data.draw, (n, c), st.floats(-1e3, 1e3, width=32), dtype)
@@ -87,7 +87,7 @@ def test_softmax_rows_sum_to_one_and_do_not_mind_a_shift(
 )
 @example(1, 1, True, "mse", 0)
 @example(64, 32, False, "mse", 0)
-def test_evaluate_and_predict_do_not_depend_on_the_batch_size(
+def test_results_are_independent_of_batch_size(
     n: int, size: int, weighted: bool, loss: str, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -106,7 +106,7 @@ def test_evaluate_and_predict_do_not_depend_on_the_batch_size(
 # ------------------------------------------------------------ any seed
 
 
-def test_compressed_rows_train_as_dense_ones_do(any_seed: int) -> None:
+def test_compressed_rows_train_like_dense(any_seed: int) -> None:
     rng = np.random.default_rng(any_seed)
     x = rng.integers(0, 256, (96, 40)).astype(np.float32) / 255
     x[rng.random(x.shape) < 0.85] = 0
@@ -128,7 +128,7 @@ def test_compressed_rows_train_as_dense_ones_do(any_seed: int) -> None:
         np.testing.assert_allclose(b, a, rtol=0, atol=12 * 6e-6)
 
 
-def test_compressing_and_expanding_is_identity() -> None:
+def test_compression_round_trip() -> None:
     @quick
     @given(st.data(), st.sampled_from([np.uint8, np.float32, np.float64]))
     def check(data: Any, kind: Any) -> None:

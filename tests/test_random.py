@@ -137,7 +137,7 @@ def test_seed_generator_copies_continue() -> None:
     assert random.draw_seed() == first
 
 
-def test_random_signatures_are_those_of_keras() -> None:
+def test_random_signatures_match_keras() -> None:
     keras = pytest.importorskip("keras")
     names = [name for name in dir(keras.random) if name[0] != "_"]
     assert {*names, "set_seed", "draw_seed"} <= set(dir(random))

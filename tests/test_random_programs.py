@@ -40,7 +40,7 @@ def test_random_graphs_agree_in_float64(any_seed: int) -> None:
         random_graphs.check(seed)
 
 
-def test_random_programs_compare_and_do_not_only_run() -> None:
+def test_random_programs_detect_differences() -> None:
     """A difference of a ten-thousandth in one weight is found."""
     program = random_programs.draw(3)
     runs = [program.run(random_programs.tinynet, "float32") for _ in range(2)]
@@ -58,7 +58,7 @@ def test_random_programs_that_diverge_agree(kind: str) -> None:
     random_programs.check(kind, DIVERGES)
 
 
-def test_random_programs_compare_missing_numbers() -> None:
+def test_random_programs_compare_nan() -> None:
     """A number that is NaN or infinite in both is equal; in one only, it is not."""
     random_programs.assert_close([np.nan, np.inf, 1.0], [np.nan, np.inf, 1.0], 0, "same")
     for found in ([np.nan, 1.0], [np.inf, 1.0], [1.0, 1.1]):
@@ -67,6 +67,6 @@ def test_random_programs_compare_missing_numbers() -> None:
                 random_programs.assert_close(a, b, 1e-3, "different")
 
 
-def test_random_programs_are_the_same_for_the_same_seed() -> None:
+def test_random_programs_are_deterministic() -> None:
     assert random_programs.draw(5) == random_programs.draw(5)
     assert random_programs.draw(5) != random_programs.draw(6)

@@ -15,7 +15,7 @@ def steps() -> list[reading_effort.Entered]:
     return reading_effort.follow()
 
 
-def test_counts_the_maths_of_a_step() -> None:
+def test_counts_maths_of_step() -> None:
     first, second = steps()
     names = {name.rpartition(": ")[2] for name in second.functions if name.startswith("functional")}
     assert {"dense", "dense_layer_backward", "dense_backward", "adam"} <= names
@@ -23,12 +23,12 @@ def test_counts_the_maths_of_a_step() -> None:
     assert set(second.files) <= set(first.files)
 
 
-def test_counts_the_lines_of_a_function_once() -> None:
+def test_function_lines_are_counted_once() -> None:
     counted = reading_effort.measure({reading_effort.tinynet.functional.relu.__code__})
     assert (counted.lines, counted.maths) == (2, 1.0)
 
 
-def test_a_training_step_enters_few_lines() -> None:
+def test_training_step_enters_few_lines() -> None:
     second = steps()[1]
     assert len(second.files) <= reading_effort.MOST_FILES
     assert second.lines <= reading_effort.MOST_LINES

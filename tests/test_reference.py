@@ -93,7 +93,7 @@ def test_reference_never_imports_tinynet() -> None:
     assert "tinynet" not in imported
 
 
-def test_importing_pins_the_backend_and_stays_cheap() -> None:
+def test_import_sets_backend_and_is_cheap() -> None:
     program = (
         "import os, sys, reference, reference.mnist, reference.weights; "
         "print(os.environ['KERAS_BACKEND'], 'keras' in sys.modules, 'tensorflow' in sys.modules)"
@@ -109,7 +109,7 @@ def test_importing_pins_the_backend_and_stays_cheap() -> None:
     assert run.stdout.split() == ["tensorflow", "False", "False"]
 
 
-def test_another_backend_is_refused(net: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_backend_raises(net: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     with pytest.raises(RuntimeError, match=r"Received: the backend 'jax'$"):
         runpy.run_path(net.__file__)
@@ -125,7 +125,7 @@ def test_load_data_reads_the_four_files(tiny_mnist: dict[str, np.ndarray]) -> No
         np.testing.assert_array_equal(read, written)
 
 
-def test_read_idx_names_the_file_that_is_wrong(tmp_path: Path) -> None:
+def test_read_idx_names_invalid_file(tmp_path: Path) -> None:
     path = tmp_path / "some-idx1-ubyte.gz"
     write_idx(path, np.arange(6, dtype=np.uint8))
     whole = path.read_bytes()
@@ -143,7 +143,7 @@ def test_read_idx_names_the_file_that_is_wrong(tmp_path: Path) -> None:
         assert str(path) in str(caught.value)
 
 
-def test_load_data_wants_a_label_for_each_image(
+def test_load_data_requires_matching_labels(
     tmp_path: Path, tiny_mnist: dict[str, np.ndarray]
 ) -> None:
     path = tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz"
@@ -155,7 +155,7 @@ def test_load_data_wants_a_label_for_each_image(
 # The program
 
 
-def test_program_prints_and_writes_its_figures(
+def test_program_prints_and_writes_results(
     net: ModuleType,
     tiny_mnist: dict[str, np.ndarray],
     tmp_path: Path,
@@ -180,7 +180,7 @@ def test_program_prints_and_writes_its_figures(
     assert (again["result"]["loss"], again["result"]["accuracy"]) == (loss, accuracy)
 
 
-def test_program_reports_damaged_data_in_one_line(
+def test_program_reports_damaged_data(
     net: ModuleType,
     tiny_mnist: dict[str, np.ndarray],
     tmp_path: Path,
@@ -197,7 +197,7 @@ def test_program_reports_damaged_data_in_one_line(
 @pytest.mark.parametrize(
     "options", [["--epochs", "0"], ["--batch-size", "x"], ["--json", "no/such/folder/run.json"]]
 )
-def test_program_refuses_wrong_usage_before_it_trains(options: list[str]) -> None:
+def test_program_checks_arguments_before_training(options: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(options)
     assert caught.value.code == 2
@@ -206,7 +206,7 @@ def test_program_refuses_wrong_usage_before_it_trains(options: list[str]) -> Non
 # Into Keras and out again
 
 
-def test_the_seed_programs_net(net: ModuleType, weights: ModuleType) -> None:
+def test_original_program_network(net: ModuleType, weights: ModuleType) -> None:
     model = net.build_model()
     assert model.input_shape == (None, 28, 28)
     shapes = [weight.shape for weight in weights.get_weights(model)]
@@ -219,7 +219,7 @@ def test_the_seed_programs_net(net: ModuleType, weights: ModuleType) -> None:
     assert (state[0].dtype, int(state[0])) == (np.int64, 0)
 
 
-def test_weights_go_in_and_come_out_unchanged(net: ModuleType, weights: ModuleType) -> None:
+def test_weights_round_trip(net: ModuleType, weights: ModuleType) -> None:
     given = numbered(arrays("small_net.npz"), "weight")
     model = net.build_model(given, sizes=(12, 7, 5, 3))
     taken = weights.get_weights(model)
@@ -231,9 +231,7 @@ def test_weights_go_in_and_come_out_unchanged(net: ModuleType, weights: ModuleTy
         weights.set_weights(model, [array.T for array in given])
 
 
-def test_training_resumes_bit_for_bit_from_weights_and_state(
-    net: ModuleType, weights: ModuleType
-) -> None:
+def test_training_resumes_bit_identical(net: ModuleType, weights: ModuleType) -> None:
     start = numbered(arrays("small_net.npz"), "weight")
     batches = small_batches(10)
     whole = net.train_steps(net.build_model(start, sizes=(12, 7, 5, 3)), batches, record=(4, 10))
@@ -251,7 +249,7 @@ def test_training_resumes_bit_for_bit_from_weights_and_state(
         weights.set_optimizer_state(resumed.optimizer, whole[4].optimizer_state[:-1])
 
 
-def test_gradients_are_those_that_a_training_step_uses(net: ModuleType) -> None:
+def test_gradients_match_training_step(net: ModuleType) -> None:
     start = numbered(arrays("small_net.npz"), "weight")
     (x, y), *_ = small_batches(1)
     sample_weight = arrays("small_net.npz")["sample_weight"]
@@ -267,7 +265,7 @@ def test_gradients_are_those_that_a_training_step_uses(net: ModuleType) -> None:
         np.testing.assert_allclose(v, 0.001 * gradient**2, rtol=16 * EPS, atol=1e-3 * EPS)
 
 
-def test_an_epoch_is_its_steps(net: ModuleType, weights: ModuleType) -> None:
+def test_epoch_equals_its_steps(net: ModuleType, weights: ModuleType) -> None:
     golden = arrays("fit.npz")
     start, x, y = numbered(golden, "weight"), golden["x"][:20], golden["y"][:20]
     cuts = [slice(0, 8), slice(8, 16), slice(16, 20)]
@@ -285,13 +283,13 @@ def test_an_epoch_is_its_steps(net: ModuleType, weights: ModuleType) -> None:
         np.testing.assert_allclose(array, expected, rtol=0, atol=8 * EPS)
 
 
-def test_too_few_batches_are_an_error(net: ModuleType) -> None:
+def test_too_few_batches_raise(net: ModuleType) -> None:
     model = net.build_model(sizes=(12, 3))
     with pytest.raises(ValueError, match=r"at least 3, .* Received: 2 batches$"):
         net.train_steps(model, small_batches(2), record=(1, 3))
 
 
-def test_a_saturated_softmax_still_learns(net: ModuleType) -> None:
+def test_saturated_softmax_still_learns(net: ModuleType) -> None:
     model = net.build_model([np.eye(3), np.zeros(3)], sizes=(3, 3))
     loss, gradients = net.loss_and_gradients(model, [[100.0, 0.0, 0.0]], [1])
     assert loss == 100.0
@@ -302,7 +300,7 @@ def test_a_saturated_softmax_still_learns(net: ModuleType) -> None:
 # The golden files
 
 
-def test_golden_files_are_small_and_those_of_the_provenance() -> None:
+def test_golden_files_match_provenance() -> None:
     provenance = json.loads((GOLDEN / "provenance.json").read_text(encoding="utf-8"))
     assert {"keras", "backend", "tensorflow", "numpy"} <= set(provenance["versions"])
     assert provenance["versions"]["backend"] == "tensorflow"
@@ -314,21 +312,21 @@ def test_golden_files_are_small_and_those_of_the_provenance() -> None:
     assert sum(path.stat().st_size for path in GOLDEN.iterdir()) < 300_000
 
 
-def test_golden_arrays_are_finite_float32_or_whole_numbers() -> None:
+def test_golden_arrays_have_valid_dtypes() -> None:
     for path in GOLDEN.glob("*.npz"):
         for name, array in arrays(path.name).items():
             assert array.dtype in (np.float32, np.int64), (path.name, name)
             assert np.isfinite(array).all(), (path.name, name)
 
 
-def test_golden_small_net_has_rows_of_zeros_and_zero_gradients() -> None:
+def test_golden_small_net_has_zero_rows() -> None:
     golden = arrays("small_net.npz")
     assert not golden["x"][0, 0].any()
     assert (golden["x"] == 0).mean() > 0.4
     assert (golden["gradient0"] == 0).any()
 
 
-def test_golden_losses_are_the_ones_known_by_hand() -> None:
+def test_golden_losses_match_hand_computed() -> None:
     golden = arrays("losses.npz")
     assert golden["softmax_model_loss"][0] == 100
     np.testing.assert_allclose(
@@ -340,7 +338,7 @@ def test_golden_losses_are_the_ones_known_by_hand() -> None:
     assert not golden["probabilities_gradient"][2].any()  # clipped: nothing to learn from
 
 
-def test_golden_adam_follows_the_formula_in_float64() -> None:
+def test_golden_adam_matches_float64_formula() -> None:
     golden = arrays("adam.npz")
     provenance = json.loads((GOLDEN / "provenance.json").read_text(encoding="utf-8"))
     defaults = {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
@@ -394,7 +392,7 @@ def scale(name: str, array: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_golden_files_can_be_made_again(net: ModuleType, tmp_path: Path) -> None:
+def test_golden_files_are_reproducible(net: ModuleType, tmp_path: Path) -> None:
     from reference import golden
 
     golden.write(tmp_path)

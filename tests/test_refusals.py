@@ -94,11 +94,11 @@ def test_models_train_as_if_nothing_had_been_refused(key: str, make: Any, tmp_pa
 
 @pytest.mark.filterwarnings("ignore:.*(still made progress|Maximum iterations)")
 @pytest.mark.parametrize("name", refusals.MASKED_CALLS)
-def test_arrays_without_a_masked_entry_are_arrays(name: str) -> None:
+def test_unmasked_masked_arrays_are_accepted(name: str) -> None:
     refusals.MASKED_CALLS[name](np.ma.array(refusals.PLAIN))
 
 
-def test_every_row_has_its_own_name() -> None:
+def test_row_names_are_unique() -> None:
     assert len(refusals.REFUSALS) == sum(map(len, refusals.SECTIONS))
 
 

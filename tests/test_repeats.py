@@ -20,7 +20,7 @@ def build() -> Any:
     return classifier(keras.layers.Dropout(0.1), shape=None, seed=None, metrics=["accuracy"])
 
 
-def test_a_seed_gives_what_it_gives_alone() -> None:
+def test_seed_result_is_independent() -> None:
     runs = keras.repeat(build, DATA, seeds=[5, 7, 5], epochs=3)
     assert runs.runs[0] == runs.runs[2] != runs.runs[1]
     random.set_seed(7)
@@ -29,7 +29,7 @@ def test_a_seed_gives_what_it_gives_alone() -> None:
     assert model.evaluate(*DATA[1], verbose=0, return_dict=True) == runs.runs[1]
 
 
-def test_the_callers_own_seeds_go_on() -> None:
+def test_caller_random_state_is_kept() -> None:
     random.set_seed(3)
     keras.repeat(build, DATA, seeds=2)
     first = random.draw_seed()
@@ -43,7 +43,7 @@ def test_the_callers_own_seeds_go_on() -> None:
 
 
 @pytest.mark.slow
-def test_several_at_a_time() -> None:
+def test_parallel_runs() -> None:
     alone = keras.repeat(build, DATA, seeds=2, epochs=2)
     together = keras.repeat(lambda: build(), DATA, seeds=2, n_jobs=2, epochs=2)
     assert together.runs == alone.runs
@@ -61,7 +61,7 @@ def test_without_joblib(monkeypatch: pytest.MonkeyPatch) -> None:
 RUNS = Repeats([4, 9], [{"loss": 1.0, "accuracy": 0.5}, {"loss": 4.0, "accuracy": 0.9}])
 
 
-def test_figures_by_hand() -> None:
+def test_statistics_match_hand_computed() -> None:
     assert RUNS.mean("loss") == 2.5
     assert RUNS.std("loss") == pytest.approx(np.sqrt(4.5))  # (1.5**2 + 1.5**2) / (2 - 1)
     np.testing.assert_array_equal(RUNS.values("accuracy"), [0.5, 0.9])
@@ -80,7 +80,7 @@ def test_plot() -> None:
     assert RUNS.plot("loss", ax=ax) is ax.figure
 
 
-def test_plot_runs_side_by_side() -> None:
+def test_plot_compares_runs() -> None:
     ax = visualize.plot_runs({"a": [1.0, 3.0], "b": [2.0]}, source="drawn").axes[0]
     dots = [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == "o"]
     means = [line.get_ydata().tolist() for line in ax.lines if len(line.get_ydata()) == 1]

@@ -83,7 +83,7 @@ def test_resume_is_resume(optimizer: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", COMPLETE, indirect=True)
-def test_graphs_resume_bit_for_bit(path: Path) -> None:
+def test_graphs_resume_bit_identical(path: Path) -> None:
     model, y = mixed(tinynet), targets_for_mixed()
     x = data_for(model)
     model.fit(x, y, epochs=2, batch_size=8, verbose=0)
@@ -97,7 +97,7 @@ def test_graphs_resume_bit_for_bit(path: Path) -> None:
     assert [*results[0][1]] == ["cls_accuracy", "cls_loss", "loss", "reg_err", "reg_loss"]
 
 
-def test_layers_in_layers_resume_bit_for_bit(tmp_path: Path) -> None:
+def test_nested_layers_resume_bit_identical(tmp_path: Path) -> None:
     x = tinynet.Input((3, 4))
     model = tinynet.Model(x, layers.TimeDistributed(layers.Dropout(0.5))(layers.Dense(4)(x)))
     model.compile("adam", "mse")
@@ -157,7 +157,7 @@ def test_resume_in_a_new_process(tmp_path: Path) -> None:
     assert bits(tinynet.models.load_model(tmp_path / "more.tinynet")) == bits(model)
 
 
-def test_the_same_model_makes_the_same_bytes(tmp_path: Path) -> None:
+def test_saving_is_deterministic(tmp_path: Path) -> None:
     model = compiled()
     for name in ("a", "b"):
         model.save(tmp_path / f"{name}.tinynet")
@@ -254,7 +254,7 @@ def test_older_versions_are_read(version: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WHOLE, indirect=True)
-def test_nothing_but_the_model(path: Path) -> None:
+def test_save_and_load_without_optimizer(path: Path) -> None:
     model = compiled()
     train(model)
     model.save(path)
@@ -264,7 +264,7 @@ def test_nothing_but_the_model(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WHOLE, indirect=True)
-def test_models_that_are_not_built_have_no_weights_to_save(path: Path) -> None:
+def test_unbuilt_model_cannot_save_weights(path: Path) -> None:
     model = tinynet.Sequential([layers.Dense(3)])
     with pytest.warns(UserWarning, match="not built yet"):
         loaded = reloaded(model, path)
@@ -272,7 +272,7 @@ def test_models_that_are_not_built_have_no_weights_to_save(path: Path) -> None:
     assert loaded.predict(np.ones((1, 2))).shape == (1, 3)
 
 
-def test_json_is_the_model_without_its_weights() -> None:
+def test_json_describes_model_without_weights() -> None:
     model = compiled()
     again = tinynet.models.model_from_json(model.to_json())
     assert again.to_json() == model.to_json()
@@ -320,7 +320,7 @@ def test_history_keeps_logged_values(path: Path) -> None:
     [object(), {1, 2}, b"bytes", 1j, 10**60, lambda: 0],
     ids=["object", "set", "bytes", "complex", "long int", "function"],
 )
-def test_save_refuses_values_it_could_not_load(value: Any, path: Path) -> None:
+def test_save_rejects_unloadable_values(value: Any, path: Path) -> None:
     model, notes = compiled(), Noting()
     model.save(path)
     before = path.read_bytes()
@@ -385,7 +385,7 @@ def save_and_load(models: list[Any], path: Path) -> set[int]:
 
 
 @pytest.mark.parametrize("path", mostly_wide(KINDS, ".tinynet"), indirect=True)
-def test_what_is_saved_can_be_loaded(path: Path) -> None:
+def test_saved_models_can_be_loaded(path: Path) -> None:
     """Sizes and names that a format can't hold are refused before the file is replaced."""
     pytest.importorskip("h5py")
     models = [large(60), deep(10), deep(25), deep(40), deep(60)]
@@ -512,7 +512,7 @@ def test_random_models_continue_after_loading(number: int, path: Path, any_seed:
 # ------------------------------------------------------------ weights alone
 
 
-def test_another_optimizer_keeps_its_state(tmp_path: Path) -> None:
+def test_different_optimizer_keeps_its_state(tmp_path: Path) -> None:
     model, other = compiled("adam"), compiled("sgd")
     train(model)
     model.save(tmp_path / "net.tinynet")
@@ -617,7 +617,7 @@ def test_load_weights_by_name(path: Path) -> None:
 
 @pytest.mark.parametrize("units", [[8, 6], [8]])
 @pytest.mark.parametrize("path", EVERY, indirect=True)
-def test_a_file_that_does_not_fit_changes_nothing(units: list[int], path: Path) -> None:
+def test_mismatched_file_changes_nothing(units: list[int], path: Path) -> None:
     saved, model = (
         tinynet.Sequential([tinynet.Input((12,)), *map(layers.Dense, row)])
         for row in ([8, 5], units)
@@ -632,7 +632,7 @@ def test_a_file_that_does_not_fit_changes_nothing(units: list[int], path: Path) 
 
 
 @pytest.mark.parametrize("path", EVERY, indirect=True)
-def test_a_truncated_file_changes_nothing(path: Path) -> None:
+def test_truncated_file_changes_nothing(path: Path) -> None:
     model = compiled()
     train(model)
     save(model, path)
@@ -647,7 +647,7 @@ def test_a_truncated_file_changes_nothing(path: Path) -> None:
 # ------------------------------------------------------------ names, and writing whole or not
 
 
-def test_an_existing_file_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_overwrite_false_keeps_file(tmp_path: Path) -> None:
     model, path = compiled(), tmp_path / "net.tinynet"
     model.save(path, overwrite=False)
     with pytest.raises(FileExistsError, match=r"net\.tinynet"):
@@ -671,7 +671,7 @@ class Doubled(layers.Dense):
 
 
 @pytest.mark.parametrize("path", WHOLE, indirect=True)
-def test_the_users_own_classes_are_passed(path: Path) -> None:
+def test_custom_objects_are_used(path: Path) -> None:
     inner = tinynet.Sequential([Doubled(2, factor=3)])
     model = tinynet.Sequential([tinynet.Input((4,)), inner])
     model.save(path)
@@ -684,7 +684,7 @@ def test_the_users_own_classes_are_passed(path: Path) -> None:
         assert tinynet.models.model_from_json(model.to_json()).output_shape == (None, 6)
 
 
-def test_registered_classes_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registered_classes_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_registered", {})
     saving.register_keras_serializable("Mine")(Doubled)
     model = tinynet.Sequential([tinynet.Input((4,)), Doubled(2)])
@@ -777,7 +777,7 @@ CUSTOM = {
 @pytest.mark.each_value
 @pytest.mark.parametrize("kind", CUSTOM)
 @pytest.mark.parametrize("path", KINDS, indirect=True)
-def test_custom_models_are_saved_as_a_whole(kind: str, path: Path) -> None:
+def test_custom_models_are_saved(kind: str, path: Path) -> None:
     pytest.importorskip("h5py")
     x = np.random.default_rng(0).normal(size=(8, 4))
     model = CUSTOM[kind]()
@@ -803,7 +803,7 @@ def test_custom_models_are_saved_as_a_whole(kind: str, path: Path) -> None:
     np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
 
 
-def test_custom_classes_that_cannot_be_loaded_are_refused(tmp_path: Path) -> None:
+def test_unloadable_custom_classes_raise(tmp_path: Path) -> None:
     class Incomplete(layers.Layer):
         def __init__(self, units: int) -> None:
             super().__init__()
@@ -820,7 +820,7 @@ def test_custom_classes_that_cannot_be_loaded_are_refused(tmp_path: Path) -> Non
     assert not path.exists()
 
 
-def test_from_config_sets_names_that_init_does_not_take() -> None:
+def test_from_config_sets_name() -> None:
     class Plain(layers.Dense):
         def __init__(self, units: int) -> None:
             super().__init__(units)
@@ -1006,7 +1006,7 @@ def test_keras2_models_are_loaded(first: str, container: str, tmp_path: Path) ->
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
-def test_keras2_hard_sigmoid_is_refused(tmp_path: Path) -> None:
+def test_keras2_hard_sigmoid_raises(tmp_path: Path) -> None:
     """Its formula was another one: the same weights would give other outputs."""
     path, weights = tmp_path / "net.h5", {"x": [K2_KERNEL, K2_BIAS]}
     for refused, given in [(True, {"activation": "hard_sigmoid"}), (False, {})]:
@@ -1070,7 +1070,7 @@ def test_keras2_names_of_losses_are_translated(old: str, new: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["Conv2D", "LSTM", "pkg>Special"])
-def test_keras2_layers_that_are_missing_are_named(name: str, tmp_path: Path) -> None:
+def test_keras2_unsupported_layers_are_named(name: str, tmp_path: Path) -> None:
     config = k2("Sequential", layers=[k2(name, name="z", **K2_SHAPE), K2_DENSE])
     write_keras2(tmp_path / "net.h5", config, {"d": [K2_KERNEL, K2_BIAS]})
     with pytest.raises(ValueError, match=f"Received: '{name}'"):
@@ -1085,7 +1085,7 @@ def test_keras2_layers_that_are_missing_are_named(name: str, tmp_path: Path) -> 
         assert type(model.layers[0]) is Special
 
 
-def test_whole_model_in_a_file_named_as_one_of_weights(tmp_path: Path) -> None:
+def test_whole_model_in_weights_file(tmp_path: Path) -> None:
     """`ModelCheckpoint` may be given such a name."""
     model = classifier()
     model.save(tmp_path / "net.weights.h5")

@@ -27,7 +27,7 @@ def small() -> Sequential:
 # ------------------------------------------------------------ adding, building, removing
 
 
-def test_layers_are_built_as_they_are_added() -> None:
+def test_layers_are_built_when_added() -> None:
     model = Sequential()
     model.add(Input((28, 28)))
     assert (model.built, model.layers, model.weights) == (False, [], [])
@@ -54,7 +54,7 @@ def test_layers_are_built_as_they_are_added() -> None:
         lambda: [L.Dense(3, input_dim=4)],
     ],
 )
-def test_ways_to_say_the_input_s_shape(first: Any) -> None:
+def test_ways_to_specify_input_shape(first: Any) -> None:
     model = Sequential(first())
     assert model.built
     assert model.input_shape == (None, 4)
@@ -87,7 +87,7 @@ def test_lazy_building(build: Any) -> None:
     assert model.input_shape[1:] == (4,)
 
 
-def test_all_weights_are_views_of_one_vector() -> None:
+def test_weights_are_views_of_vector() -> None:
     model = small()
     arrays = [w.array for w in model.weights]
     assert runs(arrays) == [(0, 4)]
@@ -97,7 +97,7 @@ def test_all_weights_are_views_of_one_vector() -> None:
     assert (flat[:20] == 1).all()
 
 
-def test_a_layer_that_does_not_fit_is_not_added() -> None:
+def test_mismatched_layer_is_not_added() -> None:
     model = small()
     with pytest.raises(ValueError, match="not an axis"):
         model.add(L.Softmax(axis=4))
@@ -112,7 +112,7 @@ def test_get_layer() -> None:
     assert model.get_layer(index=-2) is model.layers[0]
 
 
-def test_set_weights_takes_arrays_and_variables() -> None:
+def test_set_weights_accepts_arrays_and_variables() -> None:
     model = small()
     for weights in (model.get_weights(), model.weights):
         other = small()
@@ -123,7 +123,7 @@ def test_set_weights_takes_arrays_and_variables() -> None:
 # ------------------------------------------------------------ nets in nets
 
 
-def test_a_net_in_a_net() -> None:
+def test_nested_model() -> None:
     inner = Sequential([L.Dense(5, "relu"), L.Dense(4, "relu")], name="inner")
     model = Sequential([Input((4,)), inner, L.Dense(3, "softmax")])
     assert len(model.weights) == 6
@@ -141,7 +141,7 @@ def test_a_net_in_a_net() -> None:
     np.testing.assert_array_equal(plain(x), model(x))
 
 
-def test_a_part_of_a_net_can_be_called() -> None:
+def test_part_of_model_can_be_called() -> None:
     model = small()
     x = np.ones((2, 4), np.float32)
     np.testing.assert_array_equal(model.layers[1](model.layers[0](x)), model(x))
@@ -162,7 +162,7 @@ def test_a_part_of_a_net_can_be_called() -> None:
 @pytest.mark.parametrize(
     "duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "pickle"]
 )
-def test_copies_go_on_by_themselves(duplicate: Any) -> None:
+def test_copies_are_independent(duplicate: Any) -> None:
     model = classifier(metrics=["accuracy"])
     model.fit(np.eye(4), [0, 1, 2, 0], epochs=2, verbose=0)
     other = duplicate(model)
@@ -179,7 +179,7 @@ def test_copies_go_on_by_themselves(duplicate: Any) -> None:
         assert runs(slots) == [(0, 4)]
 
 
-def test_configurations_come_back() -> None:
+def test_configurations_round_trip() -> None:
     for model in (small(), Sequential([L.Dense(3)])):
         again = Sequential.from_config(model.get_config())
         assert again.get_config() == model.get_config()
@@ -215,7 +215,7 @@ def table(text: str) -> tuple[list[list[str]], list[str]]:
     return joined, below
 
 
-def test_summary_of_the_seed_program() -> None:
+def test_summary_of_original_program() -> None:
     model = Sequential([Input((28, 28)), L.Flatten(), L.Dense(128, "relu"), L.Dense(10, "softmax")])
     assert printed(model) == (
         'Model: "sequential"\n'
@@ -246,7 +246,7 @@ def test_summary_in_ascii(monkeypatch: Any) -> None:
     assert len(below) == 3
 
 
-def test_summary_is_as_wide_as_asked() -> None:
+def test_summary_line_length() -> None:
     for width in (60, 90, 120):
         lines = printed(small(), line_length=width).splitlines()
         assert {len(line) for line in lines if line[0] in "┏┃┡│├└"} == {width}
@@ -279,7 +279,7 @@ def keras() -> Any:
 
 @pytest.mark.parametrize("compiled", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("name", NETS)
-def test_summary_says_what_keras_says(name: str, compiled: bool, keras: Any) -> None:
+def test_summary_matches_keras(name: str, compiled: bool, keras: Any) -> None:
     keras.backend.clear_session(free_memory=False)
     tables, trainable = [], []
     for k in (keras, tinynet):
@@ -308,16 +308,14 @@ NAMED = ("residual", "siamese", "two_outputs", "repeated", "mixed", "experts")
 @pytest.mark.each_value
 @pytest.mark.parametrize("options", [{}, {"expand_nested": True, "show_trainable": True}])
 @pytest.mark.parametrize("net", [model_in_a_model, *(GRAPHS[name] for name in NAMED)])
-def test_summary_of_a_graph_says_what_keras_says(
-    net: Any, options: Any, keras: Any, monkeypatch: Any
-) -> None:
+def test_graph_summary_matches_keras(net: Any, options: Any, keras: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     keras.backend.clear_session(free_memory=False)
     theirs, ours = (table(printed(net(k), line_length=250, **options)) for k in (keras, tinynet))
     assert ours == theirs
 
 
-def test_names_are_those_that_keras_gives(keras: Any) -> None:
+def test_names_match_keras(keras: Any) -> None:
     keras.backend.clear_session(free_memory=False)
     named = []
     for k in (keras, tinynet):
@@ -330,7 +328,7 @@ def test_names_are_those_that_keras_gives(keras: Any) -> None:
     assert named[1] == named[0]
 
 
-def test_many_layers_are_added_one_by_one_without_repetition() -> None:
+def test_adding_layers_takes_linear_time() -> None:
     """Each new layer is called on zeros, and no layer before it again."""
 
     class Counts(L.Layer):

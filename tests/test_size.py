@@ -13,19 +13,19 @@ from tests import size
 BUDGETS = "[lines]\nmaths = {}\n"
 
 
-def test_every_tier_is_within_its_budget() -> None:
+def test_tiers_are_within_budget() -> None:
     allowed, found = size.budgets(), size.totals()
     assert found.keys() == allowed.keys()
     over = {tier: (n, allowed[tier]) for tier, n in found.items() if n > allowed[tier]}
     assert not over, "lines of code, and the budget: see tests/budgets.toml"
 
 
-def test_blank_lines_comments_and_docstrings_do_not_count() -> None:
+def test_comments_and_docstrings_do_not_count() -> None:
     source = '"""Module."""\n\n# a comment\ndef f():\n    """Do."""\n    return """a\nb"""\n'
     assert size.numbers_of_code(source) == {4, 6, 7}
 
 
-def test_script_of_the_page_counts_without_comments() -> None:
+def test_page_script_excludes_comments() -> None:
     page = "<p>no</p><script>\n// no\n/* no\n no */\nlet a = 1;\n\nf(a);</script>"
     assert size.script_lines(page) == 2
 
@@ -45,7 +45,7 @@ def test_tier_of_a_file(path: str, tier: str) -> None:
     assert size.tier_of(path) == tier
 
 
-def test_no_commit_raised_a_budget_along_with_other_changes() -> None:
+def test_budget_commits_change_nothing_else() -> None:
     if not (size.ROOT / ".git").exists():
         pytest.skip("needs the history of the repository")
     assert [*size.raising_commits()] == []
@@ -61,7 +61,7 @@ def test_no_commit_raised_a_budget_along_with_other_changes() -> None:
     ],
     ids=["alone", "with other changes", "unexplained", "lowered"],
 )
-def test_commit_that_raises_a_budget_is_found(
+def test_budget_raising_commit_is_found(
     lines: int,
     with_other: bool,
     message: str,

@@ -46,7 +46,7 @@ def small(units: int = 8, **settings: Any) -> Any:
 
 
 @parametrize_with_checks([TinyNetClassifier(), TinyNetRegressor()])
-def test_scikit_learns_own_checks(estimator: Any, check: Any) -> None:
+def test_scikit_learn_estimator_checks(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
@@ -214,7 +214,7 @@ def test_partial_fit_matches_scikit_learn(kind: str) -> None:
         {"verbose": 1, "solver": "sgd", "learning_rate": "adaptive", "tol": 1.0, "max_iter": 200},
     ],
 )
-def test_verbose_prints_as_scikit_learn_does(more: Any, capsys: Any) -> None:
+def test_verbose_output_matches_scikit_learn(more: Any, capsys: Any) -> None:
     x, y, _ = drawn("binary", np.random.default_rng(0), 60, 3)
     nets = both("binary", **{"max_iter": 9, "shuffle": False, "random_state": 0, **more})
     texts = [net.fit(x, y) and capsys.readouterr().out for net in nets]
@@ -227,7 +227,7 @@ def test_verbose_prints_as_scikit_learn_does(more: Any, capsys: Any) -> None:
 
 
 @pytest.mark.skipif(not sklearn.__version__.startswith("1.9."), reason="needs scikit-learn 1.9")
-def test_tests_of_scikit_learn(tmp_path: Path) -> None:
+def test_scikit_learn_test_suite(tmp_path: Path) -> None:
     """``docs/sklearn.md`` has the result of each test, with the reason for each failure."""
     text = (ROOT / "docs/sklearn.md").read_text(encoding="utf-8")
     expected = dict(re.findall(r"^\| `(test_[^`]+)` \| (.+) \|$", text, re.MULTILINE))
@@ -250,7 +250,7 @@ def test_tests_of_scikit_learn(tmp_path: Path) -> None:
 # ------------------------------------------------------------ behavior of an estimator
 
 
-def test_as_good_as_scikit_learns_net() -> None:
+def test_accuracy_matches_scikit_learn() -> None:
     settings = {"max_iter": 60, "learning_rate_init": 0.003, "random_state": 0}
     ours, theirs = (
         kind((32,), **settings).fit(X, Y).score(X_TEST, Y_TEST)
@@ -304,7 +304,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     assert small(4, max_iter=1).fit(X, Y).validation_scores_ is None
 
 
-def test_partial_fit_and_warm_start_go_on() -> None:
+def test_partial_fit_and_warm_start_continue() -> None:
     """The net, its orders and its optimizer are the same objects all along."""
     whole, parts = small(max_iter=6).fit(X, Y), small()
     for _ in range(6):
@@ -360,19 +360,19 @@ def test_grids_pipelines_and_pickles() -> None:
     assert sparse.fit(scipy.sparse.csr_matrix(X), Y).score(scipy.sparse.csr_matrix(X), Y) > 0.3
 
 
-def test_a_pickled_net_goes_on_as_if_it_had_stayed() -> None:
+def test_pickled_net_continues_identically() -> None:
     net = small(dropout=0.2, max_iter=2, warm_start=True)
     copied = pickle.loads(pickle.dumps(net.fit(X, Y)))
     assert copied.fit(X, Y).loss_curve_ == net.fit(X, Y).loss_curve_
 
 
-def test_the_seed_alone_decides() -> None:
+def test_random_state_is_deterministic() -> None:
     net = small(max_iter=2, dropout=0.1)
     curves = [clone(net).set_params(random_state=seed).fit(X, Y).loss_curve_ for seed in (1, 1, 2)]
     assert curves[0] == curves[1] != curves[2]
 
 
-def test_a_warning_where_there_was_still_progress() -> None:
+def test_convergence_warning() -> None:
     with pytest.warns(ConvergenceWarning, match="max_iter=2"):
         TinyNetClassifier(max_iter=2).fit(X, Y)
     with warnings.catch_warnings():
@@ -510,7 +510,7 @@ def test_warm_start_keeps_the_best_weights() -> None:
     assert net.best_loss_ is None
 
 
-def test_changed_parameters_take_effect_in_a_warm_start() -> None:
+def test_warm_start_uses_changed_parameters() -> None:
     net = small(max_iter=1, warm_start=True).fit(X, Y)
     size = sum(np.abs(w).sum() for w in net.coefs_)
     net.set_params(alpha=1000.0, solver="sgd", learning_rate_init=0.01, max_iter=20).fit(X, Y)
@@ -541,7 +541,7 @@ def test_early_stopping_on_few_samples() -> None:
                 net.set_params(validation_fraction=fraction).fit(x[:n], y[:n])
 
 
-def test_early_stopping_with_a_class_of_one_sample() -> None:
+def test_early_stopping_with_single_sample_class() -> None:
     """As in scikit-learn, only two classes must both have two samples."""
     x = np.random.default_rng(0).normal(size=(41, 3))
     y = np.r_[np.zeros(20, int), np.ones(20, int), 2]
@@ -576,7 +576,7 @@ def test_interrupt_leaves_a_fitted_estimator(
         assert net.best_validation_score_ == max(net.validation_scores_, default=-np.inf)
 
 
-def test_divergence_is_an_error_unless_early_stopping_has_weights_to_keep() -> None:
+def test_divergence_without_best_weights_raises() -> None:
     settings = {"solver": "sgd", "activation": "identity", "learning_rate_init": 1.0}
     net = TinyNetRegressor(**settings, random_state=0)
     with pytest.raises(ValueError, match="Solver produced non-finite parameter weights"):
@@ -588,6 +588,6 @@ def test_divergence_is_an_error_unless_early_stopping_has_weights_to_keep() -> N
     assert np.isfinite(net.predict(X)).all()
 
 
-def test_batch_size_above_the_number_of_samples_warns() -> None:
+def test_batch_size_above_samples_warns() -> None:
     with pytest.warns(UserWarning, match="It is going to be clipped"):
         small(4, batch_size=10**6, max_iter=1).fit(X, Y)

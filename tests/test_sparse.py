@@ -34,9 +34,7 @@ def some(rng: np.random.Generator, n: int = 70, width: int = 40) -> Any:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("width", [40, 70_000])
-def test_from_csr_is_what_compressing_gives(
-    width: int, dtype: str, rng: np.random.Generator
-) -> None:
+def test_from_csr_equals_compress(width: int, dtype: str, rng: np.random.Generator) -> None:
     x = some(rng, 4, width)
     csr = scipy.sparse.csr_array(x)
     rows = CompressedRows.from_csr(csr.indptr, csr.indices, csr.data, csr.shape, dtype)
@@ -64,7 +62,7 @@ def test_from_csr_is_what_compressing_gives(
         ([0, 2, 2], [1, 1]),
     ],
 )
-def test_from_csr_refuses_what_the_kernels_must_not_see(indptr: Any, indices: Any) -> None:
+def test_from_csr_rejects_invalid_csr(indptr: Any, indices: Any) -> None:
     with pytest.raises(ValueError, match="Received: "):
         CompressedRows.from_csr(indptr, indices, [1.0, 2.0], (2, 3))
 
@@ -75,7 +73,7 @@ def test_empty_rows() -> None:
     np.testing.assert_array_equal(model.predict(rows, verbose=0), [[0.0], [5.0], [0.0]])
 
 
-def test_models_take_them_everywhere(backend: str, rng: np.random.Generator) -> None:
+def test_models_accept_compressed_rows(backend: str, rng: np.random.Generator) -> None:
     x = some(rng)
     rows, y = of_csr(x), (x.sum(axis=1) > 0).astype(int)
     model = models.classifier(shape=(40,), units=8, classes=2, metrics=["accuracy"])
@@ -110,7 +108,7 @@ def test_rows_too_wide_for_the_kernels(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(values, expected, rtol=1e-4)
 
 
-def test_gradients_that_lie_in_memory_column_by_column(rng: np.random.Generator) -> None:
+def test_column_major_gradients(rng: np.random.Generator) -> None:
     x, y = some(rng, 64), rng.random((64, 128))
 
     def run() -> Any:
@@ -121,7 +119,7 @@ def test_gradients_that_lie_in_memory_column_by_column(rng: np.random.Generator)
     np.testing.assert_allclose(*on_both(run), rtol=1e-5)
 
 
-def test_a_model_that_cannot_take_them_says_so() -> None:
+def test_unsupported_model_rejects_compressed_rows() -> None:
     rows = CompressedRows.from_csr([0, 1], [2], [5.0], (1, 4))
     model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
     with pytest.raises(ValueError, match="whose first layer is Dense"):
@@ -163,7 +161,7 @@ def test_rows_are_selected_as_in_numpy(
     np.testing.assert_array_equal(dense(found[::-1]), x[index][::-1])
 
 
-def test_a_single_row_is_an_array(rng: np.random.Generator) -> None:
+def test_single_row_is_array(rng: np.random.Generator) -> None:
     x = some(rng, 12, 6).reshape(12, 2, 3)
     rows = CompressedRows(x, "float64")
     for i in (0, 5, -1, -12, np.int64(3)):
@@ -174,12 +172,12 @@ def test_a_single_row_is_an_array(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize(
     "index", [12, -13, [0, 12], [True], (1, 2), (slice(None), 0), None, 1.5, "a", [[0, 1]]]
 )
-def test_wrong_rows_are_refused(index: Any) -> None:
+def test_wrong_rows_raise(index: Any) -> None:
     with pytest.raises(IndexError):
         CompressedRows(np.eye(12), "float64")[index]
 
 
-def test_a_model_predicts_selected_rows(rng: np.random.Generator) -> None:
+def test_model_predicts_selected_rows(rng: np.random.Generator) -> None:
     x = some(rng)
     rows = CompressedRows(x, "float32")
     model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(3)])
@@ -212,9 +210,7 @@ def predicted_densely(model: Any, x: Any) -> Any:
 @pytest.mark.skipif(
     "keras.config.backend() != 'numba'", reason="only the numba backend compresses rows"
 )
-def test_many_sparse_inputs_are_predicted_from_compressed_rows(
-    rng: np.random.Generator, batches: list[int]
-) -> None:
+def test_large_sparse_inputs_are_compressed(rng: np.random.Generator, batches: list[int]) -> None:
     model = keras.Sequential([keras.layers.Dense(17, "relu"), keras.layers.Dense(3)])
     x = some(rng, 1100, 90).astype("float32")
     expected = predicted_densely(model, x)
@@ -228,7 +224,7 @@ def test_many_sparse_inputs_are_predicted_from_compressed_rows(
 
 
 @pytest.mark.parametrize("weight", [np.inf, np.nan])
-def test_products_of_zeros_and_weights_that_are_not_finite(
+def test_products_with_non_finite_weights(
     weight: float, rng: np.random.Generator, batches: list[int]
 ) -> None:
     model = keras.Sequential([keras.Input((90,)), keras.layers.Dense(3)])

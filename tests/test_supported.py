@@ -8,7 +8,7 @@ import tinynet
 from tests import supported
 
 
-def test_the_table_names_what_is_here() -> None:
+def test_table_lists_public_names() -> None:
     kinds = supported.kinds()
     assert all(kinds.values())
     for kind in ("layers", "losses", "metrics", "optimizers", "initializers", "regularizers"):
@@ -20,7 +20,7 @@ def test_the_table_names_what_is_here() -> None:
     assert "relu" in kinds["`tf.nn`"]
 
 
-def test_it_is_written_between_the_markers() -> None:
+def test_table_is_written_between_markers() -> None:
     text = f"above\n{supported.BEGIN}\nold\n{supported.END}\nbelow\n"
     once = supported.written(text)
     assert once == f"above\n{supported.block()}\nbelow\n"
@@ -29,7 +29,7 @@ def test_it_is_written_between_the_markers() -> None:
         supported.written("no markers")
 
 
-def test_the_readme_is_current() -> None:
+def test_readme_is_current() -> None:
     text = supported.README.read_text(encoding="utf-8")
     if supported.BEGIN not in text:
         pytest.skip("the README has no such section")

@@ -17,7 +17,7 @@ def tensor(*values: float) -> Any:
     return as_tensor(np.array(values, np.float32))
 
 
-def test_gradient_of_a_variable_used_twice_is_the_sum() -> None:
+def test_gradient_sums_over_uses() -> None:
     w = Variable([3.0, -1.0], dtype="float32")
     with GradientTape() as tape:
         y = ops.sum(w * w + 2.0 * w)
@@ -27,7 +27,7 @@ def test_gradient_of_a_variable_used_twice_is_the_sum() -> None:
     assert gradient.dtype == np.float32
 
 
-def test_gradient_keeps_the_structure_of_its_sources() -> None:
+def test_gradient_keeps_source_structure() -> None:
     a, b, c = (Variable(float(n), dtype="float32") for n in (2, 3, 5))
     with GradientTape() as tape:
         y = a * b
@@ -39,7 +39,7 @@ def test_gradient_keeps_the_structure_of_its_sources() -> None:
     assert float(tape.gradient(y, sources, unconnected_gradients="zero")["c"]) == 0
 
 
-def test_tape_watches_tensors_and_only_those_if_asked() -> None:
+def test_tape_watches_requested_tensors() -> None:
     x, w = tensor(2.0), Variable([3.0], dtype="float32")
     with GradientTape() as tape:
         tape.watch(x)
@@ -91,7 +91,7 @@ def test_value_and_gradients() -> None:
     assert (float(value), d_w.tolist(), float(d_b)) == (25, [6, 8], 25)
 
 
-def test_numpy_functions_and_operators_of_tensors_are_operations() -> None:
+def test_numpy_functions_are_recorded() -> None:
     x = tensor(1.0, 2.0)
     with GradientTape() as tape:
         tape.watch(x)
@@ -101,7 +101,7 @@ def test_numpy_functions_and_operators_of_tensors_are_operations() -> None:
     np.testing.assert_allclose(tape.gradient(y, x), expected, rtol=1e-6)
 
 
-def test_loop_of_tape_and_optimizer_trains_as_train_on_batch() -> None:
+def test_tape_loop_equals_train_on_batch() -> None:
     x, y = models.data()
     loop, other = (
         models.classifier(layers.Activation("gelu"), layers.BatchNormalization()) for _ in range(2)
@@ -118,7 +118,7 @@ def test_loop_of_tape_and_optimizer_trains_as_train_on_batch() -> None:
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_loss_on_a_saturated_softmax_is_computed_from_logits() -> None:
+def test_saturated_softmax_loss_uses_logits() -> None:
     """As in Keras, whose softmax keeps its input for the loss."""
     z = tensor(0.0, 200.0).reshape(1, 2)
     with GradientTape() as tape:
@@ -128,7 +128,7 @@ def test_loss_on_a_saturated_softmax_is_computed_from_logits() -> None:
     assert tape.gradient(loss, z).tolist() == [[-1, 1]]
 
 
-def test_gradients_use_the_values_that_were_recorded() -> None:
+def test_gradients_use_recorded_values() -> None:
     """An optimizer may change a variable before the gradient of another tape is computed."""
     v, w = Variable([1.0, 2.0]), Variable([3.0, 4.0])
     with GradientTape() as first, GradientTape() as second:
@@ -170,7 +170,7 @@ def test_numpy_copies() -> None:
     assert (float(tensor[0]), float(variable[0])) == (1, 1)
 
 
-def test_second_derivatives_on_one_persistent_tape_are_refused() -> None:
+def test_second_derivatives_raise() -> None:
     x = tensor(1.0, 2.0)
     with GradientTape(persistent=True) as tape:
         tape.watch(x)
@@ -182,7 +182,7 @@ def test_second_derivatives_on_one_persistent_tape_are_refused() -> None:
         tape.gradient(first, x)
 
 
-def test_tensors_are_not_changed_in_place_where_gradients_would_miss_it() -> None:
+def test_in_place_tensor_changes_raise() -> None:
     x = tensor(1.0, 2.0)
     with pytest.raises(TypeError, match=r"in place.* Received: tensor\[\.\.\.\]"), GradientTape():
         x[0] = 5.0

@@ -119,7 +119,7 @@ def test_one_answer_for_every_form(backend: str, sparsely: bool, rng: np.random.
 # ------------------------------------------------------------ compile
 
 
-def test_compiling_again_keeps_the_weights_and_starts_a_new_optimizer() -> None:
+def test_recompile_keeps_weights_and_resets_optimizer() -> None:
     model = net()
     model.fit(X, Y, epochs=2, verbose=0)
     weights = model.get_weights()
@@ -153,7 +153,7 @@ class Compiles(callbacks.Callback):
 @pytest.mark.each_value
 @pytest.mark.parametrize("epochs", [1, 3])
 @pytest.mark.parametrize("of", ["train_batch", "epoch", "test"])
-def test_compile_in_a_callback_is_refused(of: str, epochs: int) -> None:
+def test_compile_in_a_callback_raises(of: str, epochs: int) -> None:
     """In Keras, training goes on with no function to call; here, nothing is changed."""
     fit: Any = {"batch_size": 8, "epochs": epochs, "shuffle": False, "verbose": 0}
     fit["validation_data"] = (X, Y)
@@ -171,13 +171,13 @@ def test_compile_in_a_callback_is_refused(of: str, epochs: int) -> None:
     assert np.isfinite(model.fit(X, Y, verbose=0).history["loss"]).all()
 
 
-def test_compile_when_training_has_ended() -> None:
+def test_compile_after_training() -> None:
     model, compiling = net(), Compiles("on_train_end")
     model.fit(X, Y, callbacks=[compiling], verbose=0)
     assert (compiling.errors, model.loss) == ([], "mse")
 
 
-def test_compiling_again_keeps_the_loss_and_metrics_that_are_not_given() -> None:
+def test_recompile_keeps_loss_and_metrics() -> None:
     """As in Keras 3.15."""
     model = net(optimizer="sgd", loss_weights=2.0)
     loss, accuracy = model.evaluate(X, Y, verbose=0)
@@ -235,7 +235,7 @@ class Returning(keras.metrics.Metric):
         return self.value
 
 
-def test_a_metric_may_return_a_vector_or_a_dict() -> None:
+def test_metric_may_return_vector_or_dict() -> None:
     vector, entries = Returning(np.array([1.0, 2.0])), Returning({"b": 1, "a": np.float32(2)}, "d")
     model = net(metrics=[vector, entries])
     options: Any = {"validation_data": (X, Y), "callbacks": [Recorder()]}
@@ -262,12 +262,12 @@ def test_a_metric_may_return_a_vector_or_a_dict() -> None:
         ({"a": None}, TypeError, "Received: None from 'a'"),
     ],
 )
-def test_a_metric_must_return_numbers(result: Any, error: type, words: str) -> None:
+def test_metric_must_return_numbers(result: Any, error: type, words: str) -> None:
     with pytest.raises(error, match=words):
         net(metrics=[Returning(result)]).fit(X, Y, verbose=0)
 
 
-def test_history_is_plain_sorted_and_can_be_dumped() -> None:
+def test_history_is_json_serializable() -> None:
     model = net(weighted_metrics=["accuracy"])
     history = model.fit(X, Y, epochs=3, batch_size=8, validation_split=0.2, verbose=0)
     assert isinstance(history, callbacks.History)
@@ -287,7 +287,7 @@ def test_history_is_plain_sorted_and_can_be_dumped() -> None:
     assert model.fit(X, Y, epochs=2, initial_epoch=2, verbose=0).history == {}
 
 
-def test_validation_is_cut_from_the_end_before_shuffling() -> None:
+def test_validation_split_takes_last_rows() -> None:
     weight = np.linspace(0.5, 2, 21)
     by_split, by_hand = net(), net()
     a = by_split.fit(X, Y, validation_split=0.3, sample_weight=weight, epochs=3, verbose=0)
@@ -299,7 +299,7 @@ def test_validation_is_cut_from_the_end_before_shuffling() -> None:
     assert bits(by_split) == bits(by_hand)
 
 
-def test_every_epoch_sees_every_row_once_in_a_new_order() -> None:
+def test_every_epoch_is_reshuffled() -> None:
     spy = Spy()
     model = Sequential([spy, layers.Dense(3, activation="softmax")])
     model.compile("adam", SCCE)
@@ -313,7 +313,7 @@ def test_every_epoch_sees_every_row_once_in_a_new_order() -> None:
     assert np.concatenate(spy.seen).tolist() == INDEX.tolist()
 
 
-def test_a_batch_takes_its_labels_and_weights_with_it() -> None:
+def test_shuffling_keeps_rows_aligned() -> None:
     # Were labels or weights left in place, a shuffled net could not learn this by heart.
     x = np.eye(21, dtype=np.float32)
     model = Sequential([layers.Dense(3, activation="softmax")])
@@ -324,20 +324,20 @@ def test_a_batch_takes_its_labels_and_weights_with_it() -> None:
 
 
 @pytest.mark.parametrize(("rows", "options", "steps"), [(21, {"batch_size": 99}, 1), (84, {}, 3)])
-def test_batches_are_of_32_and_at_most_all_rows(rows: int, options: Any, steps: int) -> None:
+def test_default_batch_size_is_32(rows: int, options: Any, steps: int) -> None:
     model = net()
     model.fit(*data(rows), verbose=0, **options)
     assert int(model.optimizer.iterations) == steps
 
 
-def test_class_weight_is_sample_weight_by_class() -> None:
+def test_class_weight_equals_sample_weight() -> None:
     a, b = net(), net()
     a.fit(X, Y, class_weight={0: 3.0, 2: 0.5}, verbose=0)
     b.fit(X, Y, sample_weight=np.array([3.0, 1.0, 0.5])[Y], verbose=0)
     assert bits(a) == bits(b)
 
 
-def test_frozen_weights_stay_and_the_others_learn() -> None:
+def test_frozen_weights_are_unchanged() -> None:
     model = net()
     start = model.get_weights()
     for trainable, changed in ((False, [False, False, True, True]), (True, [True] * 4)):
@@ -348,7 +348,7 @@ def test_frozen_weights_stay_and_the_others_learn() -> None:
         assert [not np.array_equal(*pair) for pair in zip(after, start, strict=True)] == changed
 
 
-def test_global_random_state_is_neither_read_nor_written() -> None:
+def test_global_random_state_is_unused() -> None:
     def state() -> str:
         return repr((np.random.get_state(), random.getstate()))  # noqa: NPY002  # looked at
 
@@ -457,7 +457,7 @@ KERAS_LOSSES = {
 
 @pytest.mark.parametrize("steps", KERAS_LOSSES)
 @pytest.mark.parametrize("form", ["arrays", "PyDataset", "iterable"])
-def test_steps_per_epoch_gives_the_losses_of_keras(form: str, steps: int | None) -> None:
+def test_steps_per_epoch_losses_match_keras(form: str, steps: int | None) -> None:
     options: Any = {"epochs": 4, "steps_per_epoch": steps, "shuffle": False}
     history, messages = warned(identity().fit, **SOURCES[form](), **options)
     losses, short = KERAS_LOSSES[steps]
@@ -466,14 +466,14 @@ def test_steps_per_epoch_gives_the_losses_of_keras(form: str, steps: int | None)
 
 
 @pytest.mark.parametrize(("steps", "size"), [(1, 1), (3, 3), (7, 7), (8, 7)])
-def test_steps_per_epoch_sets_the_batch_size(steps: int, size: int) -> None:
+def test_steps_per_epoch_sets_batch_size(steps: int, size: int) -> None:
     model = identity()
     history, _ = warned(model.fit, ROWS, 0 * ROWS, steps_per_epoch=steps, epochs=3)
     np.testing.assert_allclose(history.history["loss"], [9.5] * 3, rtol=1e-6)
     assert int(model.optimizer.iterations) == 3 * size
 
 
-def test_every_epoch_with_all_steps_is_shuffled_anew() -> None:
+def test_full_epochs_are_reshuffled() -> None:
     seen = Recorder()
     options: Any = {"batch_size": 4, "steps_per_epoch": 5, "epochs": 3, "verbose": 0}
     identity().fit(ROWS, 0 * ROWS, callbacks=[seen], **options)
@@ -494,7 +494,7 @@ def test_every_epoch_with_all_steps_is_shuffled_anew() -> None:
         (19, 5, [9.5] * 3 + [7.5]),
     ],
 )
-def test_fit_ends_when_a_generator_ran_out(
+def test_fit_ends_when_generator_is_exhausted(
     batches: int, steps: int | None, expected: list[float]
 ) -> None:
     stopping = callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
@@ -508,7 +508,7 @@ def test_fit_ends_when_a_generator_ran_out(
     assert all(f"epoch {len(expected) + 1} of 4" in text for text in ended)
 
 
-def test_a_finished_training_is_kept_if_warnings_are_errors(capfd: Any) -> None:
+def test_finished_training_survives_warning_errors(capfd: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         history = identity().fit(some_batches(5), epochs=2, verbose=0)
@@ -517,7 +517,7 @@ def test_a_finished_training_is_kept_if_warnings_are_errors(capfd: Any) -> None:
 
 
 @pytest.mark.parametrize("source", [*SOURCES][1:])
-def test_no_batch_is_lost_to_the_look_at_the_shape(source: str) -> None:
+def test_shape_inference_loses_no_batch(source: str) -> None:
     make = SOURCES[source]
     assert identity().fit(**make(), verbose=0).history == {"loss": [pytest.approx(9.5)]}
     assert identity().evaluate(**make(), verbose=0) == 9.5
@@ -538,7 +538,7 @@ def test_no_batch_is_lost_to_the_look_at_the_shape(source: str) -> None:
         (lambda: some_batches(1000), 5, [9.5] * 3),
     ],
 )
-def test_validation_reports_only_batches_it_saw(
+def test_validation_reports_only_its_batches(
     make: Any, steps: int | None, expected: list[float]
 ) -> None:
     stopping = callbacks.EarlyStopping(patience=9)
@@ -552,7 +552,7 @@ def test_validation_reports_only_batches_it_saw(
 
 
 @pytest.mark.parametrize(("options", "batches"), [({}, 3), ({"validation_steps": 5}, 5)])
-def test_validation_has_its_own_default_batch_size(options: Any, batches: int) -> None:
+def test_validation_default_batch_size(options: Any, batches: int) -> None:
     """Of 32 rows, whatever the batches of training have."""
     seen = Recorder()
     options |= {"validation_data": (np.zeros((70, 1)), np.zeros((70, 1))), "verbose": 0}
@@ -562,7 +562,7 @@ def test_validation_has_its_own_default_batch_size(options: Any, batches: int) -
 
 @pytest.mark.parametrize(("steps", "rows"), [(1, 4), (3, 12), (5, 20), (7, 20)])
 @pytest.mark.parametrize("form", ["arrays", "PyDataset", "generator"])
-def test_evaluate_and_predict_take_steps(form: str, steps: int, rows: int) -> None:
+def test_evaluate_and_predict_accept_steps(form: str, steps: int, rows: int) -> None:
     loss, messages = warned(identity().evaluate, **SOURCES[form](), steps=steps)
     data = SOURCES[form]()
     data.pop("y", None)
@@ -573,7 +573,7 @@ def test_evaluate_and_predict_take_steps(form: str, steps: int, rows: int) -> No
 
 
 @pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
-def test_data_without_a_batch_is_refused(method: str) -> None:
+def test_data_without_a_batch_raises(method: str) -> None:
     class Empty(Batches):
         def __len__(self) -> int:
             return 0
@@ -585,7 +585,7 @@ def test_data_without_a_batch_is_refused(method: str) -> None:
             getattr(identity(), method)(source, verbose=0)
 
 
-def test_a_pydataset_is_shuffled_in_every_epoch() -> None:
+def test_pydataset_is_shuffled_every_epoch() -> None:
     def orders(**options: Any) -> list[list[int]]:
         keras.utils.set_random_seed(1)
         batches = Batches()
@@ -603,7 +603,7 @@ def test_a_pydataset_is_shuffled_in_every_epoch() -> None:
     assert orders(shuffle=False) == [[0, 1, 2, 3, 4]] * 3
 
 
-def test_evaluate_and_predict_never_shuffle_a_pydataset() -> None:
+def test_evaluate_and_predict_keep_pydataset_order() -> None:
     batches = Batches()
     identity().evaluate(batches, verbose=0)
     identity().predict(batches, verbose=0)
@@ -611,7 +611,7 @@ def test_evaluate_and_predict_never_shuffle_a_pydataset() -> None:
     assert numbers == [0, 0, 1, 2, 3, 4] * 2
 
 
-def test_a_pydataset_without_an_end_takes_steps() -> None:
+def test_infinite_pydataset_accepts_steps() -> None:
     class Endless(Batches):
         num_batches = None  # type: ignore[assignment]
 
@@ -654,7 +654,7 @@ class Collecting(keras.metrics.Metric):
 @pytest.mark.parametrize(
     "method", ["evaluate", "test_on_batch", "train_on_batch", "predict", "fit"]
 )
-def test_calls_in_callbacks_leave_the_metrics_of_fit(method: str, hook: str, custom: bool) -> None:
+def test_calls_in_callbacks_keep_metrics(method: str, hook: str, custom: bool) -> None:
     y = [] if method == "predict" else [Y]
     options: Any = {} if "batch" in method else {"verbose": 0}
     if method == "fit":
@@ -674,7 +674,7 @@ def test_calls_in_callbacks_leave_the_metrics_of_fit(method: str, hook: str, cus
     assert train(True) == train(False)
 
 
-def test_an_evaluation_in_an_evaluation_is_apart() -> None:
+def test_nested_evaluation_is_separate() -> None:
     model = net()
     again = callbacks.LambdaCallback(
         on_test_batch_end=lambda *_: model.evaluate(9 * X, Y, verbose=0)
@@ -683,7 +683,7 @@ def test_an_evaluation_in_an_evaluation_is_apart() -> None:
     assert model.evaluate(X, Y, batch_size=8, verbose=0, callbacks=[again]) == alone
 
 
-def test_a_fit_stopped_in_a_callback_does_not_stop_the_outer_one() -> None:
+def test_stopped_inner_fit_keeps_outer_running() -> None:
     def stopped(*_: Any) -> None:
         stopping = callbacks.EarlyStopping("loss", min_delta=9)
         inner.append(model.fit(X, Y, epochs=9, verbose=0, callbacks=[stopping]).epoch)
@@ -700,7 +700,7 @@ def of_two_batches(kind: str, logs: list[str]) -> list[tuple[str, list[str]]]:
     return [(hook, logs if "end" in hook else []) for hook in hooks]
 
 
-def test_hooks_come_in_keras_order_with_its_logs() -> None:
+def test_hook_order_and_logs_match_keras() -> None:
     recorder, model = Recorder(), net()
     model.fit(X, Y, batch_size=11, verbose=0, validation_data=(X, Y), callbacks=[recorder])
     own = ["accuracy", "loss"]
@@ -727,7 +727,7 @@ def test_hooks_come_in_keras_order_with_its_logs() -> None:
     assert np.concatenate(outputs).shape == (21, 3)
 
 
-def test_batch_logs_are_running_means_over_the_examples() -> None:
+def test_batch_logs_average_over_examples() -> None:
     # With a learning rate of 0 the batches' own losses are known.
     recorder, model = Recorder(), net(optimizer=optimizers.Adam(0.0))
     model.fit(X, Y, batch_size=8, shuffle=False, verbose=0, callbacks=[recorder])
@@ -741,7 +741,7 @@ def test_batch_logs_are_running_means_over_the_examples() -> None:
         assert recorder.logs[-1][name] == found[-1]
 
 
-def test_the_older_names_of_the_batch_hooks() -> None:
+def test_legacy_batch_hook_names() -> None:
     class Old(callbacks.Callback):
         seen: list[Any] = []
 
@@ -767,7 +767,7 @@ def test_stop_training(hook: str) -> None:
     assert len(model.fit(X, Y, epochs=2, verbose=0).epoch) == 2
 
 
-def test_an_error_in_a_callback_leaves_the_model_usable() -> None:
+def test_callback_error_leaves_model_usable() -> None:
     def fail(*_: Any) -> None:
         raise RuntimeError("mine")
 
@@ -781,7 +781,7 @@ def test_an_error_in_a_callback_leaves_the_model_usable() -> None:
 # ------------------------------------------------------------ evaluate and predict
 
 
-def test_evaluate_returns_a_float_a_list_or_a_dict() -> None:
+def test_evaluate_return_types() -> None:
     plain, full = net(metrics=[]), net()
     before = bits(full)
     assert type(plain.evaluate(X, Y, verbose=0)) is float
@@ -793,7 +793,7 @@ def test_evaluate_returns_a_float_a_list_or_a_dict() -> None:
     assert bits(full) == before
 
 
-def test_sample_weight_divides_by_the_count_and_leaves_metrics_alone() -> None:
+def test_sample_weight_averaging_and_metrics() -> None:
     model, weight = net(weighted_metrics=["accuracy"]), np.linspace(0, 3, 21)
     named = model.evaluate(X, Y, sample_weight=weight, verbose=0, return_dict=True)
     outputs = model.predict(X, verbose=0)
@@ -820,7 +820,7 @@ def test_predict() -> None:
 
 
 @pytest.mark.parametrize("make", [net, lambda: layers.Dense(3)])
-def test_an_answer_is_kept_when_it_is_called_again(make: Any) -> None:
+def test_predictions_are_not_overwritten(make: Any) -> None:
     called = make()
     answer = called(X)
     kept = answer.numpy().copy()
@@ -829,7 +829,7 @@ def test_an_answer_is_kept_when_it_is_called_again(make: Any) -> None:
     np.testing.assert_array_equal(answer, kept)
 
 
-def test_train_on_batch_is_a_step_of_fit() -> None:
+def test_train_on_batch_equals_fit_step() -> None:
     a, b = net(), net()
     before = a.test_on_batch(X, Y)
     assert a.train_on_batch(X, Y) == before
@@ -841,7 +841,7 @@ def test_train_on_batch_is_a_step_of_fit() -> None:
 # ------------------------------------------------------------ nothing is allocated per step
 
 
-def test_a_step_allocates_nothing_that_grows() -> None:
+def test_step_allocates_no_large_arrays() -> None:
     n, sizes = 32 * 70, []
 
     class Watch(callbacks.Callback):
@@ -870,7 +870,7 @@ def test_a_step_allocates_nothing_that_grows() -> None:
 
 
 @pytest.mark.wide
-def test_a_net_learns_drawn_digits(digits: Any) -> None:
+def test_network_learns_synthetic_digits(digits: Any) -> None:
     (x, y), (x_test, y_test) = digits
     keras.utils.set_random_seed(0)
     hidden = layers.Dense(128, activation="relu")
@@ -935,7 +935,7 @@ def overriding(base: str, name: str) -> Any:
 
 @pytest.mark.parametrize("base", ["Model", "Sequential", "functional", "instance"])
 @pytest.mark.parametrize("name", OVERRIDES)
-def test_overridden_functions_are_refused_before_training(name: str, base: str) -> None:
+def test_unsupported_overrides_raise(name: str, base: str) -> None:
     for call, run in CALLS.items():
         model = overriding(base, name)
         before = bits(model)
@@ -976,7 +976,7 @@ def softmax_models() -> dict[str, Callable[[], Any]]:
 @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
 @pytest.mark.parametrize("kind", softmax_models())
 @pytest.mark.parametrize("built", [False, True])
-def test_softmax_of_one_value_warns_once(kind: str, method: str, built: bool) -> None:
+def test_softmax_on_one_unit_warns(kind: str, method: str, built: bool) -> None:
     model = softmax_models()[kind]()
     if built:
         model.build((None, 4))
@@ -1002,13 +1002,13 @@ def test_softmax_of_one_value_warns_once(kind: str, method: str, built: bool) ->
         lambda: [layers.Dense(1, activation="sigmoid")],
     ],
 )
-def test_other_ends_than_softmax_of_one_value_do_not_warn(parts: Any) -> None:
+def test_other_single_unit_outputs_are_silent(parts: Any) -> None:
     model = Sequential(parts())
     model.compile("sgd", "mse")
     model.fit(X, np.zeros((21, model.layers[0].units)), verbose=0)
 
 
-def test_optimizer_refuses_weights_it_was_not_built_for() -> None:
+def test_optimizer_rejects_unknown_weights() -> None:
     first, second = net(), net()
     second.compile(first.optimizer, SCCE)
     first.fit(X, Y, verbose=0)
@@ -1022,7 +1022,7 @@ def test_optimizer_refuses_weights_it_was_not_built_for() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_head_that_narrows_in_fit_is_refused(optimizer: str) -> None:
+def test_output_narrowed_during_fit_raises(optimizer: str) -> None:
     """Labels were checked for three outputs: a kernel may not look them up among two."""
 
     class Narrow(callbacks.Callback):
@@ -1091,7 +1091,7 @@ def scale_warnings(use: Any, *args: Any, **options: Any) -> int:
         lambda model, x, y: model.evaluate(CompressedRows(x, "float32"), y, verbose=0),
     ],
 )
-def test_inputs_of_another_scale_warn_once(use: Any) -> None:
+def test_input_scale_mismatch_warns_once(use: Any) -> None:
     model = trained_on(*scaled(1))
     assert [scale_warnings(use, model, *scaled(n)) for n in (9, 255, 255)] == [0, 1, 0]
     model.fit(*scaled(1), verbose=0)
@@ -1110,7 +1110,7 @@ def test_scale_warning_of_small_inputs() -> None:
     assert scale_warnings(trained_on(x, y).evaluate, *scaled(1), verbose=0) == 0
 
 
-def test_scale_of_training_is_what_was_trained_on_last() -> None:
+def test_training_scale_is_from_last_fit() -> None:
     x, y = scaled(1)
     batches = iter([(x, y), (4 * x, y)])
     for given, most in (((x, y), 1), ((batches,), 4), ((CompressedRows(x, "float32"), y), 1)):
@@ -1128,7 +1128,7 @@ def test_scale_of_training_is_what_was_trained_on_last() -> None:
 
 
 @pytest.mark.parametrize("name", ["net.keras", "net.tinynet"])
-def test_scale_of_training_is_saved(name: str, tmp_path: Path) -> None:
+def test_training_scale_is_saved(name: str, tmp_path: Path) -> None:
     trained_on(*scaled(1)).save(tmp_path / name)
     model = models.load_model(tmp_path / name)
     assert scale_warnings(model.predict, scaled(255)[0], verbose=0) == 1
@@ -1209,7 +1209,7 @@ def keeping(kind: str, kept: Keeping) -> tuple[Any, list[Any], list[Any]]:
     "kind", ["metric", "function", "loss", "loss function", "layer", "activation"]
 )
 @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
-def test_user_code_receives_arrays_of_its_own(kind: str, method: str) -> None:
+def test_user_code_receives_own_arrays(kind: str, method: str) -> None:
     """Buffers are reused; what a metric, loss, layer or activation keeps must not change."""
     kept, given = Keeping(), Keeping()
     loss, metrics, inside = keeping(kind, kept)
@@ -1225,7 +1225,7 @@ def test_user_code_receives_arrays_of_its_own(kind: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_train_on_batch_restores_weights_that_diverge(optimizer: str) -> None:
+def test_train_on_batch_restores_diverged_weights(optimizer: str) -> None:
     """The step itself makes weights infinite, from a finite loss."""
     model = net(optimizer=optimizer)
     model.train_on_batch(X, Y)
@@ -1242,7 +1242,7 @@ def test_train_on_batch_restores_weights_that_diverge(optimizer: str) -> None:
     assert bits(model) == before
 
 
-def test_fit_trains_a_layer_that_is_applied_twice() -> None:
+def test_fit_trains_shared_layer() -> None:
     """Its gradient is the sum over both places; also in a nested model."""
     shared = layers.Dense(4, "tanh")
     model = Sequential([layers.Input((4,)), shared, Sequential([shared]), layers.Dense(3)])
@@ -1264,7 +1264,7 @@ def test_fit_trains_a_layer_that_is_applied_twice() -> None:
 
 
 @pytest.mark.parametrize("name", ["accuracy", "binary_accuracy"])
-def test_binary_accuracy_warns_of_other_targets(name: str) -> None:
+def test_binary_accuracy_warns_about_other_targets(name: str) -> None:
     model = Sequential([layers.Input((4,)), layers.Dense(1, "tanh")])
     model.compile("sgd", "mse", metrics=[name])
     with pytest.warns(UserWarning, match=rf"{name} counts targets of 0 or 1 only; .*from -1 to 1"):
@@ -1275,7 +1275,7 @@ def test_binary_accuracy_warns_of_other_targets(name: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["evaluate", "fit"])
-def test_sample_weights_of_another_output_are_not_mixed_up(method: str) -> None:
+def test_sample_weights_per_output(method: str) -> None:
     def model() -> Any:
         x = keras.Input((4,))
         ones = [layers.Dense(1, kernel_initializer="ones", name=name) for name in "ab"]

@@ -12,7 +12,7 @@ from tinynet import Variable, initializers
 from tinynet.program.variable import Tensor, as_tensor, join, pack, runs, split
 
 
-def test_a_variable_answers_like_keras() -> None:
+def test_variable_matches_keras() -> None:
     given = np.array([[1.0, 2.0]], np.float32)
     v = Variable(given, name="kernel", path="dense/kernel", trainable=False)
     assert (v.name, v.path, v.shape, v.dtype) == ("kernel", "dense/kernel", (1, 2), "float32")
@@ -36,7 +36,7 @@ def test_a_variable_answers_like_keras() -> None:
         (as_tensor(np.float64(1)), "float64"),
     ],
 )
-def test_dtype_of_a_variable_is_as_in_keras(given: Any, dtype: str) -> None:
+def test_variable_dtype_matches_keras(given: Any, dtype: str) -> None:
     assert Variable(given).dtype == dtype
 
 
@@ -47,7 +47,7 @@ def test_variable_from_an_initializer() -> None:
         assert Variable(initializer, shape=()).dtype == "float32"
 
 
-def test_numpy_is_a_copy_and_value_is_live() -> None:
+def test_numpy_copies_and_value_is_view() -> None:
     v = Variable([1.0, 2.0])
     copied, live = v.numpy(), v.value
     v.assign([3.0, 4.0])
@@ -57,7 +57,7 @@ def test_numpy_is_a_copy_and_value_is_live() -> None:
     assert isinstance(live, Tensor)
 
 
-def test_assigning_changes_it_in_place() -> None:
+def test_assign_is_in_place() -> None:
     v = Variable([1.0, 2.0])
     held = v.array
     v.assign_add([1.0, 1.0])
@@ -88,19 +88,19 @@ def test_assigning_changes_it_in_place() -> None:
         (lambda v: np.mean(v), 1.5),
     ],
 )
-def test_variables_compute(compute, expected) -> None:
+def test_variable_arithmetic(compute, expected) -> None:
     v = Variable([1.0, 2.0])
     np.testing.assert_array_equal(compute(v), expected)
     assert v.numpy().tolist() == [1, 2]
 
 
-def test_numbers() -> None:
+def test_scalar_conversions() -> None:
     one = Variable(np.int64(3))
     assert (int(one), float(one), f"{Variable(0.5):.2f}") == (3, 0.5 * 6, "0.50")
     assert one.numpy() == 3
 
 
-def test_an_array_asked_to_be_a_copy_is_one() -> None:
+def test_array_copy_argument() -> None:
     v = Variable([1.0])
     np.array(v)[0] = np.asarray(v)[0] = 5
     assert v.numpy().tolist() == [1]
@@ -111,14 +111,14 @@ def test_an_array_asked_to_be_a_copy_is_one() -> None:
 @pytest.mark.parametrize(
     "make", [lambda t: t, lambda t: t + 1, lambda t: t.sum(), lambda t: t[0], lambda t: t[0, 0]]
 )
-def test_all_that_is_computed_from_a_tensor_answers_numpy(make) -> None:
+def test_tensor_results_have_numpy_method(make) -> None:
     result = make(as_tensor(np.ones((2, 2))))
     assert isinstance(result, Tensor)
     assert type(result.numpy()) in (np.ndarray, np.float64)
     assert float(np.sum(result)) > 0
 
 
-def test_packing_makes_views_of_one_vector() -> None:
+def test_pack_makes_views_of_vector() -> None:
     variables = [
         Variable(np.full(shape, i, np.float32)) for i, shape in enumerate([(2, 3), (), (4,)])
     ]
@@ -148,7 +148,7 @@ def test_pack_keeps_types_and_contiguous_memory() -> None:
     assert all(v.array is array for v, array in zip(variables, before, strict=True))
 
 
-def test_pack_moves_what_can_not_be_joined() -> None:
+def test_pack_copies_non_adjacent_arrays() -> None:
     v = Variable(np.zeros((2, 3)))
     v.array = v.array.T
     pack([v])
@@ -156,7 +156,7 @@ def test_pack_moves_what_can_not_be_joined() -> None:
     assert np.shares_memory(join([v.array]), v.array)
 
 
-def test_runs_and_join_are_the_way_back() -> None:
+def test_runs_and_join_invert_pack() -> None:
     flat = np.arange(9.0)
     a, b, c = split(flat, [(2, 2), (1,), (4,)])
     assert runs([a, b, c]) == [(0, 3)]

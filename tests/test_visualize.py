@@ -60,7 +60,7 @@ PLOTS: dict[str, Any] = {
 @pytest.mark.each_value
 @pytest.mark.parametrize("look", ["default", "dark_background"])
 @pytest.mark.parametrize("name", PLOTS)
-def test_nothing_is_clipped_and_the_data_are_named(name: str, look: str) -> None:
+def test_plots_are_unclipped_and_labeled(name: str, look: str) -> None:
     with style.context(look):
         figure = PLOTS[name](source="tests")
         FigureCanvasAgg(figure).draw()
@@ -74,7 +74,7 @@ def test_nothing_is_clipped_and_the_data_are_named(name: str, look: str) -> None
 
 
 @pytest.mark.wide
-def test_no_global_state_and_no_pyplot() -> None:
+def test_plots_use_no_pyplot() -> None:
     program = (
         "import sys, numpy as np; from tinynet import visualize\n"
         "assert 'matplotlib' not in sys.modules\n"
@@ -86,7 +86,7 @@ def test_no_global_state_and_no_pyplot() -> None:
     assert (run.returncode, run.stderr) == (0, "")
 
 
-def test_a_notebook_shows_it_and_it_can_be_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_display_and_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
     figure: Any = visualize.plot_confusion_matrix([0, 1], [0, 1])
     assert figure._repr_png_().startswith(b"\x89PNG")
@@ -112,7 +112,7 @@ def test_pyplot_shows_new_figures_if_imported(name: str, pyplot: Any) -> None:
     assert figure.gca().get_title() == "changed through pyplot"
 
 
-def test_figures_to_save_do_not_accumulate(pyplot: Any) -> None:
+def test_unshown_figures_do_not_accumulate(pyplot: Any) -> None:
     """Nothing can be shown headless, so pyplot keeps the last few; none is closed by the caller."""
     own = pyplot.figure()
     drawn = [visualize.plot_history({"loss": [1.0, 0.5]}) for _ in range(12)]
@@ -122,7 +122,7 @@ def test_figures_to_save_do_not_accumulate(pyplot: Any) -> None:
     assert buffer.tell() > 0
 
 
-def test_utils_plot_model_to_a_file_is_not_shown(pyplot: Any, tmp_path: Path) -> None:
+def test_plot_model_to_file_not_shown(pyplot: Any, tmp_path: Path) -> None:
     keras.utils.plot_model(net(), tmp_path / "model.png")
     assert pyplot.get_fignums() == []
     assert keras.utils.plot_model(net(), to_file=None) is pyplot.gcf()
@@ -130,7 +130,7 @@ def test_utils_plot_model_to_a_file_is_not_shown(pyplot: Any, tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the notebook's client
-def test_a_notebook_displays_each_figure_once() -> None:
+def test_notebook_displays_figure_once() -> None:
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install -e '.[test]'")
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install -e '.[test]'")
     draw = "visualize.plot_history({'loss': [1.0, 0.5]})"
@@ -178,7 +178,7 @@ def test_predictions(form: str) -> None:
     assert figure.axes[0].get_title() == "Predictions: 4 of 7 right"
 
 
-def test_wrong_ones_are_told_by_more_than_colour() -> None:
+def test_mistakes_are_marked_beyond_color() -> None:
     figure = visualize.plot_predictions(IMAGES, TRUE, probabilities(), columns=3)
     ax = figure.axes[0]
     wrong = [text for text in ax.texts if text.get_text().startswith("✗")]
@@ -189,7 +189,7 @@ def test_wrong_ones_are_told_by_more_than_colour() -> None:
     np.testing.assert_allclose(corners, [[31.2, 37.2], [63.2, 37.2], [-0.8, 75.2]])
 
 
-def test_only_the_first_are_drawn() -> None:
+def test_only_first_images_are_drawn() -> None:
     figure = visualize.plot_predictions(
         IMAGES, TRUE, probabilities(), count=2, class_names=["a", "b", "c"]
     )
@@ -226,7 +226,7 @@ def test_confusion_matrix(pred: Any) -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("predicted", "true")
 
 
-def test_numbers_can_be_read_on_their_shade() -> None:
+def test_confusion_matrix_text_contrast() -> None:
     ax = visualize.plot_confusion_matrix([0] * 99 + [1] * 100, [0] * 99 + [1] * 99 + [0]).axes[0]
     colours = {text.get_text(): text.get_color() for text in ax.texts}
     assert (colours["99"], colours["1"]) == ("white", "black")
@@ -319,7 +319,7 @@ def test_model(built: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["predictions", "mistakes", "confusion", "weights", "model"])
-def test_draws_into_given_axes(name: str) -> None:
+def test_plots_draw_into_given_axes(name: str) -> None:
     given = Figure(layout="constrained")
     ax = given.subplots()
     assert PLOTS[name](title="T", ax=ax) is given
@@ -339,7 +339,7 @@ def test_history_draws_into_given_axes() -> None:
     assert len(given.axes) == 2
 
 
-def test_history_draws_all_metrics_into_one_axes() -> None:
+def test_history_draws_metrics_into_one_axes() -> None:
     given = Figure(layout="constrained")
     ax = given.subplots()
     assert visualize.plot_history(CURVES, {"loss": 0.4}, source="tests", ax=ax) is given
@@ -356,7 +356,7 @@ def test_history_draws_all_metrics_into_one_axes() -> None:
     assert single.axes[0].lines[0].get_label() == "training"
 
 
-def test_history_refuses_too_few_axes() -> None:
+def test_history_rejects_too_few_axes() -> None:
     axes = Figure().subplots(1, 3)
     with pytest.raises(ValueError, match=r"one for each of loss, accuracy\. Received: 3 Axes"):
         visualize.plot_history({"loss": [1.0], "accuracy": [1.0]}, ax=axes)
@@ -366,7 +366,7 @@ def test_history_refuses_too_few_axes() -> None:
 @pytest.mark.parametrize(
     "hidden", [pytest.param(0, marks=pytest.mark.wide), 1, pytest.param(3, marks=pytest.mark.wide)]
 )
-def test_activations_draw_into_given_axes(hidden: int) -> None:
+def test_activations_use_given_axes(hidden: int) -> None:
     dense = [keras.layers.Dense(5, activation="relu") for _ in range(hidden)]
     last = keras.layers.Dense(3, activation="softmax", name="digit")
     model = keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), *dense, last])
@@ -390,7 +390,7 @@ def test_activations_draw_into_given_axes(hidden: int) -> None:
     assert not overlaps
 
 
-def test_draws_into_parts_of_a_figure() -> None:
+def test_plots_draw_into_subfigures() -> None:
     left, right = Figure().subfigures(1, 2)
     assert visualize.plot_history({"loss": [1.0]}, title="", figure=left) is left
     assert not left.get_suptitle()
@@ -398,7 +398,7 @@ def test_draws_into_parts_of_a_figure() -> None:
     assert (len(left.axes), len(right.axes)) == (1, 3)
 
 
-def test_the_users_style_is_kept() -> None:
+def test_user_style_is_kept() -> None:
     with rc_context({"text.color": "red", "figure.facecolor": "navy"}):
         figure = visualize.plot_predictions(IMAGES, GUESS, probabilities())
     assert figure.get_facecolor()[:3] == (0.0, 0.0, 0.5019607843137255)
@@ -423,7 +423,7 @@ def residual(several: bool = False) -> Any:
     return keras.Model([x, z], [out, L.Dense(1, name="price")(z)], name="net")
 
 
-def test_plot_model_draws_the_edges_of_a_graph() -> None:
+def test_plot_model_draws_graph_edges() -> None:
     from matplotlib.patches import FancyArrowPatch
 
     ax = visualize.plot_model(residual()).axes[0]
@@ -438,7 +438,7 @@ def test_plot_model_draws_the_edges_of_a_graph() -> None:
     assert {"pixels", "size"} <= {text.get_text() for text in ax.texts}
 
 
-def test_plot_activations_shows_the_layers_of_a_graph() -> None:
+def test_plot_activations_shows_graph_layers() -> None:
     model = residual()
     figure = visualize.plot_activations(model, np.ones((4, 4)))
     titles = [ax.get_title().partition(":")[0] for ax in figure.axes]
@@ -448,6 +448,6 @@ def test_plot_activations_shows_the_layers_of_a_graph() -> None:
     np.testing.assert_allclose(widths, probabilities, rtol=1e-6)
 
 
-def test_plot_weights_finds_the_first_kernel_of_a_graph() -> None:
+def test_plot_weights_finds_first_graph_kernel() -> None:
     figure = visualize.plot_weights(residual())
     assert "hidden: weights of 6 units" in figure.axes[0].get_title()

@@ -125,7 +125,7 @@ def test_elementwise_operations(name: str, mode: int, rng: np.random.Generator) 
 
 
 @pytest.mark.parametrize("name", ["maximum", "minimum", "power", "where", "logical_and", "less"])
-def test_operations_of_all_special_pairs(name: str) -> None:
+def test_operations_on_special_value_pairs(name: str) -> None:
     a, b = (aligned(SPECIAL.size**2) for _ in range(2))
     a[:], b[:] = np.repeat(SPECIAL, SPECIAL.size), np.tile(SPECIAL, SPECIAL.size)
     operands = [a, b, b[::-1].copy()][: OPERATIONS[name].operands]
@@ -183,7 +183,7 @@ def lanes_sum(x: Array, kind: Any) -> Any:
 
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_reductions_of_rows(shape: tuple[int, int], parts: int, rng: np.random.Generator) -> None:
+def test_row_reductions(shape: tuple[int, int], parts: int, rng: np.random.Generator) -> None:
     rows, cols = shape
     x = draw(rng, rows, cols)
     finite = np.nan_to_num(x, nan=1, posinf=2, neginf=-3) % np.float32(7)
@@ -210,7 +210,7 @@ def test_reductions_of_rows(shape: tuple[int, int], parts: int, rng: np.random.G
 
 @pytest.mark.parametrize("parts", [1, 3])
 @pytest.mark.parametrize("shape", [*SHAPES, (16, 4), (145, 4), (31, 700)], ids=str)
-def test_logarithms_of_rows_are_those_of_arrays(
+def test_row_logarithms_equal_array_logarithms(
     shape: tuple[int, int], parts: int, rng: np.random.Generator
 ) -> None:
     """In ROWS, 16 rows are computed together; what other temporaries hold stays."""
@@ -266,7 +266,9 @@ def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(5, 48), (0, 64), (300, 48), (3, 1504), (2, 3008)], ids=str)
-def test_parts_of_columns(shape: tuple[int, int], parts: int, rng: np.random.Generator) -> None:
+def test_column_parts_equal_row_mode(
+    shape: tuple[int, int], parts: int, rng: np.random.Generator
+) -> None:
     """The results are those of mode ROWS, to the last bit."""
     rows, cols = shape
     x, column, row, index = (aligned(n) for n in (rows * cols, cols, rows, cols))
@@ -316,7 +318,7 @@ def test_flat_ranges(size: int, parts: int, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 16, 33, 64, 79, 1000, 2100])
-def test_sums_of_a_flat_range(size: int, rng: np.random.Generator) -> None:
+def test_flat_range_sums(size: int, rng: np.random.Generator) -> None:
     x, found, squares = aligned(size), scalar(5), scalar(5)
     x[:] = rng.standard_normal(size)
     f = Formula(c.FLAT, 1, size)
@@ -367,7 +369,7 @@ def test_optimizers(name: str, size: int, parts: int, rng: np.random.Generator) 
         same(found, right)
 
 
-def test_results_that_are_denormal_are_flushed_on_request() -> None:
+def test_denormal_results_are_flushed_on_request() -> None:
     x, found = scalar(1e-30), scalar(7)
     f = Formula(c.FLAT, 1, 16)
     f.do("multiply", f.slot(c.OUT, found), *(f.slot(c.IN, x) for _ in range(2)))
@@ -403,7 +405,7 @@ def digest() -> str:
 
 
 @pytest.mark.slow
-def test_chain_avx2_has_the_same_bits() -> None:
+def test_chain_avx2_is_bit_identical() -> None:
     code = "from tests.internals.test_chain import digest; print(digest())"
     assert printed(code, **only_avx2()).strip() == digest()
 

@@ -298,7 +298,7 @@ def test_several_inputs_and_outputs_are_compiled(weighted: bool) -> None:
 
 
 @pytest.mark.parametrize("wrong", [-1, 4, 1000])
-def test_wrong_index_of_embedding_is_refused(wrong: int) -> None:
+def test_embedding_index_out_of_range(wrong: int) -> None:
     x = RNG.integers(0, 4, (N, 3))
     bad = x.copy()
     bad[17, 1] = wrong  # in the third of five steps
@@ -328,7 +328,7 @@ def test_wrong_index_of_embedding_is_refused(wrong: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["Concatenate of sequences", "Embedding", "Permute", "repeat"])
-def test_number_of_threads_and_steps_changes_no_bit(name: str) -> None:
+def test_threads_and_fusion_are_bit_identical(name: str) -> None:
     x = inputs(name, classifier(LAYERS[name]).input_shape[1:])
     x, y, found = np.tile(x, (20, *[1] * (x.ndim - 1))), RNG.integers(0, 3, 20 * N), []
     for threads, batch in ((1, False), (2, False), (3, False), (1, True)):
@@ -392,7 +392,7 @@ INTEGERS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.each_value
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "bool", "uint8", "float64"])
 @pytest.mark.parametrize("name", INTEGERS)
-def test_types_and_whole_numbers_are_those_of_numpy(name: str, dtype: str) -> None:
+def test_integer_and_dtype_rules_match_numpy(name: str, dtype: str) -> None:
     """Also those of an input whose numbers have more bits than float32 holds."""
     data = np.random.default_rng(0).normal(0, 1.5, (5, 3, 4)).astype(dtype)
     if dtype == "int64" and "large" in name:
@@ -413,7 +413,7 @@ SQUARES: list[tuple[int, ...]] = [(3, 3), (1, 3), (3, 1), (3,), (1, 1), (1,), ()
 @pytest.mark.each_value
 @pytest.mark.parametrize("of_rows", [False, True])
 @pytest.mark.parametrize("shape", SQUARES)
-def test_rows_and_columns_of_squares_are_not_mistaken(shape: Any, of_rows: bool) -> None:
+def test_square_shapes_broadcast_like_numpy(shape: Any, of_rows: bool) -> None:
     rng = np.random.default_rng(0)
     given = [(3, 3), (1, 3), (3, 1), (3,)]
     xs = [keras.Input(s) for s in given]
@@ -450,7 +450,7 @@ def test_constraints_are_compiled(name: str, units: int, axis: Any) -> None:
 
 @pytest.mark.parametrize("n", [4, 5])
 @pytest.mark.parametrize("units", [1, 4])
-def test_weighted_values_of_a_fixed_batch_are_those_of_numpy(units: int, n: int) -> None:
+def test_fixed_batch_with_weights_matches_numpy(units: int, n: int) -> None:
     """Noise makes programs of one batch size, here as large as the number of units."""
 
     def build() -> Any:
@@ -461,7 +461,7 @@ def test_weighted_values_of_a_fixed_batch_are_those_of_numpy(units: int, n: int)
     assert_close(*both(build, X[:n], y, batch_size=4, sample_weight=RNG.random(n))[1])
 
 
-def test_labels_of_as_many_examples_as_classes() -> None:
+def test_labels_with_square_predictions() -> None:
     def build() -> Any:
         own = layers.GaussianNoise(0.1, seed=1), layers.Dense(4, "softmax")
         return net(*own, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -507,7 +507,7 @@ USERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", USERS)
-def test_methods_of_the_user_are_called(name: str) -> None:
+def test_overridden_methods_are_called(name: str) -> None:
     def build() -> Any:
         options = {key: make() for key, make in USERS[name].items()}
         return net(layers.Dense(3, **options), optimizer="sgd" if options else BySign())
@@ -517,7 +517,7 @@ def test_methods_of_the_user_are_called(name: str) -> None:
     assert_close(*found)
 
 
-def test_batches_without_examples_have_outputs_without_rows() -> None:
+def test_empty_batches_return_empty_outputs() -> None:
     model, x = net(layers.Dense(3, "softmax")), np.zeros((0, 6), np.float32)
     for outputs in (model.predict(x), model.predict_on_batch(x), np.asarray(model(x))):
         assert (outputs.shape, outputs.dtype) == ((0, 3), np.float32)
@@ -548,7 +548,7 @@ BATCHES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("n", [3, 5, 8])
 @pytest.mark.parametrize("name", BATCHES)
-def test_examples_are_moved_as_by_numpy(name: str, n: int) -> None:
+def test_moving_examples_matches_numpy(name: str, n: int) -> None:
     def build() -> Any:
         x = keras.Input((6,))
         y = BATCHES[name](layers.Dense(3, "tanh")(x))
@@ -572,7 +572,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("when", ["on_epoch_begin", "on_train_batch_end"])
 @pytest.mark.parametrize("name", CHANGES)
-def test_options_changed_by_callbacks_take_effect(name: str, when: str) -> None:
+def test_callback_changed_options_take_effect(name: str, when: str) -> None:
     def build() -> Any:
         options: dict[str, Any] = {"kernel_regularizer": keras.regularizers.L2(0.1)}
         options["kernel_constraint"] = keras.constraints.NonNeg()
@@ -591,7 +591,7 @@ def test_options_changed_by_callbacks_take_effect(name: str, when: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [list, np.array])
-def test_lists_of_options_changed_by_callbacks_take_effect(kind: Any) -> None:
+def test_callback_changed_option_lists_take_effect(kind: Any) -> None:
     def build() -> Any:
         model = net(layers.Dense(2, "softmax"), loss=losses.CategoricalFocalCrossentropy())
         model.loss.alpha = kind([0.25, 0.75])
@@ -618,7 +618,7 @@ class RaisingMetric(metrics.Mean):
 
 
 @pytest.mark.parametrize("learns", [False, True])
-def test_errors_in_a_step_leave_the_same_state(learns: bool) -> None:
+def test_step_errors_leave_same_state(learns: bool) -> None:
     """As in Keras, metrics are updated after the weights."""
 
     def run() -> Any:
@@ -634,7 +634,7 @@ def test_errors_in_a_step_leave_the_same_state(learns: bool) -> None:
 
 
 @pytest.mark.parametrize("call", ["fit", "evaluate", "predict"])
-def test_replaced_weights_of_another_shape_are_refused(call: str) -> None:
+def test_replaced_weights_with_wrong_shape(call: str) -> None:
     def run() -> str:
         model = net(layers.Dense(1, name="one"))
         arguments = [X, LABELS][: 1 if call == "predict" else 2]
@@ -659,7 +659,7 @@ class FailingOnce(optimizers.schedules.LearningRateSchedule):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, OSError, KeyboardInterrupt])
-def test_steps_before_an_error_of_a_schedule_are_done(error: type[BaseException]) -> None:
+def test_schedule_error_keeps_earlier_steps(error: type[BaseException]) -> None:
     def run() -> Any:
         model = net(layers.Dense(1), optimizer=optimizers.SGD(FailingOnce(error)))
         with pytest.raises(error, match="no rate"):
@@ -692,7 +692,7 @@ class Single(layers.Layer):
         return x * joined[0] + ops.sum(joined * ops.stack([self.v] * 4)) * self.w[0] + total
 
 
-def test_single_numbers_of_weights() -> None:
+def test_scalar_elements_of_weights() -> None:
     assert_close(*both(lambda: net(Single(), layers.Dense(2)), X, X[:, :2])[1])
 
 
@@ -708,7 +708,7 @@ class Averaged(layers.Layer):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
-def test_gradients_that_are_one_number(optimizer: str) -> None:
+def test_constant_weight_gradients(optimizer: str) -> None:
     def build() -> Any:
         return net(Averaged(), layers.Dense(2), optimizer=optimizer)
 

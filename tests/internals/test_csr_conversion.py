@@ -68,7 +68,7 @@ def test_numbers_beyond_float32_become_infinite() -> None:
 @pytest.mark.skipif(not numba_functions.COMPILES, reason="the kernels are not used in plain Python")
 @pytest.mark.parametrize("dtype", [*KINDS, "int32", ">f4", "float16"])
 @pytest.mark.parametrize("picked", [False, True])
-def test_compressed_rows_are_the_same_with_and_without_kernels(
+def test_csr_is_identical_without_kernels(
     picked: bool, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also in blocks, of fewer rows than there are."""
@@ -95,7 +95,7 @@ def test_compressed_rows_are_the_same_with_and_without_kernels(
 
 
 @pytest.mark.skipif(not numba_functions.COMPILES, reason="nothing is compiled")
-def test_rows_are_compressed_while_the_kernels_are_compiled(
+def test_csr_works_while_kernels_compile(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(object_code, "is_ready", lambda kernels: False)
@@ -106,6 +106,6 @@ def test_rows_are_compressed_while_the_kernels_are_compiled(
 
 @pytest.mark.slow
 @on_other_processors
-def test_compress_of_other_processors(settings: dict[str, str]) -> None:
+def test_compress_on_other_processors(settings: dict[str, str]) -> None:
     """The same tests, compiled for AVX2 or not at all."""
     assert_tests_pass(__file__, **settings)

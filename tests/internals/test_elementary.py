@@ -28,7 +28,7 @@ def near_edges() -> Any:
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "erf", "erfc"])
-def test_errors_of_elementary_functions_at_edges(name: str) -> None:
+def test_elementary_function_errors_at_edges(name: str) -> None:
     x = near_edges()
     with np.errstate(all="ignore"):
         exact = measured.EXACT[name](x.astype(np.float64))
@@ -44,7 +44,7 @@ def test_errors_of_elementary_functions_at_edges(name: str) -> None:
         *(pytest.param(name, 97, marks=pytest.mark.slow) for name in FUNCTIONS),
     ],
 )
-def test_errors_of_elementary_functions(name: str, step: int) -> None:
+def test_elementary_function_errors(name: str, step: int) -> None:
     worst, x = measured.largest_error(name, step=step)
     assert worst <= 1, x
 

@@ -190,7 +190,7 @@ def surrounded(name: str, options: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("name", ["SGD momentum", "Adam", "RMSprop centered"])
-def test_what_goes_around_an_update_is_exact(name: str, around: str) -> None:
+def test_update_options_are_exact(name: str, around: str) -> None:
     exactly(lambda: sequential(Scale(), optimizer=surrounded(name, AROUND[around])))
 
 
@@ -211,7 +211,7 @@ def test_regularizers_are_exact(name: str) -> None:
     exactly(lambda: sequential(Scale(regularizer=REGULARIZERS[name]())))
 
 
-def test_constraint_of_signs_is_exact() -> None:
+def test_sign_constraint_is_exact() -> None:
     run = exactly(lambda: sequential(Scale(constraint="non_neg")))
     assert (run.model.layers[0].w.array >= 0).all()
 
@@ -234,7 +234,7 @@ EXACT: dict[str, Callable[[], Any]] = {
 @pytest.mark.wide
 @pytest.mark.parametrize("loss", ["mse", "mae"])
 @pytest.mark.parametrize("name", EXACT)
-def test_activations_of_arithmetic_are_exact(name: str, loss: str) -> None:
+def test_arithmetic_activations_are_exact(name: str, loss: str) -> None:
     exactly(lambda: sequential(Scale(), EXACT[name](), Scale(), loss=loss))
 
 
@@ -266,7 +266,7 @@ def custom(y: Any, p: Any) -> Any:
     return ops.mean(ops.where(ops.abs(y - p) < 0.5, ops.square(y - p), ops.abs(y - p)), axis=-1)
 
 
-def test_custom_loss_of_arithmetic_is_exact() -> None:
+def test_arithmetic_custom_loss_is_exact() -> None:
     exactly(lambda: sequential(Scale(), loss=custom))
 
 
@@ -398,7 +398,7 @@ def test_losses(name: str, units: int, weighted: bool, reduction: str) -> None:
 
 @pytest.mark.wide
 @pytest.mark.parametrize("name", [n for n in LOSSES if LOSSES[n][2] in (ones, positive)])
-def test_losses_of_a_single_unit(name: str) -> None:
+def test_single_unit_losses(name: str) -> None:
     head, make, targets = LOSSES[name]
 
     def build() -> Any:

@@ -34,7 +34,7 @@ class Scaled(layers.Layer):
         (lambda: layers.BatchNormalization(), True),
     ],
 )
-def test_loss_after_the_last_step_is_that_of_an_evaluation(
+def test_last_loss_equals_evaluated_loss(
     backend: str, layer: Any, differs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The training program computes it, without a step, unless it computes something else."""

@@ -119,7 +119,7 @@ EXACT: dict[str, Callable[[Any, Any], Any]] = {
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", EXACT)
-def test_formulas_have_the_bits_of_numpy(name: str, shape: tuple[int, ...]) -> None:
+def test_formulas_are_bit_identical_to_numpy(name: str, shape: tuple[int, ...]) -> None:
     x, y = corners(*shape), corners(*shape, seed=1)
     if shape[-1] == 1 and name == "row extrema":
         pytest.skip("rows of one number")
@@ -181,7 +181,7 @@ def test_labels_are_compared_with_columns(n: int) -> None:
     np.testing.assert_array_equal(best, logits.argmax(axis=-1))
 
 
-def test_first_of_equal_scores_and_not_a_number_count() -> None:
+def test_argmax_with_ties_and_nan() -> None:
     rows = [[1, 3, 3], [np.nan, 9, np.nan], [2, np.nan, np.inf], [-np.inf] * 3]
     x = np.array(rows, np.float32)
     np.testing.assert_array_equal(compute(lambda x: x.argmax(axis=-1), x), x.argmax(axis=-1))
@@ -222,7 +222,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_formula_is_refused(name: str) -> None:
+def test_untraceable_functions_raise(name: str) -> None:
     function, message = REFUSED[name]
     with pytest.raises(Untraceable, match=message):
         function(traced(BATCH, 3))
@@ -277,7 +277,7 @@ def test_spaces(shape: tuple[int, ...], space: Space) -> None:
     assert space_of(shape) == space
 
 
-def test_places_in_a_space() -> None:
+def test_node_positions_in_space() -> None:
     with pytest.raises(Untraceable, match="batch axis"):
         space_of((3, BATCH))
     row = np.sum(traced(BATCH, 6), axis=-1)
@@ -295,7 +295,7 @@ def operations(low: Lowering) -> list[list[str]]:
     return [[node.operation for node in group.nodes] for group in low.groups]
 
 
-def test_nodes_of_one_space_are_one_group() -> None:
+def test_same_space_nodes_form_one_group() -> None:
     low, (x, y) = Lowering(), (traced(BATCH, 6), traced(BATCH, 6))
     low.add(functional.relu(x * y + 1))
     assert len(low.groups) == 1
@@ -307,7 +307,7 @@ def test_nodes_of_one_space_are_one_group() -> None:
     assert len(low.groups) == 2, "nodes join an earlier group if their inputs are known there"
 
 
-def test_values_for_one_node_are_in_its_group() -> None:
+def test_single_use_values_join_their_group() -> None:
     low, y = Lowering(), traced(BATCH, 6)
     y = low.add(np.tanh(y))
     d_y = low.call("kernel", {"y": y}, {"out": ((BATCH, 6), None)})[0]
@@ -343,7 +343,7 @@ def test_groups(name: str) -> None:
     assert operations(low) == expected
 
 
-def test_nodes_that_nobody_reads_are_dropped() -> None:
+def test_unused_nodes_are_dropped() -> None:
     low, x = Lowering(), traced(BATCH, 6)
     kept = low.add(x * 2)
     low.add(np.exp(x))
@@ -361,7 +361,7 @@ def test_sum_of_means_of_rows(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(found, expected, rtol=2e-7)
 
 
-def test_variable_is_stored_after_all_that_reads_its_old_value() -> None:
+def test_variable_is_stored_after_last_read() -> None:
     low, variable = Lowering(), Variable(np.zeros(6, np.float32))
     old = low.leaf(variable, (6,))
     x = traced(BATCH, 6)
@@ -401,7 +401,7 @@ def kernels(rows: Any) -> list[str]:
 @pytest.mark.parametrize("penalty", [None, "l2", "l1"])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
-def test_rules_apply_and_change_no_bit(
+def test_rules_apply_and_are_bit_identical(
     sparse: bool, optimizer: str, penalty: str | None, all_rules: None
 ) -> None:
     def build() -> Any:
@@ -470,7 +470,7 @@ def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: Non
     assert more - fewer in (3, 4)
 
 
-def test_chains_continue_only_what_is_adjacent() -> None:
+def test_only_adjacent_chains_are_joined() -> None:
     arrays = [[chain.INOUT, 0], [chain.IN, 1000], [chain.SCALAR, 5], [chain.TEMP, 0]]
 
     def continues(*addresses: int, kinds: Any = (), more: int = 8) -> bool:
@@ -489,7 +489,7 @@ def test_chains_continue_only_what_is_adjacent() -> None:
     assert not continues(40, 1040, 5, 0, more=300), "it reads what it has written"
 
 
-def test_results_are_written_over_values_that_are_not_read_again(all_rules: None) -> None:
+def test_results_reuse_memory_of_dead_values(all_rules: None) -> None:
     """One chain: the first result may lie where x does, the second not where y does."""
 
     def run(rules: list[str]) -> tuple[list[Array], list[bool]]:
@@ -520,7 +520,7 @@ def test_results_are_written_over_values_that_are_not_read_again(all_rules: None
     assert (reused, none) == ([True, False], [False, False])
 
 
-def test_threads_share_long_rows_and_columns_of_sums() -> None:
+def test_threads_share_long_rows_and_columns() -> None:
     low, x = Lowering(), traced(BATCH, 256)
     mean = low.add(np.mean(np.mean(x * x, axis=-1)))
     total = low.add(np.sum(np.exp(x), axis=0))
@@ -532,7 +532,7 @@ def test_threads_share_long_rows_and_columns_of_sums() -> None:
 
 
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
-def test_penalty_is_of_weights_before_decay(sparse: bool) -> None:
+def test_penalty_uses_weights_before_decay(sparse: bool) -> None:
     """By hand: w - 0.5 * 0.5 * w - 0.5 * 2 * w, as the loss does not depend on w."""
     model = Sequential([layers.Dense(16, kernel_regularizer=regularizers.L2(1.0))])
     model.compile(optimizers.SGD(0.5, weight_decay=0.5), "mse")

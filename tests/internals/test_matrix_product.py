@@ -99,7 +99,7 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_products_of_every_shape(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
+def test_products_of_all_shapes(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
     x, w, b, d_y = layer(rng, *shape)
     for parts in (1, 2, 3):
         y, d_x, d_w = products(x, w, b, d_y, parts)
@@ -245,7 +245,7 @@ def test_csr_products_equal_dense_ones(
     assert_close(found[0], np.maximum(y, 0))
 
 
-def test_csr_products_keep_nan_and_tiny_numbers(rng: np.random.Generator) -> None:
+def test_csr_products_keep_nan_and_denormals(rng: np.random.Generator) -> None:
     x, w, b, d_y = layer(rng, 32, 784, 128)
     x[:, ::2] = rng.choice([1e-30, -1e-30, 0.0], (32, 392))
     w[::2] = rng.choice([1e-30, -1e-30, 0.0, -0.0], (392, 128))
@@ -343,7 +343,7 @@ def digest() -> str:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not COMPILES, reason="plain Python has no instructions")
-def test_products_same_bits_without_avx512() -> None:
+def test_products_bit_identical_without_avx512() -> None:
     if not FMA or platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("this processor does not execute AVX2 with fused multiply-add")
     code = "from tests.internals.test_matrix_product import digest; print(digest())"

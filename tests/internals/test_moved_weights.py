@@ -72,7 +72,7 @@ def test_fit_trains_weights_that_have_moved(how: str, during: Any, optimizer: st
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
-def test_fit_trains_networks_of_one_weight_after_each_rebuild() -> None:
+def test_fit_after_rebuilding_one_weight_network() -> None:
     x, y = X[:8, :2], Y[:8] % 2
     for i in range(60):
         model = Sequential([layers.Input((2,)), layers.Dense(2, "softmax", use_bias=False)])

@@ -55,7 +55,7 @@ def test_copy_elements(name: str, parts: int, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("dtype", ["int32", "int64", "float32"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_look_up(width: int, dtype: str, parts: int, rng: np.random.Generator) -> None:
+def test_row_lookup(width: int, dtype: str, parts: int, rng: np.random.Generator) -> None:
     table = rng.standard_normal((11, width)).astype(np.float32)
     indices = rng.integers(0, 11, (9, 4)).astype(dtype)
     out, step = np.full((36, width), -1, np.float32), np.zeros(4, np.int64)
@@ -80,7 +80,7 @@ WRONG: list[float] = [-1, 3, 2**40, -(2**63), np.nan, np.inf, -np.inf, -1.0, 3.0
 
 
 @pytest.mark.parametrize("index", WRONG)
-def test_look_up_out_of_range(index: float) -> None:
+def test_row_lookup_out_of_range(index: float) -> None:
     is_float = isinstance(index, float)
     dtype: Any = np.float32 if is_float else np.int64
     table, indices = np.ones((3, 2), np.float32), np.array([1, index, 2], dtype)

@@ -138,13 +138,13 @@ def stored(cache: Path) -> Path:
 # ------------------------------------------------------------ kept
 
 
-def test_a_fresh_process_loads_without_numba(cache: Path) -> None:
+def test_fresh_process_loads_without_numba(cache: Path) -> None:
     assert output(run()) == "16.0 [False, False] False\n"
     assert kept(cache) == ["product", "spread"]
     assert output(run()) == "16.0 [True, True] False\n"
 
 
-def test_loaded_code_computes_the_same_bits(loader: Loader) -> None:
+def test_loaded_code_is_bit_identical(loader: Loader) -> None:
     """Code from a worker, from this process, and from a file."""
     own = compiler.compile_kernel(take_rows)
     from_worker = loader.load([take_rows])
@@ -166,19 +166,19 @@ def test_all_kernels_share_an_engine(loader: Loader) -> None:
     assert not loader.workers
 
 
-def test_two_processes_at_once_do_not_collide(cache: Path) -> None:
+def test_concurrent_processes_do_not_collide(cache: Path) -> None:
     for process in [run(), run()]:
         assert output(process).startswith("16.0")
     assert kept(cache) == ["product", "spread"]  # and nothing half written
 
 
-def test_key_has_numbas_version_and_all_sources() -> None:
+def test_cache_key_covers_numba_and_sources() -> None:
     assert numba.__version__.encode() in compile_cache._numba()
     assert {path.name for path in compile_cache.SOURCES.glob("*.py")} >= {"row.py", "compiler.py"}
 
 
 @pytest.mark.parametrize("variable", ["NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_ENABLE_AVX"])
-def test_an_imitated_processor_is_the_target(variable: str) -> None:
+def test_emulated_processor_is_the_target(variable: str) -> None:
     value = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,-avx512f"}.get(variable, "0")
     program = "from tinynet.kernels import compile_cache as c; print(c.CPU, c.FEATURES, c.key())"
     cpu, features, key = output(run(program, **{variable: value})).split()
@@ -188,7 +188,7 @@ def test_an_imitated_processor_is_the_target(variable: str) -> None:
     assert "+avx512f" not in features or variable == "NUMBA_CPU_NAME"
 
 
-def test_forgotten_folders_are_removed(cache: Path, code: Code) -> None:
+def test_stale_folders_are_removed(cache: Path, code: Code) -> None:
     for name, days in (("forgotten", 91), ("recent", 89), ("shared", 91)):
         folder = cache / "kernels" / name
         folder.mkdir(parents=True, mode=0o755)
@@ -200,7 +200,7 @@ def test_forgotten_folders_are_removed(cache: Path, code: Code) -> None:
     assert set(os.listdir(cache / "kernels")) == expected
 
 
-def test_numbas_cache_folder_is_heeded(tmp_path: Path, code: Code, monkeypatch: Patch) -> None:
+def test_numba_cache_dir_is_respected(tmp_path: Path, code: Code, monkeypatch: Patch) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "numba"))
     compile_cache.write("spread", code)
     assert kept(tmp_path / "numba" / "tinynet") == ["spread"]
@@ -286,7 +286,9 @@ UNSAFE: dict[str, Damage] = {
 @pytest.mark.parametrize(
     "name", [*DAMAGED, *CHANGED, *(pytest.param(n, marks=posix) for n in (OF_OTHERS | UNSAFE))]
 )
-def test_what_is_not_loaded(cache: Path, code: Code, monkeypatch: Patch, name: str) -> None:
+def test_untrusted_files_are_not_loaded(
+    cache: Path, code: Code, monkeypatch: Patch, name: str
+) -> None:
     compile_cache.write("spread", code)
     assert compile_cache.read("spread") == code
     (DAMAGED | CHANGED | OF_OTHERS | UNSAFE)[name](stored(cache), monkeypatch)
@@ -298,7 +300,7 @@ def test_what_is_not_loaded(cache: Path, code: Code, monkeypatch: Patch, name: s
         assert not compile_cache.is_writable()
 
 
-def test_no_flipped_bit_is_ever_loaded(cache: Path, code: Code, rng: np.random.Generator) -> None:
+def test_flipped_bits_are_never_loaded(cache: Path, code: Code, rng: np.random.Generator) -> None:
     compile_cache.write("spread", code)
     path = stored(cache)
     whole = bytearray(path.read_bytes())
@@ -312,9 +314,7 @@ def test_no_flipped_bit_is_ever_loaded(cache: Path, code: Code, rng: np.random.G
     assert compile_cache.read("spread") == code
 
 
-def test_files_of_another_name_or_folder_are_not_loaded(
-    cache: Path, code: Code, monkeypatch: Patch
-) -> None:
+def test_renamed_or_moved_files_not_loaded(cache: Path, code: Code, monkeypatch: Patch) -> None:
     compile_cache.write("spread", code)
     path = stored(cache)
     path.with_name("pick").write_bytes(path.read_bytes())
@@ -326,7 +326,7 @@ def test_files_of_another_name_or_folder_are_not_loaded(
 
 
 @posix
-def test_folder_and_files_are_the_users_alone(cache: Path, code: Code) -> None:
+def test_folder_and_files_are_private(cache: Path, code: Code) -> None:
     mask = os.umask(0)
     try:
         compile_cache.write("spread", code)
@@ -339,7 +339,7 @@ def test_folder_and_files_are_the_users_alone(cache: Path, code: Code) -> None:
 # ------------------------------------------------------------ not to be written
 
 
-def test_folder_in_place_of_a_file(cache: Path, code: Code, loader: Loader, alone: None) -> None:
+def test_folder_instead_of_file(cache: Path, code: Code, loader: Loader, alone: None) -> None:
     compile_cache.write("spread", code)
     path = stored(cache)
     path.unlink()
@@ -355,7 +355,7 @@ def assert_compiles_in_memory() -> None:
         assert_spreads(*loader.load([spread]))
 
 
-def test_folder_that_cannot_be(cache: Path, alone: None) -> None:
+def test_folder_that_cannot_be_created(cache: Path, alone: None) -> None:
     cache.write_text("a file where the folder should be")
     assert_compiles_in_memory()
 
@@ -382,7 +382,7 @@ def test_read_only_or_full_disk(cache: Path, monkeypatch: Patch, alone: None, na
     assert kept(cache) == []
 
 
-def test_disk_that_is_full_in_the_middle(cache: Path, code: Code, monkeypatch: Patch) -> None:
+def test_disk_full_during_write(cache: Path, code: Code, monkeypatch: Patch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(compile_cache, "_digest", refuse(OSError(28, "no space left")))
         compile_cache.write("spread", code)
@@ -436,7 +436,7 @@ print("numba" in sys.modules)
 # ------------------------------------------------------------ what the code calls
 
 
-def test_unknown_functions_are_not_jumped_to(
+def test_unknown_functions_are_not_called(
     code: Code, loader: Loader, alone: None, monkeypatch: Patch
 ) -> None:
     compile_cache.write("spread", code._replace(symbols=("no_such_function",)))
@@ -468,14 +468,14 @@ def absolute(part, parts, out):  # type: ignore[no-untyped-def]
         pytest.param(absolute, r"absolute must not call numba\.dynamic\.globals", marks=posix),
     ],
 )
-def test_kernels_that_allocate_or_have_addresses_are_refused(function: Any, message: str) -> None:
+def test_allocating_or_address_kernels_raise(function: Any, message: str) -> None:
     kernel = row.Kernel(function)
     del row.KERNELS[kernel.name]
     with pytest.raises(RuntimeError, match=message):
         compiler.compile_kernel(kernel)
 
 
-def test_two_kernels_of_one_name_are_refused() -> None:
+def test_duplicate_kernel_names_raise() -> None:
     def record(part, parts):  # type: ignore[no-untyped-def]
         pass
 
@@ -485,7 +485,7 @@ def test_two_kernels_of_one_name_are_refused() -> None:
     assert row.KERNELS["record"] is known
 
 
-def test_code_does_not_depend_on_the_process(code: Code) -> None:
+def test_code_is_independent_of_process(code: Code) -> None:
     """Bytes that differ would be addresses, or the order in which kernels were compiled."""
     program = "import sys; from tinynet.kernels import compiler, matrix_product, step_results\n"
     program += "for kernel in matrix_product.take_rows, step_results.spread:\n"
@@ -505,7 +505,7 @@ def test_undefined_symbols_are_found() -> None:
     assert compiler._undefined(machine.emit_object(module)) == ["memory", "other"]
 
 
-def test_kernels_of_other_packages_are_not_kept(cache: Path, loader: Loader) -> None:
+def test_kernels_of_other_packages_not_cached(cache: Path, loader: Loader) -> None:
     """Their sources are not part of the key."""
 
     def add_one(part, parts, out):  # type: ignore[no-untyped-def]
@@ -541,7 +541,7 @@ def test_prepare_compiles_in_the_background(cache: Path, loader: Loader) -> None
         (_thread, "start_new_thread", refuse(RuntimeError("can't start new thread"))),
     ],
 )
-def test_without_python_or_threads_this_process_compiles(
+def test_fallback_without_python_or_threads(
     loader: Loader, monkeypatch: Patch, where: Any, name: str, value: Any
 ) -> None:
     monkeypatch.setattr(where, name, value, raising=False)
@@ -561,7 +561,7 @@ def test_without_python_or_threads_this_process_compiles(
         "import sys; sys.stdin.close()",
     ],
 )
-def test_failing_workers_are_replaced_by_this_process(
+def test_fallback_for_failing_workers(
     cache: Path, loader: Loader, monkeypatch: Patch, start: str
 ) -> None:
     monkeypatch.setattr(object_code, "_START", start)
@@ -571,13 +571,13 @@ def test_failing_workers_are_replaced_by_this_process(
     assert kept(cache) == ["count_rows", "pick", "spread"]
 
 
-def test_killed_workers_are_replaced_by_this_process(loader: Loader) -> None:
+def test_fallback_for_killed_workers(loader: Loader) -> None:
     loader.prepare([spread, pick])
     loader.kill()
     assert_spreads(loader.load([pick, spread])[1])
 
 
-def test_workers_wait_for_more(loader: Loader, monkeypatch: Patch) -> None:
+def test_workers_wait_for_more_requests(loader: Loader, monkeypatch: Patch) -> None:
     monkeypatch.setattr(object_code, "_REST_SECONDS", HUNG)
     loader.load([spread])
     (worker,) = loader.workers
@@ -589,7 +589,7 @@ def test_workers_wait_for_more(loader: Loader, monkeypatch: Patch) -> None:
         time.sleep(0.01)
 
 
-def test_what_a_program_can_do_without_is_compiled_last(loader: Loader, monkeypatch: Patch) -> None:
+def test_optional_kernels_are_compiled_last(loader: Loader, monkeypatch: Patch) -> None:
     monkeypatch.setattr(loader, "_start_worker", lambda: None)
     loader.prepare([runner.work], later=True)
     loader.prepare([spread])
@@ -597,7 +597,7 @@ def test_what_a_program_can_do_without_is_compiled_last(loader: Loader, monkeypa
     assert not loader.is_compiling([runner.work])  # without workers
 
 
-def test_programs_end_when_all_that_they_did_without_is_compiled(cache: Path) -> None:
+def test_exit_waits_for_optional_kernels(cache: Path) -> None:
     program = "from tinynet.kernels import step_results, object_code\n"
     program += "object_code.prepare([step_results.spread, step_results.pick], later=True)\n"
     program += "print(object_code.is_compiling([step_results.spread]))"
@@ -606,7 +606,7 @@ def test_programs_end_when_all_that_they_did_without_is_compiled(cache: Path) ->
     assert output(run(program)) == "False\n"
 
 
-def test_a_worker_of_other_sources_is_not_used(loader: Loader, monkeypatch: Patch) -> None:
+def test_worker_with_other_sources_is_ignored(loader: Loader, monkeypatch: Patch) -> None:
     """They may be replaced while a program runs."""
     other_key(monkeypatch, compile_cache, "_sources", b"changed")
     loader.prepare([spread])
@@ -615,7 +615,7 @@ def test_a_worker_of_other_sources_is_not_used(loader: Loader, monkeypatch: Patc
     assert_spreads(*loader.load([spread]))
 
 
-def test_errors_of_the_compiler_are_raised_here(loader: Loader, monkeypatch: Patch) -> None:
+def test_compiler_errors_are_raised_in_parent(loader: Loader, monkeypatch: Patch) -> None:
     monkeypatch.setattr(object_code, "_START", "raise SystemExit(1)")
     monkeypatch.setattr(spread, "function", allocate)
     monkeypatch.setattr(spread, "words", ["n", "out"])
@@ -640,7 +640,7 @@ def test_threads_wait_for_the_same_code(loader: Loader) -> None:
 
 
 @pytest.mark.parametrize("flags", [(), ("-I",), ("-S",), ("-O",), ("-X", "dev"), ("-P",)], ids=str)
-def test_interpreter_flags_are_no_obstacle(flags: tuple[str, ...], tmp_path: Path) -> None:
+def test_interpreter_flags_are_supported(flags: tuple[str, ...], tmp_path: Path) -> None:
     """Also without `site`, and with modules in the working directory that are none of ours."""
     if "-P" in flags and sys.version_info < (3, 11):
         pytest.skip("needs Python 3.11")
@@ -740,7 +740,7 @@ def stderr(request: pytest.FixtureRequest) -> Iterator[Stderr]:
 
 
 @pytest.mark.parametrize("case", ["once", "in every run", "loaded"])
-def test_long_waiting_is_announced_on_a_terminal_only(
+def test_long_wait_is_announced_on_terminal(
     case: str, loader: Loader, cache: Path, code: Code, monkeypatch: Patch, stderr: Stderr
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
@@ -811,7 +811,7 @@ def test_interrupted_waiting_can_be_resumed(loader: Loader, keyboard: Keyboard) 
 
 
 @posix
-def test_interrupted_fit_says_that_it_will_stop(
+def test_interrupted_fit_announces_stop(
     loader: Loader, keyboard: Keyboard, capsys: pytest.CaptureFixture[str]
 ) -> None:
     thread = keyboard(loader)
@@ -831,7 +831,7 @@ def test_interrupted_fit_says_that_it_will_stop(
 # ------------------------------------------------------------ without Numba
 
 
-def test_no_file_of_kernels_imports_numba() -> None:
+def test_kernel_files_do_not_import_numba() -> None:
     """Apart from those whose kernels are called from Python."""
     names = {path.stem for path in compile_cache.SOURCES.glob("*.py")} - {"__init__"}
     program = f"import importlib, sys\nfor name in {sorted(names)}:\n"

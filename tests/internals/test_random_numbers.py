@@ -84,7 +84,7 @@ def test_draw_uniform_by_count_and_parts() -> None:
     assert drawn(ours, 5, 7, parts=3).tobytes() == numpys.random(35, np.float32).tobytes()
 
 
-def test_state_address_refuses_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_address_rejects_others(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64):
         assert random_numbers.state_address(np.random.Generator(kind(0))) is None
     generator = np.random.Generator(np.random.PCG64(0))
@@ -95,5 +95,5 @@ def test_state_address_refuses_others(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @on_other_processors
-def test_draw_of_other_processors(settings: dict[str, str]) -> None:
+def test_draw_on_other_processors(settings: dict[str, str]) -> None:
     assert_tests_pass(__file__, **settings)

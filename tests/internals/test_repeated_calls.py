@@ -103,7 +103,7 @@ def test_repeated_call_takes_any_array(n: int, kind: str, order: str) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -0.0])
-def test_repeated_call_of_odd_values(value: float) -> None:
+def test_repeated_call_with_unusual_values(value: float) -> None:
     model, x = net(), X[:1].astype(float)
     model(x)
     x[0, 2] = value
@@ -120,7 +120,7 @@ def net_like(model: Sequential) -> Sequential:
     return other
 
 
-def test_repeated_call_reshapes_as_the_first() -> None:
+def test_repeated_call_reshapes_like_first() -> None:
     flat = Sequential([layers.Input((4,)), layers.Flatten(), layers.Dense(2)])
     column = Sequential([layers.Input((1,)), layers.Dense(2)])
     for model, x in ((flat, X[:3, :4]), (column, X[:3, 0])):
@@ -140,7 +140,7 @@ def test_repeated_outputs_are_new_arrays() -> None:
     assert not np.shares_memory(np.asarray(model(x)), np.asarray(model(x)))
 
 
-def test_wrong_inputs_after_right_ones_are_refused() -> None:
+def test_repeated_call_rejects_invalid_inputs() -> None:
     model, x = net(), X[:1]
     for _ in range(2):
         model(x)
@@ -166,7 +166,7 @@ def test_repeated_call_warns_of_unscaled_inputs() -> None:
         model(x)
 
 
-def test_calls_that_are_recorded_are_not_repeated() -> None:
+def test_recorded_calls_are_not_repeated() -> None:
     model = Sequential([layers.Input((6,)), layers.Dropout(0.5), layers.Dense(2)])
     x = np.ones((1, 6), np.float32)
     plain = [np.asarray(model(x)) for _ in range(2)][1]
@@ -191,7 +191,7 @@ def test_repeated_predict_sees_an_override() -> None:
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_a_copy_repeats_with_its_own_weights(copied: Any) -> None:
+def test_copy_repeats_with_own_weights(copied: Any) -> None:
     model, x = net(), X[:1]
     first = np.asarray(model(x))
     other = copied(model)
@@ -202,7 +202,7 @@ def test_a_copy_repeats_with_its_own_weights(copied: Any) -> None:
     assert not np.allclose(other(x), first)
 
 
-def test_several_inputs_or_outputs_are_not_repeated() -> None:
+def test_multiple_inputs_or_outputs_not_repeated() -> None:
     a, b = layers.Input((2,)), layers.Input((3,))
     joined = Model([a, b], layers.Dense(2)(layers.Concatenate()([a, b])))
     split = Model(a, [layers.Dense(2)(a), layers.Dense(1)(a)])

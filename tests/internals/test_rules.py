@@ -67,7 +67,7 @@ def test_measured_networks_without_each_rule(
 
 
 @pytest.mark.parametrize("names", ["chain", ["chain", "none"], [None], ["Chain"]])
-def test_wrong_rules_are_refused(names: Any) -> None:
+def test_wrong_rules_raise(names: Any) -> None:
     with pytest.raises(ValueError, match=r"names must be a list of linear_relu, .*Received: "):
         config.set_disabled_rules(names)
     assert config.is_enabled("chain")
@@ -81,7 +81,7 @@ def test_rules_are_listed_and_disabled() -> None:
     assert all(map(config.is_enabled, config.rules()))
 
 
-def test_programs_are_traced_again_without_a_rule() -> None:
+def test_disabling_rule_retraces_programs() -> None:
     model = tinynet.Sequential([tinynet.Input((3,)), tinynet.layers.Dense(2, "relu")])
     model.compile("sgd", "mse")
     x, y = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)

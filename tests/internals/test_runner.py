@@ -74,7 +74,7 @@ def begin_only(step: Any, examples: int = 10**5) -> Any:
     return begin_row(step, 1, examples, nothing, nothing)
 
 
-def test_rows_are_executed_in_their_order() -> None:
+def test_rows_are_executed_in_order() -> None:
     x, step = np.zeros(1, np.int64), new_step()
     rows = [add_to.row(x=address(x), value=1), double_it.row(x=address(x))]
     table = Table(rows, address(step))
@@ -100,7 +100,7 @@ def test_begin_fills_the_step_block() -> None:
     assert seen.tolist() == [[0, 0, 3, 0], [1, 3, 3, 0], [2, 6, 3, 0], [3, 9, 2, 0]]
 
 
-def test_run_returns_after_the_row_that_stops() -> None:
+def test_run_returns_after_stopping_row() -> None:
     step, x = new_step(), np.zeros(2, np.int64)
     rows = [
         begin_only(step, 9),
@@ -168,7 +168,7 @@ def together(pool: thread_pool.Pool, table: Table) -> None:
 @several
 @pytest.mark.parametrize("n", [2, 3, 4])
 @pytest.mark.parametrize("measured", [False, True])
-def test_workers_change_no_bit(n: int, measured: bool, any_seed: int) -> None:
+def test_workers_are_bit_identical(n: int, measured: bool, any_seed: int) -> None:
     rng = np.random.default_rng(any_seed)
     pool = thread_pool.Pool(n)
     pool.start(n)
@@ -234,13 +234,13 @@ def test_order_of_a_dense_network() -> None:
         (([], [(2, 0)]), ([(0, 5)], []), False),
     ],
 )
-def test_rows_wait_for_rows_that_use_the_same_memory(first: Any, second: Any, waits: bool) -> None:
+def test_rows_wait_for_memory_conflicts(first: Any, second: Any, waits: bool) -> None:
     use = Use(second[0], second[1], 1 << 20, parts=99)
     found = places([Use(*first), use], 2)[1]
     assert found == Place(2, (0,) if waits else ())
 
 
-def test_order_awaits_only_what_is_not_over() -> None:
+def test_order_awaits_only_unfinished_rows() -> None:
     a, b, c = ((address, 8) for address in (0, 8, 16))
     uses = [
         Use([], [a], 1 << 20, parts=99),
@@ -284,7 +284,7 @@ def test_worker_computes_its_part() -> None:
 
 
 @several
-def test_rows_after_a_stop_are_not_begun() -> None:
+def test_rows_after_stop_are_skipped() -> None:
     step, x = new_step(), np.zeros(3, np.int64)
     use_of_step = address(step), 24
     rows, uses = [begin_only(step)], [Use([], [use_of_step])]
@@ -311,7 +311,7 @@ def test_rows_after_a_stop_are_not_begun() -> None:
 
 
 @several
-def test_caller_works_alone_if_no_worker_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_works_alone_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -330,7 +330,7 @@ def test_caller_works_alone_if_no_worker_comes(monkeypatch: pytest.MonkeyPatch) 
 
 
 @several
-def test_caller_works_alone_until_workers_have_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_works_alone_until_workers_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     compiling = [True, True, False]
     monkeypatch.setattr(object_code, "is_compiling", lambda kernels: compiling.pop(0))
     pool, started = thread_pool.Pool(2), []
@@ -345,7 +345,7 @@ def test_caller_works_alone_until_workers_have_code(monkeypatch: pytest.MonkeyPa
 
 
 @several
-def test_workers_with_long_rows_are_waited_for() -> None:
+def test_caller_waits_for_long_rows() -> None:
     step, x = new_step(), np.zeros((3, SIZE), np.int64)
     first, second, third = ([(address(v), v.nbytes)] for v in x)
     uses = [
@@ -370,7 +370,7 @@ def test_workers_with_long_rows_are_waited_for() -> None:
 
 
 @several
-def test_workers_are_started_when_they_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_start_when_profitable(monkeypatch: pytest.MonkeyPatch) -> None:
     config.set_num_threads(2)
     monkeypatch.setattr(thread_pool, "processors", lambda: 8)
     graph, small = Graph(2, 12, 8, 5), Graph(2, 12, 8, 5)
@@ -424,7 +424,7 @@ def check_uses(machine: Any) -> None:
                 assert np.array_equal(view, found[block]), f"{name} reads more"
 
 
-def test_rows_have_as_many_parts_as_scratch_memory() -> None:
+def test_parts_are_limited_by_scratch_memory() -> None:
     room, step = np.zeros(1000, np.uint8), new_step()
     words = dict.fromkeys(KERNELS["product"].words, 0)
     words |= {"count": address(step) + 16, "per": 1, "d": 1000, "u": 1000, "room_size": 300}

@@ -13,7 +13,7 @@ from tinynet import Input, layers, random
 from tinynet.datasets import download, fashion_mnist, mnist
 
 
-def test_silent_mirrors_are_given_up_in_time(monkeypatch: Any, tmp_path: Any) -> None:
+def test_unresponsive_mirrors_time_out(monkeypatch: Any, tmp_path: Any) -> None:
     for source in (mnist.SOURCE, fashion_mnist.SOURCE):
         attempts = sum(len(mirrors) for _, mirrors in source.downloads)
         assert attempts >= 2
@@ -36,7 +36,7 @@ def test_layers_keep_one_output_per_input() -> None:
     assert [len(layer._nodes) for layer in row.layers] == [1, 1, 1, 1]
 
 
-def test_operations_have_names_of_their_own() -> None:
+def test_operation_names_are_unique() -> None:
     x = Input((3,))
     y = layers.Dense(3, name="add")(x) + x
     y.node.own_name = "add"
@@ -44,7 +44,7 @@ def test_operations_have_names_of_their_own() -> None:
     assert names[1:] == ["add", "add_1"]
 
 
-def test_draws_are_stateful_operations_that_infer_without_drawing() -> None:
+def test_shape_inference_draws_no_random_numbers() -> None:
     seen = random.SeedGenerator(3)
     for operation in (random._NORMAL, random._UNIFORM, random._TRUNCATED, random._GUMBEL):
         assert operation.stateful

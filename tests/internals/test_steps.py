@@ -207,7 +207,7 @@ TRAINED: dict[str, tuple[Build, dict[str, Any]]] = {
 @pytest.mark.each_value
 @either
 @pytest.mark.parametrize("name", TRAINED)
-def test_the_bits_are_those_of_one_step_after_the_other(name: str, sparse: bool, both: Any) -> None:
+def test_fused_loop_is_bit_identical(name: str, sparse: bool, both: Any) -> None:
     build, options = TRAINED[name]
     steps = both(build, sparse, **options)
     assert name in OPTIONS or steps == [5] * 3
@@ -245,7 +245,7 @@ def any_case(seed: int) -> tuple[Build, np.ndarray, np.ndarray, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("case", range(12))
-def test_bits_are_the_same_at_any_scale_of_the_inputs(
+def test_fused_loop_with_any_input_scale(
     case: int, any_seed: int, ways: Ways, calls: list[int]
 ) -> None:
     """Also where sums pass through denormals, which updates of weights flush to zero."""
@@ -264,7 +264,7 @@ def test_bits_are_the_same_at_any_scale_of_the_inputs(
 
 
 @pytest.mark.parametrize("seed", [2, 6, 7, 10])
-def test_bits_are_the_same_on_raw_pixels(seed: int, ways: Ways, calls: list[int]) -> None:
+def test_fused_loop_on_raw_pixels(seed: int, ways: Ways, calls: list[int]) -> None:
     """Sums of denormals decided ties between products of 8-bit numbers."""
     rng = np.random.default_rng(seed)
     x = rng.integers(1, 256, (33, 100))
@@ -282,7 +282,7 @@ def test_bits_are_the_same_on_raw_pixels(seed: int, ways: Ways, calls: list[int]
 
 
 @either
-def test_which_steps_go_together(
+def test_steps_per_fused_call(
     sparse: bool, calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, y = data(sparse)
@@ -305,7 +305,7 @@ def test_which_steps_go_together(
     assert calls == [4, 4, 4, 3]
 
 
-def test_data_that_can_not_be_written_gives_the_same_bits(calls: list[int]) -> None:
+def test_read_only_data_is_bit_identical(calls: list[int]) -> None:
     x, y = data(False)
     expected = bits(trained(NETS["a hidden layer"], x, y))
     x.flags.writeable = y.flags.writeable = False
@@ -316,7 +316,7 @@ def test_data_that_can_not_be_written_gives_the_same_bits(calls: list[int]) -> N
 @pytest.mark.each_value
 @pytest.mark.parametrize("batch_size", [1, 7, 32])
 @pytest.mark.parametrize("name", ["a hidden layer", "of 128 units", "two hidden layers"])
-def test_compressed_inputs_give_the_bits_of_dense_ones(
+def test_csr_inputs_are_bit_identical(
     name: str, batch_size: int, monkeypatch: pytest.MonkeyPatch, calls: list[int]
 ) -> None:
     found = []
@@ -328,7 +328,7 @@ def test_compressed_inputs_give_the_bits_of_dense_ones(
     assert found[0] == found[1]
 
 
-def test_steps_of_train_on_batch_give_the_same_bits(calls: list[int]) -> None:
+def test_train_on_batch_is_bit_identical(calls: list[int]) -> None:
     x, y = data(sparse=False)
     build = NETS["a hidden layer"]
     expected = bits(trained(build, x, y, batch_size=32, shuffle=False, epochs=2))
@@ -340,7 +340,7 @@ def test_steps_of_train_on_batch_give_the_same_bits(calls: list[int]) -> None:
     assert bits(model) == expected
 
 
-def test_no_product_of_numpy_is_called(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> None:
+def test_numpy_products_are_never_called(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> None:
     """Matrix products are the kernels' own: which library NumPy has makes no difference."""
 
     def refuse(*_: Any, **__: Any) -> Any:
@@ -444,9 +444,7 @@ MIXED: dict[str, tuple[Build, set[str]]] = {
 @pytest.mark.each_value
 @either
 @pytest.mark.parametrize("name", MIXED)
-def test_one_custom_instruction_leaves_the_rest_compiled(
-    name: str, sparse: bool, calls: list[int]
-) -> None:
+def test_custom_instruction_keeps_rest_compiled(name: str, sparse: bool, calls: list[int]) -> None:
     build, by_python = MIXED[name]
     made = []
 
@@ -470,7 +468,9 @@ SHARED += ["a custom layer", "two custom layers", "a custom optimizer"]
 @pytest.mark.each_value
 @either
 @pytest.mark.parametrize("name", SHARED)
-def test_the_number_of_threads_changes_no_bit(name: str, sparse: bool, calls: list[int]) -> None:
+def test_custom_instructions_with_any_thread_count(
+    name: str, sparse: bool, calls: list[int]
+) -> None:
     x, y = data(sparse, 1500)
     x = np.tile(x, (1, 7, 10))  # large enough to be shared
     build = MIXED[name][0] if name in MIXED else NETS[name]
@@ -479,7 +479,7 @@ def test_the_number_of_threads_changes_no_bit(name: str, sparse: bool, calls: li
 
 
 @pytest.mark.parametrize("where", ["forward", "backward"])
-def test_error_in_a_custom_layer_learns_nothing(where: str, calls: list[int]) -> None:
+def test_custom_layer_error_updates_nothing(where: str, calls: list[int]) -> None:
     build, (x, y) = MIXED["a custom layer"][0], data(sparse=False)
     model = trained(build, x, y, shuffle=False)
     before, layer = bits(model), model.get_layer("scale")
@@ -496,7 +496,7 @@ def test_error_in_a_custom_layer_learns_nothing(where: str, calls: list[int]) ->
     assert bits(model) == bits(other), "as if the steps that failed had never begun"
 
 
-def test_program_says_why_python_must_run_all_of_it(calls: list[int]) -> None:
+def test_program_reports_why_not_compiled(calls: list[int]) -> None:
     model = trained(lambda: net(layers.Dense(7, dtype="float64")), *data(), epochs=5)
     assert not calls
     made, why = compiled(model)
@@ -506,7 +506,7 @@ def test_program_says_why_python_must_run_all_of_it(calls: list[int]) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_metric_that_python_computes_makes_steps_single(calls: list[int]) -> None:
+def test_python_metric_disables_fused_loop(calls: list[int]) -> None:
     model = trained(lambda: net(metrics=["sparse_top_k_categorical_accuracy"]), *data())
     assert calls == [1] * 5
     assert compiled(model)[0].has_others
@@ -521,14 +521,14 @@ ALIKE: dict[str, Build] = {
 
 
 @pytest.mark.parametrize("name", ALIKE)
-def test_models_with_the_same_program_are_trained_alike(name: str, calls: list[int]) -> None:
+def test_equivalent_models_are_fused(name: str, calls: list[int]) -> None:
     trained(ALIKE[name], *data())
     assert calls == [5]
 
 
 @pytest.mark.parametrize("name", ["kernel", "bias"])
 @pytest.mark.parametrize("layer", [0, 1])
-def test_frozen_part_of_a_layer_stays_as_it_is(layer: int, name: str, both: Any) -> None:
+def test_frozen_layer_part_is_unchanged(layer: int, name: str, both: Any) -> None:
     def build() -> Sequential:
         model = net(relu())
         model.build((None, *SHAPE))
@@ -545,9 +545,7 @@ def test_frozen_part_of_a_layer_stays_as_it_is(layer: int, name: str, both: Any)
 
 
 @pytest.mark.parametrize("shared", [1, 2])
-def test_model_whose_layer_another_model_took_is_trained(
-    shared: int, ways: Ways, calls: list[int]
-) -> None:
+def test_layer_shared_by_two_models_trains(shared: int, ways: Ways, calls: list[int]) -> None:
     found = []
     for together in ways():
         a = trained(lambda: net(relu(C)), *data())
@@ -577,7 +575,7 @@ CHANGES: dict[str, Callable[[Any], None]] = {
 @pytest.mark.each_value
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("epoch", [0, 1])
-def test_what_a_callback_changes_counts(
+def test_callback_changes_take_effect(
     change: str, epoch: int, ways: Ways, calls: list[int]
 ) -> None:
     def begin(number: int, _: Any) -> None:
@@ -595,7 +593,7 @@ def test_what_a_callback_changes_counts(
     assert found[0] == found[1]
 
 
-def test_columns_that_take_more_than_two_bytes(calls: list[int]) -> None:
+def test_column_indices_above_two_bytes(calls: list[int]) -> None:
     x = np.zeros((64, 70_000), np.float32)
     x[np.arange(64), 65_536 + np.arange(64)] = 1
     y = np.arange(64) % C
@@ -624,7 +622,7 @@ def test_dict_of_inputs_is_compiled_too(ways: Ways, calls: list[int]) -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_divergence_is_found_in_the_step_where_it_happens(epoch: int, ways: Ways) -> None:
+def test_divergence_is_found_in_its_step(epoch: int, ways: Ways) -> None:
     def begin(number: int, _: Any) -> None:
         if number == epoch:
             raising.model.optimizer.learning_rate = 1e38
@@ -640,7 +638,7 @@ def test_divergence_is_found_in_the_step_where_it_happens(epoch: int, ways: Ways
     assert found[0] == found[1]
 
 
-def test_a_loss_that_is_no_number_can_be_trained_on(calls: list[int]) -> None:
+def test_training_continues_on_nan_loss(calls: list[int]) -> None:
     def build() -> Any:
         return net(optimizer=optimizers.Adam(1e38))
 

@@ -141,13 +141,13 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
         ("all", TypeError, r"threads, or \"auto\". Received: 'all'"),
     ],
 )
-def test_wrong_numbers_of_threads(n: Any, error: Any, message: str) -> None:
+def test_invalid_thread_counts(n: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         config.set_num_threads(n)
     assert config.num_threads() == 2
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_integers_are_accepted() -> None:
     config.set_num_threads(np.int64(3))
     assert (config.num_threads(), type(config.num_threads())) == (3, int)
 
@@ -163,9 +163,7 @@ def control_groups(root: Path, groups: str, **files: str) -> int:
     return config._usable_cores(root)
 
 
-def test_auto_is_the_number_of_usable_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_uses_available_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*range(3, 11)})
     config.set_num_threads("auto")
     assert 1 <= config.num_threads() <= 8
@@ -184,13 +182,13 @@ def test_auto_is_the_number_of_usable_cores(
         assert control_groups(tmp_path / str(k), groups, **files) == cores
 
 
-def test_auto_is_one_thread_where_more_are_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_one_without_thread_support(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "plan9")
     config.set_num_threads("auto")
     assert config.num_threads() == 1
 
 
-def test_more_threads_are_refused_where_they_can_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_refused_without_support(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(numba.config, "DISABLE_JIT", 1)
         patch.setattr(config, "COMPILES", False)
@@ -214,7 +212,7 @@ NO_POOL: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", NO_POOL)
-def test_one_thread_makes_no_pool(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_thread_creates_no_pool(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with_pool = train()
     NO_POOL[name](monkeypatch)
     with thread_pool.pooled() as pool:
@@ -240,14 +238,14 @@ def test_one_thread_makes_no_pool(name: str, monkeypatch: pytest.MonkeyPatch) ->
     ],
     ids=["processors are those the process may use", "setting of an imported Numba counts"],
 )
-def test_what_a_process_may_use(program: str, printed: str) -> None:
+def test_affinity_and_numba_settings_apply(program: str, printed: str) -> None:
     assert run(program) == printed
 
 
 # ------------------------------------------------------------ the pool
 
 
-def test_fit_has_a_pool_and_its_workers_compute() -> None:
+def test_fit_uses_pool_workers() -> None:
     """Workers claim tasks of real networks: the lines of tasks say who was first."""
     seen: list[Any] = []
 
@@ -261,7 +259,7 @@ def test_fit_has_a_pool_and_its_workers_compute() -> None:
     assert seen[0][2] > 0, "no step was executed with workers"
 
 
-def test_small_networks_start_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_networks_start_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
     monkeypatch.setattr(thread_pool.Pool, "start", lambda self, n: started.append(n))
     tiny = tinynet.Sequential([Dense(4, activation="relu"), Dense(1)])
@@ -273,13 +271,13 @@ def test_small_networks_start_no_worker(monkeypatch: pytest.MonkeyPatch) -> None
     assert started
 
 
-def test_fit_that_is_soon_over_starts_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_short_fit_starts_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thread_pool, "_WORTH_WORKERS", 1 << 40)
     monkeypatch.setattr(thread_pool.Pool, "start", None)
     assert train() == alone()
 
 
-def test_training_goes_on_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_without_startable_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = alone()
 
     def refuse(*arguments: Any) -> None:
@@ -292,7 +290,7 @@ def test_training_goes_on_where_no_thread_can_be_started(monkeypatch: pytest.Mon
         assert train() == expected
 
 
-def test_workers_that_are_late_are_not_waited_for() -> None:
+def test_fit_skips_late_workers() -> None:
     """On a busy machine the caller works alone for a while, with the same bits."""
     expected, rests = alone(), []
 
@@ -315,7 +313,7 @@ def test_workers_that_are_late_are_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("n", [2, 3, 8])
-def test_the_number_of_threads_changes_no_bit(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_count_is_bit_identical(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = alone()
     config.set_num_threads(n)
     assert train() == expected
@@ -402,7 +400,7 @@ def fit(make: Any, few_zeros: bool, n: int, options: dict[str, Any]) -> tuple[An
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_each_kind_of_network_has_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_network_kinds_are_bit_identical(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, few_zeros, options = NETWORKS[name]
     steps: list[int] = []
 
@@ -424,7 +422,7 @@ def test_each_kind_of_network_has_the_same_bits(name: str, monkeypatch: pytest.M
             assert fit(make, few_zeros, n, options) == expected
 
 
-def test_nor_does_it_in_float64() -> None:
+def test_float64_is_bit_identical() -> None:
     config.set_floatx("float64")
     try:
         assert train() == alone()
@@ -432,7 +430,7 @@ def test_nor_does_it_in_float64() -> None:
         config.set_floatx("float32")
 
 
-def test_one_model_is_trained_with_more_and_more_threads() -> None:
+def test_fit_with_increasing_thread_counts() -> None:
     """Each thread needs scratch memory of its own, which a machine has for a few only."""
     one, other = deep(), deep()
     for n in (1, 2, 5, 3, 1, 8):
@@ -463,7 +461,7 @@ def test_set_num_threads_within_fit(first: int, then: int, way: Any) -> None:
     one.fit(*data(), epochs=1, verbose=0)
 
 
-def test_memory_made_within_fit_is_enough_for_its_threads() -> None:
+def test_larger_batch_within_fit() -> None:
     """A batch larger than all before, of the same model, once there may be one thread only."""
     x, y = data()
     weights = []
@@ -480,7 +478,7 @@ def test_memory_made_within_fit_is_enough_for_its_threads() -> None:
     assert weights[0] == weights[1]
 
 
-def test_large_batches_and_a_first_layer_that_is_frozen() -> None:
+def test_large_batches_with_frozen_first_layer() -> None:
     assert train(batch_size=300) == alone(batch_size=300)
     weights = []
     for n in (1, 2):
@@ -492,7 +490,7 @@ def test_large_batches_and_a_first_layer_that_is_frozen() -> None:
     assert weights[0] == weights[1]
 
 
-def test_threads_that_train_at_once_wait_for_nobody() -> None:
+def test_concurrent_fits_do_not_block() -> None:
     expected = alone()
     results: list[list[bytes]] = []
     # Models are made one at a time, since they draw from the one seed.
@@ -505,7 +503,7 @@ def test_threads_that_train_at_once_wait_for_nobody() -> None:
     assert results == [expected] * 20
 
 
-def test_a_fit_within_a_fit() -> None:
+def test_fit_within_fit() -> None:
     inner, outer, expected = model(), model(), alone()
     assert train(outer, callbacks=[after_step(lambda: train(inner))]) == expected
     assert bits(inner) == expected
@@ -524,7 +522,7 @@ class Fails(Layer):
         return input_shape
 
 
-def test_an_error_in_the_middle_of_a_step_leaves_nothing_behind() -> None:
+def test_error_within_step_stops_workers() -> None:
     expected, failing = alone(), Fails()
     for _ in range(5):
         with pytest.raises(KeyboardInterrupt):
@@ -535,7 +533,7 @@ def test_an_error_in_the_middle_of_a_step_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_error_in_a_callback_leaves_nothing_behind(way: Any) -> None:
+def test_error_in_callback_stops_workers(way: Any) -> None:
     expected = alone()
 
     def fails() -> None:
@@ -549,7 +547,7 @@ def test_an_error_in_a_callback_leaves_nothing_behind(way: Any) -> None:
         assert train() == expected
 
 
-def test_a_loss_that_is_not_finite_stops_all_threads() -> None:
+def test_non_finite_loss_stops_threads() -> None:
     """The steps before it are the same; the weights are those of the last good epoch."""
     x, y = data()
     x[200] = np.float32(3e38)  # its square, or the sum over it, is infinite
@@ -567,7 +565,7 @@ def test_a_loss_that_is_not_finite_stops_all_threads() -> None:
 # ------------------------------------------------------------ prediction
 
 
-def test_prediction_and_evaluation_compute_the_same_side_by_side() -> None:
+def test_parallel_predict_and_evaluate_are_identical() -> None:
     x, y = data(5000)
     trained = model()
     results = []
@@ -577,7 +575,7 @@ def test_prediction_and_evaluation_compute_the_same_side_by_side() -> None:
     assert results[0] == results[1] == results[2]
 
 
-def test_batches_that_are_watched_come_one_by_one() -> None:
+def test_observed_batches_are_sequential() -> None:
     seen: list[Any] = []
 
     watching = callbacks.LambdaCallback()
@@ -587,7 +585,7 @@ def test_batches_that_are_watched_come_one_by_one() -> None:
     assert seen == [0, (0, 200), 1, (1, 133)]
 
 
-def test_each_keeps_the_order_and_asks_for_few_items_at_once() -> None:
+def test_each_is_ordered_and_lazy() -> None:
     asked, given = [], []
 
     def items() -> Iterator[int]:
@@ -601,7 +599,7 @@ def test_each_keeps_the_order_and_asks_for_few_items_at_once() -> None:
     assert given == list(range(20))
 
 
-def test_each_passes_errors_on() -> None:
+def test_each_propagates_errors() -> None:
     with pytest.raises(ZeroDivisionError):
         list(thread_pool.each(lambda i: 1 // i, [1, 0, 1, 1]))
 
@@ -876,6 +874,6 @@ def run(program: str) -> str:
         for name, program in (OF_ALL | programs).items()
     ],
 )
-def test_programs_of_threads_forks_and_signals(kind: str, program: str) -> None:
+def test_programs_with_threads_forks_signals(kind: str, program: str) -> None:
     compiled = "assert execute() == expected\n"
     assert run(COMMON + KINDS[kind] + compiled + program) == ""
