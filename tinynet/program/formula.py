@@ -39,7 +39,7 @@ class Untraceable(Exception):  # noqa: N818  # control flow, not a user-visible 
 
 
 def require_own(thing: Any, *names: str) -> None:
-    """Raise `Untraceable` unless tinynet defines the methods: a custom one may be no formula."""
+    """Raise `Untraceable` unless tinynet defines the methods: custom methods may do more."""
     for name in names:
         module = getattr(getattr(type(thing), name, None), "__module__", None)
         if not str(module).startswith("tinynet."):

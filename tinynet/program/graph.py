@@ -55,7 +55,7 @@ class Graph:
         found = self._calls_behind(output, done)
         if found is None:
             raise ValueError(
-                "The outputs must be made from the inputs. Received: outputs made by "
+                "The outputs must be computed from the inputs. Received: outputs computed by "
                 f"{output.name}, which are not connected to "
                 f"{', '.join(s.name for s in self.entries)}"
             )

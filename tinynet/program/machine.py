@@ -438,7 +438,7 @@ class Machine:
         return call.kernel, words
 
     def _count(self, batched: bool) -> int:
-        """Return the address of the number of examples, or of a 1 if there is no batch axis."""
+        """Return the address of the number of examples, or of a 1 without a batch axis."""
         return address_of(self.step) + 16 if batched else address_of(self.one)
 
     def _begin_words(self) -> dict[str, Any]:

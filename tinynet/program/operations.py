@@ -1,7 +1,7 @@
-"""The table of operations: forward, backward, and how a call of one is recorded.
+"""Table of operations: forward and backward functions, and how calls are recorded.
 
 An operation is a function of `functional` with its backward function. `apply` computes it and
-tells the tapes that are active. `tinynet.ops` is the public view of the table.
+records the call on the active tapes. `tinynet.ops` is the public view of the table.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from tinynet.program.symbols import check_product, size_limit
 from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor, to_array
 from tinynet.program.trace import CALL, Instruction, explain_shapes, is_symbolic, record
 
-#: The tapes that record, outermost first.
+#: Active gradient tapes, outermost first.
 TAPES: ContextVar[tuple[Any, ...]] = ContextVar("tapes", default=())
 
 
 def _set_item(self: Tensor, key: Any, value: Any) -> None:
-    """Set elements in place, where no gradient could miss it."""
+    """Set elements in place, unless a tape or a trace would miss the change."""
     if TAPES.get() or CALL.get() is not None:
         raise TypeError(
-            "A tensor must not be changed in place inside of call or of a GradientTape; use "
+            "A tensor must not be changed in place inside call() or a GradientTape; use "
             "ops.where, or ops.scatter_update. Received: tensor[...] = ..."
         )
     np.ndarray.__setitem__(self, key, value)
@@ -43,19 +43,11 @@ Tensor.__setitem__ = _set_item  # type: ignore[assignment, method-assign]
 
 
 class Pure(NamedTuple):
-    """The functions of `functional` that do all that an instruction does.
+    """Pure functions of `functional` that implement an instruction completely.
 
-    Attributes
-    ----------
-    forward : callable
-        Called with the inputs.
-    backward : callable
-        Returns the gradients with respect to the inputs, None for those not needed.
-    reads : tuple of int
-        Arguments of `backward`: positions among the upstream gradient, results and inputs.
-    writes : tuple of int
-        The inputs for whose gradients `backward` takes arrays to write to as further arguments, and
-        returns one gradient for each input; if empty, it returns that of the first input.
+    `backward` gets the values at the positions `reads` in [upstream gradient, results, inputs]. If
+    `writes` is not empty, it also gets an output array for the gradient of each of these inputs and
+    returns one gradient (or None) per input; otherwise it returns that of the first input.
     """
 
     forward: Callable[..., Any]
@@ -65,35 +57,18 @@ class Pure(NamedTuple):
 
 
 class Operation:
-    """A function of arrays that knows its gradient.
+    """A function of arrays with its backward function, named as in `keras.ops`.
 
-    Parameters
-    ----------
-    name : str
-        Name, as in `keras.ops`.
-    forward : callable
-        ``forward(*inputs, **options)``, in plain NumPy.
-    backward : callable, optional
-        ``backward(d_y, y, *inputs, **options)`` returns the gradient with respect to each input
-        (a tuple if there are several, None for an input without one). If None, the result does
-        not depend on its inputs smoothly, and gradients stop here.
-    inputs : int or None
-        Number of leading arguments that are arrays; None: the first is a list of them.
-    convert : callable, optional
-        Converts the inputs to the dtypes that `forward` takes.
-    signature : inspect.Signature, optional
-        Parameters, where those of `forward` are others.
-
-    Examples
-    --------
-    >>> square = Operation("square", np.square, lambda d_y, y, x: 2 * x * d_y)
-    >>> square(3.0)
-    Tensor(9.)
+    ``forward(*inputs, **options)`` is plain NumPy. ``backward(d_y, y, *inputs, **options)`` returns
+    the gradient with respect to each input (None for an input without one); if it is None,
+    gradients stop here. `inputs` is the number of leading array arguments; None: the first argument
+    is a list of arrays. `convert` converts the inputs to the dtypes that `forward` requires.
     """
 
-    #: Whether it draws random numbers or writes a variable: it is recorded without symbolic inputs.
+    #: Whether it draws random numbers or sets a Variable: it is recorded even without symbolic
+    #: inputs.
     stateful = False
-    #: Whether it keeps buffers, or notes for its gradients, in a `Workspace`.
+    #: Whether it keeps buffers, or values for its gradients, in a `Workspace`.
     has_work = False
 
     def __init__(
@@ -113,15 +88,15 @@ class Operation:
 
     @cached_property
     def _chooses(self) -> bool:
-        """Whether `backward` is told which gradients are needed, to save work."""
+        """Whether `backward` has an argument `needs`, to skip unneeded gradients."""
         return self.backward is not None and "needs" in inspect.signature(self.backward).parameters
 
     def accepts(self, keywords: Any) -> bool:
-        """Return whether it has parameters of these names."""
+        """Return whether the operation has parameters with these names."""
         return set(keywords) <= set(self._names)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Compute the operation; lists and numbers are converted to arrays."""
+        """Apply the operation; lists and numbers are converted to arrays."""
         n = 1 if self.inputs is None else self.inputs
         if len(args) != n or any(name in options for name in self._names[:n]):
             bound = self.__signature__.bind(*args, **options).arguments
@@ -133,55 +108,17 @@ class Operation:
         return apply(self, inputs, options)
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
-        """Compute the result of converted arrays.
-
-        Parameters
-        ----------
-        arrays : list of ndarray
-            The inputs.
-        options : dict
-            The other arguments.
-        work : Workspace, optional
-            Buffers, and notes for `gradients`.
-
-        Returns
-        -------
-        ndarray or tuple of ndarray
-            The result.
-        """
+        """Compute the result; `work` holds buffers, and values for `gradients`."""
         return self.forward(*arrays, **options)
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
-        """Return arrays of the results' shapes and dtypes.
-
-        Parameters
-        ----------
-        arrays : list of ndarray
-            Inputs of zeros.
-        options : dict
-            The other arguments.
-
-        Returns
-        -------
-        ndarray or tuple of ndarray
-            The results.
-        """
+        """Return arrays with the shapes and dtypes of the results, for inputs of zeros."""
         return self.compute(arrays, options, Workspace())
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
         """Return the functions that the numpy backend calls instead of `compute` and `gradients`.
 
-        Parameters
-        ----------
-        inputs : list of (SymbolicTensor, Variable or ndarray)
-            Inputs of the instruction.
-        needs : list of bool
-            For which inputs a gradient is needed.
-
-        Returns
-        -------
-        Pure or None
-            Functions of arrays only; None if they are not all there is to do.
+        `needs` marks the inputs that need a gradient. None if the operation has state or buffers.
         """
         return None
 
@@ -190,27 +127,9 @@ class Operation:
     ) -> list[Array | None]:
         """Compute the gradient with respect to each input, in its shape and dtype.
 
-        Parameters
-        ----------
-        d_y : ndarray
-            Upstream gradient.
-        y : ndarray
-            The result.
-        arrays : list of ndarray
-            The inputs.
-        options : dict
-            The other arguments.
-        needs : list of bool
-            For which inputs a gradient is needed.
-        work : Workspace, optional
-            What `compute` had.
-        outs : list of (ndarray or None), optional
-            Where to write the gradients.
-
-        Returns
-        -------
-        list of (ndarray or None)
-            The gradients.
+        `needs` marks the inputs that need a gradient, `work` is the `Workspace` that `compute`
+        used,
+        and `outs`, if not None, holds output arrays or None for each input.
         """
         assert self.backward is not None
         if self._chooses:
@@ -227,7 +146,7 @@ class Operation:
         return gradients
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Copy an operation of the table as itself: it is known by its name."""
+        """Copy an operation of the table as itself, by name."""
         if TABLE.get(self.name) is self:
             return _named, (self.name,)
         return super().__reduce_ex__(protocol)
@@ -250,7 +169,7 @@ def _doc(forward: Any) -> Any:
 
 
 def _signature(forward: Callable[..., Any]) -> inspect.Signature:
-    """Return the signature users see: a list of arrays for ``*xs``."""
+    """Return the public signature, in which a list of arrays replaces ``*xs``."""
     own = inspect.signature(forward)
     kinds = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.KEYWORD_ONLY}
     return own.replace(
@@ -263,28 +182,8 @@ def _signature(forward: Callable[..., Any]) -> inspect.Signature:
 
 
 def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
-    """Compute an operation, and record it on the active tapes.
-
-    Parameters
-    ----------
-    operation : Operation
-        The operation.
-    inputs : list of (array_like or Variable)
-        Its inputs.
-    options : dict
-        Its other arguments.
-
-    Returns
-    -------
-    Tensor or tuple of Tensor
-        The result.
-
-    Examples
-    --------
-    >>> apply(TABLE["add"], [np.float32(1.0), np.ones(2, np.float32)], {})
-    Tensor([2., 2.], dtype=float32)
-    """
-    if any(isinstance(i, Traced) for i in inputs):  # it is part of a formula
+    """Compute an operation and record it on the active tapes, or in the program being traced."""
+    if any(isinstance(i, Traced) for i in inputs):  # a formula is being traced
         return operation.forward(*inputs, **options)
     inputs = [stacked(i) if isinstance(i, list | tuple) else i for i in inputs]
     inputs = [getattr(i, "source", i) for i in inputs]
@@ -305,7 +204,7 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     except ValueError as error:
         explain_shapes(operation, arrays, error)
         raise
-    # Variables and the caller's arrays may be changed in place later; tensors are not.
+    # Variables and the caller's arrays may be changed in place later, but tensors are not.
     kept = [a for i, a in zip(inputs, arrays, strict=True) if not isinstance(i, Tensor)]
     if isinstance(result, tuple):
         outputs: Any = tuple(as_tensor(_apart(y, kept)) for y in result)
@@ -318,7 +217,7 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
 
 
 def _apart(result: Any, arrays: list[Any]) -> Any:
-    """Return a result, as a copy if it shares memory with one of these arrays."""
+    """Return a result, copied if it shares memory with one of these arrays."""
     is_view = isinstance(result, np.ndarray) and any(
         np.may_share_memory(result, a) for a in arrays if isinstance(a, np.ndarray)
     )
@@ -326,7 +225,7 @@ def _apart(result: Any, arrays: list[Any]) -> Any:
 
 
 def stacked(values: Any) -> Any:
-    """Return a nested list as one array; of tensors, as one tensor that tapes can follow."""
+    """Convert a nested list to an array, or to a tensor if it contains tensors."""
     flat = [stacked(v) if isinstance(v, list | tuple) else v for v in values]
     if any(isinstance(v, TensorMethods) or hasattr(v, "assign") for v in flat):
         return TABLE["stack"](flat)
@@ -337,7 +236,7 @@ def stacked(values: Any) -> Any:
 
 
 def _as_array(value: Any) -> Array:
-    """Return an array; numbers get the dtype that Keras gives them."""
+    """Convert to an array; Python scalars get Keras' default dtypes."""
     if isinstance(value, np.ndarray):
         return value
     kinds = {bool: "bool", int: "int32", float: config.floatx()}
@@ -345,25 +244,25 @@ def _as_array(value: Any) -> Array:
 
 
 def as_arrays(values: list[Any]) -> list[Any]:
-    """Convert numbers to arrays."""
+    """Convert scalars to arrays."""
     return [_as_array(v) for v in values]
 
 
 def as_floats(values: list[Any]) -> list[Any]:
-    """Convert to floats: integers become `config.floatx()`."""
+    """Convert to floats; integers become `config.floatx()`."""
     arrays = as_arrays(values)
     return [a if a.dtype.kind == "f" else a.astype(config.floatx()) for a in arrays]
 
 
 def alike(values: list[Any]) -> list[Any]:
-    """Convert integers to the float dtype of the others, so that float32 stays float32."""
+    """Convert integers to the float dtype of the other operands, so that float32 stays float32."""
     floats = [v.dtype for v in values if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
     if not any(isinstance(v, np.ndarray) for v in values):
         return alike(as_arrays(values))
     if not floats:
         if any(isinstance(v, float) for v in values):
             floats = [np.dtype(config.floatx())]
-        else:  # bool and a number of Python make int32
+        else:  # bool and a Python int give int32
             is_bool = all(v.dtype == bool for v in values if isinstance(v, np.ndarray))
             with_int = is_bool and any(type(v) is int for v in values)
             return [np.asarray(v, np.int32) for v in values] if with_int else values
@@ -385,7 +284,7 @@ def as_numbers(values: list[Any]) -> list[Any]:
 
 
 def as_sums(values: list[Any]) -> list[Any]:
-    """Convert bool and short integers to integers of 32 bits, which sums do not exceed soon."""
+    """Convert bool and short integers to 32 bits, so that sums do not overflow soon."""
     arrays = as_arrays(values)
     short = {"b": "int32", "i": "int32", "u": "uint32"}
     return [
@@ -398,17 +297,17 @@ def as_sums(values: list[Any]) -> list[Any]:
 
 
 def _alike_arrays(values: list[Any]) -> list[Any]:
-    """Convert to arrays, whose floats have one dtype."""
+    """Convert to arrays; floats get one dtype."""
     return alike(as_arrays(values))
 
 
 def _choice(values: list[Any]) -> list[Any]:
-    """Convert a condition, and what is chosen from."""
+    """Convert a condition, and the two operands to one dtype."""
     return [_as_array(values[0]), *alike(values[1:])]
 
 
 def _chain_rule(slopes: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
-    """Return the backward function of an elementwise function that has these slopes."""
+    """Return the backward function of an elementwise function, given its partial derivatives."""
 
     def backward(d_y: Array, y: Array, *xs: Any) -> Any:
         return tuple(
@@ -420,7 +319,7 @@ def _chain_rule(slopes: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
 
 
 def _takes(inputs: int, **options: Any) -> inspect.Signature:
-    """Return the signature that a function of NumPy has in `keras.ops`."""
+    """Return the signature of a NumPy function in `keras.ops`."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     names = dict.fromkeys(["x"] if inputs == 1 else ["x1", "x2"], inspect.Parameter.empty)
     return inspect.Signature(
@@ -441,7 +340,7 @@ def _one_hot(
     return shaping.one_hot(x, num_classes, axis, dtype or config.floatx())
 
 
-# Elementwise functions and their slopes; those that are not named compute with floats.
+# Elementwise functions and their partial derivatives; by default they compute with floats.
 _CONVERTED = {
     **dict.fromkeys(("absolute", "negative", "sign"), as_arrays),
     **dict.fromkeys(("add", "subtract", "multiply", "power", "maximum", "minimum", "mod"), alike),
@@ -453,7 +352,7 @@ for _name, (_function, *_slopes) in arithmetic.ELEMENTWISE.items():
     TABLE[_name] = Operation(
         _name, _function, _chain_rule(_slopes), _n, _convert, signature=_takes(_n)
     )
-# Functions of `functional`, with their backward functions where they have one.
+# Functions of `functional`, with their backward functions if they have one.
 for _module, _inputs, _convert, _names in (
     (arithmetic, 1, as_arrays, "clip nan_to_num"),
     (arithmetic, 3, _choice, "where"),
@@ -471,7 +370,7 @@ for _module, _inputs, _convert, _names in (
     for _name in _names.split():
         _backward = getattr(_module, f"{_name}_backward", None)
         TABLE[_name] = Operation(_name, getattr(_module, _name), _backward, _inputs, _convert)
-# Functions of NumPy, where gradients stop.
+# NumPy functions without gradients.
 _BOTH = "equal not_equal greater greater_equal less less_equal"
 _CLOSE = {"rtol": 1e-5, "atol": 1e-8, "equal_nan": False}
 for _names, _inputs, _convert, _options in (
@@ -504,24 +403,19 @@ TABLE["copy"] = Operation("copy", lambda x: x.copy(), lambda d_y, y, x: d_y, 1, 
 
 
 class LookUp(Operation):
-    """A look-up of rows of a Variable, which keeps their gradients for the optimizer.
+    """Lookup of rows of a Variable, which stores their gradients for the optimizer.
 
-    Parameters
-    ----------
-    table : Variable
-        The Variable.
-    forward : callable, optional
-        Computes the result from the array of the Variable and the indices.
+    `forward` computes the result from the Variable's array and the indices; `take` by default.
     """
 
     def __init__(self, table: Any, forward: Callable[[Array, Array], Array] | None = None) -> None:
         take, back = (functools.partial(f, axis=0) for f in (shaping.take, shaping.take_backward))
         super().__init__("take", forward or take, back, 2, as_arrays)
-        #: The Variable, and whether indices out of range are refused.
+        #: Variable, and whether indices out of range are errors.
         self.table, self.checks = table, forward is not None
 
     def gradients(self, d_y: Any, y: Any, arrays: list[Any], *rest: Any) -> list[Array | None]:
-        """Compute the gradient with respect to the table; add it to the Variable's `parts`."""
+        """Compute the gradient with respect to the table; append it to the Variable's `parts`."""
         found = super().gradients(d_y, y, arrays, *rest)
         if found[0] is not None:
             assert self.backward is not None
@@ -531,14 +425,14 @@ class LookUp(Operation):
 
 
 class CustomGradient(Operation):
-    """A user's function, which may do anything: it is called with arrays of values only."""
+    """A custom function, which may run any code; it is called only with arrays that have values."""
 
 
 class _Einsum(Operation):
-    """A sum of products, called as ``einsum(subscripts, *operands)``, or again as recorded."""
+    """Sum of products, called as ``einsum(subscripts, *operands)`` or with recorded options."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        """Write the rule out, and compute it."""
+        """Expand the subscripts and apply the operation."""
         recorded = "subscripts" in options
         subscripts, *operands = [options["subscripts"], *args] if recorded else args
         rule = products.einsum_rule(subscripts, [*map(np.ndim, operands)])
@@ -550,12 +444,12 @@ TABLE["einsum"].__signature__ = inspect.signature(lambda subscripts, *operands, 
 
 
 class _Assign(Operation):
-    """Set a variable in place, as an instruction that keeps its place among the others."""
+    """Set a Variable in place, in order with the other instructions."""
 
     stateful = True
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
-        """Return an array of the variable's shape; it is not set yet."""
+        """Return an array of the Variable's shape without setting the Variable."""
         array, value = arrays
         if np.shape(value) != array.shape:
             raise ValueError(
@@ -565,7 +459,7 @@ class _Assign(Operation):
         return np.zeros_like(array)
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
-        """Set the variable."""
+        """Set the Variable."""
         arrays[0][...] = arrays[1]
         return arrays[0].copy()
 

@@ -1,4 +1,4 @@
-"""A program: the instructions of a traced function, their gradients, and how they are run."""
+"""Program: the instructions of a traced function and of its gradients, and how they are run."""
 
 from __future__ import annotations
 
@@ -17,16 +17,10 @@ from tinynet.program.trace import RECORDER, Instruction, Recorder, keep_values, 
 
 
 class Backward:
-    """The backward function of an instruction, as the operation of another one.
+    """Backward function of an instruction, as the operation of another instruction.
 
-    Its inputs are the upstream gradient, the result, and the instruction's own inputs.
-
-    Parameters
-    ----------
-    forward : Instruction
-        The instruction.
-    needs : list of bool
-        For which of its inputs a gradient is computed.
+    The inputs of that instruction are the upstream gradient, the results and the original inputs.
+    `needs` marks the inputs that need a gradient.
     """
 
     has_work, stateful, backward = True, False, None
@@ -34,58 +28,33 @@ class Backward:
     def __init__(self, forward: Instruction, needs: list[bool]) -> None:
         self.forward, self.needs = forward, needs
         self.name = f"{forward.operation.name}_backward"
-        #: Where gradients are written, if not to registers: a Variable for an input.
+        #: Variables that receive the gradients; None for a gradient that stays in a register.
         self.outs: list[Any] = [None] * len(needs)
 
 
 class Program:
-    """A list of instructions that can be differentiated, run and printed.
-
-    Parameters
-    ----------
-    inputs : list of SymbolicTensor
-        Inputs of a run, in order.
-
-    Examples
-    --------
-    >>> from tinynet import Variable, ops
-    >>> w = Variable(np.ones((3, 1), np.float32))
-    >>> program = Program([SymbolicTensor(shape=(None, 3), dtype="float32")])
-    >>> y = program.extend(lambda x: ops.exp(x @ w), *program.inputs)
-    >>> program.run([np.zeros((2, 3), np.float32)], [y])
-    [array([[1.],
-           [1.]], dtype=float32)]
-    """
+    """List of instructions that can be differentiated and run."""
 
     def __init__(self, inputs: list[SymbolicTensor]) -> None:
         self.inputs = inputs
         self.forward: list[Instruction] = []
         self.backward: list[Instruction] = []
-        #: Gradients that are written to Variables in the end.
+        #: Pairs of a gradient and the Variable that receives it at the end of the run.
         self.stores: list[tuple[Any, Any]] = []
         self.recorder = Recorder()
 
     def extend(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Trace a function of the program's symbolic tensors, and append its instructions."""
+        """Trace a function of the program's symbolic tensors and append its instructions."""
         result = within({RECORDER: self.recorder}, function, *args)
         keep_values(self.recorder.instructions, TABLE["copy"])
         self.forward = self.recorder.instructions
         return result
 
     def differentiate(self, seeds: dict[int, Any], gradients: dict[int, Any]) -> set[int]:
-        """Append the instructions that compute gradients.
+        """Append the instructions that compute gradients; return the ids of connected variables.
 
-        Parameters
-        ----------
-        seeds : dict of int to (number or SymbolicTensor)
-            Upstream gradients of results, by the ``id`` of their symbolic tensors.
-        gradients : dict of int to Variable
-            Where to write the gradient of each variable, by the ``id`` of the variable.
-
-        Returns
-        -------
-        set of int
-            The ids of the variables that the results depend on.
+        `seeds` holds upstream gradients by the id of the result, and `gradients` the Variable that
+        receives the gradient of each variable, by the id of the latter.
         """
         found_in: dict[int, tuple[Backward, int]] = {}
         sources = {id(i): i for n in self.forward for i in n.inputs if id(i) in gradients}
@@ -105,7 +74,7 @@ class Program:
             return results
 
         def add(a: Any, b: Any) -> Any:
-            result = SymbolicTensor(b.examples)  # the first may be the seed of a result
+            result = SymbolicTensor(b.examples)  # `a` may be the scalar seed of a result
             self.backward.append(Instruction(TABLE["add"], [a, b], {}, [result]))
             return result
 
@@ -124,7 +93,7 @@ class Program:
         return connected
 
     def prune(self, results: Sequence[Any]) -> None:
-        """Remove the instructions that nothing needs: neither a result nor a gradient."""
+        """Remove instructions that neither a result nor a gradient depends on."""
         needed = {id(r) for r in (*results, *(gradient for gradient, _ in self.stores))}
         for part in (self.backward, self.forward):
             kept = []
@@ -141,7 +110,7 @@ class Program:
             part[:] = kept[::-1]
 
     def compile(self) -> Runner:
-        """Lay the instructions out for running."""
+        """Assign registers and build the calls of the instructions."""
         return Runner(self)
 
     def run(self, inputs: Sequence[Any], results: Sequence[Any]) -> list[Any]:
@@ -153,27 +122,22 @@ class Program:
         return [values[runner.register_of(r)] for r in results]
 
 
-#: What is called; its options, or None if it is called with the arrays only; the registers that
-#: it reads; the register or registers that it writes; the number of its part of a `Workspace`.
+#: Function; options, or None if it is called with arrays only; registers that it reads; register or
+#: registers that it writes; key of its part of the `Workspace`.
 Row = tuple[Callable[..., Any], Any, list[int], Any, int]
 
 
 class Runner:
-    """A program laid out for running: registers have numbers, and rows are called one by one.
+    """A program compiled to Python calls: values have numbered registers, rows are called in order.
 
-    A register holds an array. Variables are read from where they are when a run starts.
-
-    Parameters
-    ----------
-    program : Program
-        The program.
+    A register holds an array. Variables are read from their current arrays when a run starts.
     """
 
     def __init__(self, program: Program) -> None:
         self._instructions = {"forward": program.forward, "backward": program.backward}
         self._stores: list[tuple[Any, Any]] = []
         self.number: dict[int, int] = {}
-        #: Value of each register; held, so that no other object gets its id.
+        #: Value of each register; the reference keeps ids unique.
         self.registers: list[Any] = []
         self._initial: list[Any] = []
         self._variables: list[tuple[int, Any, tuple[int, ...]]] = []
@@ -189,7 +153,7 @@ class Runner:
         self._stores += [(self.register_of(gradient), out) for gradient, out in program.stores]
 
     def register_of(self, value: Any) -> int:
-        """Return the number of a value's register."""
+        """Return the index of a value's register."""
         number = self.number.get(id(value))
         if number is None:
             number = self.number[id(value)] = len(self.registers)
@@ -202,7 +166,7 @@ class Runner:
         return number
 
     def _row(self, instruction: Instruction, place: int) -> Row:
-        """Return what is called, the registers that it reads, and those that it writes."""
+        """Return the call of an instruction."""
         operation, options = instruction.operation, instruction.options
         sources = [self.register_of(i) for i in instruction.inputs]
         targets = [None if o is None else self.register_of(o) for o in instruction.outputs]
@@ -212,7 +176,7 @@ class Runner:
         pure = operation.pure(instruction.inputs, [])
         if pure is not None:
             return pure.forward, None, sources, target, place
-        if type(operation) is Operation:  # which has no state: called with nothing in between
+        if type(operation) is Operation:  # stateless: call the function directly
             forward = functools.partial(operation.forward, **options) if options else None
             return forward or operation.forward, None, sources, target, place
         return operation.compute, options, sources, target, place
@@ -234,7 +198,7 @@ class Runner:
     def start(self, inputs: Sequence[Any]) -> list[Any]:
         """Return the registers before the first instruction."""
         values = self._initial.copy()
-        # Functions of NumPy take ordinary arrays; compressed rows are for the runner only.
+        # NumPy functions take dense arrays; only the compiled runner supports CSR batches.
         values[: self._n_inputs] = [
             x.expanded(x.dtype).reshape(len(x), *to.shape[1:]) if hasattr(x, "expanded") else x
             for x, to in zip(inputs, self.registers, strict=False)
@@ -247,21 +211,21 @@ class Runner:
         return values
 
     def forward(self, values: list[Any], work: Workspace) -> None:
-        """Run the instructions that compute the results."""
+        """Run the forward instructions."""
         _run(self._forward, values, work)
 
     def backward(self, values: list[Any], work: Workspace) -> None:
-        """Run the instructions that compute the gradients, and write these to Variables."""
+        """Run the backward instructions and write gradients to Variables."""
         _run(self._backward, values, work)
         self.store(values)
 
     def store(self, values: list[Any]) -> None:
-        """Write gradients to where the optimizer reads them."""
+        """Write gradients to the Variables from which the optimizer reads them."""
         for number, out in self._stores:
             out.array[...] = values[number]
 
     def one_by_one(self, part: str, values: list[Any], work: Workspace) -> Iterator[Instruction]:
-        """Run the instructions of a part, "forward" or "backward"; yield each after its run."""
+        """Run the "forward" or "backward" instructions; yield each after its run."""
         rows = self._forward if part == "forward" else self._backward
         for instruction, row in zip(self._instructions[part], rows, strict=True):
             _run([row], values, work)
@@ -296,7 +260,7 @@ def backward_call(operation: Backward, forward: Instruction) -> Callable[..., An
         given = [None if out is None else out.array for out in outs]
         found = gradients(d_y, y, inputs, options, needs, work, given)
         for k, (gradient, out) in enumerate(zip(found, given, strict=True)):
-            if gradient is None and needs[k]:  # the result does not depend on it smoothly
+            if gradient is None and needs[k]:  # the result does not depend smoothly on it
                 found[k] = gradient = np.zeros_like(inputs[k])
             if out is not None and gradient is not out:
                 out[...] = gradient

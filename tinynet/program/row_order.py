@@ -1,4 +1,4 @@
-"""The rows of a program in memory, and the order in which several threads may execute them."""
+"""Rows of a program in memory, and the schedule by which several threads may execute them."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ Array = np.ndarray[Any, Any]
 #: Address and number of bytes.
 Range = tuple[int, int]
 
-# In multiplications; 1 << 18 take about 5 us. Less work is not divided, or not so often; less than
-# `_GAIN` is not worth another thread, to which a task costs `_HANDING_OVER`.
+# Unit: multiplications; 1 << 18 take about 5 us. Smaller rows are not divided, or into fewer parts.
+# Another thread must save at least `_GAIN`; handing a task to it costs `_HANDING_OVER`.
 _DIVIDED, _GAIN, _HANDING_OVER = 1 << 18, 1 << 16, 1 << 14
 
 
 class Use(NamedTuple):
-    """What the order of rows depends on."""
+    """Properties of a row that determine its dependencies and its cost."""
 
-    #: Memory that the row reads and writes (its scratch memory, too), but not the stop flag.
+    #: Memory that the row reads and writes, including scratch memory but not the stop flag.
     reads: Sequence[Range] = ()
     writes: Sequence[Range] = ()
-    #: Number of multiplications, or what takes as long.
+    #: Cost in multiplications, or their equivalent in time.
     work: int = 0
-    #: Largest number of parts, of which several threads may compute one each.
+    #: Maximum number of parts, which different threads may compute.
     parts: int = 1
-    #: Whether it may set the stop flag.
+    #: Whether the row may set the stop flag.
     stops: bool = False
 
 
-# The words through which kernels write; what else is an address is read. Kernels that are not here
-# write all.
+# Words through which kernels write memory; all other addresses are only read. A kernel that is not
+# listed here is assumed to write through all its words.
 _WRITES = {
     "begin": "step splats", "count_rows": "out", "take_rows": "out", "product": "out room",
     "linear_csr": "out rest room", "add_halves": "out", "sort_csr": "pairs",
@@ -50,41 +50,24 @@ _WRITES = {
     "look_up": "out", "look_up_backward": "out", "record": "table", "spread": "out",
     "pick": "out",
 }  # fmt: skip
-# Kernels whose parts several threads may compute, if they compute no sums over all rows.
+# Kernels whose parts can be computed by different threads, unless they sum over all rows.
 _HAVE_PARTS = {
     "product", "linear_csr", "kernel_gradient_csr", "learn", "learn_csr",
     "learn_csr_adam", "chain", "look_up_backward",
 }  # fmt: skip
-# What takes as long as how many multiplications, measured: the update of a parameter; an operation
-# of `chain` on a number; sorting an input; drawing or copying a number. A fifth of the inputs of a
-# compressed batch are assumed not to be 0.
+# Measured costs in multiplications: updating a parameter; one operation of `chain` on an element;
+# sorting an input; drawing or copying an element. A CSR batch is assumed to have 20% non-zeros.
 _UPDATE, _OPERATION, _SORT, _DRAW, _COPY, _NONZERO = 20, 4, 10, 15, 4, 0.2
 
 
 def uses_of(
     rows: Array, names: Sequence[str], step: int, examples: int, blocks: Iterable[Range]
 ) -> list[Use]:
-    """Return what rows do with memory, from their words.
+    """Return the memory that each row reads and writes, and its cost, from its words.
 
-    Parameters
-    ----------
-    rows : ndarray of int64, shape (rows, WORDS)
-        The rows.
-    names : sequence of str
-        Names of their kernels.
-    step : int
-        Address of the step block.
-    examples : int
-        Number of examples of a batch.
-    blocks : iterable of (int, int)
-        Address and bytes of each array that rows write. A row uses all of a block if one of its
-        words, or of its lists of addresses, is within. Without blocks, for one thread, only
-        the work is found.
-
-    Returns
-    -------
-    list of Use
-        One for each row.
+    `step` is the address of the step block and `examples` the batch size. `blocks` are address and
+    bytes of each array that rows write: a row uses a whole block if a word, or an entry of its
+    lists of addresses, points into it. Without blocks, for a single thread, only costs are set.
     """
     for_one = not blocks
     blocks = sorted({*blocks, (step, 64)})
@@ -102,7 +85,7 @@ def uses_of(
         if for_one:
             return Use(work=work)
         parts = sys.maxsize if name in _HAVE_PARTS else 1
-        # There are as many parts as there is scratch memory for.
+        # There are at most as many parts as there is scratch memory for.
         for word in {"room", "gradient", "subrows"} & words.keys():
             size = words.get(f"{word}_size", 8 * WORDS)
             for start, length in blocks_at(words[word]):
@@ -114,7 +97,7 @@ def uses_of(
             (writes if word in written else reads).extend(blocks_at(value))
         if "slots" in words:
             slots = _words_at(words["slots"], 4 * words["n_slots"]).reshape(-1, 4)
-            # Adjacent arrays may be updated together.
+            # Updates of contiguous arrays may be fused: then the range spans several blocks.
             size = 1 if batched else 4 * words["per"] * words["cols"]
             for kind, address, _, fixed in slots.tolist():
                 outs = chain.OUT, chain.INOUT, chain.ROW_OUT, chain.SUM_COL, chain.SUM_ALL
@@ -133,13 +116,13 @@ def uses_of(
             writes.extend(update.writes)
         return Use(reads, writes, work, max(parts, 1), "stops" in words)
 
-    # Other names are those of products.
+    # Names that are not kernels are matrix products.
     known = [name if name in KERNELS else "product" for name in names]
     return [use_of(row, name) for row, name in zip(rows, known, strict=True)]
 
 
 def _work(name: str, words: dict[str, int], n: int) -> float:
-    """Return the multiplications of a row for n rows of data, or what takes as long."""
+    """Return the cost of a row for n rows of data, in multiplications."""
     d, u = words.get("d", 0), words.get("u", 0)
     product = n * d * u * (_NONZERO if name.endswith(("_csr", "_csr_adam")) else 1)
     if name == "chain":
@@ -169,34 +152,23 @@ def _words_at(address: int, n: int) -> Array:
 
 
 class Place(NamedTuple):
-    """How a row is executed."""
+    """Schedule of a row."""
 
-    #: Number of parts; 1: by the caller alone; 0: aside, by any worker.
+    #: Number of parts; 1: the caller only; 0: aside, by any worker thread.
     parts: int
-    #: Rows that a worker must wait for before it begins this one.
+    #: Rows that must be complete before a worker thread begins this one.
     waits: tuple[int, ...] = ()
-    #: Rows of which the caller must finish the workers' tasks before it begins this one.
+    #: Rows whose tasks the caller must finish before it begins this one.
     finishes: tuple[int, ...] = ()
 
 
 def places(uses: Sequence[Use], threads: int) -> list[Place]:
-    """Decide which rows are divided or executed aside, and what must be awaited.
+    """Schedule rows on several threads: divide them into parts or execute them aside.
 
-    Parameters
-    ----------
-    uses : sequence of Use
-        The rows, in an order in which one thread can execute them.
-    threads : int
-        Number of threads.
+    Return a `Place` for each row, and one for the end of the step. Rows run aside if the estimated
+    time of a step decreases by at least `_GAIN`.
 
-    Returns
-    -------
-    list of Place
-        One for each row, and one for the end of the step.
-
-    Examples
-    --------
-    The second row may be executed by a worker while the third is executed by the caller:
+    For example, a worker can execute the second row while the caller executes the third:
 
     >>> a, b = (0, 64), (64, 64)
     >>> uses = [Use(writes=[a]), Use([a], [b], 10**6), Use([a], (), 10**6), Use([b])]
@@ -232,7 +204,8 @@ def places(uses: Sequence[Use], threads: int) -> list[Place]:
             parts[i] = 1
         else:
             least = estimate
-    # `over[i]`: the rows that are over when row i is; `known`: when the caller gets to a row.
+    # `over[i]`: rows that are complete when row i is; `known`: rows that the caller knows to be
+    # complete.
     over: list[set[int]] = []
     known: set[int] = set()
     found = []
@@ -253,7 +226,11 @@ def places(uses: Sequence[Use], threads: int) -> list[Place]:
 
 
 def _needs(uses: Sequence[Use]) -> list[list[int]]:
-    """Return the earlier rows that each row must not overtake."""
+    """Return the earlier rows that each row depends on.
+
+    Both access the same memory and at least one writes it, or the earlier row may set the stop
+    flag.
+    """
     ranges = [
         (i, address, address + size, written)
         for i, use in enumerate(uses)
@@ -281,8 +258,8 @@ def _needs(uses: Sequence[Use]) -> list[list[int]]:
 def _estimate(
     uses: Sequence[Use], needs: Sequence[Sequence[int]], parts: Sequence[int], threads: int
 ) -> float:
-    """Return the time of a step, in multiplications."""
-    free = [0.0] * threads  # when each thread is
+    """Return the estimated time of a step, in multiplications."""
+    free = [0.0] * threads  # time at which each thread becomes idle
     done: list[float] = []
     for use, before, n in zip(uses, needs, parts, strict=True):
         ready = max((done[j] for j in before), default=0.0)
@@ -299,15 +276,8 @@ def _estimate(
 class Table:
     """Rows that the runner executes together.
 
-    Parameters
-    ----------
-    rows : ndarray, shape (rows, WORDS), or sequence of ndarray
-        What ``kernel.row()`` returned, in the order of execution. A matrix is not copied; its
-        arguments of kernels may be changed between calls.
-    step : int
-        Address of the step block.
-    uses : sequence of Use
-        What each row reads and writes; without it, one thread executes them.
+    A matrix of rows is used without a copy, so that its words can be changed between calls. `step`
+    is the address of the step block. Without `uses`, only one thread executes the rows.
     """
 
     def __init__(self, rows: Array | Sequence[Array], step: int, uses: Sequence[Use] = ()) -> None:
@@ -317,7 +287,7 @@ class Table:
         else:
             self.rows = aligned((len(rows), WORDS), np.int64)
             self.rows[:] = rows
-        #: Multiplications of a step.
+        #: Cost of a step, in multiplications.
         self.work = sum(use.work for use in uses)
         self._uses = uses
         self._divided: tuple[int, Division | None] = (1, None)
@@ -328,17 +298,17 @@ class Table:
         self._run, self._call = _entry(run), _entry(run, _WITH_GIL)
 
     def run(self, steps: int) -> None:
-        """Execute so many steps without the GIL, or fewer if a kernel sets the stop flag."""
+        """Execute at most this many steps without the GIL; fewer if a kernel sets the stop flag."""
         self._head[self._steps] = steps
         self._run(self._address)
 
     def call(self) -> None:
-        """Execute one step with the GIL, which is faster for a short one."""
+        """Execute one step with the GIL, which saves time for a short step."""
         self._head[self._steps] = 1
         self._call(self._address)
 
     def division(self, threads: int) -> Division | None:
-        """Return how to divide the rows among so many threads, or None if it does not pay."""
+        """Return a schedule for several threads, or None if one thread is faster."""
         if self._divided[0] != threads:
             order = places(self._uses, threads)
             pays = any(place.parts != 1 for place in order)
@@ -347,18 +317,13 @@ class Table:
 
 
 class Division:
-    """Rows of a table, divided among threads.
+    """A table's rows, divided into tasks for several threads.
 
-    Parameters
-    ----------
-    table : Table
-        The table, whose rows are changed.
-    order : sequence of Place
-        The place of each row, and of the end of a step.
+    It writes to the table's rows and owns the memory of tasks and lines (see `kernels.runner`).
     """
 
     def __init__(self, table: Table, order: Sequence[Place]) -> None:
-        #: Number of threads that have something to do.
+        #: Number of threads that have tasks.
         self.threads = max(2, *(place.parts for place in order))
         parts = [  # row, part, number of parts
             (i, *part)
@@ -371,14 +336,14 @@ class Division:
         own = {j: len(parts) + k for k, j in enumerate(sorted(asked))}
         self._tasks = aligned((len(parts), runner.TASK), np.int64)
         self._lines = aligned((len(parts) + len(own), 8), np.int64)
-        #: What the caller has measured (`kernels.runner`).
+        #: The caller's measurements (see `kernels.runner`).
         self.state = aligned((runner.STATE,), np.int64)
         for array in (self._tasks, self._lines, self.state):
             array.fill(0)
         self._lists: list[Array] = []
 
         def listed(array: Array, numbers: Iterable[int]) -> tuple[int, int]:
-            """Return address and length of a list of the addresses of these rows of an array."""
+            """Return address and length of a list of the addresses of an array's rows."""
             self._lists.append(array.ctypes.data + array.strides[0] * np.array([*numbers], int))
             return self._lists[-1].ctypes.data, len(self._lists[-1])
 
@@ -406,20 +371,20 @@ class Division:
         self._run, self._address = _entry(run), self._head.ctypes.data
 
     def run(self, steps: int, pool: int) -> None:
-        """Execute steps as `Table.run` does, with the workers of the pool at this address."""
+        """Execute steps as `Table.run` does, with the worker threads of the pool at an address."""
         self._head[self._steps], self._head[self._pool] = steps, pool
         self._run(self._address)
 
 
-# Made once: each call of PYFUNCTYPE makes another class.
+# Created once, because each call of CFUNCTYPE or PYFUNCTYPE creates another class.
 _WITHOUT_GIL = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _WITH_GIL = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 
 
 def _entry(kernel: Kernel, prototype: Any = _WITHOUT_GIL) -> Callable[[int], None]:
-    """Return a function of the address of a row that calls a kernel which ignores the part.
+    """Return a function that calls a kernel with the address of a row.
 
-    The second and third argument, left out here, would cost 0.2 us.
+    The kernel must ignore `part` and `parts`: omitting these arguments saves 0.2 us per call.
     """
     if config.COMPILES:
         return prototype(kernel.address)

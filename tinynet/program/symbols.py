@@ -1,4 +1,4 @@
-"""Symbolic tensors: tensors without values, from which models and programs are made."""
+"""Symbolic tensors: tensors without values, from which models and programs are built."""
 
 from __future__ import annotations
 
@@ -23,81 +23,76 @@ from tinynet.program.tensor import Array, TensorMethods
 
 Shape = tuple[int | None, ...]
 
-# Files of tinynet and NumPy, whose lines are not those of the code that is traced.
+# Files of tinynet and NumPy, which are skipped to find the line of the traced code.
 _OWN = re.compile(
     "|".join(re.escape(str(Path(f).parent)) for f in (np.__file__, str(Path(__file__).parent)))
 )
 
-#: While a file is loaded: how many numbers the examples of a tensor may have.
+#: Maximum number of elements of a tensor's examples, while a file is loaded.
 size_limit: ContextVar[float] = ContextVar("size_limit", default=math.inf)
 
-#: Sizes to try for the first axis of unknown size, for the second, ...
+#: Sizes that replace the first unknown size, the second, ...
 _TRIED = ((2, 3), (5, 7), (11, 13), (17, 19))
 
 
 class BatchSizeNeeded(BaseException):
-    """The traced code asks for the batch size, which is open: trace it again for a fixed one."""
+    """Raised if the traced code needs the unknown batch size: trace it again with a fixed one."""
 
 
 class Node:
-    """The call of a layer or an operation that computes symbolic tensors.
+    """Call of a layer or operation that computes symbolic tensors.
 
-    Parameters
-    ----------
-    operation : Layer or Operation
-        Operation or layer that is called.
-    args, kwargs : tuple, dict
-        Its arguments, in which there may be symbolic tensors, also in lists and dicts.
+    The symbolic tensors may be nested in lists and dicts of the arguments `args` and `kwargs`.
     """
 
     def __init__(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        # Lists are copied: the caller may append to them later.
+        # Copy lists, because the caller may append to them later.
         args, kwargs = mapped(lambda value: value, [args, kwargs])
         self.operation, self.args, self.kwargs = operation, args, kwargs
-        #: Name of the call of an operation; that of a layer is the layer's.
+        #: Name of an operation's call; None for a layer, which has a name itself.
         self.own_name = None if hasattr(operation, "_nodes") else unique_name(operation.name)
-        #: The symbolic tensors among the arguments, in order.
+        #: Symbolic tensors among the arguments, in order.
         self.inputs = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
-        #: The result: a symbolic tensor, or a nested list or dict of them.
+        #: Result: a symbolic tensor, or a nested list or dict of them.
         self.outputs: Any = None
 
     @property
     def owner(self) -> Any:
-        """The layer; of an operation, which is not the same for two calls, this call."""
+        """The layer, or this call for an operation, whose calls are independent of each other."""
         return self.operation if self.own_name is None else self
 
     @property
     def name(self) -> str:
-        """Name of the layer or, for an operation, of this call."""
+        """Name of the layer, or of this call of an operation."""
         return str(self.own_name or self.operation.name)
 
     def call(self, values: dict[int, Any]) -> Any:
-        """Call the operation with values substituted for symbolic tensors."""
+        """Call the layer or operation with values instead of symbolic tensors."""
         args, kwargs = mapped(lambda a: values.get(id(a), a), [self.args, self.kwargs])
         return self.operation(*args, **kwargs)
 
 
 @functools.lru_cache(64)
 def _name_of(dtype: Any) -> str:
-    """Return the name of a data type, which NumPy composes each time."""
+    """Return the name of a dtype; cached, because NumPy composes it each time."""
     return str(dtype.name)
 
 
 class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
-    """A tensor to come: its shape and dtype are known, its values are not.
+    """A tensor without values: its shape and dtype are known before it is computed.
 
     Operators, methods, `tinynet.ops` and layers apply to it as to other tensors. The shape of a
-    result is that of the same operation on zeros. A size that is open (None) is tried with two
-    sizes: where the results differ, the size of the result is open, too.
+    result is determined by applying the operation to arrays of zeros. An unknown size (None) is
+    replaced by two sample sizes: if the sizes of the two results differ, that size is unknown, too.
 
     Parameters
     ----------
     examples : list of ndarray, optional
-        Arrays of its shape; two of them if a size is open. By default they are made when needed.
+        Arrays of its shape; two of them if a size is unknown. Created on demand by default.
     name : str
         Name.
     node : Node, optional
-        The call that computes it; None while a program is traced.
+        Call that computes it; None while a program is traced.
     shape, dtype : tuple of (int or None), str, optional
         Shape and dtype; by default those of the examples.
 
@@ -120,7 +115,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         self.name, self.node = name, node
         #: Tensors that it may represent.
         self.alternatives: list[SymbolicTensor] = []
-        #: The activation that computed it, and that activation's input, if it is one's result.
+        #: Activation that computed it, and the activation's input; (None, None) for other results.
         self.computed_by: tuple[Any, Any] = (None, None)
         self.shape, self.dtype = shape, dtype
         if examples is None:
@@ -138,17 +133,17 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
 
     @cached_property
     def examples(self) -> list[Array]:
-        """Arrays of its shape."""
+        """Arrays of zeros of its shape."""
         return examples_of(self.shape, self.dtype)
 
     @property
     def tried(self) -> tuple[int, ...]:
-        """Shape of its last example, in which every size is known."""
+        """Shape of the last example, in which all sizes are known."""
         return self.examples[-1].shape
 
     @property
     def layer(self) -> Any:
-        """The layer that computes it."""
+        """Layer that computes it."""
         return None if self.node is None else self.node.operation
 
     @property
@@ -157,7 +152,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         return len(self.shape)
 
     def sizes(self) -> Shape:
-        """Return the shape; while a program is traced, every size must be known."""
+        """Return the shape; while a program is traced, all sizes must be known."""
         if None in self.shape and self.node is None:
             raise BatchSizeNeeded
         return self.shape
@@ -183,7 +178,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         named = f" name={self.name}," if self.name else ""
         return f"<SymbolicTensor{named} shape={self.shape}, dtype={self.dtype}>"
 
-    # `==` compares elements, as that of tensors.
+    # `==` is elementwise, as for other tensors.
     def __eq__(self, other: object) -> Any:
         return NDArrayOperatorsMixin.__eq__(self, other)
 
@@ -191,7 +186,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
 
 
 class TraceError(TypeError, ValueError):
-    """Code that is traced asks for a value, which is not known yet."""
+    """Raised if traced code needs the value of a symbolic tensor."""
 
 
 def _refusal(tensor: SymbolicTensor, what: str, instead: str) -> TraceError:
@@ -211,7 +206,7 @@ def _refusal(tensor: SymbolicTensor, what: str, instead: str) -> TraceError:
 
 def _refused(name: str, what: str, instead: str) -> Any:
     def method(self: SymbolicTensor, *_: Any, **__: Any) -> Any:
-        """Raise an error: the value is not known yet."""
+        """Raise an error, because the tensor has no value yet."""
         raise _refusal(self, what, instead)
 
     method.__name__ = name
@@ -233,16 +228,7 @@ for _name, *_words in (
 def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
     """Refuse inputs whose result would be too large, while a file is loaded.
 
-    Parameters
-    ----------
-    shapes : sequence of tuple of (int or None)
-        Shapes of the inputs.
-    growth : int
-        Upper bound of the result's size, relative to the inputs.
-
-    Examples
-    --------
-    >>> check_size([(None, 10**9)], growth=1000)  # no file is loaded
+    `growth` is an upper bound of the result's size, relative to the inputs.
     """
     limit = size_limit.get()
     if limit == math.inf:
@@ -258,38 +244,13 @@ def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
 def _require_small(size: int, shapes: Sequence[Any]) -> None:
     if size > size_limit.get():
         raise ValueError(
-            f"The tensors of a model in a file may have {size_limit.get():,} numbers for three "
-            f"examples. Received: {size:,} for inputs of shape {shapes[0]}"
+            f"The tensors of a model in a file must have at most {size_limit.get():,} elements for "
+            f"three examples. Received: {size:,} for inputs of shape {shapes[0]}"
         )
 
 
 def check_product(name: str, shapes: Sequence[Any], options: dict[str, Any]) -> None:
-    """Refuse a product or a look-up whose result would be too large, while a file is loaded.
-
-    Parameters
-    ----------
-    name : str
-        Name of the operation.
-    shapes : sequence of tuple of int
-        Shapes of the inputs.
-    options : dict
-        The other arguments.
-
-    Raises
-    ------
-    ValueError
-        If the result would be too large.
-
-    Examples
-    --------
-    >>> token = size_limit.set(10**6)
-    >>> check_product("matmul", [(3, 10**5, 1), (3, 1, 10**5)], {})
-    Traceback (most recent call last):
-        ...
-    ValueError: The tensors of a model in a file may have 1,000,000 numbers for three examples.
-        Received: 30,000,000,000 for inputs of shape (3, 100000, 1)
-    >>> size_limit.reset(token)
-    """
+    """Refuse products and lookups whose result would be too large, while a file is loaded."""
     if size_limit.get() == math.inf or name not in _RESULTS:
         return
     size = 0
@@ -313,7 +274,7 @@ def _einsum_size(*shapes: Any, subscripts: str) -> int:
     terms, _, result = subscripts.partition("->")
     named = zip(terms.split(","), shapes, strict=True)
     sizes = {axis: n for term, shape in named for axis, n in zip(term, shape, strict=True) if n > 1}
-    # Of more than two arrays, what is in between may have any of the axes.
+    # With more than two operands, an intermediate result may have any of the axes.
     axes = sizes if len(shapes) > 2 else result
     return math.prod(sizes.get(axis, 1) for axis in axes)
 
@@ -323,7 +284,7 @@ def _take_size(x: Any, indices: Any, axis: int | None = None) -> int:
     return rest * math.prod(indices)
 
 
-#: Sizes of the results of operations, by the shapes of inputs, where these may be much smaller.
+#: Result sizes of operations whose results may be much larger than their inputs.
 _RESULTS: dict[str, Any] = {
     "matmul": _matmul_size,
     "tensordot": _tensordot_size,
@@ -335,25 +296,7 @@ _RESULTS: dict[str, Any] = {
 
 
 def examples_of(shape: Shape, dtype: Any) -> list[Array]:
-    """Return arrays of zeros of a shape; two if a size is open.
-
-    Parameters
-    ----------
-    shape : tuple of (int or None)
-        The shape.
-    dtype : dtype
-        The type.
-
-    Returns
-    -------
-    list of ndarray
-        The arrays.
-
-    Examples
-    --------
-    >>> [array.shape for array in examples_of((None, 3), "float32")]
-    [(2, 3), (3, 3)]
-    """
+    """Return arrays of zeros of a shape; two of different sizes if a size is unknown."""
     found = []
     for k in range(2 if None in shape else 1):
         tried = iter(_TRIED)

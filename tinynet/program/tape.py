@@ -1,6 +1,6 @@
-"""Gradients in reverse: a tape records operations, and is read backwards.
+"""Gradient tapes: operations are recorded when computed and differentiated in reverse order.
 
-Where a program is traced once and run often, a tape holds what was computed just now.
+A program is traced once and run many times; a tape holds the values of a single computation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tinynet.program.trace import Instruction
 def _backward(call: Instruction, d_y: Any, needs: list[bool]) -> Sequence[Any]:
     y = np.asarray(call.outputs[0])
     found = call.operation.gradients(d_y, y, call.arrays, call.options, needs, call.work, None)
-    if call.work is not None:  # its buffers are written again by the next call
+    if call.work is not None:  # the next call reuses its buffers
         found = [d if d is None else np.array(d) for d in found]
     return found
 
@@ -33,22 +33,22 @@ def _refuse(d_y: Array, y: Array) -> Any:
     )
 
 
-# What `GradientTape.gradient` computed.
+# Marks a result of `GradientTape.gradient`, which cannot be differentiated again.
 _GRADIENT = Operation("gradient", lambda x: x, _refuse)
 
 
 class GradientTape:
-    """Record operations in order to differentiate them.
+    """Record operations for automatic differentiation.
 
-    Inside of ``with GradientTape() as tape:``, every operation on a trainable `Variable`, or on
-    a tensor that was watched, is recorded; `gradient` then applies the chain rule backwards.
+    Inside ``with GradientTape() as tape:``, every operation on a trainable `Variable`, or on a
+    tensor that is watched, is recorded; `gradient` then applies the chain rule in reverse order.
 
     Parameters
     ----------
     persistent : bool
         If True, `gradient` can be called several times.
     watch_accessed_variables : bool
-        If False, only what is passed to `watch` is recorded.
+        If False, only operations on watched tensors and variables are recorded.
 
     Examples
     --------
@@ -63,7 +63,7 @@ class GradientTape:
     def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True) -> None:
         self._persistent, self._watches_variables = persistent, watch_accessed_variables
         self.instructions: list[Instruction] = []
-        # Everything tracked is held here, so that no id is ever that of another object.
+        # References to all tracked objects, so that their ids stay unique.
         self._tracked: dict[int, Any] = {}
         self._used = False
         self._tokens: list[Any] = []
@@ -76,7 +76,7 @@ class GradientTape:
         TAPES.reset(self._tokens.pop())
 
     def watch(self, tensor: Any) -> None:
-        """Record what is computed from a tensor.
+        """Record the operations on a tensor.
 
         Parameters
         ----------
@@ -92,48 +92,41 @@ class GradientTape:
             self._tracked[id(item)] = item
 
     def record(self, call: Instruction) -> None:
-        """Record the call of an operation, if one of its inputs is tracked.
-
-        Parameters
-        ----------
-        call : Instruction
-            Call that was computed, with its arrays.
-        """
+        """Record a computed call of an operation if one of its inputs is tracked."""
         if call.operation.backward is None:
             return
         if self._watches_variables:
             self._tracked.update({id(i): i for i in call.inputs if getattr(i, "trainable", False)})
         if not any(id(i) in self._tracked for i in call.inputs):
             return
-        # A variable may change before the gradient is computed.
+        # A Variable may change before the gradient is computed.
         pairs = zip(call.inputs, call.arrays, strict=True)
         call.arrays = [a.copy() if hasattr(i, "assign") else a for i, a in pairs]
         self._tracked[id(call.outputs[0])] = call.outputs[0]
         self.instructions.append(call)
 
     def watched_variables(self) -> tuple[Any, ...]:
-        """Return the variables that were used, in order.
+        """Return the variables that were used, in order of their first use.
 
         Returns
         -------
         tuple of Variable
-            The variables.
+            Variables.
         """
         return tuple(v for v in self._tracked.values() if hasattr(v, "assign"))
 
     def reset(self) -> None:
-        """Clear everything recorded."""
+        """Clear all recorded operations and watched tensors."""
         self.instructions.clear()
         self._tracked.clear()
 
     @contextlib.contextmanager
     def stop_recording(self) -> Iterator[None]:
-        """Return a context in which this tape records nothing.
+        """Return a context manager that suspends the recording of this tape.
 
         Yields
         ------
         None
-            The block runs in that context.
         """
         token = TAPES.set(tuple(t for t in TAPES.get() if t is not self))
         try:
@@ -148,28 +141,28 @@ class GradientTape:
         output_gradients: Any = None,
         unconnected_gradients: str = "none",
     ) -> Any:
-        """Compute the gradient of results with respect to sources.
+        """Compute the gradient of a target with respect to sources.
 
         Parameters
         ----------
         target : Tensor, or nested list or dict of them
-            Results; the gradient is that of the sum of all elements.
+            Tensors to differentiate; the gradient is that of the sum of all their elements.
         sources : Tensor, Variable, or nested list or dict of them
             Values to differentiate with respect to.
         output_gradients : array_like or list of them, optional
             Upstream gradients of `target`; 1 by default.
         unconnected_gradients : {"none", "zero"}
-            Value returned for a source that `target` does not depend on.
+            Result for a source that `target` does not depend on.
 
         Returns
         -------
         Tensor or None, or nested list or dict of them
-            The gradients, structured as `sources`.
+            Gradients, structured as `sources`.
 
         Raises
         ------
         RuntimeError
-            If the tape is not persistent and was used before.
+            If the tape is not persistent and `gradient` was called before.
         """
         if self._used and not self._persistent:
             raise RuntimeError(
@@ -211,7 +204,7 @@ class GradientTape:
         return mapped(result, sources)
 
     def _once(self, gradient: Tensor, inputs: list[Any]) -> Tensor:
-        """Make tapes that record raise an error if they differentiate a gradient again."""
+        """Make active tapes raise an error if they differentiate this gradient again."""
         for tape in TAPES.get():
             if any(id(i) in tape._tracked for i in inputs):
                 tape._tracked[id(gradient)] = gradient
@@ -220,32 +213,7 @@ class GradientTape:
 
 
 def pull_back(function: Callable[[Any], Any], x: Array, d_y: Array) -> Array:
-    """Compute the gradient with respect to the argument of a function of operations.
-
-    Parameters
-    ----------
-    function : callable
-        The function, of one tensor.
-    x : ndarray
-        Its argument.
-    d_y : ndarray
-        Upstream gradient.
-
-    Returns
-    -------
-    ndarray
-        Gradient with respect to `x`.
-
-    Raises
-    ------
-    ValueError
-        If the result is not computed from the argument by operations.
-
-    Examples
-    --------
-    >>> pull_back(lambda x: x * x, np.array([3.0]), np.array([10.0]))
-    array([60.])
-    """
+    """Compute the vector-Jacobian product of a function of one tensor, composed of operations."""
     tensor = as_tensor(x)
     with GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(tensor)
@@ -262,21 +230,21 @@ def pull_back(function: Callable[[Any], Any], x: Array, d_y: Array) -> Array:
 
 
 def value_and_gradients(function: Callable[..., Any], variables: Any) -> tuple[Any, Any]:
-    """Compute a function's value and its gradients with respect to variables.
+    """Compute the value of a function and its gradients with respect to variables.
 
     Parameters
     ----------
     function : callable
-        Function of no arguments that returns a scalar; it may use any operations.
+        Function without arguments that returns a scalar, computed by operations.
     variables : Variable, or nested list or dict of them
-        Values to differentiate with respect to.
+        Variables to differentiate with respect to.
 
     Returns
     -------
-    Tensor
-        The value.
-    Tensor, or nested list or dict of them
-        The gradients, structured as `variables`.
+    value : Tensor
+        Value of the function.
+    gradients : Tensor, or nested list or dict of them
+        Gradients, structured as `variables`.
 
     Raises
     ------
@@ -285,6 +253,8 @@ def value_and_gradients(function: Callable[..., Any], variables: Any) -> tuple[A
 
     Examples
     --------
+    The gradient of ``w_1**2 + w_2**2`` is ``2 w``:
+
     >>> from tinynet import Variable
     >>> w = Variable([3.0, 4.0], dtype="float32")
     >>> value, gradient = value_and_gradients(lambda: (w**2).sum(), w)

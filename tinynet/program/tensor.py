@@ -1,4 +1,4 @@
-"""Tensors: NumPy arrays whose operators and functions are operations, which tapes record."""
+"""Tensors: NumPy arrays whose operators and NumPy functions are operations that tapes record."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tinynet._core import checks
 
 Array = NDArray[Any]
 
-#: Every operation by its name in `keras.ops`; `operations` fills it.
+#: Operations by their names in `keras.ops`; filled by `operations`.
 TABLE: dict[str, Any] = {}
-#: What NumPy calls an operation, where that is another name.
+#: Names of NumPy functions that differ from the names in the table.
 NUMPY_NAMES = {
     **{"amax": "max", "amin": "min", "true_divide": "divide", "remainder": "mod"},
     **{"float_power": "power", "pow": "power", "fabs": "absolute", "concat": "concatenate"},
@@ -25,20 +25,20 @@ NUMPY_NAMES = {
 
 
 class TensorMethods:
-    """The operators, methods and NumPy functions of tensors, each of which is an operation."""
+    """Operators, methods and NumPy functions of tensors, each of which applies an operation."""
 
     dtype: Any
     shape: Any
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """Run the operation of that name, or the ufunc itself if the table has none."""
+        """Apply the operation with the name of the ufunc, or else the ufunc itself."""
         operation = TABLE.get(NUMPY_NAMES.get(ufunc.__name__, ufunc.__name__))
         if operation is not None and method == "__call__" and not kwargs:
             return operation(*_with_one_dtype(inputs))
         return self._fallback(getattr(ufunc, method), inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """Run the operation of that name, or NumPy's own function if the table has none."""
+        """Apply the operation with the name of the function, or else the function itself."""
         name = function.__name__
         operation = TABLE.get(NUMPY_NAMES.get(name, name))
         indices = name == "where" and len(args) == 1
@@ -50,26 +50,26 @@ class TensorMethods:
         raise NotImplementedError
 
     def __getitem__(self, key: Any) -> Any:
-        """Return a part; a single element is a tensor too."""
+        """Return a part; a single element is a tensor, too."""
         return TABLE["get_item"](self, key)
 
     def _not_in_place(self, other: Any) -> Any:
-        """Leave an in-place operator to the usual one: it computes a new tensor."""
+        """Return NotImplemented: Python then computes a new tensor with the ordinary operator."""
         return NotImplemented
 
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _not_in_place
 
     @property
     def T(self) -> Any:
-        """The transpose."""
+        """Transpose of the tensor."""
         return TABLE["transpose"](self)
 
     def reshape(self, *shape: Any) -> Any:
-        """Return the elements in another shape."""
+        """Return the same elements in another shape."""
         return TABLE["reshape"](self, shape[0] if len(shape) == 1 else shape)
 
     def transpose(self, *axes: Any) -> Any:
-        """Reorder the axes."""
+        """Permute the axes."""
         return TABLE["transpose"](self, (axes[0] if len(axes) == 1 else axes) or None)
 
     def astype(self, dtype: DTypeLike, *args: Any, **kwargs: Any) -> Any:
@@ -77,7 +77,7 @@ class TensorMethods:
         return TABLE["cast"](self, dtype)
 
     def flatten(self) -> Any:
-        """Return the elements in one dimension."""
+        """Flatten to one dimension."""
         return TABLE["reshape"](self, -1)
 
     ravel = flatten
@@ -88,7 +88,7 @@ def _method(name: str) -> Any:
         kwargs = {key: value for key, value in kwargs.items() if value is not None}
         return TABLE[name](self, *args, **kwargs)
 
-    method.__doc__ = f"Run the operation `{name}`."
+    method.__doc__ = f"Apply the operation `{name}`."
     method.__name__ = name
     return method
 
@@ -103,8 +103,8 @@ for _name in (
 class Tensor(TensorMethods, np.ndarray):  # type: ignore[misc]  # these are operations
     """A NumPy array whose operators, methods and NumPy functions are operations.
 
-    An operation computes immediately, and a `GradientTape` records it. In-place operators
-    (``x += 1``) compute a new tensor, as in TensorFlow.
+    Operations are computed immediately and recorded by active `GradientTape` objects. In-place
+    operators (``x += 1``) create a new tensor, as in TensorFlow.
 
     Examples
     --------
@@ -114,18 +114,18 @@ class Tensor(TensorMethods, np.ndarray):  # type: ignore[misc]  # these are oper
     4.0
     """
 
-    #: The variable that it is a view of; tapes know it by that.
+    #: Variable of which the tensor is a view; tapes track the Variable instead.
     source: Any
 
-    #: The activation that computed it, and that activation's input, if it is one's result.
+    #: Activation that computed it, and the activation's input; (None, None) for other results.
     computed_by: tuple[Any, Any] = (None, None)
 
     def numpy(self) -> Any:
-        """Return a copy as a plain NumPy array, or a NumPy scalar if it has no dimensions."""
+        """Return a copy as a NumPy array, or a NumPy scalar if the tensor has no dimensions."""
         return np.array(self)[()]
 
     def _fallback(self, function: Any, args: Any, kwargs: Any) -> Any:
-        """Run a function of NumPy that is not an operation; gradients stop here."""
+        """Apply a NumPy function that is not an operation; gradients stop here."""
         out = kwargs.get("out")
         kwargs = {key: _plain_nested(value) for key, value in kwargs.items()}
         result = function(*map(_plain_nested, args), **kwargs)
@@ -133,42 +133,26 @@ class Tensor(TensorMethods, np.ndarray):  # type: ignore[misc]  # these are oper
 
 
 def as_tensor(value: Any) -> Tensor:
-    """View an array, or any number, as a `Tensor`; the data is shared, not copied.
-
-    Parameters
-    ----------
-    value : array_like
-        The data.
-
-    Returns
-    -------
-    Tensor
-        The same data.
-
-    Examples
-    --------
-    >>> as_tensor([[1, 2]]).shape
-    (1, 2)
-    """
+    """Convert to a `Tensor` that shares the memory of the array."""
     return np.asarray(value).view(Tensor)
 
 
 def as_tensors(result: Any) -> Any:
-    """View what NumPy returned as tensors; lists and tuples of arrays are kept as such."""
+    """Convert results of NumPy to tensors, also in lists and tuples."""
     if isinstance(result, tuple | list):
         return type(result)(map(as_tensors, result))
     return as_tensor(result) if isinstance(result, np.ndarray | np.generic) else result
 
 
 def plain_array(value: Any) -> Any:
-    """View a tensor as a plain array; anything else is returned as it is."""
+    """Return a tensor as a plain array that shares its memory; other values unchanged."""
     return value.view(np.ndarray) if isinstance(value, Tensor) else value
 
 
 def to_array(value: Any) -> Any:
-    """Return the plain array of a value; a number stays a number, whose dtype is weak.
+    """Convert to a plain array; a scalar becomes a Python scalar, whose dtype is weak.
 
-    Python's floats become `config.floatx()`, and its integers int32, where they are in lists.
+    In lists, Python floats become `config.floatx()` and Python integers int32.
     """
     if value is None:
         return None
@@ -191,7 +175,7 @@ def to_array(value: Any) -> Any:
 
 
 def _with_one_dtype(inputs: Sequence[Any]) -> list[Any]:
-    """Convert NumPy's float64 next to a tensor to the tensor's float type, as TensorFlow does."""
+    """Convert float64 operands of NumPy to the float dtype of the tensor, as TensorFlow does."""
     kinds = [np.dtype(i.dtype) for i in inputs if isinstance(i, TensorMethods)]
     if kinds[0].kind != "f":
         return [*inputs]

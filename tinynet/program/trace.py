@@ -1,4 +1,4 @@
-"""Trace: a function of operations runs on symbolic tensors, and each becomes an instruction."""
+"""Tracing: a function runs on symbolic tensors, and each operation becomes an instruction."""
 
 from __future__ import annotations
 
@@ -14,66 +14,36 @@ from tinynet.program.nested import flattened
 from tinynet.program.symbols import Node, SymbolicTensor, check_product, check_size
 from tinynet.program.tensor import TABLE, to_array
 
-#: Operations whose results are larger than their inputs, by integers among their options.
+#: Operations whose results are larger than their inputs, by integer factors among their options.
 _GROWING = ("broadcast_to", "one_hot", "pad", "repeat", "tile")
 
-#: The recorder of the program that is traced, if any.
+#: Recorder of the program that is being traced, if any.
 RECORDER: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
 
 
 class Call:
-    """The call of a layer that is going on: what layers inside it inherit, and what they add.
+    """State of the current call of the outermost layer, which nested layers share.
 
-    Parameters
-    ----------
-    training : bool
-        Whether it is part of a training step.
-    is_trial : bool
-        Whether it is a call on zeros, whose results have the right shapes and no meaning.
-
-    Examples
-    --------
-    >>> token = CALL.set(Call(training=True))
-    >>> CALL.get().training
-    True
-    >>> CALL.reset(token)
+    In a trial call (`is_trial`), inputs are zeros: only the shapes of the results are meaningful.
     """
 
     def __init__(self, training: bool, is_trial: bool = False) -> None:
         self.training, self.is_trial = training, is_trial
-        #: What `add_loss` was given.
+        #: Losses added by `add_loss`.
         self.losses: list[Any] = []
 
 
-#: The call of the outermost layer that is going on, if any.
+#: Current call of the outermost layer, if any.
 CALL: ContextVar[Call | None] = ContextVar("call", default=None)
 
 
 @dataclass(eq=False, slots=True)
 class Instruction:
-    """One call of an operation, in a program or on a tape: what it reads and what it computes.
+    """Call of an operation, in a program or on a tape.
 
-    Parameters
-    ----------
-    operation : Operation
-        Operation that is called.
-    inputs : list
-        Tensors, symbolic in a program, Variables, arrays and numbers.
-    options : dict
-        The other arguments.
-    outputs : list of (SymbolicTensor or Tensor)
-        The results.
-    scope : str
-        Names of the layers that it is part of.
-    arrays : list of ndarray
-        On a tape: the values of the inputs.
-    work : Workspace, optional
-        On a tape: notes of the operation for its gradients.
-
-    Examples
-    --------
-    >>> Instruction(TABLE["exp"], [1.0], {}, [np.exp(1.0)]).scope
-    ''
+    `inputs` are tensors (symbolic in a program), Variables, arrays and numbers. `scope` is the path
+    of the enclosing layers. Tapes also keep `arrays`, the values of the inputs, and `work`, the
+    operation's `Workspace`, for the backward pass.
     """
 
     operation: Any
@@ -86,7 +56,7 @@ class Instruction:
 
 
 class LayerCalled(NamedTuple):
-    """The call of a layer in a trace: its path, its arguments and result, and its instructions."""
+    """Call of a layer in a trace: path, arguments, result, and its instructions."""
 
     path: str
     layer: Any
@@ -96,28 +66,17 @@ class LayerCalled(NamedTuple):
 
 
 class Recorder:
-    """Notes the operations of a trace as instructions, and the calls of layers.
-
-    Examples
-    --------
-    >>> from tinynet import ops
-    >>> from tinynet.program.symbols import examples_of
-    >>> recorder = Recorder()
-    >>> x = SymbolicTensor(examples_of((None, 3), "float32"))
-    >>> y = within({RECORDER: recorder}, ops.exp, x)
-    >>> [i.operation.name for i in recorder.instructions], y.shape
-    (['exp'], (None, 3))
-    """
+    """Records the operations of a trace as instructions, and the calls of layers."""
 
     def __init__(self) -> None:
         self.instructions: list[Instruction] = []
-        #: Names of the layers that are being called.
+        #: Names of the layers that are being called, outermost first.
         self.scopes: list[str] = []
-        #: The calls of layers so far, each after those inside of it.
+        #: Completed calls of layers; nested calls come first.
         self.calls: list[LayerCalled] = []
 
     def note_call(self, layer: Any, inputs: Any, outputs: Any, start: int) -> None:
-        """Note the call of a layer, whose first instruction has the number `start`."""
+        """Record the call of a layer, whose first instruction has the index `start`."""
         path, own = "/".join(self.scopes), self.instructions[start:]
         self.calls.append(LayerCalled(path, layer, inputs, outputs, own))
 
@@ -125,26 +84,8 @@ class Recorder:
 def within(settings: dict[ContextVar[Any], Any], function: Callable[..., Any], *args: Any) -> Any:
     """Call a function with other values of context variables.
 
-    They are set in a copy of the context, which is gone afterwards, whatever interrupts the call.
-
-    Parameters
-    ----------
-    settings : dict of ContextVar to object
-        The values.
-    function : callable
-        The function.
-    *args : object
-        Its arguments.
-
-    Returns
-    -------
-    object
-        Result of the function.
-
-    Examples
-    --------
-    >>> within({RECORDER: Recorder()}, RECORDER.get) is not None, RECORDER.get()
-    (True, None)
+    They are set in a copy of the context, so that they are restored even if the call is
+    interrupted.
     """
 
     def run() -> Any:
@@ -156,7 +97,7 @@ def within(settings: dict[ContextVar[Any], Any], function: Callable[..., Any], *
 
 
 def is_symbolic(operation: Any, inputs: list[Any]) -> bool:
-    """Return whether an operation is to be recorded rather than computed."""
+    """Return whether an operation must be recorded instead of computed."""
     if any(isinstance(i, SymbolicTensor) for i in inputs):
         return True
     return RECORDER.get() is not None and (
@@ -170,28 +111,13 @@ def explain_shapes(operation: Any, arrays: Any, error: ValueError) -> None:
     if TABLE.get(name) is operation and "Received:" not in str(error):
         shapes = ", ".join(str(np.shape(a)) for a in arrays if a is not None)
         raise ValueError(
-            f"The inputs of {name} must have shapes that fit: {str(error).rstrip(' .')}. "
+            f"The inputs of {name} must have compatible shapes: {str(error).rstrip(' .')}. "
             f"Received: shapes {shapes}"
         ) from error
 
 
 def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
-    """Record an operation: in the program that is traced, else in the graph of a model.
-
-    Parameters
-    ----------
-    operation : Operation
-        The operation.
-    inputs : list
-        Its inputs, some of them symbolic.
-    options : dict
-        Its other arguments.
-
-    Returns
-    -------
-    SymbolicTensor or tuple of SymbolicTensor
-        The results.
-    """
+    """Record an operation in the program that is being traced, or else in the graph of a model."""
     recorder = RECORDER.get()
     if recorder is None:
         sizes = flattened([*options.values()]) if operation.name in _GROWING else []
@@ -208,7 +134,8 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
             if operation.convert is not None:
                 converted = operation.convert(arrays)
                 if recorder is not None:
-                    # Conversions become instructions, so that none is left for the run.
+                    # Conversions are recorded as instructions, so that a run converts nothing
+                    # itself.
                     inputs = [*map(_converted, inputs, arrays, converted)]
                 arrays = converted
             check_product(operation.name, [*map(np.shape, arrays)], options)
@@ -233,8 +160,8 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
 
 
 def _converted(value: Any, array: Any, converted: Any) -> Any:
-    """Return the input of an instruction whose operation takes another dtype."""
-    # A number has no dtype, and None equals float64.
+    """Return the input of an instruction, converted to the dtype of the operation."""
+    # A scalar has no dtype, and a dtype of None would compare equal to float64.
     if converted is array or (hasattr(array, "dtype") and array.dtype == converted.dtype):
         return value
     if isinstance(value, SymbolicTensor) or hasattr(value, "assign"):
@@ -243,16 +170,9 @@ def _converted(value: Any, array: Any, converted: Any) -> Any:
 
 
 def keep_values(instructions: list[Instruction], copying: Any) -> None:
-    """Let instructions read copies of variables that are set later, where the old value is used.
+    """Replace Variables by copies where the old value is needed after a later assignment.
 
-    That is where the result is a view of the variable, or where its gradient depends on it.
-
-    Parameters
-    ----------
-    instructions : list of Instruction
-        Instructions in order; changed in place.
-    copying : Operation
-        Operation that copies.
+    That is the case if the result is a view of the Variable or its gradient depends on the value.
     """
     last = {id(n.inputs[0]): k for k, n in enumerate(instructions) if n.operation.name == "assign"}
     found: list[Instruction] = []

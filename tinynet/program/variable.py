@@ -1,11 +1,8 @@
-"""Variables (weights with a name) and Tensors (results).
+"""Variables (named weights), and the functions that pack them into contiguous memory.
 
 A `Variable` is a named array that training changes in place. Once a model is built, all its
-Variables are views into one flat vector (`pack`), so an optimizer step is one call over one
-vector, and a checkpoint is a handful of arrays.
-
-A `Tensor` is an ordinary NumPy array that also answers ``.numpy()``, so that programs written
-for TensorFlow's tensors run unchanged.
+Variables of one dtype are views into one flat vector (`pack`), so that an optimizer step is one
+call on one vector and a checkpoint consists of few arrays.
 """
 
 from __future__ import annotations
@@ -27,54 +24,37 @@ from tinynet.program.trace import RECORDER
 __all__ = ["Array", "Tensor", "Variable", "aligned", "as_tensor", "join", "pack", "runs"]
 __all__ += ["snapshot", "split"]
 
-#: The function that finds an initializer by its name; `initializers` sets it.
+#: Function that returns an initializer by name; set by `initializers`.
 find_initializer: Any = None
 
 
 def copies(*arrays: Array | None) -> tuple[Any, ...]:
-    """Copy arrays for user code, which may keep or change them: buffers are reused.
-
-    Parameters
-    ----------
-    *arrays : ndarray or None
-        The arrays.
-
-    Returns
-    -------
-    tuple of (ndarray or None)
-        A copy of each.
-
-    Examples
-    --------
-    >>> copies(np.ones(2), None)
-    (array([1., 1.]), None)
-    """
+    """Copy arrays for user code, which may keep or change them, because buffers are reused."""
     return tuple(None if array is None else np.array(array) for array in arrays)
 
 
 class Variable(NDArrayOperatorsMixin):
-    """A named array that is changed in place: a weight, or an optimizer's state.
+    """A named array that is changed in place, such as a weight or the state of an optimizer.
 
     Parameters
     ----------
     initializer : array_like, str or Initializer
-        Initial value, copied; or an initializer, which needs `shape`.
+        Initial value, which is copied, or an initializer, which requires `shape`.
     trainable : bool
-        Whether training may change it.
+        If True, training updates the value.
     dtype : dtype, optional
-        Data type, by default that of an array; numbers of Python become ``config.floatx()`` and
-        int32.
+        Data type; by default that of an array. Python numbers become ``config.floatx()`` and int32.
     name : str
-        Its own name, for example ``"kernel"``.
+        Name, for example ``"kernel"``.
     path : str, optional
-        Its name within the model, for example ``"dense/kernel"``; by default `name`.
+        Path within the model, for example ``"dense/kernel"``; by default `name`.
     shape : tuple of int, optional
-        Shape that an initializer is called with.
+        Shape, if `initializer` is not an array.
 
     Raises
     ------
     ValueError
-        If an initializer is given without a shape.
+        If `initializer` is an initializer and `shape` is not given.
 
     Examples
     --------
@@ -86,10 +66,10 @@ class Variable(NDArrayOperatorsMixin):
     array([1., 1.], dtype=float32)
     """
 
-    #: Whether a layer that has it in an attribute lists it among its weights.
+    #: Whether a layer with such an attribute lists it among its weights.
     is_tracked = True
 
-    #: Gradients of the last look-ups of its rows; of each, the sum and the sum of squares.
+    #: Gradients of the most recent lookups of rows; each entry is the sum and the sum of squares.
     parts: tuple[tuple[Array, Array], ...] = ()
 
     def __init__(
@@ -108,40 +88,40 @@ class Variable(NDArrayOperatorsMixin):
                     f"Received: initializer={initializer!r:.60}"
                 )
             initializer = find_initializer(initializer)(shape, dtype=dtype or config.floatx())
-        if dtype is None and not hasattr(initializer, "dtype"):  # numbers of Python, as in Keras
+        if dtype is None and not hasattr(initializer, "dtype"):  # Python numbers, as in Keras
             kind = np.asarray(initializer).dtype.kind
             dtype = {"f": config.floatx(), "i": "int32"}.get(kind)
         self.array: Array = np.array(initializer, dtype=dtype, order="C")
         self.name = name
         self.path = path or name
         self.trainable = trainable
-        #: What its size costs in the loss, and what it must satisfy after a step, if anything.
+        #: Penalty added to the loss, and constraint applied after each update, if any.
         self.regularizer: Any = None
         self.constraint: Any = None
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape."""
+        """Shape."""
         return self.array.shape
 
     @property
     def ndim(self) -> int:
-        """The number of its dimensions."""
+        """Number of dimensions."""
         return self.array.ndim
 
     @property
     def size(self) -> int:
-        """The number of its elements."""
+        """Number of elements."""
         return self.array.size
 
     @property
     def dtype(self) -> str:
-        """The name of its data type, for example ``"float32"``."""
+        """Name of the dtype, for example ``"float32"``."""
         return self.array.dtype.name
 
     @property
     def value(self) -> Tensor:
-        """A live view: it changes as the Variable does."""
+        """View of the current value, which changes with the Variable."""
         view = self.array.view(Tensor)
         view.source = self
         return view
@@ -151,22 +131,22 @@ class Variable(NDArrayOperatorsMixin):
         return self.array.copy()[()]
 
     def assign(self, value: Any) -> Tensor:
-        """Set the value, in place.
+        """Assign a new value in place.
 
         Parameters
         ----------
         value : array_like
-            The new value, of this Variable's shape.
+            New value, with the shape of the Variable.
 
         Returns
         -------
         Tensor
-            The new value.
+            New value.
 
         Raises
         ------
         ValueError
-            If the shape differs, or the values are not real numbers; nothing is changed.
+            If the shape differs or the values are not real numbers; the Variable is unchanged.
 
         Examples
         --------
@@ -187,47 +167,47 @@ class Variable(NDArrayOperatorsMixin):
         return as_tensor(self.array.copy())
 
     def assign_add(self, value: Any) -> Tensor:
-        """Add to the value, in place.
+        """Add to the value in place.
 
         Parameters
         ----------
         value : array_like
-            Addend, of this Variable's shape.
+            Addend, with the shape of the Variable.
 
         Returns
         -------
         Tensor
-            The new value.
+            New value.
         """
         return self.assign(TABLE["add"](self, value))
 
     def assign_sub(self, value: Any) -> Tensor:
-        """Subtract from the value, in place.
+        """Subtract from the value in place.
 
         Parameters
         ----------
         value : array_like
-            Subtrahend, of this Variable's shape.
+            Subtrahend, with the shape of the Variable.
 
         Returns
         -------
         Tensor
-            The new value.
+            New value.
         """
         return self.assign(TABLE["subtract"](self, value))
 
     def _misfit(self, shape: tuple[int, ...]) -> ValueError:
-        """Return the error for an array whose shape is not the one that a program was made for."""
+        """Return the error for an array whose shape differs from that of a traced program."""
         return ValueError(
             f"{self.path} must keep its shape {shape}. Received: shape {self.array.shape}"
         )
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        """Return a copy of the value for NumPy; the array itself where it asks for no copy."""
+        """Return a copy of the value for NumPy, or the array itself if ``copy=False``."""
         return np.array(self.array, dtype, copy=copy is not False, order="K")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """Compute with the value; the result is a Tensor."""
+        """Apply a ufunc to the value; the result is a Tensor."""
         return self.value.__array_ufunc__(
             ufunc, method, *(i.value if isinstance(i, Variable) else i for i in inputs), **kwargs
         )
@@ -237,19 +217,19 @@ class Variable(NDArrayOperatorsMixin):
         return self.value[key]
 
     def __len__(self) -> int:
-        """Return the length of the first dimension."""
+        """Return the length of the first axis."""
         return len(self.array)
 
     def __float__(self) -> float:
-        """Return the value of a Variable of one element."""
+        """Return the value of a Variable with one element."""
         return float(self.array)
 
     def __int__(self) -> int:
-        """Return the value of a Variable of one element, as an integer."""
+        """Return the value of a Variable with one element as an integer."""
         return int(self.array)
 
     def __format__(self, spec: str) -> str:
-        """Format a Variable of one element as its number."""
+        """Format the value of a Variable with one element."""
         return format(self.array[()], spec) if spec else repr(self)
 
     def __repr__(self) -> str:
@@ -260,27 +240,7 @@ class Variable(NDArrayOperatorsMixin):
 
 
 def snapshot(variables: Iterable[Variable]) -> Callable[[], None]:
-    """Copy the values of Variables; return a function that restores them.
-
-    Parameters
-    ----------
-    variables : iterable of Variable
-        The Variables.
-
-    Returns
-    -------
-    callable
-        The function, which takes no arguments.
-
-    Examples
-    --------
-    >>> v = Variable([1.0])
-    >>> restore = snapshot([v])
-    >>> _ = v.assign([2.0])
-    >>> restore()
-    >>> v.numpy()
-    array([1.], dtype=float32)
-    """
+    """Copy the values of Variables; return a function without arguments that restores them."""
     arrays = [(variable, variable.array.copy()) for variable in variables]
 
     def restore() -> None:
@@ -291,24 +251,9 @@ def snapshot(variables: Iterable[Variable]) -> Callable[[], None]:
 
 
 def pack(variables: Iterable[Variable]) -> None:
-    """Move Variables into flat vectors, one for each dtype; they become contiguous views.
+    """Move Variables into flat vectors, one per dtype, of which they become contiguous views.
 
-    Variables that are already contiguous stay where they are, so that nobody who knows their
-    memory loses it.
-
-    Parameters
-    ----------
-    variables : iterable of Variable
-        Their arrays may be replaced; their values and types are kept.
-
-    Examples
-    --------
-    >>> kernel, bias = Variable([[1.0, 2.0]]), Variable([3.0])
-    >>> pack([kernel, bias])
-    >>> flat = join([kernel.array, bias.array])
-    >>> flat *= 10
-    >>> kernel.numpy(), bias.numpy()
-    (array([[10., 20.]], dtype=float32), array([30.], dtype=float32))
+    Variables that are already contiguous are not moved, because others may hold their addresses.
     """
     groups: dict[Any, list[Variable]] = {}
     for variable in variables:
@@ -325,26 +270,7 @@ def pack(variables: Iterable[Variable]) -> None:
 
 
 def split(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
-    """Split a flat vector into contiguous views of the given shapes.
-
-    Parameters
-    ----------
-    flat : ndarray, shape (P,)
-        The vector.
-    shapes : sequence of tuple of int
-        The shapes, together of P elements.
-
-    Returns
-    -------
-    list of ndarray
-        Views into `flat`.
-
-    Examples
-    --------
-    >>> split(np.arange(5), [(2, 2), (1,)])
-    [array([[0, 1],
-           [2, 3]]), array([4])]
-    """
+    """Split a flat vector into contiguous views of the given shapes."""
     sizes = [*map(math.prod, shapes)]
     ends = itertools.accumulate(sizes)
     return [
@@ -354,25 +280,7 @@ def split(flat: Array, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
 
 
 def runs(arrays: Sequence[Array]) -> list[tuple[int, int]]:
-    """Find the neighbours in a list that are contiguous in memory, too.
-
-    Parameters
-    ----------
-    arrays : sequence of ndarray
-        C-contiguous arrays.
-
-    Returns
-    -------
-    list of (int, int)
-        Ranges of positions ``[first, last)`` that cover the list; the arrays of one range are
-        contiguous in one vector.
-
-    Examples
-    --------
-    >>> a, b = split(np.zeros(5), [(2, 2), (1,)])
-    >>> runs([a, b, np.zeros(3)])
-    [(0, 2), (2, 3)]
-    """
+    """Return ranges of positions ``[first, last)`` whose arrays are contiguous in memory."""
     found: list[tuple[int, int]] = []
     for i, array in enumerate(arrays):
         before = arrays[i - 1]
@@ -391,24 +299,7 @@ def runs(arrays: Sequence[Array]) -> list[tuple[int, int]]:
 
 
 def join(arrays: Sequence[Array]) -> Array:
-    """View arrays that `runs` found to be contiguous as one flat vector.
-
-    Parameters
-    ----------
-    arrays : sequence of ndarray
-        Arrays that are contiguous in memory, of one dtype.
-
-    Returns
-    -------
-    ndarray, shape (P,)
-        A view of all their elements.
-
-    Examples
-    --------
-    >>> a, b = split(np.arange(5), [(2, 2), (1,)])
-    >>> join([a, b])
-    array([0, 1, 2, 3, 4])
-    """
+    """Return a flat view of arrays that `runs` found to be contiguous."""
     if len(arrays) == 1:
         return arrays[0].reshape(-1)
     base = arrays[0].base
