@@ -163,7 +163,7 @@ class Activation:
         return self._run("_backward", d_y, x, y, out)
 
     def _run(self, end: str, *arrays: Any) -> Array:
-        """Call the forward (`end` is "") or backward ("_backward") function; the last array is `out`."""
+        """Call the forward function (`end` is "") or the backward function ("_backward")."""
         return getattr(functional, self.__name__ + end)(*arrays)
 
     def __getstate__(self) -> dict[str, Any]:

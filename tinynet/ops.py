@@ -1,12 +1,12 @@
 """Operations on arrays and tensors, with the names and arguments of `keras.ops`.
 
-Every operation is computed immediately, is recorded by a `GradientTape`, and accepts anything that
-can be converted to an array. `tinynet.functional` holds the formula and the derivative of each.
+Operations are computed eagerly, are recorded by a `GradientTape`, and accept array-likes. The
+formulas and derivatives are defined in `tinynet.functional`.
 
 Examples
 --------
 >>> from tinynet import ops
->>> ops.mean(ops.square([1.0, 2.0, 3.0]))
+>>> ops.mean(ops.square([1.0, 2.0, 3.0]))  # (1 + 4 + 9) / 3
 Tensor(4.6666665, dtype=float32)
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
-#: The operations of the table, some of which are called like functions of Python.
+#: Operations of the table, as attributes because some have the names of Python built-ins.
 _t = SimpleNamespace(**TABLE)
 globals().update(TABLE)
 abs, amax, amin, true_divide = _t.absolute, _t.max, _t.min, _t.divide
@@ -47,11 +47,11 @@ for _name in (
 swish, hard_swish = activations.silu, activations.hard_silu
 gelu = activations.gelu.with_options(approximate=True)
 
-# ------------------------------------------------------------ made of other operations
+# ------------------------------------------------------------ composed of other operations
 
 
 def _size(x: Any, axis: int) -> int:
-    """Return one size of a tensor, whose other sizes may be open while it is traced."""
+    """Return the size of x along an axis; other sizes may be unknown while x is traced."""
     size: int | None = x.shape[axis] if hasattr(x, "shape") else None
     size = np.shape(x)[axis] if size is None else size
     if size is None:
@@ -62,22 +62,31 @@ def _size(x: Any, axis: int) -> int:
 
 
 def _along(vector: Any, x: Any, axis: int) -> Any:
-    """Reshape a vector so that it is broadcast along one axis of x."""
+    """Reshape a vector so that it broadcasts along one axis of x."""
     sizes = [1] * np.ndim(x)
     sizes[axis] = -1
     return _t.reshape(vector, sizes)
 
 
 def take(x: Any, indices: Any, axis: int | None = None) -> Any:
-    """Return the elements, or the slices along an axis, with the given indices."""
-    x = getattr(x, "source", x)  # of a view, the Variable
+    """Return elements at indices into the flattened array, or slices at indices along an axis.
+
+    >>> take([[1, 2], [3, 4]], [1, 0], axis=0)
+    Tensor([[3, 4],
+            [1, 2]], dtype=int32)
+    """
+    x = getattr(x, "source", x)  # the Variable behind a view
     if axis == 0 and hasattr(x, "assign"):
         return LookUp(x)(x, indices)
     return _t.take(x, indices, axis=axis)
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """Compute the norm of vectors along an axis: 2 by default, 1, or `inf`."""
+    """Compute the vector norm along an axis, of order 1, 2 (default) or infinity.
+
+    >>> norm([3.0, 4.0])
+    Tensor(5., dtype=float32)
+    """
     if ord not in (None, 2, "euclidean", 1, np.inf):
         raise ValueError(f"ord must be None, 1, 2 or inf. Received: ord={ord}")
     if ord in (1, 2, np.inf) and np.size(axis) > 1 + (axis is None) and np.ndim(x) > 1:
@@ -90,31 +99,39 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
 
 
 def normalize(x: Any, axis: int = -1, order: Any = 2, epsilon: float | None = None) -> Any:
-    """Divide by the norm along an axis, which is at least `epsilon`."""
+    """Divide by the norm along an axis; norms below `epsilon` are replaced by `epsilon`.
+
+    >>> normalize([2.0, 0.0])
+    Tensor([1., 0.], dtype=float32)
+    """
     least = config.epsilon() if epsilon is None else epsilon
-    if order == 2:  # the square root has no gradient at 0
+    if order == 2:  # avoid the derivative of sqrt, which is infinite at 0
         squares = _t.sum(_t.square(x), axis=axis, keepdims=True)
         return x * _t.rsqrt(_t.maximum(squares, least**2))
     return x / _t.maximum(norm(x, order, axis, True), least)
 
 
 def average(x: Any, axis: Any = None, weights: Any = None) -> Any:
-    """Compute the mean, weighted if weights are given."""
+    """Compute the weighted mean over axes: ``sum(weights * x) / sum(weights)``.
+
+    >>> average([1.0, 4.0], weights=[2.0, 1.0])
+    Tensor(2., dtype=float32)
+    """
     if weights is None:
         return _t.mean(x, axis=axis)
-    if np.ndim(weights) == 1 < np.ndim(x) and isinstance(axis, int):  # one for each slice
+    if np.ndim(weights) == 1 < np.ndim(x) and isinstance(axis, int):  # one weight for each slice
         weights = _along(weights, x, axis)
     each = _t.multiply(_t.ones_like(x), weights)
     return _t.divide(_t.sum(each * x, axis=axis), _t.sum(each, axis=axis))
 
 
 def moments(x: Any, axes: Any, keepdims: bool = False, synchronized: bool = False) -> Any:
-    """Compute mean and variance."""
+    """Compute the mean and the variance over axes."""
     return _t.mean(x, axis=axes, keepdims=keepdims), _t.var(x, axis=axes, keepdims=keepdims)
 
 
 def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
-    """Compute the middle element, or the mean of the two in the middle."""
+    """Compute the median: the middle element, or the mean of the two middle elements."""
     rows = ravel(x) if axis is None else x
     last = -1 if axis is None else axis
     n = _size(rows, last)
@@ -141,7 +158,7 @@ def batch_normalization(
 def layer_normalization(
     x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: float | None = None
 ) -> Any:
-    """Subtract the mean of each example, divide by its standard deviation, scale and shift."""
+    """Compute ``(x - mean) / sqrt(variance + epsilon) * gamma + beta``; statistics are over `axis`."""
     mean, variance = moments(x, axis, keepdims=True)
     least = config.epsilon() if epsilon is None else epsilon
     y = (x - mean) * _t.rsqrt(variance + least)
@@ -152,26 +169,30 @@ def layer_normalization(
 def rms_normalization(
     x: Any, scale: Any = None, axis: Any = -1, epsilon: float | None = None
 ) -> Any:
-    """Divide each example by the root of its mean square."""
+    """Compute ``x / sqrt(mean(x**2) + epsilon) * scale``; the mean is over `axis`."""
     least = config.epsilon() if epsilon is None else epsilon
     y = x * _t.rsqrt(_t.mean(_t.square(x), axis=axis, keepdims=True) + least)
     return y if scale is None else y * scale
 
 
 def outer(x1: Any, x2: Any) -> Any:
-    """Compute the product of every pair of elements."""
+    """Compute the outer product: ``y[i, j] = x1[i] * x2[j]`` of the flattened inputs."""
     return _t.multiply(_t.reshape(x1, (-1, 1)), _t.reshape(x2, (1, -1)))
 
 
 def inner(x1: Any, x2: Any) -> Any:
-    """Compute the sum of products over the last axes."""
+    """Compute the inner product: the sum of products over the last axes."""
     if np.ndim(x1) * np.ndim(x2) == 0:
         return _t.multiply(x1, x2)
     return _t.tensordot(x1, x2, axes=[[-1], [-1]])
 
 
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
-    """Cut an axis into equal parts, or at the given indices."""
+    """Split an axis into equal sections or at given indices, and return a list of arrays.
+
+    >>> split([1, 2, 3, 4], 2)
+    [Tensor([1, 2], dtype=int32), Tensor([3, 4], dtype=int32)]
+    """
     size = _size(x, axis)
     cuts = [0, *split_sections(size, indices_or_sections), size]
     before = (builtins.slice(None),) * (axis % np.ndim(x))
@@ -179,33 +200,37 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
-    """Take an array apart along an axis."""
+    """Split an array along an axis into a list of arrays without that axis."""
     return [_t.squeeze(part, axis) for part in split(x, num or _size(x, axis), axis)]
 
 
 def moveaxis(x: Any, source: Any, destination: Any) -> Any:
-    """Move axes to other positions."""
+    """Move axes to new positions."""
     places = np.moveaxis(np.zeros(range(np.ndim(x))), source, destination).shape
     return _t.transpose(x, places)
 
 
 def ravel(x: Any) -> Any:
-    """Return the elements in one dimension."""
+    """Flatten an array to one dimension."""
     return _t.reshape(x, (-1,))
 
 
 def vstack(xs: Sequence[Any]) -> Any:
-    """Join rows."""
+    """Stack arrays vertically (row-wise)."""
     return _t.concatenate([x if np.ndim(x) > 1 else _t.reshape(x, (1, -1)) for x in xs], 0)
 
 
 def hstack(xs: Sequence[Any]) -> Any:
-    """Join columns; vectors are joined at their ends."""
+    """Stack arrays horizontally (column-wise); vectors are concatenated."""
     return _t.concatenate(xs, axis=0 if np.ndim(xs[0]) == 1 else 1)
 
 
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
-    """Take from the first array whose condition holds, else the default."""
+    """Select each element from the first choice whose condition is true, else the default.
+
+    >>> select([[True, False], [True, True]], [[1, 2], [3, 4]])
+    Tensor([1, 4], dtype=int32)
+    """
     y = default
     for condition, choice in reversed([*zip(condlist, choicelist, strict=True)]):
         y = _t.where(condition, choice, y)
@@ -213,12 +238,20 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 
 def scatter(indices: Any, values: Any, shape: Any) -> Any:
-    """Add values at the places that the rows of `indices` name, to zeros."""
+    """Add values to an array of zeros, at the positions in the rows of `indices`.
+
+    >>> scatter([[0], [2], [0]], [1.0, 2.0, 3.0], (3,))
+    Tensor([4., 0., 2.], dtype=float32)
+    """
     return _t.scatter_update(zeros(shape, dtype(values)), indices, values, "add")
 
 
 def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
-    """Replace the part that begins at `start_indices`."""
+    """Replace the block that starts at `start_indices` and has the shape of `updates`.
+
+    >>> slice_update([1, 2, 3, 4], [1], [7, 8])
+    Tensor([1, 7, 8, 4], dtype=int32)
+    """
     places = np.moveaxis(np.indices(np.shape(updates)), 0, -1)
     return _t.scatter_update(inputs, _t.add(places, start_indices), updates)
 
@@ -226,7 +259,11 @@ def slice_update(inputs: Any, start_indices: Any, updates: Any) -> Any:
 def segment_sum(
     data: Any, segment_ids: Any, num_segments: int | None = None, sorted: bool = False
 ) -> Any:
-    """Sum the rows that have the same number in `segment_ids`."""
+    """Sum the rows that have the same segment ID; rows with an ID out of range are ignored.
+
+    >>> segment_sum([1.0, 2.0, 3.0], [0, 1, 0])
+    Tensor([4., 2.], dtype=float32)
+    """
     segment_ids = convert_to_tensor(segment_ids)
     n = int(np.max(segment_ids, initial=-1)) + 1 if num_segments is None else num_segments
     known = _t.logical_and(segment_ids >= 0, segment_ids < n)
@@ -235,41 +272,49 @@ def segment_sum(
 
 
 def slice(inputs: Any, start_indices: Any, shape: Any) -> Any:
-    """Return a part of the given shape that begins at the given indices."""
+    """Return the block of the given shape that starts at `start_indices`.
+
+    >>> slice([1, 2, 3, 4], [1], [2])
+    Tensor([2, 3], dtype=int32)
+    """
     starts = zip(start_indices, shape, strict=True)
     return _t.get_item(inputs, tuple(builtins.slice(int(a), int(a) + int(n)) for a, n in starts))
 
 
 def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """Compute the sum of the diagonal."""
+    """Compute the sum of the diagonal elements."""
     return _t.sum(_t.diagonal(x, offset, axis1, axis2), axis=-1)
 
 
 def divide_no_nan(x1: Any, x2: Any) -> Any:
-    """Divide; where the divisor is 0, the result is 0."""
+    """Divide elementwise; the result is 0 where the divisor is 0."""
     is_zero = _t.equal(x2, 0)
     safe = _t.divide(x1, _t.where(is_zero, 1, x2))
     return _t.where(is_zero, 0.0, safe)
 
 
 def erfc(x: Any) -> Any:
-    """Compute ``1 - erf(x)``."""
+    """Compute the complementary error function: ``1 - erf(x)``."""
     return 1 - _t.erf(x)
 
 
 def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
-    """Take x1 where the condition holds, and x2 elsewhere; without them, return the indices."""
+    """Select ``x1`` where the condition is true, else ``x2``; without them, return `nonzero`."""
     return nonzero(condition) if x1 is x2 is None else _t.where(condition, x1, x2)
 
 
 def sort(x: Any, axis: int = -1) -> Any:
-    """Return the elements in ascending order along an axis."""
+    """Sort the elements along an axis in ascending order."""
     return _t.take_along_axis(x, _t.argsort(x, axis=axis), axis=axis)
 
 
 def top_k(x: Any, k: int, sorted: bool = True) -> Any:
-    """Return the k largest elements of each row, and their positions."""
-    ascending = _t.argsort(_t.flip(x, axis=-1), axis=-1)  # of equal ones, the last
+    """Return the k largest elements along the last axis, and their indices.
+
+    >>> top_k([3, 1, 2], 2)
+    (Tensor([3, 2], dtype=int32), Tensor([0, 2], dtype=int32))
+    """
+    ascending = _t.argsort(_t.flip(x, axis=-1), axis=-1)  # among ties, the last
     order = (_size(x, -1) - 1 - _t.flip(ascending, axis=-1))[..., :k]
     return _t.take_along_axis(x, order, axis=-1), order
 
@@ -277,21 +322,23 @@ def top_k(x: Any, k: int, sorted: bool = True) -> Any:
 def allclose(
     x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Any:
-    """Return whether all elements are equal within a tolerance."""
+    """Return whether all elements are equal within a tolerance, see `isclose`."""
     return _t.all(_t.isclose(x1, x2, rtol, atol, equal_nan))
 
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
-    """Return an array of the same shape, filled with a value."""
+    """Return an array with the shape of x, filled with a value."""
     zeros = _t.zeros_like(x, dtype=dtype)
     return _t.cast(_t.add(zeros, fill_value), zeros.dtype)
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function that returns its result and a function that computes its gradients.
+    """Decorate a function that returns its result and a function for its gradient.
+
+    The gradient function maps the upstream gradient to the gradients with respect to the inputs.
 
     >>> @custom_gradient
-    ... def reversed_gradient(x):
+    ... def reverse_gradient(x):
     ...     return x, lambda upstream: -upstream
     """
 
@@ -313,23 +360,23 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def hard_tanh(x: Any) -> Any:
-    """Limit to the range from -1 to 1."""
+    """Clip to [-1, 1], a piecewise linear approximation of tanh."""
     return _t.clip(x, -1.0, 1.0)
 
 
 def log_sigmoid(x: Any) -> Any:
-    """Compute ``log(sigmoid(x))``, without overflow."""
+    """Compute ``log(sigmoid(x))``, evaluated as ``-softplus(-x)`` to avoid overflow."""
     return -activations.softplus(_t.negative(x))
 
 
 def glu(x: Any, axis: int = -1) -> Any:
-    """Multiply the first half by the sigmoid of the second half."""
+    """Compute the gated linear unit: the first half times the sigmoid of the second half."""
     a, b = split(x, 2, axis)
     return a * activations.sigmoid(b)
 
 
 def squareplus(x: Any, b: int = 4) -> Any:
-    """Compute ``(x + sqrt(x ** 2 + b)) / 2``."""
+    """Compute ``(x + sqrt(x**2 + b)) / 2``, a smooth approximation of relu."""
     return (x + _t.sqrt(_t.square(x) + b)) / 2
 
 
@@ -345,37 +392,37 @@ def tanh_shrink(x: Any) -> Any:
 
 
 def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
-    """Keep what is beyond the threshold; the rest becomes 0."""
+    """Return ``x`` where ``|x| > threshold``, else 0."""
     return _t.where(_t.absolute(x) > threshold, x, 0.0)
 
 
 def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
-    """Move towards 0 by the threshold, and no further than 0."""
+    """Shrink towards 0: ``sign(x) * max(|x| - threshold, 0)``."""
     return _t.sign(x) * _t.maximum(_t.absolute(x) - threshold, 0.0)
 
 
 def threshold(x: Any, threshold: float, default_value: float) -> Any:
-    """Keep what is above the threshold; the rest becomes the default value."""
+    """Return ``x`` where ``x > threshold``, else the default value."""
     return _t.where(_t.greater(x, threshold), x, default_value)
 
 
 def sparse_plus(x: Any) -> Any:
-    """Compute a softplus that is exactly 0 below -1, and x above 1."""
+    """Compute 0 for ``x <= -1``, ``(x + 1)**2 / 4`` for ``-1 < x < 1``, and x for ``x >= 1``."""
     middle = _t.square(_t.add(x, 1.0)) / 4
     above = _t.where(_t.less(x, 1), middle, x)
     return _t.where(_t.less_equal(x, -1), 0.0, above)
 
 
 def sparse_sigmoid(x: Any) -> Any:
-    """Compute the slope of `sparse_plus`: 0 below -1, 1 above 1, and straight between."""
+    """Compute the derivative of `sparse_plus`: ``(x + 1) / 2``, clipped to [0, 1]."""
     return _t.clip(_t.add(x, 1.0) / 2, 0.0, 1.0)
 
 
-# ------------------------------------------------------------ losses of one call
+# ------------------------------------------------------------ losses
 
 
 def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> Any:
-    """Compute the cross-entropy between probabilities of one class, element by element."""
+    """Compute the binary cross-entropy: ``-target * log(p) - (1 - target) * log(1 - p)``."""
     if from_logits:
         return activations.softplus(output) - _t.multiply(output, target)
     p = _t.clip(output, config.epsilon(), 1 - config.epsilon())
@@ -385,7 +432,7 @@ def binary_crossentropy(target: Any, output: Any, from_logits: bool = False) -> 
 def categorical_crossentropy(
     target: Any, output: Any, from_logits: bool = False, axis: int = -1
 ) -> Any:
-    """Compute the cross-entropy between distributions, one value for each row."""
+    """Compute the cross-entropy of target probabilities: ``-sum(target * log(p), axis)``."""
     if from_logits:
         log = _t.subtract(output, _t.logsumexp(output, axis=axis, keepdims=True))
     else:
@@ -397,13 +444,13 @@ def categorical_crossentropy(
 def sparse_categorical_crossentropy(
     target: Any, output: Any, from_logits: bool = False, axis: int = -1
 ) -> Any:
-    """Compute the cross-entropy between class labels and distributions."""
+    """Compute the cross-entropy of integer class labels: ``-log(p[label])``."""
     labels = _t.cast(target, "int32")
     if labels.ndim < np.ndim(output) or labels.shape[-1] != 1:
         labels = _t.expand_dims(labels, axis)
     if not from_logits:
         output = _t.log(_t.clip(output, config.epsilon(), 1 - config.epsilon()))
-    # An index from the end would be valid, a negative label is not.
+    # A negative label would be a valid index from the end; make it invalid.
     labels = _t.where(labels < 0, _size(output, axis), labels)
     own = _t.take_along_axis(output, labels, axis=axis)
     return _t.squeeze(_t.logsumexp(output, axis=axis, keepdims=True) - own, axis=axis)
@@ -413,26 +460,26 @@ def sparse_categorical_crossentropy(
 
 
 def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
-    """Call one of two functions."""
+    """Call ``true_fn`` if the condition is true, else ``false_fn``, and return its result."""
     return true_fn() if pred else false_fn()
 
 
-# ------------------------------------------------------------ without gradients
+# ------------------------------------------------------------ not differentiable
 
 
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> Any:
-    """Return anything array-like as a tensor."""
+    """Convert an array-like to a tensor."""
     tensor: Tensor = _t.identity_of(x)
     return tensor if dtype is None else _t.cast(tensor, dtype)
 
 
 def array(x: Any, dtype: Any = None) -> Any:
-    """Return anything array-like as a tensor."""
+    """Convert an array-like to a tensor."""
     return convert_to_tensor(x, dtype)
 
 
 def convert_to_numpy(x: Any) -> Any:
-    """Return a plain NumPy array."""
+    """Convert an array-like to a new NumPy array."""
     return np.array(to_array(x))
 
 
@@ -462,12 +509,12 @@ def is_tensor(x: Any) -> bool:
 
 
 def zeros(shape: Any, dtype: Any = None) -> Any:
-    """Return zeros."""
+    """Return an array of zeros."""
     return as_tensor(np.zeros(shape, dtype or config.floatx()))
 
 
 def ones(shape: Any, dtype: Any = None) -> Any:
-    """Return ones."""
+    """Return an array of ones."""
     return as_tensor(np.ones(shape, dtype or config.floatx()))
 
 
@@ -477,7 +524,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
-    """Return a matrix with ones on a diagonal."""
+    """Return a matrix with ones on diagonal k and zeros elsewhere."""
     return as_tensor(np.eye(N, M, k, dtype or config.floatx()))
 
 
@@ -491,7 +538,7 @@ empty, empty_like = zeros, zeros_like  # never uninitialized
 
 
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
-    """Return evenly spaced numbers; integers are int32."""
+    """Return evenly spaced values in ``[start, stop)``; int32 if all arguments are integers."""
     start, stop = (0, start) if stop is None else (start, stop)
     step = 1 if step is None else step
     whole = builtins.all(isinstance(v, int | np.integer) for v in (start, stop, step))
@@ -508,20 +555,20 @@ def linspace(
     dtype: Any = None,
     axis: int = 0,
 ) -> Any:
-    """Return a number of evenly spaced values, ends included."""
+    """Return `num` evenly spaced values from `start` to `stop`, including `stop` if `endpoint`."""
     start, stop = to_array(start), to_array(stop)
     values, step = np.linspace(start, stop, num, endpoint, retstep=True, axis=axis)
-    made = as_tensor(values.astype(dtype or config.floatx()))
-    return (made, as_tensor(step)) if retstep else made
+    spaced = as_tensor(values.astype(dtype or config.floatx()))
+    return (spaced, as_tensor(step)) if retstep else spaced
 
 
 def nonzero(x: Any) -> Any:
-    """Return the indices of elements that are not 0, one array for each axis."""
+    """Return the indices of the non-zero elements, as one array for each axis."""
     return tuple(as_tensor(i.astype(np.int32)) for i in np.nonzero(convert_to_numpy(x)))
 
 
 def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
-    """Count how often each number occurs, or sum the weights of its occurrences."""
+    """Count the occurrences of each non-negative integer, or sum the weights of the occurrences."""
     if weights is None:
         return as_tensor(np.bincount(to_array(x), minlength=minlength).astype(np.int32))
     weights = np.asarray(to_array(weights))
@@ -538,18 +585,18 @@ def unique(
     size: int | None = None,
     fill_value: Any = None,
 ) -> Any:
-    """Return the different elements in ascending order."""
+    """Return the sorted unique elements."""
     if size is not None:
-        raise ValueError(f"size must be None: all elements are returned. Received: size={size}")
-    asked = (return_index, return_inverse, return_counts)
+        raise ValueError(f"size must be None; all elements are returned. Received: size={size}")
+    requested = (return_index, return_inverse, return_counts)
     np_unique: Any = np.unique
-    found = np_unique(to_array(x), *asked, axis=axis)
-    if not builtins.any(asked):
+    found = np_unique(to_array(x), *requested, axis=axis)
+    if not builtins.any(requested):
         return as_tensor(found)
     return tuple(as_tensor(f.astype(np.int32) if i else f) for i, f in enumerate(found))
 
 
-nn = numpy = linalg = sys.modules[__name__]  # Keras groups the same functions, too
+nn = numpy = linalg = sys.modules[__name__]  # submodules in Keras, with the same functions
 
 _OWN = {n for n, v in globals().items() if getattr(v, "__module__", "") == __name__}
 __all__ = sorted(n for n in {*TABLE, *_OWN} if n[0] != "_")  # computed
