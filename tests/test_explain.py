@@ -313,7 +313,7 @@ def test_correct_gradients_pass(optimizer: Any) -> None:
     before = bits(model)
     report = explain.check_gradients(model, x, y, sample_weight=np.linspace(0.5, 2, 8))
     assert report.ok, report
-    assert (report.wrong, report.verdict) == ([], "Backpropagation is right.")
+    assert (report.wrong, report.verdict) == ([], "Backpropagation is correct.")
     assert bits(model) == before
     assert {(c.layer, c.array) for c in report.net} >= {("inner/own", "factor"), ("dense", "bias")}
     assert all(c.checked == min(c.size, 50) for c in report.net + report.alone)
@@ -323,10 +323,10 @@ def test_correct_gradients_pass(optimizer: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "said", "below"),
     [
-        (Forgets, r"for input\[\d, \d\] its backward says .*, finite differences say", True),
-        (Averages, r"for factor\[\d\] its backward says", False),
-        (Rebinds, r"into work.gradients\[0\], in place", False),
-        (Jitters, "other numbers every time", None),
+        (Forgets, r"with respect to input\[\d, \d\] is .* according to finite differences", True),
+        (Averages, r"with respect to factor\[\d\] is .* according to backward", False),
+        (Rebinds, r"into work.gradients\[0\] in place", False),
+        (Jitters, "is not reproducible", None),
     ],
 )
 def test_wrong_layer_is_named(kind: type[Scale], said: str, below: bool | None) -> None:
@@ -336,7 +336,7 @@ def test_wrong_layer_is_named(kind: type[Scale], said: str, below: bool | None) 
     assert "The layer own (" + kind.__name__ + ") is wrong" in report.verdict
     assert re.search(said, report.verdict)
     if below is not None:
-        consequence = "In consequence, so are the gradients of below/kernel, below/bias."
+        consequence = "Consequently, these gradients are also wrong: below/kernel, below/bias."
         assert (consequence in report.verdict) == below
     assert "WRONG" in str(report) or kind is Jitters
     assert report.verdict.splitlines()[0][:20] in report._repr_html_()
@@ -348,8 +348,8 @@ def test_missing_gradient_is_reported() -> None:
     model.compile("sgd", "mse")
     report = explain.check_gradients(model, [[1.0, 2.0]], [[1.0, 0.0, 3.0]])
     assert report.wrong == ["own"]
-    assert "must return the gradient in its input, of shape (1, 2)" in report.verdict
-    assert "and returns nothing" in report.verdict
+    assert "must return the gradient with respect to its input, of shape (1, 2)" in report.verdict
+    assert "but returns nothing" in report.verdict
 
 
 def test_two_wrong_layers_are_found() -> None:
@@ -367,7 +367,7 @@ def test_wrong_loss_is_distinguished_from_layers() -> None:
     model.compile("sgd", squares)
     report = explain.check_gradients(model, [[1.0, 2.0]], [[1.0, 0.0, 3.0]])
     assert report.wrong == ["loss"]
-    assert "In consequence, so are the gradients of dense/kernel, dense/bias" in report.verdict
+    assert "are also wrong: dense/kernel, dense/bias" in report.verdict
 
 
 def test_wrong_activation_is_attributed_to_layer() -> None:
@@ -390,7 +390,7 @@ def test_wrong_regularizer_gradient_is_found() -> None:
     report = explain.check_gradients(net(rows=[L.Flatten(), dense]), *data())
     assert not report.ok
     assert report.wrong == []
-    assert "digit/kernel, though each layer alone is right: look at regularizers" in report.verdict
+    assert "digit/kernel, although each layer in isolation is correct: check reg" in report.verdict
 
 
 def test_check_all_or_some_elements() -> None:

@@ -197,12 +197,12 @@ def test_only_first_images_are_drawn() -> None:
     assert figure.axes[0].get_title() == "Predictions: 4 of 7 right; the first 2"
 
 
-def test_mistakes_come_surest_first() -> None:
+def test_mistakes_are_ordered_by_probability() -> None:
     figure = visualize.plot_mistakes(IMAGES, TRUE, probabilities(), count=2)
     assert texts(figure) == ["✗ 0  (95.0%)\ntrue: 2", "✗ 1  (75.0%)\ntrue: 0"]
     drawn = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_array_equal(drawn[:28, :28], IMAGES[5])
-    assert figure.axes[0].get_title() == "Mistakes: 3 of 7, the 2 surest"
+    assert figure.axes[0].get_title() == "Mistakes: 3 of 7, the 2 most confident"
 
 
 def test_no_mistakes() -> None:

@@ -1,8 +1,8 @@
-"""Training of the same model with several seeds, and the standard deviation of the results.
+"""Repeated training with different random seeds, and statistics of the results.
 
-A difference between two models is meaningful only if it exceeds the standard deviation over seeds.
-`repeat` trains a model with several seeds, one after the other or, if joblib is installed, in
-parallel: on the processors of a machine, or on the workers of a cluster.
+A difference between two models is meaningful only if it is large compared to the standard deviation
+over seeds. `repeat` runs sequentially or, if joblib is installed, in parallel on the processors of
+a machine or the workers of a cluster.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ def __dir__() -> list[str]:
 
 
 class Repeats(Tables):
-    """Results of runs that differ only in their seed.
+    """Results of runs that differ only in their random seed.
 
     Parameters
     ----------
     seeds : list of int
         Seed of each run.
     runs : list of dict
-        Results of each run by name, such as ``{"loss": 0.1, "accuracy": 0.97}``.
+        Loss and metrics of each run, such as ``{"loss": 0.1, "accuracy": 0.97}``.
 
     Attributes
     ----------
     seeds, runs : list
-        The parameters.
+        The arguments.
 
     Examples
     --------
     >>> Repeats([0, 1, 2], [{"accuracy": 0.96}, {"accuracy": 0.97}, {"accuracy": 0.98}])
     3 runs
-      figure    mean  std. dev.  smallest  largest
-      accuracy  0.97       0.01      0.96     0.98
+      metric    mean  std. dev.   min   max
+      accuracy  0.97       0.01  0.96  0.98
     <BLANKLINE>
       seed  accuracy
       0         0.96
@@ -59,38 +59,38 @@ class Repeats(Tables):
 
     def __init__(self, seeds: list[int], runs: list[dict[str, float]]) -> None:
         received = f"{len(seeds)} seeds, {len(runs)} runs"
-        expected = "There must be at least one run, and as many as seeds"
+        expected = "seeds and runs must have the same length, with at least one run"
         checks.require(runs and len(seeds) == len(runs), expected, received)
         self.seeds, self.runs = seeds, runs
 
     def values(self, name: str) -> Array:
-        """Return one result of all runs.
+        """Return the values of a metric in all runs.
 
         Parameters
         ----------
         name : str
-            Name of the result.
+            Name of the metric, or ``"loss"``.
 
         Returns
         -------
         ndarray, shape (runs,)
-            The values, in the order of the seeds.
+            Values in the order of the seeds.
 
         Raises
         ------
         ValueError
             If the name does not exist.
         """
-        suggestions.known("figure", name, self.runs[0])
+        suggestions.known("metric", name, self.runs[0])
         return np.array([run[name] for run in self.runs])
 
     def mean(self, name: str) -> float:
-        """Return the mean of a result.
+        """Return the mean of a metric.
 
         Parameters
         ----------
         name : str
-            Name of the result.
+            Name of the metric, or ``"loss"``.
 
         Returns
         -------
@@ -100,52 +100,46 @@ class Repeats(Tables):
         return float(self.values(name).mean())
 
     def std(self, name: str) -> float:
-        """Return the standard deviation of a result.
+        """Return the standard deviation of a metric.
 
         Parameters
         ----------
         name : str
-            Name of the result.
+            Name of the metric, or ``"loss"``.
 
         Returns
         -------
         float
-            Standard deviation, estimated from the runs; NaN if there is only one.
+            Sample standard deviation over all runs; NaN for a single run.
         """
         values = self.values(name)
         return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
     def tables(self) -> list[Table]:
-        """Return mean and standard deviation of each result, then the runs.
-
-        Returns
-        -------
-        list of Table
-            The two tables.
-        """
+        """Return a table of statistics, and a table of all runs."""
         rows = []
         for name in (names := list(self.runs[0])):
             values = self.values(name)
             rows.append([name, values.mean(), self.std(name), values.min(), values.max()])
         runs = [[str(s), *run.values()] for s, run in zip(self.seeds, self.runs, strict=True)]
-        header = ["figure", "mean", "std. dev.", "smallest", "largest"]
+        header = ["metric", "mean", "std. dev.", "min", "max"]
         title = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
         return [Table(title, header, rows), Table("", ["seed", *names], runs)]
 
     def plot(self, name: str | None = None, ax: Axes | None = None) -> Figure:
-        """Plot a result of all runs, and their mean with one standard deviation on both sides.
+        """Plot the values of a metric, with mean and standard deviation.
 
         Parameters
         ----------
         name : str, optional
-            Name of the result; by default the last, which is the last metric.
+            Name of the metric, or ``"loss"``; by default, the last metric.
         ax : Axes, optional
-            Axes to draw in; by default on a new figure.
+            Axes to plot in; by default, on a new figure.
 
         Returns
         -------
         Figure
-            The figure.
+            Figure of the plot.
 
         Raises
         ------
@@ -163,36 +157,36 @@ def repeat(
     n_jobs: int | None = None,
     **options: Any,
 ) -> Repeats:
-    """Train a model with several seeds, and evaluate it each time.
+    """Train and evaluate a model with several random seeds.
 
-    A seed determines the initial weights, the shuffling and the dropout. Results are deterministic
-    for each seed, for any number of parallel runs.
+    The seed determines initial weights, shuffling and dropout. The results of a seed do not depend
+    on the number of parallel runs.
 
     Parameters
     ----------
     build : callable
         Function that returns a new, compiled model: ``build() -> model``.
     data : tuple
-        ``(x_train, y_train), (x_test, y_test)``, as ``load_data`` returns it.
+        ``(x_train, y_train), (x_test, y_test)``, as returned by ``load_data``.
     seeds : int or iterable of int
-        The seeds, or their number n for 0, ..., n - 1.
+        Seeds, or an integer n for the seeds 0, ..., n - 1.
     n_jobs : int, optional
         Number of parallel runs, each in a separate process; -1 for the number of processors.
-        Requires joblib. By default that of ``joblib.parallel_config``, or 1.
+        Requires joblib. By default, the value of ``joblib.parallel_config``, or 1.
     **options : object
-        Arguments of `fit`, such as ``epochs=5``.
+        Keyword arguments of `fit`, such as ``epochs=5``.
 
     Returns
     -------
     Repeats
-        Results of `evaluate` on the test data after each run, to print and plot.
+        Loss and metrics on the test data of each run, which can be printed and plotted.
 
     Raises
     ------
     ImportError
         If `n_jobs` is greater than 1 and joblib is not installed.
     ValueError, TypeError
-        If an argument is not valid.
+        If an argument is invalid.
 
     Examples
     --------
@@ -209,14 +203,14 @@ def repeat(
     if isinstance(seeds, int | np.integer):
         seeds = range(checks.whole("seeds", seeds))
     listed = [checks.whole("a seed", seed, 0) for seed in seeds]
-    expected = "build must be a function that makes a model"
+    expected = "build must be a function that returns a compiled model"
     checks.require(callable(build), expected, checks.shorten(build), TypeError)
     expected = "data must be (x_train, y_train), (x_test, y_test)"
     fits = len(data) == 2 and all(len(part) == 2 for part in data)
     checks.require(fits, expected, checks.shorten(data))
     options = {"verbose": 0, **options}
     if importlib.util.find_spec("joblib") is None:
-        expected = "Several runs at a time need the package joblib"
+        expected = "n_jobs must be None or 1 unless joblib is installed; run pip install joblib"
         checks.require(n_jobs in (None, 1), expected, f"n_jobs={n_jobs}", ImportError)
         return Repeats(listed, [_run(build, data, seed, options) for seed in listed])
     import joblib
@@ -226,7 +220,7 @@ def repeat(
 
 
 def _run(build: Callable[[], Any], data: Any, seed: int, options: dict[str, Any]) -> Any:
-    """Train and evaluate once; the caller's random state is unchanged."""
+    """Train and evaluate a model with a seed, and restore the caller's random state."""
     (x, y), (x_test, y_test) = data
     after = random.draw_seed()
     random.set_seed(seed)

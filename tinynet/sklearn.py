@@ -1,11 +1,11 @@
-"""Estimators for scikit-learn: `TinyNetClassifier` and `TinyNetRegressor`.
+"""scikit-learn estimators: `TinyNetClassifier` and `TinyNetRegressor`.
 
-They replace ``MLPClassifier`` and ``MLPRegressor``: change the class name, and arguments,
-attributes, loss values, stopping criteria, warnings and errors stay the same, except for
-``solver="lbfgs"``, which tinynet does not support. ``docs/sklearn.md`` lists the differences.
-One fit computes on one thread, so that joblib can run many fits in parallel.
+They are drop-in replacements for ``MLPClassifier`` and ``MLPRegressor``: arguments, attributes,
+loss values, stopping criteria, warnings and errors are the same, except that ``solver="lbfgs"`` is
+not supported. ``docs/sklearn.md`` lists the differences. A fit uses a single thread, so that joblib
+can run many fits in parallel.
 
-This module needs scikit-learn; the rest of tinynet does not.
+This module requires scikit-learn, unlike the rest of tinynet.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 except ImportError as error:
     raise ImportError(
-        "tinynet.sklearn needs scikit-learn: pip install -e '.[sklearn]' in tinynet's folder"
+        "scikit-learn is not installed; run pip install -e '.[sklearn]' in tinynet's folder"
     ) from error
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
@@ -47,33 +47,33 @@ def __dir__() -> list[str]:
     return __all__
 
 
-# scikit-learn's names of activations that have another name in tinynet.
+# Activations with different names in scikit-learn and tinynet.
 _ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
-# Loss of each output activation, and the factors of loss and gradient for k outputs: the squared
-# error is their mean, but its gradient is that of their sum. Keras' Poisson loss is another one, so
-# that a saved network has none.
+# Loss for each output activation, and the factors of loss and gradient for k outputs. As in
+# scikit-learn, the squared error is a mean over the outputs, but its gradient is that of the sum.
+# Keras' Poisson loss differs, so that a network trained with it is saved without a loss.
 _LOSSES: dict[str, Any] = {
     "softmax": ("sparse_categorical_crossentropy", lambda k: (1.0, 1.0)),
     "logistic": ("binary_crossentropy", lambda k: (k, k)),
     "identity": ("mean_squared_error", lambda k: (0.5, 0.5 * k)),
     "exp": (None, lambda k: (1.0, 1.0)),
 }
-# Parameters of the optimizer; after a change, a new one is needed.
+# Parameters whose change requires a new optimizer.
 _SGD = ("learning_rate", "learning_rate_init", "momentum", "nesterovs_momentum")
 _OPTIMIZER = ("solver", *_SGD, "beta_1", "beta_2", "epsilon")
-# Learning rate at which "adaptive" stops training, as in scikit-learn.
+# Learning rate below which "adaptive" stops training, as in scikit-learn.
 _SMALLEST_RATE = 1e-6
 
 
 class _Parameters(list[Array]):
-    """Arrays of the network's weights; assigning an item changes the network."""
+    """List of the arrays of the network's weights; item assignment updates the network."""
 
     def __init__(self, variables: Iterable[Variable]) -> None:
         self._variables = list(variables)
         super().__init__(variable.array for variable in self._variables)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        """Copy the values into the network; their shapes must be the same."""
+        """Copy values of the same shape into the network."""
         variables: Any = self._variables[index]
         if not isinstance(index, slice):
             variables, value = [variables], [value]
@@ -82,7 +82,7 @@ class _Parameters(list[Array]):
 
 
 def _weights(attribute: str, what: str) -> Any:
-    """Return the property of the weights that each dense layer has under a name."""
+    """Return a property for a list of weights, one for each dense layer."""
 
     def read(estimator: _TinyNet) -> list[Array]:
         return _Parameters(getattr(layer, attribute) for layer in estimator._dense_layers())
@@ -90,7 +90,7 @@ def _weights(attribute: str, what: str) -> Any:
     def assign(estimator: _TinyNet, values: Any) -> None:
         read(estimator)[:] = values
 
-    doc = f"{what} of each layer; changing or assigning them changes the network."
+    doc = f"{what} of each layer; assignment updates the network."
     return property(read, assign, doc=doc)
 
 
@@ -98,7 +98,7 @@ class _PoissonDeviance(losses.Loss):
     """Half of the Poisson deviance, summed over the outputs."""
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
-        """Compute ``y log(y / p) - y + p``, where the first term is 0 for ``y = 0``."""
+        """Compute ``y log(y / p) - y + p``; the first term is 0 if ``y = 0``."""
         ratio = np.where(y_true > 0, y_true / y_pred, 1.0)
         return (y_true * np.log(ratio) - y_true + y_pred).sum(axis=-1)
 
@@ -113,7 +113,7 @@ def _has_partial_fit(estimator: Any) -> bool:
     return True
 
 
-# The parameters of both estimators, and their defaults, are those of scikit-learn.
+# Both estimators have the parameters and defaults of scikit-learn.
 _THEIRS = inspect.signature(MLPClassifier).parameters
 _FIELDS = [
     (name, Any, field(default=p.default, kw_only=p.kind is p.KEYWORD_ONLY))
@@ -124,7 +124,7 @@ _Settings: Any = make_dataclass("_Settings", _FIELDS, eq=False, repr=False)
 
 @dataclass(eq=False, repr=False)
 class _TinyNet(_Settings, BaseEstimator):
-    """Parameters and training of both estimators."""
+    """Base class with the parameters and training of both estimators."""
 
     _: KW_ONLY
     dropout: float = 0.0
@@ -144,7 +144,7 @@ class _TinyNet(_Settings, BaseEstimator):
     # ------------------------------------------------------------ checks
 
     def _check_parameters(self) -> None:
-        """Raise an error for a parameter that is not supported, before anything is changed."""
+        """Validate the parameters, before the estimator is modified."""
         for units in self._sizes():
             checks.whole("hidden_layer_sizes", units)
         for name in ("learning_rate_init", "epsilon", "alpha", "power_t", "tol"):
@@ -163,13 +163,11 @@ class _TinyNet(_Settings, BaseEstimator):
         for name, word in words.items():
             if (value := getattr(self, name)) != word:
                 checks.whole(name, value)
-        known = (
-            "'adam', 'sgd' or the name of another optimizer of tinynet, which all train in batches"
-        )
+        known = "'adam', 'sgd' or the name of another optimizer of tinynet"
         expected = f"solver must be {known}; 'lbfgs' is not supported"
         checks.require(self.solver != "lbfgs", expected, "solver='lbfgs'")
         default = _THEIRS["max_fun"].default
-        expected = f"max_fun must be {default}, its default: it only limits solver='lbfgs', which"
+        expected = f"max_fun must be {default}, its default; it applies to solver='lbfgs', which"
         received = f"max_fun={checks.shorten(self.max_fun)}"
         checks.require(self.max_fun == default, f"{expected} is not supported", received)
 
@@ -182,21 +180,21 @@ class _TinyNet(_Settings, BaseEstimator):
         return {"hidden_layer_sizes": self._sizes(), **{n: getattr(self, n) for n in names}}
 
     def _strata(self, targets: Array) -> Array | None:
-        """Return the classes whose proportions the validation split preserves, if any."""
+        """Return the class labels for a stratified validation split, or None."""
         return None
 
     def _class_weights(self, targets: Array) -> Array | None:
-        """Return a weight for each sample that depends on its class only, if any."""
+        """Return the class weight of each sample, or None."""
         return None
 
     def _labels(self, outputs: Array) -> Array:
-        """Convert outputs to the form of the targets, for the validation score."""
+        """Convert outputs to the format of the targets, for the validation score."""
         return outputs
 
     # ------------------------------------------------------------ network
 
     def _initialize(self, X: Any, targets: Array) -> None:
-        """Build a new network with the initial weights of scikit-learn for the same seed."""
+        """Build a network with the same initial weights as scikit-learn for the same seed."""
         random = check_random_state(self.random_state)
         self.n_outputs_, self.out_activation_ = self._head(targets)
         units = [X.shape[1], *self._sizes(), self.n_outputs_]
@@ -226,7 +224,7 @@ class _TinyNet(_Settings, BaseEstimator):
         self.validation_scores_: list[float] | None = None
 
     def _compile(self, incremental: bool) -> None:
-        """Compile the network if a parameter has changed since the last time."""
+        """Compile the network if a parameter has changed since the last call."""
         settings = {name: getattr(self, name) for name in (*_OPTIMIZER, "alpha")}
         if settings != self._compiled:
             if any(settings[name] != self._compiled.get(name) for name in _OPTIMIZER):
@@ -234,8 +232,9 @@ class _TinyNet(_Settings, BaseEstimator):
             name, factors_of = _LOSSES[self.out_activation_]
             factors = factors_of(float(self.n_outputs_))
             loss: Any = losses.as_loss(name) if name else _PoissonDeviance()
-            # The loss of a batch is a mean over the sample weights, and the penalty is divided by
-            # their sum, so that the layers of a saved network have none.
+            # The loss of a batch is a weighted mean, and the penalty is divided by the sum of the
+            # sample weights. The regularizer belongs to the variables and not to the layers, so
+            # that a saved network does not have one.
             loss.dtype, loss.reduction = self.model_.dtype, "mean_with_sample_weight"
             for layer in self._dense_layers():
                 layer.kernel.regularizer = L2(self.alpha / 2) if self.alpha else None
@@ -265,9 +264,9 @@ class _TinyNet(_Settings, BaseEstimator):
         Parameters
         ----------
         X : array_like or sparse matrix, shape (N, D)
-            Inputs.
+            Training samples.
         y : array_like, shape (N,) or (N, K)
-            Targets: class labels, or a label indicator matrix, or real numbers for a regressor.
+            Class labels or a label indicator matrix for a classifier, real numbers for a regressor.
         sample_weight : array_like, shape (N,), optional
             Weight of each sample in the loss and in the validation score.
 
@@ -279,15 +278,15 @@ class _TinyNet(_Settings, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If the data or a parameter is not supported; a fitted estimator is unchanged then.
-            If the loss diverges.
+            If the data or a parameter is invalid, in which case a fitted estimator is unchanged; or
+            if the loss diverges.
 
         Warns
         -----
         ConvergenceWarning
             If training has not converged after `max_iter` epochs.
         UserWarning
-            If Ctrl-C stops training; the estimator is fitted with the weights reached so far.
+            If training is interrupted by Ctrl-C. The estimator keeps the current weights.
         """
         return self._fit(X, y, sample_weight, False)
 
@@ -313,7 +312,7 @@ class _TinyNet(_Settings, BaseEstimator):
         try:
             options = {"shuffle": bool(self.shuffle), "sample_weight": weights}
             self.model_.fit(inputs, targets, min(size, n), epochs, 0, [monitor], **options)
-        except (ValueError, TypeError):  # refused before the first epoch
+        except (ValueError, TypeError):  # invalid arguments
             self.__dict__ = before
             raise
         except KeyboardInterrupt:
@@ -341,7 +340,7 @@ class _TinyNet(_Settings, BaseEstimator):
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, **known: Any
     ) -> tuple[Any, Any]:
-        """Check everything and build the network; return the training and validation data."""
+        """Validate the arguments and build the network; return training and validation data."""
         self._check_parameters()
         expected = "partial_fit does not support early_stopping=True"
         checks.require(not (incremental and self.early_stopping), expected, "early_stopping=True")
@@ -382,7 +381,7 @@ class _TinyNet(_Settings, BaseEstimator):
             )
             parts, held = parts[::2], parts[1::2]
             if size > np.ceil(self.validation_fraction * n):
-                expected = "A validation score needs 2 samples, which are held out"
+                expected = "A validation score requires 2 samples, which are held out"
                 checks.warn(f"{expected}. {fix}. Received: {received}")
         self._compile(incremental)
         return (*parts, None)[:3], held and (*held, None)[:3]
@@ -399,7 +398,7 @@ class _TinyNet(_Settings, BaseEstimator):
 
 
 class _Monitor(callbacks.Callback):
-    """Record the learning curves of an estimator and stop its training as scikit-learn does."""
+    """Callback for the learning curves and stopping criteria of scikit-learn."""
 
     def __init__(self, owner: Any, n: int, held: Any) -> None:
         super().__init__()
@@ -434,7 +433,7 @@ class _Monitor(callbacks.Callback):
         owner._no_improvement_count = 0 if improved else owner._no_improvement_count + 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Stop, or reduce the learning rate, if there was no improvement for too long."""
+        """Stop training or reduce the learning rate if there was no improvement for too long."""
         owner, optimizer = self._owner, self.model.optimizer
         self.record(float(logs["loss"]))
         schedule = owner.learning_rate if owner.solver == "sgd" else "constant"
@@ -458,10 +457,10 @@ class _Monitor(callbacks.Callback):
 
 @dataclass(eq=False, repr=False)
 class TinyNetClassifier(ClassifierMixin, _TinyNet):
-    """Classifier that replaces scikit-learn's ``MLPClassifier``.
+    """Multi-layer perceptron classifier, a replacement for scikit-learn's ``MLPClassifier``.
 
-    It computes in float32 if the inputs are float32, which is faster, and in float64 otherwise.
-    Sparse matrices stay sparse.
+    The computation is in float32 if the inputs are float32, which is faster, and in float64
+    otherwise. Sparse matrices are not converted to dense arrays.
 
     Parameters
     ----------
@@ -479,7 +478,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         Number of samples in a batch; ``"auto"`` is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
         Learning rate schedule of ``"sgd"``: constant; ``learning_rate_init / t_**power_t``; or
-        divided by 5 whenever there is no improvement for `n_iter_no_change` epochs.
+        divided by 5 after each `n_iter_no_change` epochs without improvement.
     learning_rate_init : float
         Initial learning rate.
     power_t : float
@@ -489,12 +488,12 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
     shuffle : bool
         If True, shuffle the samples in each epoch.
     random_state : int, RandomState or None
-        Source of the initial weights, the validation split, the shuffling and the dropout. The
-        initial weights and the split are those of scikit-learn for the same seed.
+        Random state of initial weights, validation split, shuffling and dropout. For the same seed,
+        initial weights and split are the same as in scikit-learn.
     tol : float
         Minimum improvement of the loss or the validation score.
     verbose : bool or int
-        If true, print loss and validation score of each epoch.
+        If True, print the loss and validation score of each epoch.
     warm_start : bool
         If True, `fit` continues from the weights of the previous call.
     momentum : float
@@ -502,46 +501,44 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
     nesterovs_momentum : bool
         If True, use Nesterov's momentum.
     early_stopping : bool
-        If True, hold out a part of the samples, stop when the score on it does not improve, and
-        keep the weights of the best score.
+        If True, hold out a fraction of the samples for validation, stop when the validation score
+        does not improve, and restore the weights with the best score.
     validation_fraction : float
         Fraction of the samples to hold out.
     beta_1, beta_2, epsilon : float
-        Decay rates of the moment estimates of ``"adam"``, and its constant for numerical
-        stability.
+        Decay rates of the moment estimates and constant for numerical stability of ``"adam"``.
     n_iter_no_change : int or inf
-        Maximum number of epochs without an improvement of `tol`.
+        Maximum number of epochs without an improvement by at least `tol`.
     max_fun : int
-        Limit of ``solver="lbfgs"``; must keep its default.
+        Parameter of ``solver="lbfgs"``, which is not supported; must have its default value.
     dropout : float
-        Fraction of the outputs of each hidden layer that is dropped in training.
+        Dropout rate of the hidden layers: fraction of units to drop in training.
     class_weight : dict, "balanced" or None
-        Weight of each class in the loss, multiplied with the sample weights; ``"balanced"`` is
-        inversely proportional to the number of samples. Not for multilabel targets.
+        Weight of each class in the loss, multiplied by the sample weights. ``"balanced"`` weights
+        are inversely proportional to class frequencies. Multilabel targets are not supported.
 
     Attributes
     ----------
     classes_ : ndarray, shape (C,)
         Class labels.
     coefs_, intercepts_ : list of ndarray
-        Weight matrix, shape (D, U), and bias vector of each layer. Changing or assigning them
-        changes the network.
+        Weight matrix, shape (D, U), and bias vector of each layer. Assignment updates the network.
     loss_, loss_curve_ : float, list of float
-        Mean loss of the last epoch, and of all epochs.
+        Mean loss of the last epoch, and of each epoch.
     best_loss_ : float or None
         Smallest loss; None with early stopping.
     validation_scores_, best_validation_score_ : list of float, float
-        Scores on the samples held out, and the best; None without early stopping.
+        Score on the validation set in each epoch, and best score; None without early stopping.
     n_iter_, t_ : int
-        Number of epochs of the last call, and number of samples seen in all calls.
+        Number of epochs of the last call, and number of training samples processed in all calls.
     n_layers_, n_outputs_, out_activation_ : int, int, str
-        Number of layers with the input, number of outputs, and their activation.
+        Number of layers including the input, number of outputs, and output activation.
     n_features_in_ : int
-        Number of inputs.
+        Number of input features.
     feature_names_in_ : ndarray of str
-        Names of the inputs, if all are strings.
+        Feature names of the inputs, if all are strings.
     model_ : Sequential
-        The network, to save, plot or export.
+        Underlying network, which can be saved, plotted or exported.
 
     Examples
     --------
@@ -566,18 +563,18 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
     ) -> TinyNetClassifier:
-        """Train for one epoch on these samples.
+        """Train for one epoch on the given samples.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (N, D)
-            Inputs.
+            Training samples.
         y : array_like, shape (N,) or (N, C)
             Class labels, or a label indicator matrix.
         sample_weight : array_like, shape (N,), optional
             Weight of each sample.
         classes : array_like, shape (C,), optional
-            All classes of all calls; required in the first call.
+            Class labels of all calls; required in the first call.
 
         Returns
         -------
@@ -587,7 +584,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         Raises
         ------
         ValueError, TypeError
-            If the data or a parameter is not supported; the estimator is unchanged then.
+            If the data or a parameter is invalid; the estimator is then unchanged.
         """
         known = getattr(self, "classes_", None)
         expected = "classes must be passed on the first call to partial_fit"
@@ -613,7 +610,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         Returns
         -------
         ndarray, shape (N,) or (N, C)
-            The most probable classes, or a label indicator matrix.
+            Most probable classes, or a label indicator matrix.
         """
         labels = self._labels(self._predict(X))
         return labels if self._multilabel else self.classes_[labels]
@@ -629,8 +626,8 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         Returns
         -------
         ndarray, shape (N, C)
-            Probabilities, in the order of `classes_`. The rows of multilabel targets do not sum
-            to 1.
+            Probabilities, in the order of `classes_`. With multilabel targets,
+            rows need not sum to 1.
         """
         outputs = self._predict(X)
         if self._multilabel or self.n_outputs_ > 1:
@@ -648,7 +645,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         Returns
         -------
         ndarray, shape (N, C)
-            Logarithms, in the order of `classes_`.
+            Log-probabilities, in the order of `classes_`.
         """
         with np.errstate(divide="ignore"):  # a probability may be 0
             return np.log(self.predict_proba(X))
@@ -663,7 +660,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
             self._multilabel = kind == "multilabel-indicator"
         fits = self._multilabel == (kind == "multilabel-indicator")
         fits = fits and not kind.endswith("-multioutput")
-        kinds = "a label indicator matrix" if self._multilabel else "one label for each sample"
+        kinds = "a label indicator matrix" if self._multilabel else "one class label per sample"
         checks.require(fits, f"y must be {kinds}", f"a {kind} target of shape {y.shape}")
         labels = unique_labels(y)
         if first:
@@ -713,7 +710,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         return compute_class_weight(self.class_weight, **labels)[index]
 
     def _labels(self, outputs: Array) -> Array:
-        """Convert outputs to indices of classes, or to a label indicator matrix."""
+        """Convert outputs to class indices, or to a label indicator matrix."""
         if self.out_activation_ == "softmax":
             return outputs.argmax(axis=1)
         labels = (outputs > 0.5).astype(int)
@@ -722,23 +719,23 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
 
 @dataclass(eq=False, repr=False)
 class _WithLoss:
-    """First argument of the regressor; dataclasses put the fields of the last base first."""
+    """First argument of the regressor; a dataclass orders fields from the last base class on."""
 
     loss: str = "squared_error"
 
 
 @dataclass(eq=False, repr=False)
 class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
-    """Regressor that replaces scikit-learn's ``MLPRegressor``.
+    """Multi-layer perceptron regressor, a replacement for scikit-learn's ``MLPRegressor``.
 
-    It computes in float32 if the inputs are float32, which is faster, and in float64 otherwise.
-    Sparse matrices stay sparse.
+    The computation is in float32 if the inputs are float32, which is faster, and in float64
+    otherwise. Sparse matrices are not converted to dense arrays.
 
     Parameters
     ----------
     loss : {"squared_error", "poisson"}
-        Loss function: half of the squared error; or half of the Poisson deviance, with the
-        exponential function as output activation and targets of at least 0.
+        Loss function: half of the squared error; or half of the Poisson deviance, with an
+        exponential output activation and non-negative targets.
     hidden_layer_sizes : int or sequence of int
         Number of units of each hidden layer.
     activation : str
@@ -753,7 +750,7 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
         Number of samples in a batch; ``"auto"`` is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
         Learning rate schedule of ``"sgd"``: constant; ``learning_rate_init / t_**power_t``; or
-        divided by 5 whenever there is no improvement for `n_iter_no_change` epochs.
+        divided by 5 after each `n_iter_no_change` epochs without improvement.
     learning_rate_init : float
         Initial learning rate.
     power_t : float
@@ -763,12 +760,12 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
     shuffle : bool
         If True, shuffle the samples in each epoch.
     random_state : int, RandomState or None
-        Source of the initial weights, the validation split, the shuffling and the dropout. The
-        initial weights and the split are those of scikit-learn for the same seed.
+        Random state of initial weights, validation split, shuffling and dropout. For the same seed,
+        initial weights and split are the same as in scikit-learn.
     tol : float
         Minimum improvement of the loss or the validation score.
     verbose : bool or int
-        If true, print loss and validation score of each epoch.
+        If True, print the loss and validation score of each epoch.
     warm_start : bool
         If True, `fit` continues from the weights of the previous call.
     momentum : float
@@ -776,41 +773,39 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
     nesterovs_momentum : bool
         If True, use Nesterov's momentum.
     early_stopping : bool
-        If True, hold out a part of the samples, stop when the score on it does not improve, and
-        keep the weights of the best score.
+        If True, hold out a fraction of the samples for validation, stop when the validation score
+        does not improve, and restore the weights with the best score.
     validation_fraction : float
         Fraction of the samples to hold out.
     beta_1, beta_2, epsilon : float
-        Decay rates of the moment estimates of ``"adam"``, and its constant for numerical
-        stability.
+        Decay rates of the moment estimates and constant for numerical stability of ``"adam"``.
     n_iter_no_change : int or inf
-        Maximum number of epochs without an improvement of `tol`.
+        Maximum number of epochs without an improvement by at least `tol`.
     max_fun : int
-        Limit of ``solver="lbfgs"``; must keep its default.
+        Parameter of ``solver="lbfgs"``, which is not supported; must have its default value.
     dropout : float
-        Fraction of the outputs of each hidden layer that is dropped in training.
+        Dropout rate of the hidden layers: fraction of units to drop in training.
 
     Attributes
     ----------
     coefs_, intercepts_ : list of ndarray
-        Weight matrix, shape (D, U), and bias vector of each layer. Changing or assigning them
-        changes the network.
+        Weight matrix, shape (D, U), and bias vector of each layer. Assignment updates the network.
     loss_, loss_curve_ : float, list of float
-        Mean loss of the last epoch, and of all epochs.
+        Mean loss of the last epoch, and of each epoch.
     best_loss_ : float or None
         Smallest loss; None with early stopping.
     validation_scores_, best_validation_score_ : list of float, float
-        Scores on the samples held out, and the best; None without early stopping.
+        Score on the validation set in each epoch, and best score; None without early stopping.
     n_iter_, t_ : int
-        Number of epochs of the last call, and number of samples seen in all calls.
+        Number of epochs of the last call, and number of training samples processed in all calls.
     n_layers_, n_outputs_, out_activation_ : int, int, str
-        Number of layers with the input, number of outputs, and their activation.
+        Number of layers including the input, number of outputs, and output activation.
     n_features_in_ : int
-        Number of inputs.
+        Number of input features.
     feature_names_in_ : ndarray of str
-        Names of the inputs, if all are strings.
+        Feature names of the inputs, if all are strings.
     model_ : Sequential
-        The network, to save, plot or export.
+        Underlying network, which can be saved, plotted or exported.
 
     Examples
     --------
@@ -824,12 +819,12 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
 
     @available_if(_has_partial_fit)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> TinyNetRegressor:
-        """Train for one epoch on these samples.
+        """Train for one epoch on the given samples.
 
         Parameters
         ----------
         X : array_like or sparse matrix, shape (N, D)
-            Inputs.
+            Training samples.
         y : array_like, shape (N,) or (N, K)
             Targets.
         sample_weight : array_like, shape (N,), optional
@@ -843,7 +838,7 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
         Raises
         ------
         ValueError, TypeError
-            If the data or a parameter is not supported; the estimator is unchanged then.
+            If the data or a parameter is invalid; the estimator is then unchanged.
         """
         return self._fit(X, y, sample_weight, True)
 
@@ -876,7 +871,7 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
         X, y = _validated(self, X, y, reset=first, y_numeric=True)
         targets = y.reshape(len(y), -1)
         count = targets.shape[1] if first else self.n_outputs_
-        expected = f"y must have {count} columns, as in the first call"
+        expected = f"y must have {count} columns, as in the first call to fit"
         checks.require(targets.shape[1] == count, expected, f"shape {y.shape}")
         expected = "y must be at least 0 for loss='poisson'"
         least = targets.min() if self.loss == "poisson" else 0
@@ -888,7 +883,7 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
 
 
 def _validated(estimator: Any, X: Any, *y: Any, **options: Any) -> Any:
-    """Validate data as scikit-learn does, except that masked entries are refused."""
+    """Validate data as in scikit-learn, but also reject masked arrays."""
     for name, value in zip(("X", "y"), (X, *y), strict=False):
         checks.not_masked(name, value)
     if y:

@@ -1,8 +1,8 @@
-"""Inputs that are mostly zero, as compressed sparse rows (CSR): zeros cost no computation.
+"""Sparse inputs in CSR (compressed sparse row) format.
 
-Four of five pixels of a handwritten digit are 0. A product with 0 need not be computed, neither
-in the first layer's pre-activations nor in the gradient with respect to its kernel. The non-zeros
-of row i are ``values[indptr[i] : indptr[i + 1]]``; `indices` has their columns.
+About 80 % of the pixels of MNIST are 0. Products with these pixels are skipped, both in the
+pre-activations of the first layer and in the gradient with respect to its kernel. The non-zero
+values of row i are ``values[indptr[i] : indptr[i + 1]]``, and `indices` has their columns.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tinynet._core.checks import not_masked, numeric
 from tinynet.program import Array
 from tinynet.program.variable import aligned
 
-# Below this share of non-zeros, compressed rows are faster than the dense product (benchmarks).
+# Maximum density at which CSR is faster than the dense product, according to benchmarks.
 MAX_DENSITY = 0.3
-# Compressed rows of a whole array may take up to so many times the memory of the array.
+# Maximum memory of the CSR arrays, relative to the memory of the dense array.
 MAX_SIZE = 1.17
-# So many numbers are converted, and copied, at once; of fewer, NumPy finds the non-zeros.
+# Numbers of elements: converted per block, copied in one call, and minimum for the kernels.
 _CONVERTED, _COPIED, _FEW = 1 << 18, 1 << 20, 1 << 13
 
 
 class CompressedRows:
-    """An array in CSR format; `fit` converts sparse inputs to it, and accepts it as input.
+    """Array in CSR format. `fit` converts sparse inputs to it, and also accepts it as input.
 
     Parameters
     ----------
     x : ndarray, shape (N, ...)
-        The array, of any real type. Each example becomes one row of D values.
+        Dense array of a real dtype. Each example is flattened to a row of D values.
     dtype : str
         Data type of the values.
     rows : ndarray of int, shape (n,), optional
-        Indices of the examples to compress, from 0 up; by default all.
+        Non-negative indices of the examples to convert; by default, all.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class CompressedRows:
         self.shape: tuple[int, ...] = n, *x.shape[1:]
         self.dtype = np.dtype(dtype)
         self.width = math.prod(x.shape[1:])
-        #: Whether the number of a column fits into two bytes: kernels read no others.
+        #: True if column indices are uint16, the only type that the kernels support.
         self.narrow = self.width < 2**16
         self.indptr = aligned((n + 1,), np.int64)
         self.indptr[0] = 0
@@ -68,7 +68,7 @@ class CompressedRows:
             else:
                 _call(use.count_non_zeros, block, counts=counts)
         np.add.accumulate(self.indptr, out=self.indptr)
-        # One more than needed, so that there is memory even if all are zero.
+        # One additional element, so that the arrays are not empty.
         room = int(self.indptr[-1]) + 1
         self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
         self.values = aligned((room,), dtype)
@@ -85,16 +85,16 @@ class CompressedRows:
     def from_csr(
         cls, indptr: Any, indices: Any, data: Any, shape: tuple[int, ...], dtype: str = "float32"
     ) -> CompressedRows:
-        """Create compressed rows from the three arrays of a CSR matrix, such as SciPy's.
+        """Create a matrix from the three arrays of the CSR format.
 
         Parameters
         ----------
         indptr : array_like of int, shape (N + 1,)
             Start of each row in the other two arrays, and the end of the last row.
         indices : array_like of int, shape (K,)
-            Column of each non-zero, ascending within a row.
+            Column of each non-zero value, strictly increasing within a row.
         data : array_like, shape (K,)
-            The non-zeros.
+            Non-zero values.
         shape : tuple of int
             Shape of the matrix, (N, D).
         dtype : str
@@ -103,12 +103,12 @@ class CompressedRows:
         Returns
         -------
         CompressedRows
-            The same rows; nothing is shared with the arrays.
+            Matrix with copies of the arrays.
 
         Raises
         ------
         ValueError
-            If the three arrays do not describe such rows.
+            If the three arrays are not a valid CSR representation.
 
         Examples
         --------
@@ -118,7 +118,7 @@ class CompressedRows:
         """
         starts, columns, values = np.array(indptr, np.int64), np.asarray(indices), np.asarray(data)
         width = math.prod(shape[1:])
-        # Kernels do not check their arguments.
+        # Invalid indices would make the kernels access memory out of bounds.
         right = starts.shape == (shape[0] + 1,) and starts[0] == 0 and np.all(np.diff(starts) >= 0)
         right = right and columns.shape == values.shape == (starts[-1],)
         if right and columns.size:
@@ -128,8 +128,9 @@ class CompressedRows:
             right = columns.min() >= 0 and columns.max() < width and bool(rising.all())
         if not right:
             raise ValueError(
-                f"indptr, indices and data must hold the rows of shape {tuple(shape)}, each with "
-                f"rising columns. Received: {starts.size}, {columns.size} and {values.size} numbers"
+                f"indptr, indices and data must be a CSR matrix of shape {tuple(shape)}, with "
+                "strictly increasing columns in each row. Received: arrays of sizes "
+                f"{starts.size}, {columns.size} and {values.size}"
             )
         new = cls.__new__(cls)
         new.shape, new.dtype, new.width = tuple(shape), np.dtype(dtype), width
@@ -140,27 +141,27 @@ class CompressedRows:
 
     @classmethod
     def from_scipy(cls, x: Any, dtype: str) -> CompressedRows:
-        """Convert a sparse array or matrix of SciPy, of any format.
+        """Convert a SciPy sparse array or matrix of any format.
 
         Parameters
         ----------
         x : sparse array, shape (N, D)
-            The array; it is not changed.
+            SciPy array.
         dtype : str
             Data type of the values.
 
         Returns
         -------
         CompressedRows
-            The same rows.
+            Converted array.
         """
         csr = x.tocsr(copy=True)
-        csr.sum_duplicates()  # also sorts the columns of each row
+        csr.sum_duplicates()  # also sorts the column indices
         values = numeric("x", csr.data)
         return cls.from_csr(csr.indptr, csr.indices, values, csr.shape, dtype)
 
     def astype(self, dtype: str) -> CompressedRows:
-        """Return the same rows with values of another data type; only the values are copied.
+        """Cast the values to a data type; the index arrays are shared.
 
         Parameters
         ----------
@@ -170,7 +171,7 @@ class CompressedRows:
         Returns
         -------
         CompressedRows
-            The rows themselves, if they have that type.
+            Converted array; the array itself if it has that type.
         """
         if self.dtype == dtype:
             return self
@@ -179,17 +180,17 @@ class CompressedRows:
         return new
 
     def reshape(self, shape: tuple[int, ...]) -> CompressedRows:
-        """Return the same rows as examples of another shape; nothing is copied.
+        """Change the shape of the examples, without copying data.
 
         Parameters
         ----------
         shape : tuple of int
-            The shape, with the same number of rows and of values in each.
+            Shape with the same number of rows, and of values per row.
 
         Returns
         -------
         CompressedRows
-            The rows.
+            Array of that shape.
         """
         new = copy.copy(self)
         new.shape = tuple(shape)
@@ -200,22 +201,22 @@ class CompressedRows:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> Any:
-        """Select rows as NumPy does.
+        """Select rows with NumPy's indexing semantics.
 
         Parameters
         ----------
         rows : int, slice, array_like of int or array_like of bool
-            The rows; for a slice of step 1, nothing is copied.
+            Index of the rows. A slice with step 1 is a view; other indices copy data.
 
         Returns
         -------
         CompressedRows, or ndarray for a single row
-            The rows.
+            Selected rows.
 
         Raises
         ------
         IndexError
-            If a row does not exist, or the index is not one-dimensional.
+            If a row is out of bounds, or the index is not one-dimensional.
 
         Examples
         --------
@@ -232,11 +233,11 @@ class CompressedRows:
             new.shape = (max(stop - start, 0), *self.shape[1:])
             return new
         if isinstance(rows, tuple):
-            raise IndexError(f"Compressed rows have one index, of rows. Received: {len(rows)}")
+            raise IndexError(f"CompressedRows must have a single index. Received: {len(rows)}")
         picked = np.arange(len(self))[rows]
         if picked.ndim > 1:
             raise IndexError(
-                f"The index of compressed rows must be one-dimensional. Received: {picked.ndim} "
+                f"The index of CompressedRows must be one-dimensional. Received: {picked.ndim} "
                 "dimensions"
             )
         first = self.indptr[picked]
@@ -252,7 +253,7 @@ class CompressedRows:
         return new
 
     def take(self, rows: Array) -> SparseBatch:
-        """Return a batch of rows; nothing is copied.
+        """Return a batch of rows, without copying data.
 
         Parameters
         ----------
@@ -262,22 +263,22 @@ class CompressedRows:
         Returns
         -------
         SparseBatch
-            The batch.
+            Batch of these rows.
         """
         return SparseBatch(self, rows)
 
     def batch(self, rows: Array | None = None) -> Any:
-        """Return rows as a program reads them: a batch, or an array if no kernel can read them.
+        """Return a batch of rows in a format that the current backend supports.
 
         Parameters
         ----------
         rows : ndarray of int64, shape (n,), optional
-            Indices of the rows; by default all.
+            Indices of the rows; by default, all.
 
         Returns
         -------
         SparseBatch or ndarray, shape (n, D)
-            The batch.
+            Batch of these rows: dense if the kernels do not support it.
         """
         named = self.take(np.arange(len(self)) if rows is None else rows)
         is_read = self.narrow and config.backend() == "numba"
@@ -285,12 +286,12 @@ class CompressedRows:
 
 
 class LazyRows:
-    """Rows of an array that are compressed batch by batch, so that no second array is needed.
+    """Dense array that is converted to CSR batch by batch, to save memory.
 
     Parameters
     ----------
     x : ndarray, shape (N, ...)
-        The array, of any real type; it may be memory-mapped.
+        Dense array of a real dtype; it may be memory-mapped.
     dtype : dtype
         Data type of the values.
 
@@ -302,7 +303,7 @@ class LazyRows:
     """
 
     def __init__(self, x: Array, dtype: Any) -> None:
-        #: The array.
+        #: Dense array.
         self.array, self.shape, self.dtype = x, x.shape, np.dtype(dtype)
 
     def __len__(self) -> int:
@@ -310,43 +311,43 @@ class LazyRows:
         return len(self.array)
 
     def __getitem__(self, rows: slice) -> LazyRows:
-        """Return some rows; nothing is copied.
+        """Return a view of a slice of the rows.
 
         Parameters
         ----------
         rows : slice
-            The rows.
+            Slice of the rows.
 
         Returns
         -------
         LazyRows
-            The rows.
+            View of these rows.
         """
         return LazyRows(self.array[rows], self.dtype)
 
     def batch(self, rows: Array | None = None) -> Any:
-        """Compress some rows, as a program reads them.
+        """Convert rows to a batch in a format that the current backend supports.
 
         Parameters
         ----------
         rows : ndarray of int64, shape (n,), optional
-            Indices of the rows; by default all.
+            Indices of the rows; by default, all.
 
         Returns
         -------
         SparseBatch or ndarray, shape (n, D)
-            The batch.
+            Batch of these rows: dense if the kernels do not support it.
         """
         return CompressedRows(self.array, self.dtype, rows).batch()
 
 
 class SparseBatch:
-    """A batch of `CompressedRows`, which kernels read.
+    """Batch of rows of `CompressedRows`, as passed to the kernels.
 
     Parameters
     ----------
     source : CompressedRows
-        All rows.
+        Array that has the rows.
     rows : ndarray of int64, shape (N,)
         Indices of the rows in the batch.
 
@@ -369,7 +370,7 @@ class SparseBatch:
         return self.shape[0]
 
     def expanded(self, dtype: Any) -> Array:
-        """Return the batch as an ordinary array.
+        """Convert the batch to a dense array.
 
         Parameters
         ----------
@@ -379,19 +380,19 @@ class SparseBatch:
         Returns
         -------
         ndarray, shape (N, D)
-            The rows with their zeros.
+            Dense array.
         """
         return functional.expand_rows(*self.arrays, self.shape[1]).astype(dtype)
 
     @property
     def arrays(self) -> tuple[Array, Array, Array, Array]:
-        """The arguments of kernels: all compressed rows, and the indices of those in the batch."""
+        """Arguments of the kernels: the CSR arrays of all rows, and the indices of the batch."""
         s = self.source
         return s.indptr, s.indices, s.values, self.rows
 
 
 def _blocks(x: Array, dtype: Any, picked: Array | None, whole: bool) -> Iterator[tuple[int, Array]]:
-    """Yield matrices that the kernels read, whole or some rows at a time, and their first row."""
+    """Yield the first row and values of blocks of rows, as C-contiguous matrices."""
     ready = x.dtype.isnative and x.dtype in (np.bool_, np.uint8, np.float32, np.float64)
     if whole and ready and x.flags.c_contiguous and x.flags.aligned and picked is None:
         yield 0, x.reshape(len(x), math.prod(x.shape[1:]))
@@ -406,7 +407,7 @@ def _blocks(x: Array, dtype: Any, picked: Array | None, whole: bool) -> Iterator
 
 
 def _kernels() -> Any:
-    """Return the module of the kernels; None without them, and while they are compiled."""
+    """Return the module of the conversion kernels; None until they are compiled."""
     if config.backend() != "numba":
         return None
     from tinynet.kernels import csr_conversion as kernels
@@ -415,34 +416,34 @@ def _kernels() -> Any:
     used = [kernels.count_non_zeros, kernels.compress_rows]
     if not config.COMPILES or not object_code.is_ready(used):
         return None
-    object_code.addresses(used)  # both are loaded together
+    object_code.addresses(used)  # loads both
     return kernels
 
 
 def _call(kernel: Any, x: Array, **arrays: Array) -> None:
-    """Call a kernel for the rows of a matrix."""
+    """Apply a kernel to the rows of a matrix."""
     addresses = {name: array.ctypes.data for name, array in arrays.items()}
     sizes = {"n": len(x), "kind": x.itemsize, "width": x.shape[1]}
     kernel(kernel.row(x=x.ctypes.data, **sizes, **addresses))
 
 
 def compress(x: Array, dtype: Any) -> CompressedRows | LazyRows:
-    """Compress an array: as a whole, or batch by batch where that would take too much memory.
+    """Convert an array to CSR format: completely, or batch by batch to limit memory use.
 
-    A memory-mapped array may be larger than the memory. Of small integers, the compressed rows
-    may be larger than the array.
+    Conversion is lazy for memory-mapped arrays, which may not fit into memory, and for arrays of
+    small integers whose CSR format would need more memory than the array.
 
     Parameters
     ----------
     x : ndarray, shape (N, ...)
-        The array, of any real type.
+        Dense array of a real dtype.
     dtype : dtype
         Data type of the values.
 
     Returns
     -------
     CompressedRows or LazyRows
-        The rows.
+        Converted array.
 
     Examples
     --------
@@ -470,17 +471,19 @@ def _is_memory_mapped(x: Any) -> bool:
 
 
 def worth_it(x: Array) -> bool:
-    """Return whether an array should be compressed: it is sparse, and the backend has kernels.
+    """Return True if the CSR format speeds up training on an array.
+
+    This is the case if the array is sparse, and the backend has CSR kernels.
 
     Parameters
     ----------
     x : ndarray, shape (N, ...)
-        The array; up to about 500 of its rows are examined.
+        Dense array. Its density is estimated from at most about 500 rows.
 
     Returns
     -------
     bool
-        Whether compressed rows are faster.
+        True if the array should be converted.
 
     Examples
     --------

@@ -1,12 +1,12 @@
-"""Plots of predictions, of the training history, and of the inside of a model.
+"""Plots of predictions, training history, and the weights and activations of a model.
 
-Every function returns the `matplotlib.figure.Figure` that it drew in: a new one, unless an `ax` or
-a `figure` is passed. In a program that has imported ``matplotlib.pyplot``, a new figure is pyplot's
-current figure, and ``plt.show()`` shows it. Without pyplot, no global state is involved: a notebook
-displays the figure that a cell ends with, a program calls ``figure.savefig("predictions.png")``.
+Every function returns a `matplotlib.figure.Figure`: a new one, unless existing Axes are passed as
+`ax`. If ``matplotlib.pyplot`` is imported, a new figure becomes pyplot's current figure, and
+``plt.show()`` displays it. Otherwise the functions do not use pyplot's global state: a notebook
+displays the returned figure, and a script saves it by ``figure.savefig("predictions.png")``.
 
-No information is conveyed by color alone. The colors are those of M. Okabe and K. Ito, "Color
-universal design" (2008), which color-blind people can distinguish.
+Colors are from the colorblind-safe palette of M. Okabe and K. Ito, "Color universal design"
+(2008), and no information is conveyed by color alone.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ BLUE, VERMILLION = "#0072B2", "#D55E00"
 
 _GAP = 4  # pixels between the images of a mosaic
 
-# Backends that never show a figure. A program that only saves figures need not close them: pyplot
-# keeps the last few, and would warn of more than twenty.
+# Non-interactive backends. With these, only the most recent figures stay open, so that programs
+# that save many figures do not trigger pyplot's warning about more than 20 open figures.
 _HEADLESS = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
 _KEPT_HEADLESS = 10
 _kept: list[weakref.ref[Any]] = []
@@ -57,35 +57,35 @@ def plot_predictions(
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    r"""Draw images with the predicted class, its probability, and the true class.
+    r"""Plot images with the predicted class, its probability, and the true class.
 
-    Wrong predictions have a frame, a cross and bold letters.
+    Wrong predictions are marked by a frame, a cross and bold text.
 
     Parameters
     ----------
     images : array_like, shape (N, h, w), (N, h, w, 1) or (N, h * h)
-        Images of digits, on any scale.
+        Grayscale images, with pixels on any scale.
     y_true : array_like of int, shape (N,)
-        The true classes.
+        True class labels.
     probabilities : array_like, shape (N, C)
-        Result of `predict`.
+        Predicted class probabilities, as returned by `predict`.
     count : int
-        Maximum number of images; the first ones are drawn.
+        Maximum number of images; the first ones are plotted.
     columns : int
-        Number of images in a row.
+        Number of images per row.
     class_names : sequence of str, optional
-        Names of the classes; by default their numbers.
+        Names of the classes; by default, their indices.
     title : str, optional
-        Title; by default the number of correct predictions. ``""`` for no title.
+        Title; by default, the number of correct predictions. ``""`` for no title.
     source : str, optional
-        Name of the data, shown below the title.
+        Name of the data set, shown below the title.
     ax : Axes, optional
-        Axes to draw in; by default on a new figure.
+        Axes to plot in; by default, on a new figure.
 
     Returns
     -------
     Figure
-        The figure.
+        Figure of the plot.
 
     Raises
     ------
@@ -103,8 +103,8 @@ def plot_predictions(
 
     x, y, p, guess = _predicted(images, y_true, probabilities)
     count, columns = checks.whole("count", count), checks.whole("columns", columns)
-    fix = "those of scores are given by activations.softmax"
-    expected, received = "probabilities must lie from 0 to 1", f"{p.min():.4g} to {p.max():.4g}"
+    fix = "apply activations.softmax to logits"
+    expected, received = "probabilities must be from 0 to 1", f"{p.min():.4g} to {p.max():.4g}"
     checks.require(_are_probabilities(p), f"{expected}; {fix}", received)
     right = guess == y
     shown = f"; the first {count}" if len(right) > count else ""
@@ -120,7 +120,7 @@ def plot_predictions(
         left, top = i % columns * width, i // columns * height
         mark, color, weight = ("", None, "normal") if right[i] else ("✗ ", VERMILLION, "bold")
         if not right[i]:
-            # An image's first pixel reaches from -0.5 to 0.5.
+            # The first pixel of an image extends from -0.5 to 0.5.
             frame = Rectangle((left - 0.8, top - 0.8), w + 0.6, h + 0.6, fill=False, clip_on=False)
             ax.add_patch(frame).set(edgecolor=VERMILLION, linewidth=2.5)
         percent = f"({100 * p[i, guess[i]]:.1f}%)"
@@ -141,36 +141,36 @@ def plot_mistakes(
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    r"""Draw the images that are predicted wrongly, those with the highest probability first.
+    r"""Plot misclassified images, in descending order of the predicted probability.
 
-    They show digits that are hard to read for anybody, ways of writing that the training data do
-    not have, and labels that are wrong.
+    Confident mistakes often reveal ambiguous images, styles that are missing from the training
+    data, and wrong labels.
 
     Parameters
     ----------
     images : array_like, shape (N, h, w), (N, h, w, 1) or (N, h * h)
-        Images of digits, on any scale.
+        Grayscale images, with pixels on any scale.
     y_true : array_like of int, shape (N,)
-        The true classes.
+        True class labels.
     probabilities : array_like, shape (N, C)
-        Result of `predict`.
+        Predicted class probabilities, as returned by `predict`.
     count : int
         Maximum number of images.
     columns : int
-        Number of images in a row.
+        Number of images per row.
     class_names : sequence of str, optional
-        Names of the classes; by default their numbers.
+        Names of the classes; by default, their indices.
     title : str, optional
-        Title; by default the number of mistakes. ``""`` for no title.
+        Title; by default, the number of mistakes. ``""`` for no title.
     source : str, optional
-        Name of the data, shown below the title.
+        Name of the data set, shown below the title.
     ax : Axes, optional
-        Axes to draw in; by default on a new figure.
+        Axes to plot in; by default, on a new figure.
 
     Returns
     -------
     Figure
-        The figure.
+        Figure of the plot.
 
     Raises
     ------
@@ -188,7 +188,7 @@ def plot_mistakes(
     count = checks.whole("count", count)
     wrong = np.flatnonzero(guess != y)
     first = wrong[np.argsort(-p[wrong, guess[wrong]], kind="stable")][:count]
-    shown = f", the {count} surest" if len(wrong) > count else ", the surest first"
+    shown = f", the {count} most confident" if len(wrong) > count else ", most confident first"
     default = f"Mistakes: {len(wrong):,} of {len(y):,}{shown if len(wrong) > 1 else ''}"
     title = default if title is None else title
     if not len(wrong):
@@ -208,28 +208,29 @@ def plot_confusion_matrix(
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the number of predictions of each class, for each true class.
+    """Plot a confusion matrix: the number of predictions of each class, for each true class.
 
     Parameters
     ----------
     y_true : array_like of int, shape (N,)
-        The true classes.
+        True class labels.
     y_pred : array_like, shape (N,) or (N, C)
-        The predicted classes, or the result of `predict`.
+        Predicted class labels, or class probabilities as returned by `predict`.
     class_names : sequence of str, optional
-        Names of the classes; by default their numbers.
+        Names of the classes; by default, their indices.
     title : str, optional
-        Title; by default the number of correct predictions. ``""`` for no title.
+        Title; by default, the number of correct predictions. ``""`` for no title.
     source : str, optional
-        Name of the data, shown below the title.
+        Name of the data set, shown below the title.
     ax : Axes, optional
-        Axes to draw in; by default on a new figure.
+        Axes to plot in; by default, on a new figure.
 
     Returns
     -------
     Figure
-        The figure. Row i, column j counts the examples of class i that were taken for
-        class j. The shade is the count's share of its row, on a scale that lets mistakes show.
+        Figure of the plot. Row i, column j is the number of examples of class i that are
+        predicted as class j. The color is normalized over each row, and scaled nonlinearly so that
+        small numbers are visible.
 
     Raises
     ------
@@ -278,34 +279,33 @@ def plot_history(
     figure: Figure | SubFigure | None = None,
     ax: Axes | Sequence[Axes] | Array | None = None,
 ) -> Figure:
-    """Draw the loss and the metrics over the epochs.
+    """Plot learning curves: the loss and the metrics over the epochs.
 
     Parameters
     ----------
     history : History or mapping of str to sequence of float
-        Result of `fit`, or its ``history``.
+        Object returned by `fit`, or its ``history``.
     test : mapping of str to float, optional
-        Result of ``evaluate(return_dict=True)``, drawn as a mark at the last epoch.
+        Result of ``evaluate(return_dict=True)``, plotted as a marker at the last epoch.
     title : str, optional
-        Title; by default "Learning curves". ``""`` for no title.
+        Title; by default, "Learning curves". ``""`` for no title.
     source : str, optional
-        Name of the data, shown below the title.
+        Name of the data set, shown below the title.
     figure : Figure or SubFigure, optional
-        Figure to add the Axes to; by default a new one.
+        Figure to add the Axes to; by default, a new one.
     ax : Axes or sequence of Axes, optional
-        Existing Axes to draw in: one for the loss and each metric, in the order loss, metrics; or
-        a single one for all of them, with the title above it.
+        Existing Axes to plot in: one for the loss and one for each metric, in this order; or a
+        single one for all curves, which also gets the title.
 
     Returns
     -------
     Figure
-        The figure drawn in: one Axes for the loss and for each metric, with a line for training
-        and one for validation where there was any.
+        Figure of the plot, with a curve for training and, if available, a curve for validation.
 
     Raises
     ------
     ValueError
-        If it has no epochs, or the number of Axes is wrong.
+        If the history is empty, or the number of Axes is wrong.
 
     Examples
     --------
@@ -317,9 +317,9 @@ def plot_history(
 
     metrics: Any = getattr(history, "history", history)
     fits = isinstance(metrics, Mapping) and any(map(len, metrics.values()))
-    expected = "history must be what fit returned, after at least one epoch"
+    expected = "history must be returned by fit, and have at least one epoch"
     checks.require(fits, expected, checks.shorten(metrics))
-    # Callbacks may also put texts and other objects into the logs.
+    # Callbacks may also add strings and other objects to the logs.
     kinds = (float, int, np.number, np.ndarray)
     metrics = {k: v for k, v in metrics.items() if all(isinstance(x, kinds) for x in v)}
     numbers = getattr(history, "epoch", None) or range(max(map(len, metrics.values())))
@@ -368,29 +368,28 @@ def plot_runs(
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw a metric of several runs: a dot for each, and their mean and standard deviation.
+    """Plot a metric of several runs as points, with mean and standard deviation.
 
     Parameters
     ----------
     figures : mapping of str to array_like, shape (runs,)
-        Values of all runs, by name.
+        Values of the metric in all runs, for each name.
     title : str, optional
-        Title; by default the number of runs. ``""`` for no title.
+        Title; by default, the number of runs. ``""`` for no title.
     source : str, optional
-        Name of the data, shown below the title.
+        Name of the data set, shown below the title.
     ax : Axes, optional
-        Axes to draw in; by default on a new figure.
+        Axes to plot in; by default, on a new figure.
 
     Returns
     -------
     Figure
-        The figure. A line stands at each mean, and reaches one standard deviation up
-        and down.
+        Figure of the plot. The error bars are one standard deviation.
 
     Raises
     ------
     ValueError
-        If there are no runs.
+        If a name has no values.
 
     Examples
     --------
@@ -399,7 +398,7 @@ def plot_runs(
     ['tinynet', 'Keras']
     """
     values = {name: np.asarray(each, np.float64).ravel() for name, each in figures.items()}
-    expected = "figures must hold at least one run of each"
+    expected = "figures must have at least one run for each name"
     fits = values and all(len(each) for each in values.values())
     checks.require(fits, expected, checks.shorten(figures))
     ax = _axes(ax, 1.6 * len(values) + 2.4, 3.6)
@@ -416,7 +415,7 @@ def plot_runs(
     return _titled(ax, title, source, default)
 
 
-# ---------------------------------------------------------------- the inside of a model
+# ---------------------------------------------------------------- weights, activations, layers
 
 
 def plot_weights(
@@ -427,35 +426,35 @@ def plot_weights(
     source: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the kernel of the first dense layer as one image for each unit.
+    """Plot the kernel of the first dense layer, as one image per unit.
 
-    A unit's output is the sum of the pixels times these weights. Pixels where a weight is
-    positive increase the output, pixels where it is negative reduce it.
+    The pre-activation of a unit is the sum of the pixels, weighted by its image, plus a bias:
+    pixels with a positive weight increase it, pixels with a negative weight decrease it.
 
     Parameters
     ----------
     model : Model
-        A built model whose first weights are applied to an image's pixels.
+        Built model whose first dense layer is applied to the pixels of an image.
     count : int
-        Maximum number of units; the first ones are drawn.
+        Maximum number of units; the first ones are plotted.
     columns : int
-        Number of units in a row.
+        Number of units per row.
     title : str, optional
-        Title; by default the layer's name and number of units. ``""`` for no title.
+        Title; by default, the layer's name and number of units. ``""`` for no title.
     source : str, optional
-        Name of the training data, shown below the title.
+        Name of the training data set, shown below the title.
     ax : Axes, optional
-        Axes to draw in; by default on a new figure.
+        Axes to plot in; by default, on a new figure.
 
     Returns
     -------
     Figure
-        The figure.
+        Figure of the plot.
 
     Raises
     ------
     ValueError
-        If there is no dense layer, or its inputs are not an image.
+        If the model does not have a dense layer, or its inputs do not form a square image.
 
     Examples
     --------
@@ -481,7 +480,7 @@ def plot_weights(
     columns = min(columns, len(tiles))
     rows = math.ceil(len(tiles) / columns)
     ax = _axes(ax, max(0.58 * columns, 3) + 1.3, max(0.58 * rows, 1.2) + 0.7)
-    # With the few largest weights as limits, all others would be pale.
+    # Outliers must not determine the color scale, as all other weights would then be pale.
     bound = float(np.quantile(np.abs(tiles), 0.995)) or 1.0
     height, _ = _draw_mosaic(ax, tiles, columns, _GAP, "RdBu", -bound, bound)
     ax.set_axis_on()
@@ -507,35 +506,36 @@ def plot_activations(
     figure: Figure | SubFigure | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw an image and the outputs of each layer: pixels, hidden units, probabilities.
+    """Plot an image and its activations: pixels, hidden units, class probabilities.
 
     Parameters
     ----------
     model : Model
-        The model; its layers from the first one with weights on give a row of numbers each.
+        Model with one input and one output. Layers before the first one with weights are not
+        plotted.
     image : array_like
-        One image as the model takes it (pixels from 0 to 1, if it was trained on those), with or
-        without a batch axis of 1.
+        Single image in the format of the model's inputs (with pixels from 0 to 1, if it was trained
+        on those), with or without a batch axis.
     class_names : sequence of str, optional
-        Names of the classes; by default their numbers.
+        Names of the classes; by default, their indices.
     title : str, optional
-        Title; by default the prediction. ``""`` for no title.
+        Title; by default, the prediction. ``""`` for no title.
     source : str, optional
-        Name of the data, shown below the title.
+        Name of the data set, shown below the title.
     figure : Figure or SubFigure, optional
-        Figure to add the Axes to; by default a new one.
+        Figure to add the Axes to; by default, a new one.
     ax : Axes, optional
-        Existing Axes to draw in: they become the frame of the plots inside.
+        Existing Axes, in which the plots are placed as inset Axes.
 
     Returns
     -------
     Figure
-        The figure.
+        Figure of the plot.
 
     Raises
     ------
     ValueError
-        If the model does not accept the image, or it is not an image.
+        If the model does not accept the image, or `image` is not a single image.
 
     Examples
     --------
@@ -560,7 +560,7 @@ def plot_activations(
     names = _names(class_names, len(values))
     shares = _are_probabilities(values)
     labels = [f"{v:.1%}" if v >= 0.001 else "" for v in values] if shares else values.round(2)
-    default = f"One image on its way through {model.name}: {names[guess]} ({labels[guess]})"
+    default = f"Activations of {model.name}: {names[guess]} ({labels[guess]})"
 
     _not_both(figure, ax)
     rows, drawn = max(len(hidden), 1), cast("Figure", figure)
@@ -592,7 +592,7 @@ def plot_activations(
     bars.set_yticks(range(len(values)), names)
     bars.get_yticklabels()[guess].set_fontweight("bold")
     bars.invert_yaxis()
-    bars.margins(x=0.25)  # with room for the labels
+    bars.margins(x=0.25)  # space for the labels
     scale: Any = {"xlabel": "probability", "xlim": (0, 1.25), "xticks": [0, 0.5, 1]}
     scale = scale if shares else {"xlabel": "output"}
     _open_box(bars, title=f"{last.name}: {len(values)} classes", **scale)
@@ -607,23 +607,23 @@ def plot_activations(
 def plot_model(
     model: Any, title: str | None = None, source: str | None = None, ax: Axes | None = None
 ) -> Figure:
-    r"""Draw the layers of a model, the shapes between them, and their numbers of parameters.
+    r"""Plot the layers of a model, with output shapes and numbers of parameters.
 
     Parameters
     ----------
     model : Model
-        The model, built or not.
+        Model; it need not be built.
     title : str, optional
-        Title; by default the model's name and number of parameters. ``""`` for no title.
+        Title; by default, the model's name and number of parameters. ``""`` for no title.
     source : str, optional
-        Name of the training data, shown below the title.
+        Name of the training data set, shown below the title.
     ax : Axes, optional
-        Axes to draw in; by default on a new figure.
+        Axes to plot in; by default, on a new figure.
 
     Returns
     -------
     Figure
-        The figure.
+        Figure of the plot.
 
     Examples
     --------
@@ -663,7 +663,7 @@ def plot_model(
             ax.text(0.6, i + 0.44, parameters, va="center", fontsize=9)
         for start in sources:
             ends, curve = ((0.29, i - 0.4), (0.29, float(i))), "arc3"
-            if i - start > 1:  # around the boxes in between
+            if i - start > 1:  # the arrow passes other boxes
                 curve, ends = "arc3,rad=0.15", ((0.03, start + 0.3), (0.03, i + 0.3))
             arrow = FancyArrowPatch(*ends, connectionstyle=curve, arrowstyle="->")
             ax.add_patch(arrow).set(color="gray", mutation_scale=12)
@@ -675,7 +675,7 @@ def plot_model(
 
 
 def _new_figure(width: float, height: float) -> Figure:
-    """Create a figure, sizes in inches; pyplot manages it if the program has imported pyplot."""
+    """Create a figure, managed by pyplot if that is imported; sizes are in inches."""
     from matplotlib import get_backend
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -688,7 +688,7 @@ def _new_figure(width: float, height: float) -> Figure:
             pyplot.close(oldest)
     figure: Any = (pyplot.figure if pyplot else Figure)(figsize=size, layout=layout)
     if pyplot is None:
-        # Without pyplot, notebooks do not know how to display a figure.
+        # Notebooks display figures without pyplot only if they define a representation.
         figure._repr_png_ = functools.partial(_as_png, figure)
     elif headless:
         _kept.append(weakref.ref(figure))
@@ -698,18 +698,18 @@ def _new_figure(width: float, height: float) -> Figure:
 
 
 def _display_once(figure: Any) -> None:
-    """Display a figure as the result of a notebook cell; pyplot must not display it again."""
+    """Display a figure as the result of a notebook cell, and close it, so that it appears once."""
     sys.modules["matplotlib.pyplot"].close(figure)
     importlib.import_module("IPython.display").display_png(_as_png(figure), raw=True)
 
 
 def _not_both(figure: Any, ax: Any) -> None:
-    expected = "figure must be None if ax is passed"
+    expected = "figure must be None if ax is given"
     checks.require(figure is None or ax is None, expected, "figure and ax")
 
 
 def _open_box(ax: Axes, hidden: Sequence[str] = ("top", "right"), **settings: Any) -> None:
-    """Hide sides of the box around an Axes, and set its title and labels."""
+    """Hide spines of an Axes, and set its title and labels."""
     ax.set(**settings)
     ax.title.set_fontsize(10)
     for side in hidden:
@@ -727,7 +727,7 @@ def _axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def _figure_of(ax: Axes) -> Figure:
-    return cast("Figure", ax.figure)  # or a part of one, where that was given
+    return cast("Figure", ax.figure)  # may also be a SubFigure
 
 
 def _title(title: str | None, source: str | None, default: str) -> str:
@@ -737,11 +737,11 @@ def _title(title: str | None, source: str | None, default: str) -> str:
 
 def _titled(ax: Axes, title: str | None, source: str | None, default: str = "") -> Figure:
     ax.set_title(_title(title, source, default), fontsize=11)
-    ax.set_anchor("N")  # if a layout gives more room than an image can use, its title stays inside
+    ax.set_anchor("N")  # keeps the title inside the figure if the layout leaves space
     return _figure_of(ax)
 
 
-# ---------------------------------------------------------------- images in rows
+# ---------------------------------------------------------------- mosaics of images
 
 
 def _pictures(x: Array) -> Array:
@@ -759,9 +759,9 @@ def _pictures(x: Array) -> Array:
 def _draw_mosaic(
     ax: Axes, tiles: Array, columns: int, below: int, cmap: str, low: float, high: float
 ) -> tuple[int, int]:
-    """Draw images in rows, as a single one: an Axes for each would take ten times as long.
+    """Draw images as tiles of a single image, which is ten times as fast as an Axes for each.
 
-    Returns the distances between them, downwards and across.
+    Return the vertical and horizontal distance between tiles, in pixels.
     """
     n, h, w = tiles.shape
     height, width, rows = h + below, w + _GAP, math.ceil(n / columns)
@@ -774,7 +774,7 @@ def _draw_mosaic(
 
 
 def _limits(pixels: Array) -> tuple[float, float]:
-    """Return the values of black and white."""
+    """Return the pixel values of black and white."""
     return min(pixels.min(), 0), pixels.max() or 1
 
 
@@ -782,28 +782,28 @@ def _limits(pixels: Array) -> tuple[float, float]:
 
 
 def _same_length(**arrays: Any) -> list[Array]:
-    """Convert arrays that must have one row for each example."""
+    """Convert arguments to arrays, and check that they have the same number of examples."""
     converted = {name: np.asarray(array) for name, array in arrays.items()}
     lengths = {name: len(a) if a.ndim else 0 for name, a in converted.items()}
     fits = len(set(lengths.values())) == 1 and all(lengths.values())
-    received = ", ".join(f"{name} of {length}" for name, length in lengths.items())
-    expected = f"{' and '.join(lengths)} must have one row for each example, and at least one"
+    received = ", ".join(f"{name} of length {length}" for name, length in lengths.items())
+    expected = f"{' and '.join(lengths)} must have the same length, at least 1"
     checks.require(fits, expected, received)
     return list(converted.values())
 
 
 def _predicted(images: Any, y_true: Any, probabilities: Any) -> tuple[Array, Array, Array, Array]:
-    """Return images, true classes, probabilities, and the classes with the largest probability."""
+    """Return images, true classes, probabilities, and predicted classes."""
     x, y, p = _same_length(images=images, y_true=y_true, probabilities=probabilities)
     guess = _classes("probabilities", p, ndim=2)
     return x, _classes("y_true", y), p, guess
 
 
 def _classes(name: str, values: Array, ndim: int = 1) -> Array:
-    """Return integer class labels, or the classes with the largest probability."""
+    """Return integer class labels, computed by argmax from class probabilities."""
     if values.ndim == 2 and values.shape[1] and (ndim == 2 or name == "y_pred"):
         return np.asarray(values.argmax(axis=1))
-    expected = "of shape (N, C)" if ndim == 2 else "whole numbers from 0 up, one an example"
+    expected = "of shape (N, C)" if ndim == 2 else "non-negative integers of shape (N,)"
     fits = values.ndim == ndim and values.dtype.kind in "iu" and values.min() >= 0
     checks.require(fits, f"{name} must be {expected}", checks.shorten(values))
     return values.astype(int)
@@ -816,14 +816,14 @@ def _are_probabilities(values: Array) -> bool:
 
 def _names(class_names: Sequence[str] | None, count: int) -> list[str]:
     names = [*map(str, range(count) if class_names is None else class_names)]
-    expected = f"class_names must name {count} classes"
+    expected = f"class_names must have {count} names"
     checks.require(len(names) >= count, expected, checks.shorten(class_names))
     return names
 
 
 def _outputs(model: Any, x: Array) -> Iterator[tuple[Any, Array]]:
-    """Yield each layer from the first one that has weights, with its output for one image."""
-    model(x)  # builds it, and validates the shape
+    """Yield each layer, from the first one with weights on, with its output for one image."""
+    model(x)  # builds the model, and validates the shape
     nodes = [node for node in model._known_graph().nodes if hasattr(node.outputs, "shape")]
     values = Model(model.inputs, [node.outputs for node in nodes], name="all_layers")(x)
     found = zip(nodes, values if len(nodes) > 1 else [values], strict=True)

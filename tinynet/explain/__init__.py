@@ -1,10 +1,10 @@
-"""One training step with all of its values, and a check of backpropagation.
+"""Inspection of a training step, and gradient checking.
 
-`step` runs what `model.train_on_batch` runs, and returns every array that is passed between the
-layers, and the optimizer's update of one weight. `check_gradients` compares the gradients with
-finite differences.
+`step` performs the computation of `model.train_on_batch`, and returns the inputs, outputs and
+gradients of every layer and the optimizer's update of one weight. `check_gradients` compares
+backpropagation with finite differences.
 
-Both run the program of a copy of the model, instruction by instruction, and read its registers.
+Both execute the program of a copy of the model, one instruction at a time, and read its registers.
 """
 
 from tinynet.explain.gradient_check import GradientCheck, GradientReport, check_gradients

@@ -1,4 +1,4 @@
-"""Backpropagation compared with finite differences, for models with custom layers."""
+"""Gradient checking: comparison of backpropagation with finite differences."""
 
 from __future__ import annotations
 
@@ -18,30 +18,32 @@ from tinynet.program.variable import Array, Variable
 from tinynet.training.blas_threads import Computing
 from tinynet.training.one_step import copied, relative, to_float64
 
-_H = 1e-5  # the cube root of float64's precision: where both errors of a difference are small
+# Step size: at about the cube root of float64's machine epsilon, the truncation error and the
+# rounding error of a finite difference are both small.
+_H = 1e-5
 _EPS = float(np.finfo(np.float64).eps)
-_NO_GRADIENT = "backward must return the gradient in its input"
+_NO_GRADIENT = "backward must return the gradient with respect to its input"
 
 
 @dataclass
 class GradientCheck:
-    """One gradient array compared with finite differences.
+    """Comparison of one gradient array with finite differences.
 
     Parameters
     ----------
     layer : str
-        The layer's name, or ``"loss"``.
+        Name of the layer, or ``"loss"``.
     array : str
-        Array that the gradient is computed with respect to: a weight's name, ``"input"``, or
-        ``"output"`` for the loss.
+        Array with respect to which the gradient is computed: the name of a weight, ``"input"``,
+        or ``"output"`` for the loss.
     checked, size : int
-        Number of elements that were compared, and of all elements.
+        Number of compared elements, and total number of elements.
     error, allowed : float
-        Largest difference, and the largest that rounding explains.
+        Largest absolute difference, and its tolerance.
     index : tuple of int
-        Index of the largest difference.
+        Index of the element with the largest difference.
     backward, difference : float
-        Values there: of `backward`, and of the finite differences.
+        Gradient of that element according to `backward` and to the finite difference.
 
     Examples
     --------
@@ -61,7 +63,7 @@ class GradientCheck:
 
     @property
     def ok(self) -> bool:
-        """True if the gradient is right."""
+        """True if the gradient is correct."""
         return self.error <= self.allowed
 
 
@@ -72,17 +74,17 @@ class GradientReport(Tables):
     Parameters
     ----------
     net : list of GradientCheck
-        Gradients of the loss with respect to every weight, by backpropagation.
+        Checks of the whole model: the gradient of the loss with respect to each weight.
     alone : list of GradientCheck
-        Each layer by itself: gradients of a random sum of its outputs with respect to its input and
-        weights; and the loss by itself.
+        Checks of each layer in isolation: gradients of a random linear combination of its outputs
+        with respect to its input and weights; and checks of the loss in isolation.
     problems : dict of str to str
         Description of each error, by layer.
 
     Examples
     --------
     >>> print(GradientReport([], [], {}).verdict)
-    Backpropagation is right.
+    Backpropagation is correct.
     """
 
     net: list[GradientCheck]
@@ -91,32 +93,32 @@ class GradientReport(Tables):
 
     @property
     def ok(self) -> bool:
-        """True if all gradients are right."""
+        """True if all gradients are correct."""
         return not self.problems and all(check.ok for check in self.net)
 
     @property
     def wrong(self) -> list[str]:
-        """Names of the layers that have errors."""
+        """Names of the layers with errors."""
         return list(self.problems)
 
     @property
     def verdict(self) -> str:
-        """The outcome in words."""
+        """Summary of the result, with the errors if any."""
         wrong = [f"{check.layer}/{check.array}" for check in self.net if not check.ok]
         if self.ok:
-            return "Backpropagation is right."
+            return "Backpropagation is correct."
         if not self.problems:
-            where = "look at regularizers, at what backward does with need_d_x=False, and at what"
-            apart = f"though each layer alone is right: {where} layers keep from call to call."
+            where = "check regularizers, backward with need_d_x=False, and state that layers keep"
+            apart = f"although each layer in isolation is correct: {where} between calls."
             return f"Backpropagation is wrong for {', '.join(wrong)}, {apart}"
         others = [name for name in wrong if name.rpartition("/")[0] not in self.problems]
         text = "\n".join(self.problems.values())
-        rest = f"\nIn consequence, so are the gradients of {', '.join(others)}."
+        rest = f"\nConsequently, these gradients are also wrong: {', '.join(others)}."
         return text + rest if others else text
 
     def tables(self) -> list[Table]:
-        """Return the whole model's gradients, those of each layer alone, and the verdict."""
-        header = ["layer", "gradient in", "checked", "largest error", "allowed", ""]
+        """Return the checks of the whole model, and those of each layer with the verdict."""
+        header = ["layer", "with respect to", "checked", "largest error", "allowed", ""]
 
         def table(title: str, found: list[GradientCheck], note: str = "") -> Table:
             rows = []
@@ -125,8 +127,9 @@ class GradientReport(Tables):
                 rows.append([c.layer, c.array, share, c.error, c.allowed, mark])
             return Table(title, header, rows, note, (0, 1, 5))
 
-        net = table("The whole net: backpropagation against finite differences", self.net)
-        return [net, table("Each layer alone", self.alone, self.verdict.replace("\n", "\n  "))]
+        net = table("Gradients of the whole model, compared with finite differences", self.net)
+        verdict = self.verdict.replace("\n", "\n  ")
+        return [net, table("Gradients of each layer in isolation", self.alone, verdict)]
 
 
 def check_gradients(
@@ -139,33 +142,33 @@ def check_gradients(
     tolerance: float = 1e-5,
     seed: int = 0,
 ) -> GradientReport:
-    """Compare backpropagation with finite differences, weight by weight and layer by layer.
+    """Check the gradients of a model against finite differences.
 
-    A gradient is the rate at which the loss changes with one weight. So one weight is changed by a
-    small h, and the loss is computed again: ``(loss(w + h) - loss(w)) / h``, and the same for -h.
-    Then each layer is checked by itself, to separate a layer that is wrong from the layers below
-    it, which only pass on its error. Everything is computed in float64, on a copy.
+    The gradient of a weight is approximated by ``(loss(w + h) - loss(w)) / h`` for a small h, and
+    by the same quotient for -h; backpropagation must agree with them. Each layer is then checked in
+    isolation, which distinguishes a layer with a wrong gradient from the layers below it, to which
+    the error propagates. All computations are in float64, on a copy of the model.
 
     Parameters
     ----------
     model : Model
-        A compiled model. It is unchanged; if it is not built, it is built.
+        Compiled model. It is built if necessary; its weights do not change.
     x, y : array_like, shape (N, ...)
-        A small batch.
+        Inputs and targets of a small batch.
     sample_weight : array_like, shape (N,), optional
-        As for `model.fit`.
+        Weight of each example in the loss.
     max_per_weight : int or None
-        Maximum number of elements of each array to check, chosen at random; None for all.
+        Maximum number of elements to check in each array, chosen at random; None for all.
     tolerance : float
-        Allowed error, relative to the array's largest gradient.
+        Maximum allowed error, relative to the largest element of the gradient.
     seed : int
-        Seed of the random choice.
+        Seed of the random choice of elements.
 
     Returns
     -------
     GradientReport
-        Its `ok` is True if all gradients are right; `wrong` lists the layers that have errors.
-        Printed, it is two tables with a verdict.
+        Report whose `ok` is True if all gradients are correct, and whose `wrong` lists the layers
+        with errors. It is printed as two tables and a verdict.
 
     Raises
     ------
@@ -186,7 +189,7 @@ def check_gradients(
     >>> report.wrong
     ['double']
     >>> print(report.verdict.splitlines()[-1])
-    In consequence, so are the gradients of dense/kernel, dense/bias.
+    Consequently, these gradients are also wrong: dense/kernel, dense/bias.
     """
     most = checks.optional(checks.whole, "max_per_weight", max_per_weight)
     tolerance = checks.number("tolerance", tolerance, 0)
@@ -199,7 +202,7 @@ def check_gradients(
 
 
 def _state_of(model: Any) -> Callable[[], None]:
-    """Return a function that resets random numbers and moving averages to their current state."""
+    """Return a function that restores the current random states and non-trainable weights."""
     drawn = model._random_states()
     before = [(w, w.numpy()) for w in model.non_trainable_weights]
 
@@ -213,9 +216,9 @@ def _state_of(model: Any) -> Callable[[], None]:
 
 
 class _Part:
-    """Some instructions of a step, run by themselves on the registers of the whole step.
+    """Some instructions of a step, run separately on the registers of the whole step.
 
-    The differentiated function is the sum of their results, each multiplied by its seed.
+    The differentiated function is the sum of their results, weighted by the seeds.
     """
 
     def __init__(self, checker: _Checker, instructions: list[Any], seeds: list[Any]) -> None:
@@ -229,24 +232,24 @@ class _Part:
         self.given = [np.array(one.registers.get(id(i), i.examples[0])) for i in outer]
         targets = {id(i) for i in one.program.program.inputs} - {id(i) for i in one.program.inputs}
         pairs = zip(outer, self.given, strict=True)
-        #: The inputs that have gradients, then the weights, with their arrays.
+        #: Differentiable inputs, then weights, with their arrays.
         self.inputs = [(i, a) for i, a in pairs if a.dtype.kind == "f" and id(i) not in targets]
         self.weights = [(v, v.array) for v in one.plan.variables if id(v) in read]
         self.start = self.outputs()
 
     def outputs(self) -> list[Array]:
-        """Run the instructions; return the results that have a seed."""
+        """Run the instructions, and return the seeded results."""
         self.restore()
         results = self.program.run(self.given, [s for s, _ in self.seeds])
         return [np.array(value) for value in results]
 
     def rise(self) -> float:
-        """Return the increase of the sum since the first run."""
+        """Return the increase of the weighted sum since the first run."""
         triples = zip(self.seeds, self.outputs(), self.start, strict=True)
         return float(sum(np.sum(d * (y - y0)) for (_, d), y, y0 in triples))
 
     def gradients(self) -> list[Array]:
-        """Return the gradients of inputs and weights; NaN where `backward` writes nothing."""
+        """Return the gradients of inputs and weights; NaN if `backward` does not write them."""
         self.restore()
         sources = [*self.inputs, *self.weights]
         found = {id(i): Variable(np.full_like(array, np.nan)) for i, array in sources}
@@ -258,7 +261,7 @@ class _Part:
 
 
 class _Checker:
-    """Compares the gradients of a step with differences, for a random choice of elements."""
+    """Comparison of the gradients of a step with finite differences of randomly chosen elements."""
 
     def __init__(self, one: RecordedStep, most: int | None, tolerance: float, random: Any) -> None:
         self.one, self.most, self.tolerance, self.random = one, most, tolerance, random
@@ -266,7 +269,7 @@ class _Checker:
         one.record(one.forward())
 
     def check_all(self) -> GradientReport:
-        """Check the loss, each layer, and then the whole model."""
+        """Check the loss, each layer, and the whole model."""
         one, problems, loss = self.one, self.report.problems, self.one.loss()
         checks.require(np.isfinite(loss), "The loss must be finite to be compared", f"loss={loss}")
         instructions = one.program.program.forward
@@ -280,7 +283,7 @@ class _Checker:
             name = relative(call.path)
             who = f"The layer {name} ({kind_of(call.layer)}) is wrong"
             self.check_part(name, who, _Part(self, call.instructions, seeds))
-        for name in [*problems]:  # an error inside is not the outer layer's
+        for name in [*problems]:  # an error of an inner layer is not reported for the outer one
             if any(other.startswith(f"{name}/") for other in problems):
                 del problems[name]
         if not any(_NO_GRADIENT in problem for problem in problems.values()):
@@ -299,18 +302,18 @@ class _Checker:
             if v.regularizer:
                 gradient += v.regularizer.gradient(array)
             layer, _, name = part.names[id(v)].rpartition("/")
-            rise = lambda: part.rise() + penalties() - before  # noqa: E731  # as short as it can be
+            rise = lambda: part.rise() + penalties() - before  # noqa: E731  # shorter than a def
             self.report.net.append(self.compare(layer, name, array, gradient, rise, [loss]))
 
     def check_part(self, layer: str, who: str, part: _Part) -> None:
-        """Check a layer, or the loss, by itself."""
+        """Check a layer, or the loss, in isolation."""
         problems = self.report.problems
         if not part.seeds:
             return
         if not all(map(np.array_equal, part.start, part.outputs())):
             problems[layer] = (
-                f"{who}: its forward returns other numbers every time, so they can't be compared. "
-                "Let it draw from a np.random.Generator that is an attribute of the layer."
+                f"{who}: its forward pass is not reproducible, so finite differences are not "
+                "defined. Use a np.random.Generator that is an attribute of the layer."
             )
             return
         try:
@@ -321,7 +324,7 @@ class _Checker:
             received = str(error).rpartition("Received: ")[2]
             came = "nothing" if received == "None" else f"an array of {received}"
             shape = part.inputs[0][1].shape
-            problems[layer] = f"{who}: its {_NO_GRADIENT}, of shape {shape}, and returns {came}."
+            problems[layer] = f"{who}: its {_NO_GRADIENT}, of shape {shape}, but returns {came}."
             return
         word, several = "output" if layer == "loss" else "input", len(part.inputs) > 1
         titles = [f"{word} {k}" if several else word for k in range(1, len(part.inputs) + 1)]
@@ -330,22 +333,22 @@ class _Checker:
         for k, (name, gradient) in enumerate(zip(titles, found, strict=True), -len(part.inputs)):
             if np.isnan(gradient).any():
                 problems[layer] = (
-                    f"{who}: its backward must write the gradient of {name} into "
-                    f"work.gradients[{k}], in place: work.gradients[...][...] = ..."
+                    f"{who}: its backward must write the gradient with respect to {name} into "
+                    f"work.gradients[{k}] in place: work.gradients[{k}][...] = ..."
                 )
         for name, (_, array), gradient in zip(titles, pairs, found, strict=True):
             check = self.compare(layer, name, array, gradient, part.rise, part.start)
             self.report.alone.append(check)
             if not check.ok:
-                where = f"for {name}[{', '.join(map(str, check.index))}] its backward says"
-                differences = f"finite differences say {number(check.difference)}"
-                said = f"{where} {number(check.backward)}, {differences}"
-                problems.setdefault(layer, f"{who}: {said}.")
+                where = f"the gradient with respect to {name}[{', '.join(map(str, check.index))}]"
+                differences = f"{number(check.difference)} according to finite differences"
+                said = f"{where} is {number(check.backward)} according to backward"
+                problems.setdefault(layer, f"{who}: {said}, but {differences}.")
 
     def compare(
         self, layer: str, name: str, array: Array, gradient: Array, rise: Any, results: list[Any]
     ) -> GradientCheck:
-        """Change elements of an array, and compare the increase of a result with the gradient."""
+        """Perturb elements of an array, and compare the change of a result with the gradient."""
         chosen = np.arange(array.size)
         if self.most is not None and array.size > self.most:
             chosen = np.sort(self.random.choice(array.size, self.most, replace=False))
@@ -357,12 +360,12 @@ class _Checker:
                 flat[i] = kept + h * max(1.0, abs(kept))
                 slopes[side, k] = rise() / (flat[i] - kept)
                 flat[i] = kept
-        # At a corner, such as that of relu, every slope between those of both sides is right.
+        # At a kink, such as that of relu at 0, every slope between the one-sided slopes is correct.
         low, high = np.sort(slopes, axis=0)
         errors = np.maximum(np.maximum(low - found, found - high), 0)
         errors[~np.isfinite(found)] = np.inf
         scale = max(np.abs(slopes).max(initial=0), np.abs(found[np.isfinite(found)]).max(initial=0))
-        # The rounding error of the results contributes to the differences.
+        # Rounding errors of the results are divided by the step size.
         noise = 100 * _EPS * max(float(np.abs(y).max(initial=1.0)) for y in results) / _H
         error, allowed = float(errors.max(initial=0)), self.tolerance * float(scale) + noise
         worst = int(np.argmax(errors)) if len(errors) else 0

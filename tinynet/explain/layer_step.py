@@ -1,4 +1,4 @@
-"""Inputs, outputs and gradients of each layer in one training step, read from the registers."""
+"""Inputs, outputs and gradients of each layer in one training step."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from tinynet.training.one_step import OneStep, relative
 
 @dataclass
 class LayerStep:
-    """One call of a layer in a training step.
+    """Call of a layer in a training step.
 
     Parameters
     ----------
     name : str
-        The layer's name; of a layer inside another one, ``"model/layer"``.
+        Name of the layer; for a nested layer, its path, such as ``"model/layer"``.
     layer : Layer
-        The layer.
-    x, y : ndarray, or nested list or dict of them
+        Layer that is called.
+    x, y : ndarray, or nested list or dict of ndarray
         Input and output.
     d_y, d_x : ndarray or None, or nested list or dict of them
-        Gradients of the loss with respect to these; None if they are not computed.
+        Gradients of the loss with respect to the output and the input; None if not computed.
     logits : bool
-        If True, `y` is the pre-activation, since the loss applies the activation.
+        If True, `y` is the pre-activation, because the loss applies the activation.
     weights : list of str
-        Names of its weights, ``"layer/weight"``; of a shared layer, at its first call.
+        Names of the layer's weights, such as ``"dense/kernel"``. The weights of a shared layer
+        are listed with its first call.
     is_first : bool
-        If True, its input is an input of the model.
+        If True, the input of the layer is an input of the model.
 
     Examples
     --------
@@ -61,108 +62,61 @@ class LayerStep:
 
     @property
     def kind(self) -> str:
-        """The layer's class, with its activation where it has one."""
+        """Class name of the layer, followed by the activation of a dense layer."""
         return kind_of(self.layer)
 
     @property
     def head(self) -> str:
-        """Name of the output in tables."""
+        """Label of the output in tables."""
         return "logits" if self.logits else "output"
 
     def named(self, name: str, value: Any) -> list[tuple[str, Array | None]]:
-        """Return the arrays of an input or output with their names, numbered if there are several.
+        """Return the arrays of an input or output with labels, which are numbered if several.
 
         Parameters
         ----------
         name : str
-            The name.
+            Label.
         value : ndarray or None, or nested list or dict of them
-            The arrays.
+            Input or output.
 
         Returns
         -------
         list of (str, ndarray or None)
-            Names and arrays.
+            Labels and arrays.
         """
         leaves = flattened(value)
         return [(f"{name} {k}" if len(leaves) > 1 else name, a) for k, a in enumerate(leaves, 1)]
 
 
 def kind_of(layer: Any) -> str:
-    """Return a layer's class, with its activation where it has one.
-
-    Parameters
-    ----------
-    layer : Layer
-        The layer.
-
-    Returns
-    -------
-    str
-        The text.
-
-    Examples
-    --------
-    >>> kind_of(Dense(2, "relu"))
-    'Dense, relu'
-    """
+    """Return the class name of a layer, followed by the activation of a dense layer."""
     activation = getattr(layer, "activation", activations.linear)
     plain = activation is activations.linear or type(layer) is not Dense
     return type(layer).__name__ + ("" if plain else f", {activation.__name__}")
 
 
 class RecordedStep(OneStep):
-    """A step that keeps a copy of every register.
-
-    Parameters
-    ----------
-    model : Model
-        A compiled model; a step changes it.
-    *batch : array_like
-        Inputs, targets, sample weights and class weights.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones", name="d")])
-    >>> model.compile("sgd", "mse")
-    >>> step = RecordedStep(model, [[3.0]], [[1.0]])
-    >>> step.record(step.forward())
-    >>> step.record(step.backward())
-    >>> [(layer.name, layer.x, layer.y) for layer in step.layers()]
-    [('d', array([[3.]], dtype=float32), array([[3.]], dtype=float32))]
-    """
+    """Training step that keeps a copy of every register; it updates the model."""
 
     def __init__(self, model: Any, *batch: Any) -> None:
         super().__init__(model, *batch)
-        #: Values by the ``id`` of their symbolic tensors.
+        #: Values of registers, by the ``id`` of their symbolic tensors.
         self.registers: dict[int, Array] = {}
 
     def record(self, run: Iterable[Any]) -> None:
-        """Run instructions, and copy their results.
-
-        Parameters
-        ----------
-        run : iterable of Instruction
-            Result of `forward` or `backward`.
-        """
+        """Run the instructions of `forward` or `backward`, and copy their results."""
         for instruction in run:
             for symbol in (*self.program.program.inputs, *instruction.outputs):
                 if symbol is not None and id(symbol) not in self.registers:
                     self.registers[id(symbol)] = np.array(self.value(symbol))
 
     def gradients_of(self) -> list[Instruction]:
-        """Return the instructions that compute gradients of other instructions."""
+        """Return the backward instructions of operations."""
         return [n for n in self.program.program.backward if isinstance(n.operation, Backward)]
 
     def layers(self) -> list[LayerStep]:
-        """Return inputs, outputs and gradients of each layer.
-
-        Returns
-        -------
-        list of LayerStep
-            In the order of the calls.
-        """
+        """Return inputs, outputs and gradients of each layer, in the order of the calls."""
         backward = self.gradients_of()
         upstream = {id(n.operation.forward.outputs[0]): n.inputs[0] for n in backward}
         names, seen, found = self.names(), set(), []
@@ -203,12 +157,9 @@ class RecordedStep(OneStep):
         return found
 
     def computing_calls(self) -> Iterator[Any]:
-        """Yield the calls of layers that compute something themselves, not only by layers inside.
+        """Yield the calls of layers with instructions outside their nested layers.
 
-        Yields
-        ------
-        LayerCalled
-            In order; a layer that has layers inside comes after them.
+        A layer follows its nested layers.
         """
         *calls, model = self.calls
         for k, call in enumerate(calls):
@@ -216,7 +167,7 @@ class RecordedStep(OneStep):
             if not inside or any(n.scope == call.path for n in call.instructions):
                 yield call
         if any(weight.path.startswith(f"{model.layer.name}/") for weight in model.layer.weights):
-            yield model  # a subclass that has weights itself
+            yield model  # a subclassed model with weights outside its layers
 
 
 def _is_tensor(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""One training step: all values forward and backward, and the update of one weight."""
+"""Values of one training step: forward pass, backward pass, and the update of one weight."""
 
 from __future__ import annotations
 
@@ -17,40 +17,42 @@ from tinynet.program.variable import Array
 from tinynet.training.blas_threads import Computing
 from tinynet.training.one_step import copied
 
-_SHOWN = 5  # examples that are listed one by one
+_SHOWN = 5  # examples with a separate row
 
 
 @dataclass(repr=False)
 class WeightStep(Tables):
     """Update of one element of a weight.
 
-    A dense layer computes ``z_j = sum_i x_i w_ij + b_j``, so a weight's gradient is its input times
-    the upstream gradient, ``x_i d_z_j``, summed over the batch; a bias' ``x_i`` is 1.
+    A dense layer computes ``z_j = sum_i x_i w_ij + b_j``, so the gradient with respect to ``w_ij``
+    is input times upstream gradient, ``x_i d_z_j``, summed over the batch. For a bias,
+    ``x_i`` is 1.
 
     Parameters
     ----------
     name : str
-        Name of the weight, ``"layer/weight"``.
+        Name of the weight, such as ``"dense/kernel"``.
     index : tuple of int
         Index of the element.
     before, after : float
-        Values before and after the step.
+        Value before and after the step.
     gradient : float
-        Gradient of the loss with respect to it.
+        Gradient of the loss with respect to the element.
     used : float
-        Gradient that the optimizer used; another one if it clips or accumulates gradients.
+        Gradient used by the optimizer, which may be clipped or accumulated.
     x_i, d_z_j : ndarray, shape (N,), or None
-        Inputs and upstream gradients, for each example; None if no dense layer has the weight.
+        Input and upstream gradient of each example; None unless the weight belongs to a dense
+        layer.
     slots_before, slots_after : dict of str to float
-        The optimizer's state for it, such as moment estimates.
+        Optimizer state of the element, such as moment estimates, before and after the step.
     optimizer : Optimizer
-        The optimizer.
+        Optimizer of the model.
     iteration : int
-        Number of the step; the first is 1.
+        Number of the step, counted from 1.
     learning_rate : float
         Learning rate of the step.
     alpha : float or None
-        Adam's step size, the learning rate with bias correction; None for other optimizers.
+        Step size of Adam, the learning rate with bias correction; None for other optimizers.
 
     Examples
     --------
@@ -79,12 +81,12 @@ class WeightStep(Tables):
 
     @property
     def products(self) -> Array | None:
-        """Terms of the gradient, one for each example."""
+        """Terms of the gradient, one per example."""
         return None if self.x_i is None else self.x_i * self.d_z_j
 
     @property
     def change(self) -> float:
-        """Difference between the values after and before."""
+        """Change of the value in the step."""
         return self.after - self.before
 
     @property
@@ -93,7 +95,7 @@ class WeightStep(Tables):
         return f"{self.name}[{', '.join(map(str, self.index))}]"
 
     def tables(self) -> list[Table]:
-        """Return the terms of the gradient, and the optimizer's update."""
+        """Return the terms of the gradient, and the update of the optimizer."""
         made = [] if self.products is None else [self._chain(self.products)]
         return [*made, self._update()]
 
@@ -109,9 +111,9 @@ class WeightStep(Tables):
         if abs(self.gradient - total) > 1e-4 * np.abs(products).sum():
             rows.append(["regularizer", "", "", self.gradient - total])
         rows.append(["gradient", "", "", self.gradient])
-        mean = "Each d_z_j holds the example's share of the loss: 1/N of it where that is a mean."
+        mean = "For a mean loss, each d_z_j includes the factor 1/N."
         header = ["sum over the batch", "x_i", "d_z_j", "x_i * d_z_j"]
-        return Table(f"The gradient of {self.label}", header, rows, mean)
+        return Table(f"Gradient with respect to {self.label}", header, rows, mean)
 
     def _update(self) -> Table:
         own, after, alpha, origin = self.optimizer, self.slots_after, self.alpha, "as above"
@@ -128,40 +130,40 @@ class WeightStep(Tables):
                 ["alpha", "", alpha, f"learning_rate * sqrt(1 - beta_2^{t}) / (1 - beta_1^{t})"],
                 ["step", "", moved, f"-alpha * momentum / (sqrt({size}) + epsilon)"],
             ]
-            # A difference beyond rounding error was made around the step.
+            # Differences above rounding error are due to weight decay or a constraint.
             rest = bool(abs(self.change - moved) > 1e-6 * max(abs(self.before), abs(moved)))
             how = "weight + step" + ", weight decay, constraint" * rest
             note += f", beta_1 {own.beta_1:g}, beta_2 {own.beta_2:g}, epsilon {own.epsilon:g}"
         rows.append(["weight", self.before, self.after, how])
-        title = f"What {type(own).__name__} makes of it in step {self.iteration}"
+        title = f"Update by {type(own).__name__} in step {self.iteration}"
         return Table(title, ["", "before", "after", "how"], rows, note, (0, 3))
 
 
-#: Formulas of Adam's moment estimates.
+#: Update formulas of Adam's moment estimates.
 _ADAM = {
     "momentum": "momentum + (g - momentum) * (1 - beta_1)",
     "velocity": "velocity + (g^2 - velocity) * (1 - beta_2)",
-    "largest": "the largest velocity so far",
+    "largest": "maximum of velocity so far",
 }
 
 
 @dataclass(repr=False)
 class Step(Tables):
-    """A whole training step; result of `step`.
+    """Values of a training step; result of `step`.
 
     Parameters
     ----------
     loss : float
-        Loss of the batch, with the penalties of regularizers.
+        Loss of the batch, including regularization penalties.
     layers : list of LayerStep
         Inputs, outputs and gradients of each layer.
     weights : dict of str to ndarray
-        All weights before the step, by ``"layer/weight"``.
+        All weights before the step, by name, such as ``"dense/kernel"``.
     gradients : dict of str to ndarray
         Gradients of the loss with respect to the trainable weights; empty if the loss is not
         finite.
     chosen : WeightStep or None
-        Update of the chosen weight; None if the loss is not finite.
+        Update of the chosen element of a weight; None if the loss is not finite.
 
     Examples
     --------
@@ -169,7 +171,7 @@ class Step(Tables):
     Forward, loss 0.5
       layer  array  shape  mean |.|  max |.|
     <BLANKLINE>
-    Backward: no gradients, for the loss is not finite
+    Backward: no gradients, as the loss is not finite
       layer  array  shape  mean |.|  max |.|
     """
 
@@ -180,7 +182,7 @@ class Step(Tables):
     chosen: WeightStep | None
 
     def tables(self) -> list[Table]:
-        """Return the arrays of both passes, and the update of the chosen weight."""
+        """Return the arrays of both passes, and the update of the chosen element."""
         header, words = ["layer", "array", "shape", "mean |.|", "max |.|"], (0, 1, 2)
         forward: list[list[Any]] = []
         backward: list[list[Any]] = []
@@ -193,14 +195,14 @@ class Step(Tables):
             rows = [*layer.named(f"d {layer.head}", layer.d_y)]
             rows += [(f"d {name.rpartition('/')[2]}", self.gradients[name]) for name in own]
             backward += _rows(layer, [*rows, *layer.named("d input", layer.d_x)])
-        title = "Backward" if self.chosen else "Backward: no gradients, for the loss is not finite"
+        title = "Backward" if self.chosen else "Backward: no gradients, as the loss is not finite"
         ways = Table(f"Forward, loss {number(self.loss)}", header, forward, words=words)
         rest = self.chosen.tables() if self.chosen else []
         return [ways, Table(title, header, backward, words=words), *rest]
 
 
 def _rows(layer: LayerStep, arrays: list[tuple[str, Array | None]]) -> Iterator[list[Any]]:
-    """Yield the rows of arrays, the layer's name before the first."""
+    """Yield a row for each array; the first one starts with the layer's name."""
     for i, (name, array) in enumerate(arrays):
         cells: list[Any] = ["not needed", "", ""]
         if array is not None:
@@ -218,26 +220,26 @@ def step(
     class_weight: Any = None,
     apply: bool = False,
 ) -> Step:
-    """Run one training step, and return all of its values.
+    """Run one training step, and return its intermediate values.
 
     Parameters
     ----------
     model : Model
-        A compiled model. It is unchanged unless `apply` is True; if it is not built, it is built.
+        Compiled model. It is built if necessary; its weights do not change unless `apply` is True.
     x, y : array_like, shape (N, ...)
-        The batch.
+        Inputs and targets of the batch.
     weight : str or tuple of (str, tuple of int), optional
-        Element to show, for example ``("dense/kernel", (406, 17))``; for a name only, the element
-        with the largest gradient; by default, that of the first kernel.
+        Element of a weight to show, such as ``("dense/kernel", (406, 17))``. If only the name is
+        given, the element with the largest gradient is chosen. By default, the first kernel.
     sample_weight, class_weight : optional
-        As for `model.fit`.
+        Weights of the examples and classes in the loss, as in `model.fit`.
     apply : bool
-        If True, the model is updated by the step, too.
+        If True, the step also updates `model`.
 
     Returns
     -------
     Step
-        All values. Printed, or shown in a notebook, it is a few tables.
+        Inputs, outputs, weights and gradients. It is displayed as tables.
 
     Raises
     ------
@@ -246,7 +248,8 @@ def step(
 
     Examples
     --------
-    A step downhill of a model with one weight, ``y = 3 x``, whose loss is ``(y - 1)^2``:
+    For the model ``y = w x`` with ``w = 3``, ``x = 1`` and the loss ``(y - 1)^2``, the gradient is
+    ``2 (3 - 1) = 4``, so a learning rate of 0.1 reduces the weight to ``3 - 0.1 * 4 = 2.6``:
 
     >>> from tinynet import Sequential, layers
     >>> dense = layers.Dense(1, use_bias=False, kernel_initializer="ones", name="dense")
@@ -266,13 +269,13 @@ def step(
                      d kernel  (1, 1)             4        4
                      d input   not needed
     <BLANKLINE>
-    The gradient of dense/kernel[0, 0]
+    Gradient with respect to dense/kernel[0, 0]
       sum over the batch  x_i  d_z_j  x_i * d_z_j
       example 0             1      4            4
       gradient                                  4
-      Each d_z_j holds the example's share of the loss: 1/N of it where that is a mean.
+      For a mean loss, each d_z_j includes the factor 1/N.
     <BLANKLINE>
-    What SGD makes of it in step 1
+    Update by SGD in step 1
                   before  after  how
       gradient g              4  as above
       weight           3    2.6
@@ -280,7 +283,7 @@ def step(
     """
     checks.flag("apply", apply)
     model_copy = copied(model, "explain.step", x, y, sample_weight, class_weight)
-    expected, received = "A step needs weights to change", f"{model.name} has none to train"
+    expected, received = "model must have trainable weights", f"{model.name} without them"
     checks.require(model_copy.trainable_weights, expected, received)
     one = RecordedStep(model_copy, x, y, sample_weight, class_weight)
     names, plan, optimizer = one.names(), one.plan, model_copy.optimizer
@@ -302,8 +305,11 @@ def step(
         model.train_on_batch(x, y, sample_weight, class_weight)
     position = [*gradients].index(name)
     alpha = None
-    is_adam = type(optimizer) in (optimizers.Adam, optimizers.AdamW)  # subclasses may differ
-    if is_adam and int(optimizer.iterations) == t:  # not while gradients are added up
+    is_adam = type(optimizer) in (
+        optimizers.Adam,
+        optimizers.AdamW,
+    )  # not subclasses
+    if is_adam and int(optimizer.iterations) == t:  # not while gradients are accumulated
         dtype = weights[name].dtype
         alpha = float(functional.adam_step_size(rate, optimizer.beta_1, optimizer.beta_2, t, dtype))
     variable = plan.variables[position]
@@ -319,7 +325,7 @@ def step(
 
 
 def _choose(weight: Any, gradients: dict[str, Array]) -> tuple[str, tuple[int, ...]]:
-    """Return name and index of the element to show."""
+    """Return the name and index of the element to show."""
     if weight is None:
         kernels = [name for name in gradients if name.endswith("/kernel")]
         weight = [*kernels, *gradients][0]
@@ -333,13 +339,13 @@ def _choose(weight: Any, gradients: dict[str, Array]) -> tuple[str, tuple[int, .
     index = tuple(int(i) for i in index)
     fits = len(index) == gradient.ndim
     fits = fits and all(0 <= i < n for i, n in zip(index, gradient.shape, strict=True))
-    expected = f"The index must be of {name}, whose shape is {gradient.shape}"
+    expected = f"The index of {name} must be within its shape {gradient.shape}"
     checks.require(fits, expected, f"{index}")
     return name, index
 
 
 def _factors(one: RecordedStep, weight: Any, index: tuple[int, ...]) -> Any:
-    """Return x_i and d_z_j, whose products sum to the gradient, if dense layers have the weight."""
+    """Return x_i and d_z_j of a weight of dense layers; None for other weights."""
     x_i, d_z_j = [], []
     for n in one.gradients_of():
         forward = n.operation.forward
