@@ -1,4 +1,4 @@
-"""Constraints: conditions that weights satisfy after every training step."""
+"""Constraints: projections of weights that are applied after each training step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _registry = Registry("constraint", "keras.constraints")
 
 
 class Constraint(Configurable):
-    """The base of all constraints.
+    """Base class of all constraints.
 
     Examples
     --------
@@ -22,7 +22,7 @@ class Constraint(Configurable):
     """
 
     def __call__(self, w: Any) -> Tensor:
-        """Return the weight changed so that it satisfies the constraint.
+        """Return the projection of a weight onto the constraint.
 
         Parameters
         ----------
@@ -32,12 +32,12 @@ class Constraint(Configurable):
         Returns
         -------
         Tensor
-            The weight that satisfies the constraint.
+            Weight that satisfies the constraint.
         """
         return as_tensor(self.project(checks.numeric("w", w)))
 
     def project(self, w: Array) -> Array:
-        """Compute what `__call__` returns; every kind of constraint has its own.
+        """Compute the projection as an array; subclasses override this method.
 
         Parameters
         ----------
@@ -47,13 +47,13 @@ class Constraint(Configurable):
         Returns
         -------
         ndarray
-            The weight that satisfies the constraint.
+            Weight that satisfies the constraint.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define project(w)")
 
 
 def _axis(name: str, axis: Any) -> Any:
-    """Check one axis, or several, as Keras' lists for convolutions have them."""
+    """Validate an axis or, as Keras allows for convolutions, a list of axes."""
     if isinstance(axis, list | tuple):
         return tuple(checks.whole(name, part, -64) for part in axis)
     return checks.whole(name, axis, -64)
@@ -61,7 +61,7 @@ def _axis(name: str, axis: Any) -> Any:
 
 @_registry.register()
 class NonNeg(Constraint):
-    """Set negative elements to 0.
+    """Constrain weights to be non-negative.
 
     Examples
     --------
@@ -76,19 +76,21 @@ class NonNeg(Constraint):
 
 @declared(_registry)
 class MinMaxNorm(Constraint):
-    """Keep lengths along an axis between two bounds.
+    """Constrain the L2 norm along an axis to lie between two bounds.
 
     Parameters
     ----------
     min_value, max_value : float
-        Bounds.
+        Bounds of the norm.
     rate : float
-        Fraction of the correction that is made in one step, from 0 to 1.
+        Fraction of the correction that is applied in one step, from 0 to 1.
     axis : int
-        Axis along which lengths are measured: 0 for the weights into one unit.
+        Axis along which the norm is computed; 0 for the incoming weights of each unit.
 
     Examples
     --------
+    The norm of (3, 4) is 5:
+
     >>> MinMaxNorm(0.0, 1.0)([[3.0], [4.0]]).numpy().round(4)
     array([[0.6], [0.8]])
     """
@@ -102,7 +104,7 @@ class MinMaxNorm(Constraint):
         self.max_value = checks.number("max_value", self.max_value, self.min_value)
 
     def project(self, w: Array) -> Array:
-        """Scale vectors that are too long or too short."""
+        """Rescale vectors whose norm is out of bounds."""
         length = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
         wanted = self.rate * np.clip(length, self.min_value, self.max_value)
         wanted += (1 - self.rate) * length
@@ -111,14 +113,14 @@ class MinMaxNorm(Constraint):
 
 @_registry.register()
 class MaxNorm(MinMaxNorm):
-    """Keep lengths along an axis below a bound.
+    """Constrain the L2 norm along an axis to an upper bound.
 
     Parameters
     ----------
     max_value : float
-        Bound.
+        Upper bound of the norm.
     axis : int
-        Axis along which lengths are measured.
+        Axis along which the norm is computed.
 
     Examples
     --------
@@ -134,12 +136,12 @@ class MaxNorm(MinMaxNorm):
 
 @declared(_registry)
 class UnitNorm(Constraint):
-    """Keep lengths along an axis at 1.
+    """Constrain the L2 norm along an axis to 1.
 
     Parameters
     ----------
     axis : int
-        Axis along which lengths are measured.
+        Axis along which the norm is computed.
 
     Examples
     --------
@@ -150,11 +152,11 @@ class UnitNorm(Constraint):
     axis: Any = argument(0, _axis)
 
     def project(self, w: Array) -> Array:
-        """Scale to length 1."""
+        """Divide by the norm."""
         length = np.sqrt(np.sum(np.square(w), axis=self.axis, keepdims=True))
         return w / (1e-7 + length)
 
 
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
-# Keras' lower-case names are the classes themselves.
+# In Keras, the lower-case names are aliases of the classes.
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm

@@ -1,8 +1,11 @@
-"""Initializers: the initial values of weights, which keep the variance of signals.
+"""Initializers: the initial values of weights.
 
-A dense layer sums `fan_in` terms. If each weight has the variance ``scale / fan``, the sums have
-about the variance of the inputs, layer after layer: that is what Glorot, He and LeCun differ
-in. An initializer gives the same values on every call; one without a seed draws it once.
+The pre-activation of a dense layer is a sum of `fan_in` terms. If the weights have the variance
+``scale / fan``, its variance is approximately that of the inputs, so that signals neither vanish
+nor explode in deep networks. The Glorot, He and LeCun initializers differ in `scale` and `fan`.
+
+For the same shape, an initializer returns the same values on every call. Without a seed, it draws
+one when it is created.
 """
 
 from __future__ import annotations
@@ -19,12 +22,12 @@ from tinynet._core.checks import choice, number, whole
 from tinynet.program import Array, Tensor, as_tensor, variable
 
 _registry = Registry("initializer", "keras.initializers")
-# The standard deviation of a normal distribution cut at two of its standard deviations.
+# Standard deviation of the standard normal distribution truncated at -2 and 2.
 _TRUNCATED_STD = 0.87962566103423978
 
 
 class Initializer(Configurable):
-    """The base of all initializers.
+    """Base class of all initializers.
 
     Examples
     --------
@@ -45,12 +48,12 @@ class Initializer(Configurable):
         Returns
         -------
         Tensor
-            The values, the same on every call.
+            Initial values, the same on every call.
         """
         return as_tensor(self.values(tuple(shape)).astype(dtype or config.floatx()))
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Return the values; every initializer defines this.
+        """Return the initial values as an array; subclasses override this method.
 
         Parameters
         ----------
@@ -60,19 +63,19 @@ class Initializer(Configurable):
         Returns
         -------
         ndarray
-            The values, of any float type.
+            Initial values, of any float dtype.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define values(shape)")
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Initializer:
-        """Build an initializer from its configuration.
+        """Create an initializer from its configuration.
 
         Parameters
         ----------
         config : dict
-            What `get_config` returned; Keras' further keys `input_axes` and `output_axes`
-            are ignored.
+            Configuration, as returned by `get_config`. The Keras keys `input_axes` and
+            `output_axes` are ignored.
 
         Returns
         -------
@@ -84,7 +87,7 @@ class Initializer(Configurable):
 
 @_registry.register("zero")
 class Zeros(Initializer):
-    """All zeros.
+    """Initializer that returns zeros.
 
     Examples
     --------
@@ -93,13 +96,13 @@ class Zeros(Initializer):
     """
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Return the values."""
+        """Return the initial values."""
         return np.zeros(shape)
 
 
 @_registry.register("one")
 class Ones(Initializer):
-    """All ones.
+    """Initializer that returns ones.
 
     Examples
     --------
@@ -108,13 +111,13 @@ class Ones(Initializer):
     """
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Return the values."""
+        """Return the initial values."""
         return np.ones(shape)
 
 
 @declared(_registry)
 class Constant(Initializer):
-    """One value everywhere.
+    """Initializer that returns a constant.
 
     Parameters
     ----------
@@ -130,12 +133,12 @@ class Constant(Initializer):
     value: float = argument(0.0, number)
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Return the values."""
+        """Return the initial values."""
         return np.full(shape, self.value)
 
 
 class _Random(Initializer):
-    """An initializer with a seed: given, or drawn once."""
+    """Base class of random initializers; without a seed, draw one."""
 
     _arguments: tuple[str, ...] = ("seed",)
 
@@ -144,7 +147,7 @@ class _Random(Initializer):
         self._seed = random.draw_seed() if self.seed is None else self.seed
 
     def __call__(self, shape: Any, dtype: DTypeLike | None = None) -> Tensor:
-        """Make the first values of a weight, which must be floats."""
+        """Return the initial values of a weight of a float dtype."""
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise ValueError(
                 f"dtype must be a float type for {type(self).__name__}; use 'zeros' or 'ones'. "
@@ -158,14 +161,14 @@ class _Random(Initializer):
 
 @declared(_registry, "normal")
 class RandomNormal(_Random):
-    """Normally distributed values.
+    """Initializer that draws from a normal distribution.
 
     Parameters
     ----------
     mean, stddev : float
-        Parameters of the distribution.
+        Mean and standard deviation.
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
@@ -178,20 +181,20 @@ class RandomNormal(_Random):
     seed: int | None = argument(None)
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Return the values."""
+        """Return the initial values."""
         return self._generator().standard_normal(shape) * self.stddev + self.mean
 
 
 @_registry.register()
 class TruncatedNormal(RandomNormal):
-    """Normally distributed values within two `stddev` of `mean`.
+    """Initializer that draws from a normal distribution truncated at two standard deviations.
 
     Parameters
     ----------
     mean, stddev : float
-        Parameters of the distribution before truncation.
+        Mean and standard deviation before truncation.
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
@@ -200,20 +203,20 @@ class TruncatedNormal(RandomNormal):
     """
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Return the values."""
+        """Return the initial values."""
         return random._truncated_normal(self._generator(), shape) * self.stddev + self.mean
 
 
 @declared(_registry, "uniform")
 class RandomUniform(_Random):
-    """Uniformly distributed values.
+    """Initializer that draws from a uniform distribution.
 
     Parameters
     ----------
     minval, maxval : float
-        Bounds; `maxval` is not included.
+        Bounds; `maxval` is excluded.
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
@@ -229,33 +232,35 @@ class RandomUniform(_Random):
         self.maxval = number("maxval", self.maxval, self.minval)
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Return the values."""
+        """Return the initial values."""
         return self._generator().uniform(self.minval, self.maxval, shape)
 
 
 def _distribution(name: str, value: Any) -> Any:
-    """Check the name of a distribution; "normal" is a former name."""
+    """Validate the name of a distribution; "normal" is a former name of "truncated_normal"."""
     names = ["truncated_normal", "untruncated_normal", "uniform"]
     return choice(name, {"normal": "truncated_normal"}.get(str(value), value), names)
 
 
 @declared(_registry)
 class VarianceScaling(_Random):
-    """Values whose variance is ``scale / fan``.
+    """Initializer that draws values of variance ``scale / fan``.
 
     Parameters
     ----------
     scale : float
-        Scale, above 0.
+        Scale, greater than 0.
     mode : {"fan_in", "fan_out", "fan_avg"}
-        Definition of `fan`: the number of inputs, of outputs, or their mean.
+        Definition of `fan`: number of inputs, number of outputs, or their mean.
     distribution : {"truncated_normal", "untruncated_normal", "uniform"}
-        Distribution.
+        Random distribution.
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
+    For ``fan_in = 400``, the standard deviation is sqrt(1 / 400) = 0.05:
+
     >>> w = VarianceScaling(seed=1)((400, 100))
     >>> bool(abs(w.std() - 0.05) < 0.001)
     True
@@ -267,7 +272,7 @@ class VarianceScaling(_Random):
     seed: int | None = argument(None)
 
     def values(self, shape: tuple[int, ...]) -> Array:
-        """Return the values."""
+        """Return the initial values."""
         fan_in, fan_out = (shape[0], shape[-1]) if shape else (1, 1)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
@@ -282,7 +287,7 @@ class VarianceScaling(_Random):
 
 
 class _Scaled(VarianceScaling):
-    """A `VarianceScaling` with its three numbers fixed, known by its author's name."""
+    """A `VarianceScaling` with fixed scale, mode and distribution."""
 
     _arguments: tuple[str, ...] = ("seed",)
 
@@ -294,18 +299,21 @@ class _Scaled(VarianceScaling):
 
 @_registry.register()
 class GlorotUniform(_Scaled):
-    """Uniform within ``sqrt(6 / (fan_in + fan_out))``; the default of `Dense`.
+    """Glorot (Xavier) uniform initializer, the default for the kernel of `Dense`.
 
-    Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural
-    networks" (2010), equation 16.
+    Values are uniform in ``[-limit, limit]`` with ``limit = sqrt(6 / (fan_in + fan_out))``. Glorot
+    and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010),
+    equation 16.
 
     Parameters
     ----------
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
+    The limit is sqrt(6 / 912) = 0.0811:
+
     >>> bool(abs(GlorotUniform(seed=1)((784, 128))).max() <= 0.0811108)
     True
     """
@@ -315,12 +323,15 @@ class GlorotUniform(_Scaled):
 
 @_registry.register()
 class GlorotNormal(_Scaled):
-    """Normal with the standard deviation ``sqrt(2 / (fan_in + fan_out))``, truncated.
+    """Glorot (Xavier) normal initializer.
+
+    Values are from a truncated normal distribution with standard deviation
+    ``sqrt(2 / (fan_in + fan_out))``.
 
     Parameters
     ----------
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
@@ -333,14 +344,15 @@ class GlorotNormal(_Scaled):
 
 @_registry.register()
 class HeNormal(_Scaled):
-    """Normal with the standard deviation ``sqrt(2 / fan_in)``, truncated; made for relu.
+    """He normal initializer, for layers with relu.
 
-    He et al., "Delving deep into rectifiers" (2015), equation 10.
+    Values are from a truncated normal distribution with standard deviation ``sqrt(2 / fan_in)``. He
+    et al., "Delving deep into rectifiers" (2015), equation 10.
 
     Parameters
     ----------
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
@@ -353,12 +365,14 @@ class HeNormal(_Scaled):
 
 @_registry.register()
 class HeUniform(_Scaled):
-    """Uniform within ``sqrt(6 / fan_in)``; made for relu.
+    """He uniform initializer, for layers with relu.
+
+    Values are uniform in ``[-limit, limit]`` with ``limit = sqrt(6 / fan_in)``.
 
     Parameters
     ----------
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
@@ -371,14 +385,15 @@ class HeUniform(_Scaled):
 
 @_registry.register()
 class LecunNormal(_Scaled):
-    """Normal with the standard deviation ``sqrt(1 / fan_in)``, truncated.
+    """LeCun normal initializer.
 
+    Values are from a truncated normal distribution with standard deviation ``sqrt(1 / fan_in)``.
     LeCun et al., "Efficient BackProp" (1998), equation 16.
 
     Parameters
     ----------
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
@@ -391,12 +406,14 @@ class LecunNormal(_Scaled):
 
 @_registry.register()
 class LecunUniform(_Scaled):
-    """Uniform within ``sqrt(3 / fan_in)``.
+    """LeCun uniform initializer.
+
+    Values are uniform in ``[-limit, limit]`` with ``limit = sqrt(3 / fan_in)``.
 
     Parameters
     ----------
     seed : int, optional
-        Seed that makes the values repeatable.
+        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
 
     Examples
     --------
@@ -410,7 +427,7 @@ class LecunUniform(_Scaled):
 get = variable.find_initializer = _registry.get
 serialize, deserialize = _registry.serialize, _registry.deserialize
 
-# Keras' lower-case names are the classes themselves.
+# In Keras, the lower-case names are aliases of the classes.
 zeros, ones, constant = Zeros, Ones, Constant
 random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
 variance_scaling = VarianceScaling

@@ -158,7 +158,7 @@ def batch_normalization(
 def layer_normalization(
     x: Any, gamma: Any = None, beta: Any = None, axis: Any = -1, epsilon: float | None = None
 ) -> Any:
-    """Compute ``(x - mean) / sqrt(variance + epsilon) * gamma + beta``; statistics are over `axis`."""
+    """Compute ``(x - mean) / sqrt(variance + epsilon) * gamma + beta`` over `axis`."""
     mean, variance = moments(x, axis, keepdims=True)
     least = config.epsilon() if epsilon is None else epsilon
     y = (x - mean) * _t.rsqrt(variance + least)
@@ -169,7 +169,7 @@ def layer_normalization(
 def rms_normalization(
     x: Any, scale: Any = None, axis: Any = -1, epsilon: float | None = None
 ) -> Any:
-    """Compute ``x / sqrt(mean(x**2) + epsilon) * scale``; the mean is over `axis`."""
+    """Compute ``x / sqrt(mean(x**2) + epsilon) * scale`` over `axis`."""
     least = config.epsilon() if epsilon is None else epsilon
     y = x * _t.rsqrt(_t.mean(_t.square(x), axis=axis, keepdims=True) + least)
     return y if scale is None else y * scale

@@ -1,8 +1,8 @@
-"""Random numbers, with the names and arguments of `keras.random`, and where seeds come from.
+"""Random numbers, with the names and arguments of `keras.random`, and the global stream of seeds.
 
-Every model, initializer and random function without a seed draws a seed from one stream.
-`set_seed` restarts that stream; until then it starts from the operating system's entropy.
-NumPy's global random state is neither read nor written.
+Models, initializers and random functions without a seed draw one from a global stream, which
+`set_seed` restarts. Initially, the stream is seeded with entropy from the operating system. NumPy's
+global random state is neither read nor modified.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _stream = np.random.default_rng()
 
 
 def set_seed(seed: int) -> None:
-    """Restart the stream of seeds.
+    """Restart the global stream of seeds.
 
     Parameters
     ----------
     seed : int
-        Not negative. The same seed gives the same seeds in the same order.
+        Non-negative integer. The same seed restarts the same stream.
 
     Examples
     --------
@@ -45,21 +45,21 @@ def set_seed(seed: int) -> None:
     """
     global _stream
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"seed must be a whole number from 0 up. Received: seed={seed!r:.60}")
+        raise TypeError(f"seed must be an integer of at least 0. Received: seed={seed!r:.60}")
     if operator.index(seed) < 0:
-        raise ValueError(f"seed must be a whole number from 0 up. Received: seed={seed!r:.60}")
+        raise ValueError(f"seed must be an integer of at least 0. Received: seed={seed!r:.60}")
     with _lock:
         _stream = np.random.default_rng(seed)
         sequence.cache_clear()
 
 
 def draw_seed() -> int:
-    """Draw the next seed from the stream.
+    """Draw the next seed from the global stream.
 
     Returns
     -------
     int
-        From 0 to 2**63 - 1.
+        Seed, from 0 to 2**63 - 1.
 
     Examples
     --------
@@ -71,19 +71,19 @@ def draw_seed() -> int:
 
 
 def _state() -> Any:
-    """Return the state of the stream, for `_set_state`."""
+    """Return the state of the global stream, for `_set_state`."""
     with _lock:
         return copy.deepcopy(_stream.bit_generator.state)
 
 
 def _set_state(state: Any) -> None:
-    """Restore a state of the stream."""
+    """Restore the state of the global stream."""
     with _lock:
         _stream.bit_generator.state = state
 
 
 def _renew() -> None:
-    """Replace the lock in a forked child: the thread that held it does not exist there."""
+    """Replace the lock in a forked child process, where the thread that held it does not exist."""
     global _lock
     _lock = threading.Lock()
 
@@ -97,16 +97,16 @@ def _bits(seed: int | None) -> np.random.PCG64:
 
 
 class SeedGenerator(Configurable, np.random.Generator):
-    """A sequence of random numbers: pass it as `seed`, and every call draws further numbers.
+    """Random number generator to pass as `seed`: its state advances with every call.
 
-    As an attribute of a layer, it is saved and restored with the state of training.
+    As an attribute of a layer, it is saved and restored with the training state.
 
     Parameters
     ----------
     seed : int, optional
-        Start of the sequence; by default it is drawn from the stream of seeds.
+        Seed; by default it is drawn from the global stream of seeds.
     name : str, optional
-        By default ``"seed_generator"``, numbered.
+        Name; by default ``"seed_generator"`` with a numeric suffix.
 
     Examples
     --------
@@ -129,17 +129,17 @@ class SeedGenerator(Configurable, np.random.Generator):
         Parameters
         ----------
         ordered : bool
-            Accepted as Keras does, without effect.
+            Ignored; for compatibility with Keras.
 
         Returns
         -------
         Tensor of int64, shape (2,)
-            The seed.
+            Seed.
         """
         return randint((2,), 0, 2**31, "int64", self)
 
     def __reduce__(self) -> Any:
-        """Keep class and position in copies."""
+        """Preserve the class and the state in copies."""
         return type(self), (0, self.name), (self.seed, self.bit_generator.state)
 
     def __setstate__(self, state: Any) -> None:
@@ -148,23 +148,7 @@ class SeedGenerator(Configurable, np.random.Generator):
 
 @functools.cache
 def sequence(seed: int) -> SeedGenerator:
-    """Return the generator of a seed: the same one on every call until `set_seed`.
-
-    Parameters
-    ----------
-    seed : int
-        The seed.
-
-    Returns
-    -------
-    SeedGenerator
-        The generator.
-
-    Examples
-    --------
-    >>> sequence(3) is sequence(3)
-    True
-    """
+    """Return the generator for a seed: the same object on every call until `set_seed` is called."""
     return SeedGenerator(seed)
 
 
@@ -172,7 +156,7 @@ def sequence(seed: int) -> SeedGenerator:
 
 
 class _Draw(Operation):
-    """An operation that draws other numbers whenever it is computed."""
+    """Operation that draws new random numbers whenever it is executed."""
 
     stateful = True
 
@@ -185,11 +169,11 @@ class _Draw(Operation):
         super().__init__(name, forward, inputs=0)
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
-        """Return an array of the result's shape and dtype, without drawing."""
+        """Return an array with the shape and dtype of the result, without drawing."""
         return np.zeros(options["shape"], options["dtype"])
 
     def draw(self, shape: Any, dtype: Any, seed: Any, kinds: str = "f", **parameters: Any) -> Any:
-        """Validate the arguments that all have, and draw."""
+        """Validate the common arguments, and draw."""
         sizes = [checks.whole("shape", n, 0, ValueError) for n in np.atleast_1d(shape).tolist()]
         dtype = checks.type_name(dtype or config.floatx())
         if np.dtype(dtype).kind not in kinds:
@@ -202,12 +186,12 @@ class _Draw(Operation):
 
 
 def _precise(dtype: str) -> Any:
-    """Return the dtype in which NumPy draws floats of a dtype."""
+    """Return the dtype in which NumPy draws floats for a dtype."""
     return np.float32 if dtype == "float32" else np.float64
 
 
 def _truncated_normal(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Draw from the standard normal distribution, again where beyond two."""
+    """Draw from the standard normal distribution, redrawing values outside [-2, 2]."""
     values = generator.standard_normal(shape)
     while (outside := np.abs(values) > 2).any():
         values[outside] = generator.standard_normal(np.count_nonzero(outside))
@@ -236,16 +220,17 @@ def normal(
     shape : tuple of int
         Shape of the result.
     mean, stddev : float or Tensor
-        Mean and standard deviation; gradients flow into tensors.
+        Mean and standard deviation. If they are tensors, the result is differentiable with respect
+        to them.
     dtype : str, optional
-        Float type of the result; by default `config.floatx()`.
+        Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        An integer gives the same numbers on every call, a generator and None further ones.
+        An integer gives the same numbers on every call; a generator or None gives new numbers.
 
     Returns
     -------
     Tensor
-        The numbers.
+        Random numbers.
 
     Examples
     --------
@@ -258,7 +243,7 @@ def normal(
 def truncated_normal(
     shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = None, seed: Any = None
 ) -> Any:
-    """Draw from a normal distribution without the values beyond two standard deviations.
+    """Draw from a normal distribution truncated at two standard deviations from the mean.
 
     Parameters
     ----------
@@ -267,14 +252,14 @@ def truncated_normal(
     mean, stddev : float or Tensor
         Mean and standard deviation before truncation.
     dtype : str, optional
-        Float type of the result; by default `config.floatx()`.
+        Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        As for `normal`.
+        Seed, see `normal`.
 
     Returns
     -------
     Tensor
-        The numbers.
+        Random numbers.
 
     Examples
     --------
@@ -294,16 +279,16 @@ def uniform(
     shape : tuple of int
         Shape of the result.
     minval, maxval : float or Tensor
-        Bounds; the upper one is not included.
+        Bounds; `maxval` is excluded.
     dtype : str, optional
-        Float type of the result; by default `config.floatx()`.
+        Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        As for `normal`.
+        Seed, see `normal`.
 
     Returns
     -------
     Tensor
-        The numbers.
+        Random numbers.
 
     Examples
     --------
@@ -315,23 +300,23 @@ def uniform(
 
 
 def randint(shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: Any = None) -> Any:
-    """Draw integers, all with the same probability.
+    """Draw integers from a uniform distribution.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of the result.
     minval, maxval : int
-        Bounds; the upper one is not included.
+        Bounds; `maxval` is excluded.
     dtype : str
-        Integer type of the result.
+        Integer dtype of the result.
     seed : int or SeedGenerator, optional
-        As for `normal`.
+        Seed, see `normal`.
 
     Returns
     -------
     Tensor
-        The integers.
+        Random integers.
 
     Examples
     --------
@@ -343,28 +328,30 @@ def randint(shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: An
         for name, value in (("minval", minval), ("maxval", maxval))
     )
     if low >= high:
-        raise ValueError(f"maxval must be above minval. Received: minval={low}, maxval={high}")
+        raise ValueError(
+            f"maxval must be greater than minval. Received: minval={low}, maxval={high}"
+        )
     return _RANDINT.draw(shape, dtype or "int32", seed, "iu", minval=low, maxval=high)
 
 
 def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Any:
-    """Draw classes by the logarithms of their probabilities.
+    """Draw class labels from categorical distributions, given by logits.
 
     Parameters
     ----------
     logits : array_like, shape (N, C)
-        Log-probabilities of the classes, in rows; they need not be normalized.
+        Unnormalized log-probabilities of the classes, one distribution in each row.
     num_samples : int
-        Number of classes to draw for each row.
+        Number of samples to draw from each row.
     dtype : str
-        Integer type of the result.
+        Integer dtype of the result.
     seed : int or SeedGenerator, optional
-        As for `normal`.
+        Seed, see `normal`.
 
     Returns
     -------
     Tensor, shape (N, num_samples)
-        The classes.
+        Class labels.
 
     Examples
     --------
@@ -376,30 +363,33 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
     expected = "logits must have the shape (batch_size, num_classes)"
     checks.require(logits.ndim == 2, expected, f"shape {tuple(logits.shape)}")
     rows, classes = np.shape(logits)
-    # Log-probabilities plus Gumbel noise are largest at a class with its probability.
+    # Gumbel-max trick: the argmax of logits plus Gumbel noise is a sample of the distribution.
     noise = _GUMBEL.draw((rows, num_samples, classes), None, seed)
     drawn = TABLE["argmax"](TABLE["expand_dims"](logits, 1) + noise, axis=-1)
     return TABLE["cast"](drawn, dtype)
 
 
 def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None) -> Any:
-    """Set a fraction of the inputs to 0, and scale the others so that sums keep their mean.
+    """Set a random fraction of the inputs to 0, and scale the others by ``1 / (1 - rate)``.
+
+    The scaling keeps the expected value of the inputs.
 
     Parameters
     ----------
     inputs : array_like
-        The inputs.
+        Inputs.
     rate : float
-        Fraction to drop, from 0 to 1.
+        Fraction of the inputs to drop, from 0 to 1.
     noise_shape : tuple of (int or None), optional
-        Shape of the random choice, which is broadcast; None is the inputs' own size.
+        Shape of the random mask, which is broadcast to the inputs. None means the size of the
+        inputs along that axis.
     seed : int or SeedGenerator, optional
-        As for `normal`.
+        Seed, see `normal`.
 
     Returns
     -------
     Tensor
-        The outputs.
+        Outputs.
 
     Examples
     --------
@@ -425,16 +415,16 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     Parameters
     ----------
     x : array_like
-        The array.
+        Array.
     axis : int
-        Axis to shuffle; slices stay together.
+        Axis along which slices are shuffled.
     seed : int or SeedGenerator, optional
-        As for `normal`.
+        Seed, see `normal`.
 
     Returns
     -------
     Tensor
-        The shuffled array.
+        Shuffled array.
 
     Examples
     --------
@@ -447,23 +437,23 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
 
 
 def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Any:
-    """Draw from a gamma distribution of scale 1.
+    """Draw from a gamma distribution with scale 1.
 
     Parameters
     ----------
     shape : tuple of int
         Shape of the result.
     alpha : float or array_like
-        Shape parameter, above 0.
+        Shape parameter, greater than 0.
     dtype : str, optional
-        Float type of the result; by default `config.floatx()`.
+        Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        As for `normal`.
+        Seed, see `normal`.
 
     Returns
     -------
     Tensor
-        The numbers.
+        Random numbers.
 
     Examples
     --------
@@ -481,16 +471,16 @@ def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None)
     shape : tuple of int
         Shape of the result.
     alpha, beta : float or array_like
-        Parameters of the distribution, above 0.
+        Shape parameters, greater than 0.
     dtype : str, optional
-        Float type of the result; by default `config.floatx()`.
+        Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        As for `normal`.
+        Seed, see `normal`.
 
     Returns
     -------
     Tensor
-        The numbers, from 0 to 1.
+        Random numbers, from 0 to 1.
 
     Examples
     --------
@@ -503,7 +493,7 @@ def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None)
 def binomial(
     shape: Any, counts: Any, probabilities: Any, dtype: Any = None, seed: Any = None
 ) -> Any:
-    """Draw numbers of successes among independent trials.
+    """Draw from a binomial distribution: the number of successes in independent trials.
 
     Parameters
     ----------
@@ -514,14 +504,14 @@ def binomial(
     probabilities : float or array_like
         Probabilities of success.
     dtype : str, optional
-        Float type of the result; by default `config.floatx()`.
+        Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        As for `normal`.
+        Seed, see `normal`.
 
     Returns
     -------
     Tensor
-        The numbers of successes.
+        Numbers of successes.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Regularizers: penalties on weights that are added to the loss.
 
-A custom regularizer is a function of operations, or a class with ``__call__(x)``; it is
-differentiated, unless it has its own ``gradient(x)``.
+A custom regularizer is a function composed of operations, or a class with ``__call__(x)``. It is
+differentiated automatically unless it defines ``gradient(x)``.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _registry = Registry("regularizer", "keras.regularizers")
 
 
 class Regularizer(Configurable):
-    """The base of all regularizers.
+    """Base class of all regularizers.
 
     Examples
     --------
-    >>> float(L2(0.5)([1.0, 2.0]))
+    >>> float(L2(0.5)([1.0, 2.0]))  # 0.5 * (1 + 4)
     2.5
     """
 
@@ -37,12 +37,12 @@ class Regularizer(Configurable):
         Returns
         -------
         Tensor
-            The penalty.
+            Penalty, a scalar.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(x)")
 
     def gradient(self, x: Array) -> Array:
-        """Compute the gradient of the penalty, by default from `__call__`.
+        """Compute the gradient of the penalty, by default by differentiating `__call__`.
 
         Parameters
         ----------
@@ -52,27 +52,29 @@ class Regularizer(Configurable):
         Returns
         -------
         ndarray
-            Gradient, of the weight's shape.
+            Gradient with respect to the weight.
         """
         return pull_back(self.__call__, x, np.ones((), x.dtype))
 
 
 def _factor(name: str, value: Any) -> float:
-    """Check a factor; Keras takes None for 0."""
+    """Validate a regularization factor; as in Keras, None means 0."""
     return checks.number(name, 0.0 if value is None else value, 0, wrong_type=ValueError)
 
 
 @declared(_registry, "l1_l2")
 class L1L2(Regularizer):
-    """Penalty of absolute values and of squares: ``l1 * sum|x| + l2 * sum(x**2)``.
+    """Regularizer with an L1 and an L2 penalty: ``l1 * sum(|x|) + l2 * sum(x**2)``.
 
     Parameters
     ----------
     l1, l2 : float
-        Factors.
+        Regularization factors.
 
     Examples
     --------
+    The gradient is ``l1 * sign(x) + 2 * l2 * x``:
+
     >>> L1L2(l1=1.0, l2=0.5).gradient(np.array([-2.0, 0.0, 3.0]))
     array([-3.,  0.,  4.])
     """
@@ -88,7 +90,7 @@ class L1L2(Regularizer):
         dtype = np.dtype(x.dtype)
         one = dtype.type if dtype.kind == "f" else np.float32
         absolute, square = TABLE["absolute"], TABLE["square"]
-        if plain and dtype.kind == "f":  # which no tape or program follows
+        if plain and dtype.kind == "f":  # not recorded by a tape or program
             absolute, square = np.abs, np.square
         cost: Any = None
         if self.l1:
@@ -98,7 +100,7 @@ class L1L2(Regularizer):
             cost = squares if cost is None else cost + squares
         if cost is None:
             return as_tensor(one(0))
-        return as_tensor(cost) if plain else cost  # which may be symbolic
+        return as_tensor(cost) if plain else cost  # may be symbolic
 
     def gradient(self, x: Array) -> Array:
         """Compute the gradient of the penalty."""
@@ -109,16 +111,16 @@ class L1L2(Regularizer):
 
 @_registry.register()
 class L1(L1L2):
-    """Penalty of absolute values: ``l1 * sum|x|``.
+    """Regularizer with an L1 penalty: ``l1 * sum(|x|)``.
 
     Parameters
     ----------
     l1 : float
-        Factor.
+        Regularization factor.
 
     Examples
     --------
-    >>> float(L1(0.5)([-1.0, 2.0]))
+    >>> float(L1(0.5)([-1.0, 2.0]))  # 0.5 * (1 + 2)
     1.5
     """
 
@@ -130,16 +132,16 @@ class L1(L1L2):
 
 @_registry.register()
 class L2(L1L2):
-    """Penalty of squares: ``l2 * sum(x**2)``.
+    """Regularizer with an L2 penalty: ``l2 * sum(x**2)``.
 
     Parameters
     ----------
     l2 : float
-        Factor.
+        Regularization factor.
 
     Examples
     --------
-    >>> float(L2(0.5)([-1.0, 2.0]))
+    >>> float(L2(0.5)([-1.0, 2.0]))  # 0.5 * (1 + 4)
     2.5
     """
 
@@ -150,18 +152,7 @@ class L2(L1L2):
 
 
 class _Custom(Regularizer):
-    """A custom function as a regularizer.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(x)`` computes the penalty of a weight by operations.
-
-    Examples
-    --------
-    >>> _Custom(lambda x: (x * x).sum()).gradient(np.array([3.0, -1.0]))
-    array([ 6., -2.])
-    """
+    """Regularizer that wraps a custom function ``function(x)``, composed of operations."""
 
     def __init__(self, function: Any) -> None:
         self.wrapped = function
@@ -169,23 +160,23 @@ class _Custom(Regularizer):
     def __call__(self, x: Any) -> Any:
         """Compute the penalty of a weight."""
         value = self.wrapped(x)
-        expected = "A regularizer must return a scalar, such as a sum"
+        expected = "regularizer must return a scalar, such as a sum"
         checks.require(np.shape(value) == (), expected, f"shape {np.shape(value)}")
         return value
 
 
 def get(identifier: Any) -> Any:
-    """Return a regularizer.
+    """Return the regularizer for an identifier.
 
     Parameters
     ----------
     identifier : None, str, dict, Regularizer or callable
-        A name, a configuration, a regularizer, or a function of a weight.
+        Name, configuration, regularizer, or function of a weight.
 
     Returns
     -------
     Regularizer or None
-        The regularizer.
+        Regularizer.
 
     Examples
     --------
@@ -197,5 +188,5 @@ def get(identifier: Any) -> Any:
 
 
 serialize, deserialize = _registry.serialize, _registry.deserialize
-# Keras' lower-case names are the classes themselves.
+# In Keras, the lower-case names are aliases of the classes.
 l1, l2, l1_l2 = L1, L2, L1L2
