@@ -1,4 +1,4 @@
-"""Tests that may use private names: compiled programs, kernels, and the thread pool."""
+"""Tests that may use private names: compiled programs, kernels and the thread pool."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tinynet import config, utils
 
 ROOT = Path(__file__).parents[2]
 
-#: Gives a test kernels for AVX2, and then none.
+#: Parameters that run a test with kernels for AVX2, and then without compiled kernels.
 on_other_processors = pytest.mark.parametrize(
     "settings", [only_avx2(), {"NUMBA_DISABLE_JIT": "1"}], ids=["AVX2", "none"]
 )
 
 
 def printed(program: str, *arguments: str, **environment: str) -> str:
-    """Run a program in a new process, which must succeed; return its output."""
+    """Run a program in a new process, assert that it succeeds, and return its output."""
     run = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
@@ -40,7 +40,7 @@ def printed(program: str, *arguments: str, **environment: str) -> str:
 
 
 def aligned(*shape: int, kind: Any = np.float32) -> Any:
-    """Make an array of NaN, or -1, that shares no cache line with other data."""
+    """Return an array filled with NaN or -1 that shares no cache line with other data."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     memory = np.full(size + 128, 0xFF, np.uint8)
     first = -memory.ctypes.data % 64
@@ -48,7 +48,7 @@ def aligned(*shape: int, kind: Any = np.float32) -> Any:
 
 
 def call(kernel: Any, parts: int = 1, **words: Any) -> None:
-    """Call a kernel for each part; a word that is an array is its address."""
+    """Call a kernel for each part, passing arrays by address."""
     given = {
         name: word.ctypes.data if isinstance(word, np.ndarray) else word
         for name, word in words.items()
@@ -59,21 +59,21 @@ def call(kernel: Any, parts: int = 1, **words: Any) -> None:
 
 
 def assert_tests_pass(file: str, *options: str, **environment: str) -> None:
-    """Run the everyday tests of a file in a new process."""
+    """Run a file's tests that are not slow in a new process."""
     program = "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
     always = ("-q", "-p", "no:cacheprovider", "-m", "not slow")
     printed(program, file, *always, *options, **environment)
 
 
 def train_rows(model: Any) -> Any:
-    """Return the rows of the last kind of training step, which must be compiled."""
+    """Return the rows of the most recent training step, which must be compiled."""
     program = [p for (kind, *_), p in model._programs.items() if kind == "train"][-1]
     assert program._compiled[-1] is not None, program.why
     return program._compiled[-1]
 
 
 def on_both(run: Callable[[], Any], seed: int = 3) -> list[Any]:
-    """Do the same on the numpy backend and then on that of the kernels."""
+    """Call a function with the numpy backend and then with the numba backend."""
     before, found = config.backend(), []
     for backend in ("numpy", "numba"):
         config.set_backend(backend)

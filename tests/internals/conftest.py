@@ -1,4 +1,4 @@
-"""Kernels are tested on the backend that has them, whichever the other tests compute with."""
+"""Fixtures of the internal tests: kernels are always tested with the numba backend."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What strings and configurations can name."""
+"""Names that strings and configurations can refer to."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 def names(module: Any) -> list[str]:
-    """List the strings that stand for something in a module."""
+    """Return the string identifiers that a module accepts."""
     return [*module._registry.names]
 
 
 def classes(module: Any) -> list[str]:
-    """List the classes that a configuration can name."""
+    """Return the classes that a configuration can refer to."""
     return sorted(module._registry.classes, key=str.lower)

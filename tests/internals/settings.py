@@ -1,4 +1,4 @@
-"""What `conftest` needs of the library's insides."""
+"""Access to private settings for `conftest`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tinynet.training import profile
 
 
 def current() -> dict[str, Any]:
-    """Return all settings as they are now."""
+    """Return the current values of all settings."""
     return vars(config._settings).copy()
 
 
 def measure_briefly() -> None:
-    """Let a profile be measured for a moment: no test needs times that are exact."""
+    """Shorten profile measurements: no test needs exact times."""
     profile._SECONDS = 0.0

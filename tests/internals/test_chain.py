@@ -1,4 +1,4 @@
-"""The kernel that interprets formulas: each operation, each kind of slot, and odd shapes."""
+"""The `chain` kernel, which interprets formulas: all operations, slot kinds and edge-case shapes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SPECIAL = np.array(
 
 
 def scalar(x: float) -> Array:
-    """Make a number as the kernel reads it: a vector of equal ones."""
+    """Return a scalar as the kernel reads it: a vector of equal elements."""
     array = aligned(16)
     array[:] = x
     return array
 
 
 class Formula:
-    """A list of operations and slots, laid out for the kernel."""
+    """Operations and slots in the kernel's memory layout."""
 
     def __init__(self, mode: int, rows: int, cols: int) -> None:
         self.mode, self.rows, self.cols = mode, rows, cols
@@ -42,18 +42,18 @@ class Formula:
 
     def slot(self, kind: int, array: Array | None = None, fixed: int = 0) -> int:
         """Add a slot and return its index."""
-        self.arrays.append(array)  # which its address does not keep
+        self.arrays.append(array)  # keeps the array alive: the slot holds its address only
         address = 0 if array is None else array.ctypes.data
         self.slots.append([kind, address, len(self.slots), fixed])
         return len(self.slots) - 1
 
     def do(self, name: str, to: int, a: int, *others: int) -> None:
-        """Add an operation; for operands that it does not have any slot will do."""
+        """Add an operation; slots of unused operands are arbitrary."""
         operands = [a, *others] + [0] * (2 - len(others))
         self.code.append([OPERATIONS[name].number, to, *operands])
 
     def run(self, parts: int = 1, offset: int = 0, length: int = -1, flush: int = 0) -> None:
-        """Call the kernel once for each part, the last one first."""
+        """Call the kernel once for each part, in reverse order."""
         size = c.room_size(self.cols, len(self.slots), self.mode)
         room = aligned(size * parts, kind=np.uint8)
         count = np.array([self.rows])
@@ -68,7 +68,7 @@ class Formula:
 
 
 def draw(rng: np.random.Generator, *shape: int) -> Array:
-    """Draw numbers, every fifth of which is special."""
+    """Draw random numbers; every fifth element is a special value."""
     x = aligned(*shape)
     x[...] = rng.standard_normal(shape) * 4
     flat = x.reshape(-1)
@@ -77,7 +77,7 @@ def draw(rng: np.random.Generator, *shape: int) -> Array:
 
 
 def guarded(*shape: int) -> tuple[Array, Array]:
-    """Make an array, and the memory that it lies in the middle of."""
+    """Return an array and the buffer that surrounds it, filled with a guard value."""
     memory = aligned(int(np.prod(shape)) + 64)
     memory[:] = -7
     return memory[32:-32].reshape(shape), memory
@@ -89,12 +89,12 @@ def assert_untouched(memory: Array) -> None:
 
 
 ELEMENTWISE = [name for name, operation in OPERATIONS.items() if operation.formula]
-# Largest error in units in the last place; the others are exact.
+# Maximum error in ULPs; the other operations are exact.
 ERRORS = {"exp": 1, "expm1": 1, "log": 1, "log1p": 1, "tanh": 1, "erf": 1, "erfc": 2, "power": 2}
 
 
 def assert_close(name: str, found: Array, operands: list[Array]) -> None:
-    """Compare an operation's result with NumPy's, computed in double precision if not exact."""
+    """Compare an operation's result with NumPy, in double precision if it is not exact."""
     function = OPERATIONS[name].function
     error = ERRORS.get(name) if c.COMPILES else 4  # NumPy's own float32 functions
     with np.errstate(all="ignore"):
@@ -141,7 +141,7 @@ def test_operations_on_special_value_pairs(name: str) -> None:
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_broadcasting(shape: tuple[int, int], parts: int, rng: np.random.Generator) -> None:
-    """((x + column) * row - label) / scalar + index, with rows of the results copied out."""
+    """Compute ``((x + column) * row - label) / scalar + index`` and per-row results."""
     rows, cols = shape
     x, column, row = draw(rng, rows, cols), draw(rng, cols), draw(rng, rows)
     labels = rng.integers(-1, cols + 1, rows)
@@ -170,7 +170,7 @@ def test_broadcasting(shape: tuple[int, int], parts: int, rng: np.random.Generat
 
 
 def lanes_sum(x: Array, kind: Any) -> Any:
-    """Sum in 16 lanes, and these as a tree."""
+    """Sum in 16 lanes, then add the lanes pairwise."""
     padded = np.zeros((*x.shape[:-1], -(-max(x.shape[-1], 1) // 16) * 16), kind)
     padded[..., : x.shape[-1]] = x
     total = np.zeros((*x.shape[:-1], 16), kind)
@@ -193,7 +193,7 @@ def test_row_reductions(shape: tuple[int, int], parts: int, rng: np.random.Gener
     f.do("row_max", f.slot(c.ROW_OUT, found[0]), slot)
     f.do("row_min", f.slot(c.ROW_OUT, found[1]), slot)
     f.do("row_sum", f.slot(c.ROW_OUT, found[2]), finite_slot)
-    # A temporary's unused lanes count as 0, whatever they hold.
+    # Unused lanes of a temporary are ignored, whatever they contain.
     temp = f.slot(c.TEMP)
     f.do("exp", temp, finite_slot)
     f.do("negative", temp, temp)
@@ -213,7 +213,7 @@ def test_row_reductions(shape: tuple[int, int], parts: int, rng: np.random.Gener
 def test_row_logarithms_equal_array_logarithms(
     shape: tuple[int, int], parts: int, rng: np.random.Generator
 ) -> None:
-    """In ROWS, 16 rows are computed together; what other temporaries hold stays."""
+    """Mode ROWS computes 16 rows together and must not change other temporaries."""
     (rows, cols), x = shape, draw(rng, shape[0])
     found, copied, expected = (aligned(rows) for _ in range(3))
     f = Formula(c.ROWS, rows, cols)
@@ -269,7 +269,7 @@ def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
 def test_column_parts_equal_row_mode(
     shape: tuple[int, int], parts: int, rng: np.random.Generator
 ) -> None:
-    """The results are those of mode ROWS, to the last bit."""
+    """The results are bit-identical to mode ROWS."""
     rows, cols = shape
     x, column, row, index = (aligned(n) for n in (rows * cols, cols, rows, cols))
     for array in (x, column, row):
@@ -300,7 +300,7 @@ def test_column_parts_equal_row_mode(
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 100, 3000])
 def test_flat_ranges(size: int, parts: int, rng: np.random.Generator) -> None:
-    """A range of a vector is changed in place; the offset does not apply to fixed slots."""
+    """A range of a vector is updated in place; the offset does not apply to fixed slots."""
     offset = 37
     x, memory = guarded(size + 50)
     x[:] = rng.standard_normal(size + 50)
@@ -330,7 +330,7 @@ def test_flat_range_sums(size: int, rng: np.random.Generator) -> None:
 
 
 def of_functional(name: str, arrays: list[Array], numbers: list[Any]) -> None:
-    """Perform an optimizer's step as `functional` defines it."""
+    """Apply an optimizer's update from `functional`."""
     w, d_w, *slots = arrays
     if name == "sgd_momentum":
         functional.sgd_momentum(w, d_w, *slots, *numbers, False)
@@ -350,7 +350,7 @@ def test_optimizers(name: str, size: int, parts: int, rng: np.random.Generator) 
         x[:] = rng.standard_normal(size)
     if name in ("rmsprop", "adam"):
         arrays[-1][:] = rng.random(size)
-    if name == "adam":  # moment estimates that are set to zero, or nearly
+    if name == "adam":  # moment estimates that are zero or almost zero
         _, d_w, m, v = arrays
         d_w[::3], m[::3], v[::3] = 0, 1e-30, 1.0001e-30
         d_w[1::7], m[1::7] = 1e-30, -1e-30
@@ -384,7 +384,7 @@ def test_denormal_results_are_flushed_on_request() -> None:
 
 
 def digest() -> str:
-    """Return a digest of the results of all operations on many numbers."""
+    """Return a checksum of the results of all operations on many numbers."""
     rng, everything = np.random.default_rng(5), hashlib.sha256()
     for name, operation in OPERATIONS.items():
         if name in (*c.OPTIMIZERS, "operands"):
@@ -399,7 +399,7 @@ def digest() -> str:
             found = aligned(size)
             f.do(name, f.slot(kind, found), *operands)
             f.run()
-            found[np.isnan(found)] = np.nan  # its sign and payload are left open
+            found[np.isnan(found)] = np.nan  # the sign and payload of NaN are unspecified
             everything.update(found.tobytes())
     return everything.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Which layers, losses, optimizers and metrics are compiled; a change back to Python is noticed."""
+"""Layers, losses, optimizers and metrics that are compiled; a fallback to Python fails a test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
 
 
 def of_rows(*own: Build, shape: Any = (6,)) -> Any:
-    """Make the hidden part of a network: layers after each other."""
+    """Return the hidden part of a network as a sequence of layers."""
     x = y = keras.Input(shape)
     for layer in own:
         y = layer()(y)
@@ -34,7 +34,7 @@ def of_rows(*own: Build, shape: Any = (6,)) -> Any:
 
 
 def of_two(layer: Any, shape: Any = (6,)) -> Any:
-    """Make the hidden part of a network: a layer of two inputs."""
+    """Return the hidden part of a network with a layer of two inputs."""
     x = keras.Input(shape)
     return x, layer([layers.Dense(5, "relu")(x), layers.Dense(5)(x)])
 
@@ -54,7 +54,7 @@ def normalization() -> Any:
 
 
 SEQUENCE = (4, 6)
-# Layers by name; the parts of those that Python runs are in `BY_PYTHON`.
+# Layers by name; `BY_PYTHON` has the parts that Python runs.
 LAYERS: dict[str, Build] = {
     "Activation": lambda: of_rows(lambda: layers.Activation("gelu")),
     "ActivityRegularization": lambda: of_rows(lambda: layers.ActivityRegularization(0.1, 0.1)),
@@ -128,7 +128,7 @@ BY_PYTHON = {
 
 
 def of(cls: type, module: Any) -> set[str]:
-    """Return the names of the classes of a module."""
+    """Return the names of a module's classes."""
     return {
         name
         for name, value in vars(module).items()
@@ -144,7 +144,7 @@ def test_every_layer_is_listed() -> None:
 
 
 def needs_nothing(cls: type) -> bool:
-    """Return whether a class can be made without arguments."""
+    """Return whether a class can be constructed without arguments."""
     parameters = inspect.signature(cls).parameters.values()
     return all(p.default is not p.empty or p.kind is p.VAR_KEYWORD for p in parameters)
 
@@ -158,14 +158,14 @@ def classifier(build: Build, optimizer: Any = "sgd") -> Any:
 
 
 def net(*own: Any, optimizer: Any = "sgd", loss: Any = "mse", **options: Any) -> Any:
-    """Make and compile a model of six inputs."""
+    """Build and compile a model with six inputs."""
     model = Sequential([keras.Input((6,)), *own])
     model.compile(optimizer, loss, **options)
     return model
 
 
 def both(build: Build, x: Any, y: Any, **options: Any) -> tuple[Any, list[list[Any]]]:
-    """Train on both backends; return the model of the last, and all that training changes."""
+    """Train with both backends; return the last model and everything that training changes."""
     made = []
 
     def run() -> list[Any]:
@@ -214,7 +214,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-# Every day those whose sums of squares, or numbers of a step, are of another kind.
+# The everyday tests run those with different kinds of sums of squares or step scalars.
 EVERY_DAY = {("Adam", name) for name in OPTIONS} | {
     (name, "accumulation") for name in ("Nadam", "RMSprop", "Adagrad")
 }
@@ -228,7 +228,7 @@ EVERY_DAY = {("Adam", name) for name in OPTIONS} | {
     ],
 )
 def test_optimizers_are_compiled(name: str, options: str) -> None:
-    """A token that is looked up several times counts as often in sums of squares."""
+    """An embedding row that is used several times counts each time in sums of squares."""
 
     def build() -> Any:
         x = keras.Input((3,))
@@ -266,7 +266,7 @@ def test_losses_are_compiled(name: str, reduction: str) -> None:
     assert_close(*found, rtol=1e-3, atol=1e-4)
 
 
-# Metrics that Python computes, from the results of each step.
+# Metrics that Python computes from the results of each step.
 OTHERS = {
     "AUC", "F1Score", "FBetaScore", "FalseNegatives", "FalsePositives", "Precision", "R2Score",
     "Recall", "SparseTopKCategoricalAccuracy", "TopKCategoricalAccuracy", "TrueNegatives",
@@ -308,7 +308,7 @@ def test_embedding_index_out_of_range(wrong: int) -> None:
         model = Sequential([layers.Embedding(4, 2), layers.Flatten(), layers.Dense(3, "softmax")])
         model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(x, LABELS, verbose=0)
-        model.predict(x, verbose=0)  # which remembers what batches of this shape need
+        model.predict(x, verbose=0)  # caches the program for batches of this shape
         before = models.bits(model)
         for use in (
             lambda: model.train_on_batch(bad, LABELS),
@@ -321,7 +321,7 @@ def test_embedding_index_out_of_range(wrong: int) -> None:
         assert models.bits(model) == before
         with pytest.raises(ValueError, match=message):
             model.fit(bad, LABELS, batch_size=8, shuffle=False, verbose=0)
-        assert int(model.optimizer.iterations) == 1 + 2, "the steps before are done"
+        assert int(model.optimizer.iterations) == 1 + 2, "the previous steps are applied"
         return model.get_weights()
 
     assert_close(*on_both(run), atol=1e-6)
@@ -345,7 +345,7 @@ def test_threads_and_fusion_are_bit_identical(name: str) -> None:
     assert found[0] == found[1] == found[2] == found[3]
 
 
-# Functions of whole numbers and masks, of shape (N, 3, 4).
+# Functions of integers and masks of shape (N, 3, 4).
 INTEGERS: dict[str, Callable[[Any], Any]] = {
     "sum of masks": lambda x: (x > 0) + (x < 1),
     "products of masks": lambda x: (x > 0) * (x < 1) + (x > 1) * (x < 2),
@@ -393,7 +393,7 @@ INTEGERS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "bool", "uint8", "float64"])
 @pytest.mark.parametrize("name", INTEGERS)
 def test_integer_and_dtype_rules_match_numpy(name: str, dtype: str) -> None:
-    """Also those of an input whose numbers have more bits than float32 holds."""
+    """Also for inputs whose integers exceed float32 precision."""
     data = np.random.default_rng(0).normal(0, 1.5, (5, 3, 4)).astype(dtype)
     if dtype == "int64" and "large" in name:
         data = data * 10**9 + 7
@@ -406,7 +406,7 @@ def test_integer_and_dtype_rules_match_numpy(name: str, dtype: str) -> None:
         np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-5)
 
 
-# Shapes with as many rows as columns, where an operand's place can't be told by its size.
+# Square shapes, where an operand's axis cannot be inferred from its size.
 SQUARES: list[tuple[int, ...]] = [(3, 3), (1, 3), (3, 1), (3,), (1, 1), (1,), ()]
 
 
@@ -435,7 +435,7 @@ def test_square_shapes_broadcast_like_numpy(shape: Any, of_rows: bool) -> None:
 
 @pytest.mark.each_value
 @pytest.mark.parametrize("axis", [0, 1, [0, 1]])
-@pytest.mark.parametrize("units", [6, 4])  # 6 make a square
+@pytest.mark.parametrize("units", [6, 4])  # 6 units make a square kernel
 @pytest.mark.parametrize("name", ["MaxNorm", "UnitNorm", "MinMaxNorm", "NonNeg"])
 def test_constraints_are_compiled(name: str, units: int, axis: Any) -> None:
     limit = getattr(keras.constraints, name)(**({} if name == "NonNeg" else {"axis": axis}))
@@ -451,7 +451,7 @@ def test_constraints_are_compiled(name: str, units: int, axis: Any) -> None:
 @pytest.mark.parametrize("n", [4, 5])
 @pytest.mark.parametrize("units", [1, 4])
 def test_fixed_batch_with_weights_matches_numpy(units: int, n: int) -> None:
-    """Noise makes programs of one batch size, here as large as the number of units."""
+    """Noise layers give programs with a fixed batch size, here equal to the number of units."""
 
     def build() -> Any:
         own = layers.GaussianNoise(0.1, seed=1), layers.Dense(units, "sigmoid")
@@ -477,7 +477,7 @@ class Halved(keras.constraints.MaxNorm):
 
 
 class Shrunk(keras.constraints.Constraint):
-    """The first time by 10 %, then by 20 %, ..."""
+    """Shrink the weights by 10 % in the first call, 20 % in the second, ..."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -524,14 +524,14 @@ def test_empty_batches_return_empty_outputs() -> None:
 
 
 def test_means_over_many_sizes_are_compiled() -> None:
-    """The number of examples times each size is a number of the step."""
+    """The number of examples times each size is a scalar of the step."""
     x = keras.Input((6,))
     means = [ops.mean(layers.Dense(k + 1)(x)) * x[:, :1] for k in range(70)]
     model = keras.Model(x, ops.concatenate(means))
     assert_close(*on_both(lambda: model.predict(X[:9], batch_size=4, verbose=0)))
 
 
-# Functions of shape (N, 3) that move, count or compare examples.
+# Functions of inputs of shape (N, 3) that move, count or compare examples.
 BATCHES: dict[str, Callable[[Any], Any]] = {
     "flip": lambda x: ops.flip(x, axis=0),
     "a negative step": lambda x: x[::-1, ::-1] + x,
@@ -619,7 +619,7 @@ class RaisingMetric(metrics.Mean):
 
 @pytest.mark.parametrize("learns", [False, True])
 def test_step_errors_leave_same_state(learns: bool) -> None:
-    """As in Keras, metrics are updated after the weights."""
+    """Metrics are updated after the weights, as in Keras."""
 
     def run() -> Any:
         own = [layers.Dense(1), *([] if learns else [Raising()])]
@@ -680,7 +680,7 @@ def test_ftrl_without_a_learning_rate_diverges() -> None:
 
 
 class Single(layers.Layer):
-    """A layer with weights whose single numbers are moved."""
+    """A layer that uses individual elements of its weights."""
 
     def build(self, input_shape: Any) -> None:
         self.w = self.add_weight(shape=(3,), initializer="glorot_uniform", name="w")
@@ -688,7 +688,7 @@ class Single(layers.Layer):
 
     def call(self, x: Any) -> Any:
         joined = ops.stack([self.v, self.w[1], self.w[-1] * 2.0, self.v])
-        total = ops.sum(self.v, axis=-1) + ops.logsumexp(self.v, axis=-1)  # as NumPy allows
+        total = ops.sum(self.v, axis=-1) + ops.logsumexp(self.v, axis=-1)  # scalars, as in NumPy
         return x * joined[0] + ops.sum(joined * ops.stack([self.v] * 4)) * self.w[0] + total
 
 
@@ -697,7 +697,7 @@ def test_scalar_elements_of_weights() -> None:
 
 
 class Averaged(layers.Layer):
-    """A layer of which each element of a weight has the same gradient, and of a mask none."""
+    """A layer whose weight has the same gradient everywhere, and whose mask has no gradient."""
 
     def build(self, input_shape: Any) -> None:
         self.w = self.add_weight(shape=(17, 3), initializer="ones", name="w")

@@ -1,4 +1,4 @@
-"""The kernels that compress rows find the non-zeros that NumPy finds, and write no further."""
+"""CSR conversion kernels find the same nonzeros as NumPy and stay within their buffers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_kernels_equal_numpy(
         rows, columns = np.nonzero(x)
         total = len(rows)
         indptr = np.full(n + 2, -7, np.int64)
-        indptr[0] = 3  # they need not begin at the beginning
+        indptr[0] = 3  # the rows may start at any offset
         run(count_non_zeros, parts, x, counts=indptr[1:])
         assert indptr[1:-1].tolist() == np.count_nonzero(x, axis=1).tolist()
         assert indptr[-1] == -7
@@ -71,7 +71,7 @@ def test_numbers_beyond_float32_become_infinite() -> None:
 def test_csr_is_identical_without_kernels(
     picked: bool, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also in blocks, of fewer rows than there are."""
+    """Also if the rows are converted in blocks."""
     object_code.addresses([count_non_zeros, compress_rows])
     x = rng.integers(0, 3, (150, 8, 9)).astype(dtype)
     monkeypatch.setattr(sparse, "_CONVERTED", 5000)
@@ -107,5 +107,5 @@ def test_csr_works_while_kernels_compile(
 @pytest.mark.slow
 @on_other_processors
 def test_compress_on_other_processors(settings: dict[str, str]) -> None:
-    """The same tests, compiled for AVX2 or not at all."""
+    """Run these tests with kernels for AVX2, and without compiled kernels."""
     assert_tests_pass(__file__, **settings)

@@ -1,4 +1,4 @@
-"""The kernels' elementary functions: their errors, and the same formulas in NumPy."""
+"""Elementary functions of the kernels: error bounds, and the same formulas in NumPy."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if not COMPILES:
     pytest.skip("NumPy's functions are used instead", allow_module_level=True)
 
 FUNCTIONS = ["exp", "expm1", "log", "log1p", "tanh"]
-#: Numbers where a formula changes, or a result becomes denormal, infinite or constant.
+#: Arguments where the formula changes, or the result becomes denormal, infinite or constant.
 EDGES = [0, 1, 2.0**-126, 2.0**-149, 2.0**127, np.inf, np.nan, 88.72283, 103.97, 87.33, 87, 105]
 EDGES += [0.5**0.5, 2**0.5, 1.0, 10, 0.34657359, 1.03972077, 3e-8, 1e-5, 11, 89, 0.5, 9.2]
 
 
 def near_edges() -> Any:
-    """Return the edges, their neighbours and their negatives."""
+    """Return the edges, their neighbors and their negatives."""
     words = np.array(EDGES, np.float32).view(np.uint32)[:, None] + np.arange(-64, 65)
     x = words.astype(np.uint32).reshape(-1).view(np.float32)
     return np.concatenate([x, -x])
@@ -51,7 +51,7 @@ def test_elementary_function_errors(name: str, step: int) -> None:
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "erf", "erfc"])
 def test_formulas_of_arrays(name: str) -> None:
-    """NumPy evaluates the formulas, too; what is rounded twice may differ in the last place."""
+    """NumPy evaluates the same formulas; double rounding may change the last bit."""
     x = np.concatenate([near_edges(), np.linspace(-20, 20, 9999, dtype=np.float32)])
     with np.errstate(all="ignore"):
         found = getattr(elementary, name)(x)

@@ -1,7 +1,7 @@
-"""Compiled training steps compute what the functions of `functional` do on the numpy backend.
+"""Compiled training steps compute the same results as `functional` on the numpy backend.
 
-Where a step is made of operations that round once (arithmetic, roots, comparisons), the two must
-agree to the bit. Sums in another order, and `exp`, `log` and `tanh`, may differ in their rounding.
+Steps of correctly rounded operations only (arithmetic, square roots, comparisons) must be
+bit-identical. Sums in a different order, `exp`, `log` and `tanh` may round differently.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tinynet.program.nested import flattened
 
 L = layers
 Build = Callable[[], Any]
-N, BATCH = 37, 16  # the last batch has 5 examples
+N, BATCH = 37, 16  # the final partial batch has 5 examples
 EPS = float(np.finfo(np.float32).eps)
 
 
@@ -35,7 +35,7 @@ def _backends() -> Iterator[None]:
 
 
 class Run:
-    """A model that was trained on a backend, and all that it computed."""
+    """A model that was trained on a backend, and its results."""
 
     def __init__(
         self, backend: str, build: Build, x: Any, y: Any, weights: Any, batch_size: int
@@ -59,10 +59,10 @@ class Run:
 def compare(
     build: Build, x: Any, y: Any, weights: Any = None, roundings: float = 0, batch_size: int = BATCH
 ) -> Run:
-    """Train on both backends; compare everything, in roundings of the largest number of an array.
+    """Train on both backends; compare all results, in rounding errors of an array's maximum.
 
-    The compiled program runs many steps in a call; losses and metrics are sums, which may
-    always differ in their rounding.
+    The compiled program runs a fused training loop. Losses and metrics are sums, which may
+    always round differently.
     """
     reference, found = (Run(b, build, x, y, weights, batch_size) for b in ("numpy", "numba"))
     for kind in ("train", "test"):
@@ -78,7 +78,7 @@ def compare(
         allowed = max(roundings, 8) if name.startswith(("history", "evaluate")) else roundings
         assert np.isfinite(wanted).all(), name
         error = np.abs(got.astype(float) - wanted).max() / (EPS * np.abs(wanted).max() or 1)
-        assert error <= allowed, f"{name}: {error:.1f} roundings"
+        assert error <= allowed, f"{name}: {error:.1f} rounding errors"
     return found
 
 
@@ -100,7 +100,7 @@ def sequential(*rows: Any, optimizer: Any = "sgd", loss: Any = "mse", **options:
 
 
 class Scale(L.Layer):
-    """Multiply each column by a weight, and add another."""
+    """Multiply each column by a weight and add another weight."""
 
     def build(self, shape: Any) -> None:
         start = keras.initializers.RandomNormal(stddev=1.0)
@@ -116,7 +116,7 @@ class Scale(L.Layer):
 
 
 def exactly(build: Build, columns: int = 5, **options: Any) -> Run:
-    """Compare on batches of one example, whose gradients are no sums."""
+    """Compare on batches of one example, whose gradients contain no sums."""
     return compare(build, normal(9, columns), other(9, columns), batch_size=1, **options)
 
 
@@ -145,7 +145,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "Ftrl penalties": lambda: optimizers.Ftrl(0.1, **PENALTIES),
     "Lion": lambda: optimizers.Lion(0.01),
 }
-# What goes around the update of any of them.
+# Options that apply to the update of every optimizer.
 AROUND: dict[str, dict[str, Any]] = {
     "clipvalue": {"clipvalue": 0.1},
     "weight decay": {"weight_decay": 0.05},
@@ -177,7 +177,7 @@ def test_everything_has_a_case() -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_steps_of_optimizers_are_exact(name: str) -> None:
-    # NumPy adds the penalties of Ftrl as numbers of double precision.
+    # NumPy adds the penalties of Ftrl in double precision.
     most = 1 if name == "Ftrl penalties" else 0
     exactly(lambda: sequential(Scale(), optimizer=OPTIMIZERS[name](), loss="mae"), roundings=most)
     exactly(lambda: sequential(Scale(), optimizer=OPTIMIZERS[name]()), 17, roundings=most)
@@ -220,7 +220,7 @@ def activations(*names: str) -> dict[str, Callable[[], Any]]:
     return {name: functools.partial(L.Activation, name) for name in names}
 
 
-# Activations of arithmetic alone.
+# Activations that use arithmetic only.
 EXACT: dict[str, Callable[[], Any]] = {
     **activations("linear", "relu", "leaky_relu", "relu6", "softsign"),
     "ReLU max_value": lambda: L.ReLU(max_value=0.5),
@@ -258,7 +258,7 @@ def test_merges_are_exact(merge: Any) -> None:
 
 
 def test_dropout_is_exact() -> None:
-    """The numbers drawn are the same, and so is the state of the generator."""
+    """The random numbers and the generator's final state are equal."""
     exactly(lambda: sequential(Scale(), L.Dropout(0.4, seed=5), Scale()))
 
 
@@ -291,7 +291,7 @@ ACTIVATIONS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations(name: str, units: int) -> None:
     if units == 1 and name.lower() in ("softmax", "log_softmax", "unitnormalization"):
-        units = 2  # of one unit, they are constants
+        units = 2  # with a single unit, they are constant
 
     def build() -> Any:
         return sequential(L.Dense(units), ACTIVATIONS[name](), L.Dense(3, bias_initializer="ones"))
@@ -342,7 +342,7 @@ def positive(n: int, c: int) -> Any:
 with_options = functools.partial
 LOGITS = {"from_logits": True}
 BALANCED = {"apply_class_balancing": True, "alpha": 0.3, "gamma": 1.5, **LOGITS}
-# Head, loss (of a reduction) and targets.
+# Output activation, loss (with a reduction) and targets.
 LOSSES: dict[str, tuple[Any, Any, Any]] = {
     "MeanSquaredError": (None, losses.MeanSquaredError, other),
     "MeanAbsoluteError": (None, losses.MeanAbsoluteError, other),
@@ -465,11 +465,11 @@ NORMALIZATIONS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", NORMALIZATIONS)
 def test_normalizations(name: str, width: int) -> None:
     def build() -> Any:
-        # A bias before batch normalization has no gradient but for its rounding.
+        # A bias before batch normalization has a zero gradient, apart from rounding error.
         dense = L.Dense(width, use_bias="batch" not in name)
         return sequential(dense, NORMALIZATIONS[name](), L.ReLU(), L.Dense(3))
 
-    # Layer normalization of two numbers divides by their difference, which may be small.
+    # Layer normalization of two values divides by their difference, which may be small.
     most = 100 if width == 2 and "layer" in name else 12
     compare(build, normal(N, 6), other(N, 3), roundings=most)
 

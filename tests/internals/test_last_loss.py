@@ -1,4 +1,4 @@
-"""The loss after the last step of an epoch, by which `fit` finds weights that diverge in it."""
+"""The loss after the last step of an epoch, which `fit` checks for divergence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tinynet import Sequential, config, layers
 
 
 class Scaled(layers.Layer):
-    """Its outputs are half as large in training."""
+    """A layer whose outputs are halved during training."""
 
     def call(self, x: Any, training: bool = False) -> Any:
         return x * 0.5 if training else x
@@ -37,7 +37,7 @@ class Scaled(layers.Layer):
 def test_last_loss_equals_evaluated_loss(
     backend: str, layer: Any, differs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The training program computes it, without a step, unless it computes something else."""
+    """The training program computes it without an update, unless it differs from inference."""
     before = config.backend()
     config.set_backend(backend)
     try:

@@ -1,4 +1,4 @@
-"""Weights and the state of optimizers, when other code has moved them to other memory."""
+"""Training after other code has moved weights or optimizer state to different memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ X, Y = data()
 
 
 def moved(model: Sequential, how: str) -> None:
-    """Move a model's weights or its optimizer's state to other memory."""
+    """Move a model's weights or its optimizer's state to different memory."""
     if how == "extractor":
         keras.Model(model.input, model.layers[0].output).predict(X[:2], verbose=0)
     elif how == "longer model":
@@ -52,7 +52,7 @@ MOVES = [
 @pytest.mark.parametrize("how", MOVES)
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_fit_trains_weights_that_have_moved(how: str, during: Any, optimizer: str) -> None:
-    """Between two calls of fit or within one: the result is as if nothing had moved."""
+    """Moving them between calls of `fit` or within one does not change the result."""
     if how == "slot" and optimizer == "sgd":
         return
     found = []

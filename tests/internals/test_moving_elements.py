@@ -1,4 +1,4 @@
-"""Kernels that copy elements and look up rows give what NumPy gives."""
+"""Kernels that copy elements and gather rows match NumPy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tinynet._core.buffers import address_of
 from tinynet.kernels import moving_elements
 
 WIDTHS = [0, 1, 15, 16, 17, 70]
-# Views of an array of shape (N, 3, 5, 4) that begins with an element of something else.
+# Views of an array of shape (N, 3, 5, 4) with an unrelated element before it.
 VIEWS: dict[str, Any] = {
     "all": lambda x: x,
     "a slice": lambda x: x[:, 1:, :, 2:],
@@ -27,7 +27,7 @@ VIEWS: dict[str, Any] = {
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("name", VIEWS)
 def test_copy_elements(name: str, parts: int, rng: np.random.Generator) -> None:
-    """From a view to a contiguous array, and back."""
+    """Copy from a view to a contiguous array, and back."""
 
     def copy(source: Any, out: Any, here: Any, there: Any) -> None:
         words = {f"size_{k}": view.shape[k] for k in (1, 2, 3)}
@@ -61,7 +61,7 @@ def test_row_lookup(width: int, dtype: str, parts: int, rng: np.random.Generator
     out, step = np.full((36, width), -1, np.float32), np.zeros(4, np.int64)
     words = {"count": np.array([9]), "per": 4, "indices": indices, "size_of": indices.itemsize}
     if dtype == "float32":
-        indices += 0.75  # the fraction does not count
+        indices += 0.75  # the fraction is ignored
         words["size_of"], table[0] = 0, np.nan
     shape = {"size": 11, "width": width}
     call(moving_elements.look_up, parts, **words, **shape, table=table, out=out, step=step, stops=2)

@@ -1,4 +1,4 @@
-"""The kernel that draws random numbers gives NumPy's."""
+"""The random number kernel draws the same numbers as NumPy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LENGTHS = [*range(71), 4095, 4096, 4097, 100_003]
 
 
 def drawn(generator: np.random.Generator, n: int, per: int = 1, parts: int = 1) -> np.ndarray:
-    """Draw with the kernel; what follows in memory must stay as it is."""
+    """Draw with the kernel; memory after the output must not change."""
     out = np.full(n * per + 9, -1, np.float32)
     state = random_numbers.state_address(generator)
     assert state is not None
@@ -32,7 +32,7 @@ def generators(seed: Any = 3) -> tuple[np.random.Generator, np.random.Generator]
 
 @pytest.mark.parametrize("kept", [0, 1])
 def test_draw_uniform_equals_numpy(kept: int) -> None:
-    """Numbers and the state afterwards, from both halves of a word."""
+    """Compare numbers and final states, starting at both halves of a 64-bit word."""
     ours, numpys = generators()
     for n in LENGTHS:
         for generator in (ours, numpys):
@@ -79,7 +79,7 @@ def test_draw_uniform_of_derived_generators(make: str) -> None:
 
 
 def test_draw_uniform_by_count_and_parts() -> None:
-    """Only the first part draws."""
+    """Only the first part draws numbers."""
     ours, numpys = generators()
     assert drawn(ours, 5, 7, parts=3).tobytes() == numpys.random(35, np.float32).tobytes()
 

@@ -1,4 +1,4 @@
-"""Small batches are computed again without checks: the same outputs, and every change is seen."""
+"""Repeated calls with small batches skip checks, but give the same outputs and see every change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def layer_by_layer(model: Any, x: Any) -> Any:
 
 
 def both(model: Any, x: Any) -> list[bytes]:
-    """Return the outputs of both methods; the model must have computed such a batch before."""
+    """Return the outputs of both methods for a batch shape that the model has already computed."""
     assert x.shape in [shape for shape, _ in model._repeated]
     return [np.asarray(y).tobytes() for y in (model(x), model.predict(x, verbose=0))]
 
@@ -114,7 +114,7 @@ def test_repeated_call_with_unusual_values(value: float) -> None:
 
 
 def net_like(model: Sequential) -> Sequential:
-    """Return a model with the same weights that has computed nothing."""
+    """Return a model with the same weights that has not been called yet."""
     other = net()
     other.set_weights(model.get_weights())
     return other

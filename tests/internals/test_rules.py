@@ -1,4 +1,4 @@
-"""Rules make programs faster and change no bit: of random programs, and of those measured."""
+"""Fusion rules keep random programs and the benchmarked networks bit-identical."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests import random_programs
 from tinynet import config
 
 COUNT = 40
-# A norm over one row; decayed weights with a penalty, and those with a norm of each gradient.
+# A norm over one row; decayed weights with a penalty or with clipping by the gradient norm.
 FIXED = [15, 31, 45, 49, 78]
 
 pytestmark = pytest.mark.usefixtures("all_rules")
 
 
 def run(seed: int) -> tuple[list[bytes], Any]:
-    """Run a random program; return the bits of all that it computes."""
+    """Run a random program; return all its results as bytes."""
     tinynet.utils.set_random_seed(1)
     found = random_programs.draw(seed, dropout=True).run(tinynet, "float32")
     arrays = [*found["weights"], *found["model"].optimizer.variables, found["predict"]]

@@ -1,4 +1,4 @@
-"""The runner: rows are executed in their order, with the scalars of the step."""
+"""The runner executes rows in order, with the scalars of each step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytest.importorskip("numba")
 import tinynet
 from tests import HUNG
 from tinynet import config, layers
-from tinynet.kernels import object_code, runner  # only where there is a Numba to compile with
+from tinynet.kernels import object_code, runner  # requires compiled kernels
 from tinynet.kernels.numba_functions import COMPILES
 from tinynet.kernels.row import FIRST, KERNELS, kernel, vector
 from tinynet.program.machine import Machine
@@ -44,7 +44,7 @@ def stop_at(part: Any, parts: Any, step: Any, number: Any) -> None:
 
 @kernel
 def keep_words(part: Any, parts: Any, step: Any, into: Any) -> None:
-    """Keep the step's words."""
+    """Store the step's words."""
     block = vector(step, 4, np.int64)
     out = vector(into, 4 * (block[0] + 1), np.int64)
     for i in range(4):
@@ -69,7 +69,7 @@ def begin_row(step: Any, batch: int, examples: int, scalars: Any, splats: Any) -
 
 
 def begin_only(step: Any, examples: int = 10**5) -> Any:
-    """Begin steps of one example each, without scalars."""
+    """Start steps of one example each, without scalars."""
     nothing = np.zeros((examples, 0), np.float32)
     return begin_row(step, 1, examples, nothing, nothing)
 
@@ -116,12 +116,12 @@ def test_run_returns_after_stopping_row() -> None:
 # ------------------------------------------------------------ several threads
 
 several = pytest.mark.skipif(not COMPILES or sys.platform != "linux", reason="one thread only here")
-SIZE = 24  # numbers in a vector
+SIZE = 24  # elements of a vector
 
 
 @kernel
 def mix(part: Any, parts: Any, out: Any, a: Any, b: Any, factor: Any, slow: Any) -> None:
-    """out = factor out + a b in one part, which takes some time."""
+    """Compute ``out = factor * out + a * b`` in one part, slowly."""
     z, x, y = vector(out, 24, np.int64), vector(a, 24, np.int64), vector(b, 24, np.int64)
     for _ in range(slow):
         for i in range(24 * part // parts, 24 * (part + 1) // parts):
@@ -129,7 +129,7 @@ def mix(part: Any, parts: Any, out: Any, a: Any, b: Any, factor: Any, slow: Any)
 
 
 class Graph:
-    """Random rows on a few vectors, which parts write but whole rows read."""
+    """Random rows on a few vectors; parts write slices, and rows read whole vectors."""
 
     def __init__(self, seed: int, rows: int, vectors: int, slow: int, stop: int = -1) -> None:
         rng = np.random.default_rng(seed)
@@ -140,7 +140,7 @@ class Graph:
         where = rng.integers(rows)
         factors, slows = rng.integers(1, 5, rows).tolist(), rng.integers(slow, size=rows).tolist()
         for i in range(rows):
-            # What parts of a row read is not what other parts of it write.
+            # Parts of a row do not read memory that other parts of the row write.
             out, a, b = (address(self.memory[k]) for k in rng.permutation(vectors)[:3])
             self.rows.append(mix.row(out=out, a=a, b=b, factor=factors[i], slow=slows[i]))
             reads = [(start, 8 * SIZE) for start in (a, b, out)]
@@ -157,7 +157,7 @@ class Graph:
 
 
 def together(pool: thread_pool.Pool, table: Table) -> None:
-    """Have all steps executed with workers, for a change."""
+    """Execute all steps with worker threads."""
     division = table.division(pool.n)
     if division is not None:
         division.state[[runner.PHASE, runner.NEXT, runner.LENGTH]] = -1, 1 << 62, 1
@@ -187,7 +187,7 @@ def test_workers_are_bit_identical(n: int, measured: bool, any_seed: int) -> Non
 
 
 def test_order_of_a_dense_network() -> None:
-    """The sort and two halves of the first layer are given to a second thread."""
+    """A second thread executes the sort and half of the first layer."""
     names = ["step", "images", "x", "w1", "y1", "w2", "z2", "d_z2", "d_y1", "sorted"]
     at = {name: ((i + 1) << 20, 1 << 20) for i, name in enumerate(names)}
 
@@ -210,7 +210,7 @@ def test_order_of_a_dense_network() -> None:
     assert {name: place.waits for name, place in order.items() if place.waits} == {
         "linear_csr": (0,),
         "sort": (0,),
-        "learn_csr": (2, 5),  # the loss, which might stop, is before the backward pass
+        "learn_csr": (2, 5),  # the loss, which may stop the step, is before the backward pass
     }
     assert {name: place.finishes for name, place in order.items() if place.finishes} == {
         "linear": (1,),
@@ -245,7 +245,7 @@ def test_order_awaits_only_unfinished_rows() -> None:
     uses = [
         Use([], [a], 1 << 20, parts=99),
         Use([a], [b]),
-        Use([a, b], [c], 1 << 20, parts=99),  # when row 1 is over, row 0 is
+        Use([a, b], [c], 1 << 20, parts=99),  # row 1 finishes after row 0
         Use([a, b, c], []),
         Use([c], [], 1 << 20, parts=99),
     ]
@@ -256,7 +256,7 @@ def test_order_awaits_only_unfinished_rows() -> None:
 
 @kernel
 def meet(part: Any, parts: Any, flags: Any, rounds: Any) -> None:
-    """Part 1 sets a flag; part 0 waits for it, and sets another if it came in time."""
+    """Part 1 sets a flag; part 0 waits for it and sets another flag if it arrives in time."""
     words = vector(flags, 2, np.int64)
     if parts == 2 and part == 1:
         words[0] = 1
@@ -360,7 +360,7 @@ def test_caller_waits_for_long_rows() -> None:
     ]
     table, pool = Table(rows, address(step), uses), thread_pool.Pool(2)
     together(pool, table)
-    table.division(2).state[runner.SINGLE] = 1 << 60  # the time of a step alone
+    table.division(2).state[runner.SINGLE] = 1 << 60  # time of a step without workers
     pool.start(2)
     for _ in range(200):
         pool.words[runner.LATE] = 0
@@ -374,7 +374,7 @@ def test_workers_start_when_profitable(monkeypatch: pytest.MonkeyPatch) -> None:
     config.set_num_threads(2)
     monkeypatch.setattr(thread_pool, "processors", lambda: 8)
     graph, small = Graph(2, 12, 8, 5), Graph(2, 12, 8, 5)
-    small.table = Table(small.rows, address(small.step))  # of which nothing is known
+    small.table = Table(small.rows, address(small.step))  # its memory use is not declared
     try:
         with thread_pool.pooled() as pool:
             assert pool is not None
@@ -396,7 +396,7 @@ def test_workers_start_when_profitable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def check_uses(machine: Any) -> None:
-    """Run a step, row by row: each must depend on and change only the memory that it uses."""
+    """Run a step row by row; check that each row reads and writes only its declared memory."""
     arrays = [*machine._parts, *(array for _, array in machine.variables)]
     memory = {
         (array.ctypes.data, array.nbytes): array.reshape(-1).view(np.uint8)
@@ -408,7 +408,7 @@ def check_uses(machine: Any) -> None:
         execute = KERNELS.get(name) or KERNELS["product"]
         before = {block: view.copy() for block, view in memory.items()}
         touched = {*use.reads, *use.writes, (address(machine.table), machine.table.nbytes)}
-        if name != "draw_uniform":  # whose generator is elsewhere
+        if name != "draw_uniform":  # its generator is in other memory
             for block, view in memory.items():
                 if block not in touched:
                     view[:] = 255
@@ -419,9 +419,9 @@ def check_uses(machine: Any) -> None:
         execute(row)
         for block, view in memory.items():
             if block not in use.writes:
-                assert np.array_equal(view, before[block]), f"{name} writes more"
+                assert np.array_equal(view, before[block]), f"{name} writes undeclared memory"
             if name != "draw_uniform" and block in touched:
-                assert np.array_equal(view, found[block]), f"{name} reads more"
+                assert np.array_equal(view, found[block]), f"{name} reads undeclared memory"
 
 
 def test_parts_are_limited_by_scratch_memory() -> None:

@@ -1,4 +1,4 @@
-"""What the estimators' steps are compiled to."""
+"""Compiled training steps of the scikit-learn estimators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_training_computes_one_softmax() -> None:
     x = np.random.default_rng(0).normal(size=(30, 4))
     net = TinyNetClassifier((3,), max_iter=1).fit(x, np.arange(30) % 3)
     names = [step.operation.name for step in train_program(net).program.forward]
-    assert names.count("sparse_categorical_crossentropy") == 1  # which computes it, too
+    assert names.count("sparse_categorical_crossentropy") == 1  # the loss computes the softmax
     assert "softmax" not in names
 
 
@@ -30,7 +30,7 @@ def test_training_computes_one_softmax() -> None:
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", ["binary", "classes", "labels", "value", "values", "counts"])
 def test_float32_fit_is_compiled(task: str, weighted: bool, alpha: float) -> None:
-    """Both backends compute the same loss, penalty and weights; the last batch is smaller."""
+    """Both backends compute the same loss, penalty and weights, with a final partial batch."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(55, 5)).astype(np.float32)
     targets = {
@@ -53,7 +53,7 @@ def test_float32_fit_is_compiled(task: str, weighted: bool, alpha: float) -> Non
         program = train_program(net)
         assert (program._compiled is not None) == (backend == "numba")
         assert not program.why
-        # Nothing runs in Python, so that many steps are one call.
+        # Python runs no part of a step, so the training loop is fused.
         assert backend == "numpy" or not program._compiled[2].by_python
         losses, gradients = net.model_.loss_and_gradients(x, targets[task])
         found.append([net.loss_curve_, *net.coefs_, *net.intercepts_, losses, *gradients])

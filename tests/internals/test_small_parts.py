@@ -1,4 +1,4 @@
-"""Parts of which nothing public tells."""
+"""Small internals without a public interface."""
 
 from __future__ import annotations
 
