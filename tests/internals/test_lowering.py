@@ -1,4 +1,4 @@
-"""Functions become formulas, formulas become rows: what is traced, refused, grouped and fused."""
+"""Lowering of functions to formulas and rows: tracing, errors, grouping and fusion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tinynet.program.machine import Machine
 from tinynet.program.variable import Variable
 
 Array = np.ndarray[Any, Any]
-# NaN, infinities, both zeros, denormals, and numbers whose products are still finite.
+# NaN, infinities, signed zeros, denormals, and numbers with finite products.
 CORNERS = np.array(
     [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-40, 1.2e-38, 1e15, -1e15, 1.0, -0.75, 3.5],
     np.float32,
@@ -42,12 +42,12 @@ def corners(*shape: int, seed: int = 0) -> Array:
 
 
 def traced(*shape: int) -> Traced:
-    """Return an array whose values are not known."""
+    """Return an array without values, for tracing."""
     return Traced.of(Node("leaf", [], space_of(shape), source=Register(space_of(shape))), shape)
 
 
 def compute(function: Callable[..., Any], *arrays: Array) -> Any:
-    """Compute a function of batches by way of its formula."""
+    """Compute a function of batches by means of its formula."""
     low, n = Lowering(), len(arrays[0])
     shapes = [(BATCH, *a.shape[1:]) for a in arrays]
     registers = [
@@ -73,7 +73,7 @@ def execute(own: Machine, n: int) -> None:
     own.run(1, lambda table, steps: table.run(steps))
 
 
-# ------------------------------------------------------------ traced
+# ------------------------------------------------------------ tracing
 
 
 def clipped(x: Any, y: Any) -> Any:
@@ -89,7 +89,7 @@ def masked(x: Any, y: Any) -> Any:
     return z
 
 
-# Each operation rounds once, as NumPy's: the bits are the same, but for those of NaN.
+# Each operation rounds once, as in NumPy: results are bit-identical, except for NaN.
 EXACT: dict[str, Callable[[Any, Any], Any]] = {
     "arithmetic": lambda x, y: (x + y) * x - y / (x * x + 1),
     "unary": lambda x, y: -np.abs(x) + np.sqrt(np.abs(y)) + np.sign(x),
@@ -127,7 +127,7 @@ def test_formulas_are_bit_identical_to_numpy(name: str, shape: tuple[int, ...]) 
     np.testing.assert_array_equal(compute(EXACT[name], x, y), wanted)
 
 
-# Sums in another order, and elementary functions.
+# Sums in a different order, and elementary functions.
 ROUNDED: dict[str, Callable[[Any, Any], Any]] = {
     "sum over rows": lambda x, y: np.sum(x * y, axis=-1),
     "mean over rows": lambda x, y: x - np.mean(x, axis=-1, keepdims=True),
@@ -153,7 +153,7 @@ def test_formulas_round_as_numpy_does(name: str, shape: tuple[int, ...]) -> None
     rng = np.random.default_rng(2)
     x, y = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
     wanted = np.asarray(ROUNDED[name](x.astype(float), y.astype(float)))
-    # A few roundings of the largest term of each sum.
+    # A few rounding errors of the largest term of each sum.
     room = 8 * np.finfo(np.float32).eps * max(np.abs(wanted).max(), np.abs(x).max())
     np.testing.assert_allclose(compute(ROUNDED[name], x, y), wanted, rtol=0, atol=room)
 
@@ -187,7 +187,7 @@ def test_argmax_with_ties_and_nan() -> None:
     np.testing.assert_array_equal(compute(lambda x: x.argmax(axis=-1), x), x.argmax(axis=-1))
 
 
-# ------------------------------------------------------------ refused
+# ------------------------------------------------------------ errors
 
 
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -233,7 +233,7 @@ def test_untraceable_functions_raise(name: str) -> None:
 def test_errors_of_lowering_are_not_hidden(
     part: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python runs what is refused, with `Untraceable`; any other error is a mistake of ours."""
+    """`Untraceable` selects the fallback to Python; any other error is a defect of the library."""
 
     def mistaken(*_: Any) -> Any:
         raise error("a mistake")
@@ -288,7 +288,7 @@ def test_node_positions_in_space() -> None:
         placement(traced(5).node, Space(True, 1, 6))
 
 
-# ------------------------------------------------------------ grouped
+# ------------------------------------------------------------ grouping
 
 
 def operations(low: Lowering) -> list[list[str]]:
@@ -300,11 +300,11 @@ def test_same_space_nodes_form_one_group() -> None:
     low.add(functional.relu(x * y + 1))
     assert len(low.groups) == 1
     low.add(np.sum(x, axis=-1) * 2)
-    assert len(low.groups) == 1, "values of rows belong to the space of their rows"
+    assert len(low.groups) == 1, "per-row values belong to the space of their rows"
     low.add(traced(BATCH, 7) * 2)
     assert len(low.groups) == 2
     low.add(x - 1)
-    assert len(low.groups) == 2, "nodes join an earlier group if their inputs are known there"
+    assert len(low.groups) == 2, "nodes join an earlier group if their inputs are available there"
 
 
 def test_single_use_values_join_their_group() -> None:
@@ -365,7 +365,7 @@ def test_variable_is_stored_after_last_read() -> None:
     low, variable = Lowering(), Variable(np.zeros(6, np.float32))
     old = low.leaf(variable, (6,))
     x = traced(BATCH, 6)
-    low.add(x * old)  # of another space: a group of its own
+    low.add(x * old)  # in another space: a separate group
     total = low.add(np.sum(x - old, axis=0))
     low.store(variable, old - total)
     (where,) = (k for k, names in enumerate(operations(low)) if "store" in names)
@@ -377,15 +377,15 @@ def test_variable_is_stored_after_last_read() -> None:
     assert max(reads) <= where
     assert where == len(low.groups) - 1
     new = low.leaf(variable, (6,))
-    assert new.node is not old.node, "who reads it later gets the new value"
+    assert new.node is not old.node, "later reads get the new value"
     assert new.node.operation == "subtract"
 
 
-# ------------------------------------------------------------ fused
+# ------------------------------------------------------------ fusion
 
 
 def train(build: Callable[[], Any], x: Any, y: Any, rules: list[str]) -> tuple[list[bytes], Any]:
-    """Train without some rules; return all that training changes, and the rows of a step."""
+    """Train with some rules disabled; return everything that training changes, and a step's rows."""
     config.set_disabled_rules(rules)
     random.set_seed(1)
     model = build()
@@ -432,7 +432,7 @@ def test_rules_apply_and_are_bit_identical(
 
 @pytest.mark.parametrize("twice", [False, True])
 def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) -> None:
-    """Not where the gradient for the rectifier's output is a sum of two."""
+    """Not if the gradient with respect to the rectifier's output is a sum of two gradients."""
 
     def build() -> Any:
         x = layers.Input((5,))
@@ -452,7 +452,7 @@ def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) ->
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "lion", "nadam"])
 def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: None) -> None:
-    """A frozen layer is between the last two layers; the last bias is a single number."""
+    """A frozen layer separates the last two layers; the last bias is a single element."""
 
     def build() -> Any:
         hidden = [layers.Dense(7, "relu"), layers.Dense(16, "tanh")]
@@ -466,7 +466,7 @@ def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: Non
     (joint, few), (single, many) = (train(build, x, y, r) for r in (["learn"], ["learn", "join"]))
     assert joint == single
     fewer, more = (rows.borrow(16).names.count("chain") for rows in (few, many))
-    # 6 Variables in two ranges of memory; some optimizers compute single numbers in another chain.
+    # 6 variables in two ranges of memory; some optimizers compute scalars in a separate chain.
     assert more - fewer in (3, 4)
 
 
@@ -486,11 +486,11 @@ def test_only_adjacent_chains_are_joined() -> None:
     scalar = chain.INOUT, chain.SCALAR
     assert continues(40, 1040, 5, 0, kinds=scalar, more=1)
     assert not continues(40, 1040, 5, 0, kinds=scalar)
-    assert not continues(40, 1040, 5, 0, more=300), "it reads what it has written"
+    assert not continues(40, 1040, 5, 0, more=300), "it reads its own results"
 
 
 def test_results_reuse_memory_of_dead_values(all_rules: None) -> None:
-    """One chain: the first result may lie where x does, the second not where y does."""
+    """In one chain, the first result may reuse the memory of x, but the second not that of y."""
 
     def run(rules: list[str]) -> tuple[list[Array], list[bool]]:
         config.set_disabled_rules(rules)
@@ -501,7 +501,7 @@ def test_results_reuse_memory_of_dead_values(all_rules: None) -> None:
         low.add(second - y)
         total = low.add(np.sum(second * first, axis=0))
         own = Machine(low, {"total": total.node, "third": low.groups[0].nodes[-1]})
-        # Who reads the first two results is another chain.
+        # A separate chain reads the first two results.
         own._outside |= {first.node, second.node}
         own._last |= {first.node: 9, second.node: 9}
         own.codes = [machine.Code(group, own) for group in low.groups]
@@ -533,7 +533,7 @@ def test_threads_share_long_rows_and_columns() -> None:
 
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 def test_penalty_uses_weights_before_decay(sparse: bool) -> None:
-    """By hand: w - 0.5 * 0.5 * w - 0.5 * 2 * w, as the loss does not depend on w."""
+    """The expected result is w - 0.5 * 0.5 * w - 0.5 * 2 * w: the loss does not depend on w."""
     model = Sequential([layers.Dense(16, kernel_regularizer=regularizers.L2(1.0))])
     model.compile(optimizers.SGD(0.5, weight_decay=0.5), "mse")
     x = np.zeros((4, 300), np.float32)
@@ -551,7 +551,7 @@ def test_penalty_uses_weights_before_decay(sparse: bool) -> None:
 )
 @pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "Adagrad"])
 def test_single_weights_are_updated(name: str, options: dict[str, Any]) -> None:
-    """Kernels and biases of one number are as on the numpy backend; so are those around them."""
+    """Scalar kernels and biases, and their neighbors in memory, match the numpy backend."""
     rng = np.random.default_rng(6)
     x, y = rng.random((20, 1)).astype(np.float32), rng.random((20, 1)).astype(np.float32)
 

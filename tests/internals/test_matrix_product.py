@@ -1,4 +1,4 @@
-"""The matrix products: each sum by its definition, whatever the processor, parts and format."""
+"""Matrix product kernels: exact sums for every processor, number of parts and format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tinynet.kernels.numba_functions import COMPILES
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import FMA
 
-#: (examples, inputs, units): one, vectors and panels full and nearly so, two halves, blocks.
+#: (examples, inputs, units): one, full and partial vectors and panels, two halves, blocks.
 SHAPES = [
     *((1, 1, 1), (0, 3, 5), (0, 40, 30), (2, 900, 200), (1, 600, 70), (17, 600, 16)),
     *((4, 700, 30), (32, 128, 10), (7, 33, 5), (3, 257, 17), (33, 256, 15), (13, 1200, 130)),
@@ -43,7 +43,7 @@ CSR_SHAPES = [
 
 
 def run(kernel: Any, shape: tuple[int, ...], parts: int = 1, **words: Any) -> np.ndarray:
-    """Run a kernel in some parts; return its output, the memory around which must not change."""
+    """Run a kernel in parts; return its output, and check that surrounding memory is unchanged."""
     out = aligned(shape[0] + 2, *shape[1:])
     out[0] = out[-1] = -7
     room = aligned(parts, room_size() // 4)
@@ -74,7 +74,7 @@ def layer(rng: np.random.Generator, n: int, d: int, u: int) -> list[np.ndarray]:
 
 
 def rounded(exact: Fraction) -> float:
-    """Return the float32 nearest to a fraction of normal size, ties to even."""
+    """Round a fraction in the normal range to float32, ties to even."""
     if exact == 0:
         return 0.0
     exponent = max(math.floor(math.log2(abs(float(exact)))), -126)
@@ -83,7 +83,7 @@ def rounded(exact: Fraction) -> float:
 
 
 def chain(start: float, a: np.ndarray, b: np.ndarray) -> float:
-    """Return the sum by fused multiply-adds, one after the other."""
+    """Return the sum by consecutive fused multiply-adds."""
     total = start
     for x, y in zip(a.tolist(), b.tolist(), strict=True):
         total = rounded(Fraction(x) * Fraction(y) + Fraction(total))
@@ -113,7 +113,7 @@ def test_products_of_all_shapes(shape: tuple[int, int, int], rng: np.random.Gene
 @pytest.mark.skipif(not (COMPILES and FMA), reason="without fused multiply-adds, sums differ")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_products_by_definition(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
-    """Every part count gives the bits of chains of fused multiply-adds."""
+    """Any number of parts is bit-identical to chains of fused multiply-adds."""
     n, d, _ = shape
     x, w, b, d_y = layer(rng, *shape)
     forms = [products(x, w, b, d_y, parts) for parts in (1, 2, 3)]
@@ -131,7 +131,7 @@ def test_products_by_definition(shape: tuple[int, int, int], rng: np.random.Gene
 
 
 def test_products_count_rows_per_example(rng: np.random.Generator) -> None:
-    """Several rows per example; a rectifier and its gradient; a layer without bias."""
+    """Several rows per example, a rectifier and its gradient, and a layer without bias."""
     x, w, b, d_y = layer(rng, 12, 40, 37)
     common = {"count": np.array([3, 99]), "per": 4, "d": 40, "u": 37}
     y = run(linear, (12, 37), x=x, w=w, bias=b, **common)
@@ -187,7 +187,7 @@ def test_take_rows(width: int, rng: np.random.Generator) -> None:
 
 
 class Csr:
-    """The rows of a matrix, compressed, in a random order; and the words of a batch of them."""
+    """The rows of a matrix in CSR format and random order, and the kernel words of a batch."""
 
     def __init__(self, x: np.ndarray, rng: np.random.Generator) -> None:
         (self.n, self.d), self.order = x.shape, rng.permutation(len(x) + 3)
@@ -206,7 +206,7 @@ class Csr:
         return {**words, "rows": self.order}
 
     def sort(self, parts: int) -> dict[str, Any]:
-        """Sort the batch; return the words of its gradient."""
+        """Sort the batch; return the words for its gradient."""
         words = {"pairs": self.pairs, "d": self.d, "size": self.size}
         call(csr.sort_csr, parts, **self.batch(), **words)
         return {**words, "count": self.step[2:]}
@@ -215,7 +215,7 @@ class Csr:
 def csr_products(
     x: Csr, w: np.ndarray, b: np.ndarray, d_y: np.ndarray, parts: int, rectifies: int = 0
 ) -> list[np.ndarray]:
-    """Compute the product and the kernel's gradient from compressed rows."""
+    """Compute the product and the gradient with respect to the kernel from CSR rows."""
     u, size = w.shape[1], csr.csr_room_size(x.n)
     out, rest, d_w = aligned(x.n, u), aligned(x.n, u), aligned(x.d, u)
     both, room = {"out": out, "rest": rest, "u": u}, aligned(parts, size // 4)
@@ -255,7 +255,7 @@ def test_csr_products_keep_nan_and_denormals(rng: np.random.Generator) -> None:
         for parts in (1, 2):
             found = csr_products(Csr(x, rng), w, b, d_y, parts)
             assert_close(found[0], y)
-            # A zero is skipped, which times NaN or infinity would be NaN.
+            # Zeros are skipped, although zero times NaN or infinity is NaN.
             assert_close(np.delete(found[1], [4, 5], 1), np.delete(d_w, [4, 5], 1))
             used = (x[4] != 0) | np.isnan(x).any(0)
             np.testing.assert_array_equal(np.isnan(found[1][:, 4]), used)
@@ -263,7 +263,7 @@ def test_csr_products_keep_nan_and_denormals(rng: np.random.Generator) -> None:
 
 @kernel
 def subtract(part, parts, gradient, w, m, v, offset, length):  # type: ignore[no-untyped-def]
-    """An update for the tests: ``w -= gradient``; m and v get the block's begin and end."""
+    """Update for the tests: ``w -= gradient``; m and v store the begin and end of the block."""
     first, n = int(offset), int(length)
     g, x = vector(gradient, n, np.float32), vector(w + 4 * first, n, np.float32)
     for i in range(n):
@@ -282,7 +282,7 @@ def subtract(part, parts, gradient, w, m, v, offset, length):  # type: ignore[no
 def test_learn(
     parts: int, decay: int, penalty: int, shape: tuple[int, int, int], rng: np.random.Generator
 ) -> None:
-    """The kernels that learn give the bits of the gradient followed by the update."""
+    """Kernels with a fused update are bit-identical to the gradient followed by the update."""
     x, w, b, d_y = layer(rng, *shape)
     n, d, u = shape
     gradient = products(x, w, b, d_y)[2]
@@ -296,7 +296,7 @@ def test_learn(
     names = ("alpha", "rate_1", "rate_2", "epsilon", "decay", "rate", "penalty")
     adam = dict(zip(names, numbers, strict=True))
     adam |= {"decay": adam["decay"] if decay else 0, "penalty": adam["penalty"] if penalty else 0}
-    # Some moments are 0, some decay to 0 in this step; their weights must be as by the formula.
+    # Some moment estimates are 0 or decay to 0 in this step; their weights must match the formula.
     m = rng.choice([0.0, 1e-30, -1e-30, 0.1], (d, 1)) * rng.standard_normal((d, u))
     moments = [m.astype(np.float32), np.abs(m * rng.choice([0.0, 1.0], (d, 1))).astype(np.float32)]
     expected = [array.copy() for array in (w, *moments)]
@@ -322,7 +322,9 @@ def test_learn(
         if COMPILES:
             assert same_bits(state[0], w - gradient)
         assert_close(state[0], w - gradient)
-        assert (np.diff(state[2].ravel()) >= 0).all()  # each element is updated in one block
+        assert (
+            np.diff(state[2].ravel()) >= 0
+        ).all()  # each element is updated in exactly one block
     state = [array.copy() for array in (w, *moments)]
     call(learn.learn_csr_adam, parts, **sparse, **adam, **dict(zip("wmv", state, strict=True)))
     for found, right in zip(state, expected, strict=True):

@@ -1,4 +1,4 @@
-"""Kernels' object code: kept safely, loaded without Numba, compiled by processes of its own."""
+"""Compile cache: safe storage, loading without Numba, and compilation by worker processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ROOT = Path(tinynet.__file__).parents[1]
 Code = compile_cache.Object
 Patch = pytest.MonkeyPatch
 posix = pytest.mark.skipif(os.name != "posix", reason="owners and permissions are POSIX'")
-# A program with a small and a large kernel. It prints a result, whether the cache had their code,
+# A program with a small and a large kernel. It prints a result, whether the kernels were cached,
 # and whether Numba was imported.
 PROGRAM = """
 import sys
@@ -63,7 +63,7 @@ print(y.sum(), found, "numba" in sys.modules)
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: Patch) -> Iterator[Path]:
-    """Give each test a cache folder of its own, that is not there yet."""
+    """Set a separate cache folder, which does not exist yet, for each test."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("TINYNET_CACHE", str(folder))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
@@ -74,13 +74,13 @@ def cache(tmp_path: Path, monkeypatch: Patch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def code() -> Code:
-    """Object code of the kernel `spread`."""
+    """Return the object code of the kernel `spread`."""
     return compiler.compile_kernel(spread)
 
 
 @pytest.fixture
 def loader() -> Iterator[Loader]:
-    """Return what a new process has: no kernel is known."""
+    """Return a loader as in a new process, without loaded kernels."""
     loader = Loader()
     yield loader
     loader.kill()
@@ -88,7 +88,7 @@ def loader() -> Iterator[Loader]:
 
 @pytest.fixture
 def alone(monkeypatch: Patch) -> None:
-    """Let this process compile, which has Numba already, in place of workers."""
+    """Let this process, which has imported Numba, compile instead of workers."""
     monkeypatch.setattr(sys, "executable", "")
 
 
@@ -104,7 +104,7 @@ def run(program: str = PROGRAM, *flags: str, **environment: str) -> subprocess.P
 
 
 def output(process: subprocess.Popen[str]) -> str:
-    """Return what a process prints; it must not print an error."""
+    """Return the output of a process, and assert that it prints no errors."""
     out, errors = process.communicate(timeout=HUNG)
     assert (errors, process.returncode) == ("", 0)
     return out
@@ -135,7 +135,7 @@ def stored(cache: Path) -> Path:
     return path
 
 
-# ------------------------------------------------------------ kept
+# ------------------------------------------------------------ caching
 
 
 def test_fresh_process_loads_without_numba(cache: Path) -> None:
@@ -145,7 +145,7 @@ def test_fresh_process_loads_without_numba(cache: Path) -> None:
 
 
 def test_loaded_code_is_bit_identical(loader: Loader) -> None:
-    """Code from a worker, from this process, and from a file."""
+    """Compare code from a worker, from this process, and from a file."""
     own = compiler.compile_kernel(take_rows)
     from_worker = loader.load([take_rows])
     written = compile_cache.read(take_rows.name)
@@ -169,7 +169,7 @@ def test_all_kernels_share_an_engine(loader: Loader) -> None:
 def test_concurrent_processes_do_not_collide(cache: Path) -> None:
     for process in [run(), run()]:
         assert output(process).startswith("16.0")
-    assert kept(cache) == ["product", "spread"]  # and nothing half written
+    assert kept(cache) == ["product", "spread"]  # and no incomplete files
 
 
 def test_cache_key_covers_numba_and_sources() -> None:
@@ -206,7 +206,7 @@ def test_numba_cache_dir_is_respected(tmp_path: Path, code: Code, monkeypatch: P
     assert kept(tmp_path / "numba" / "tinynet") == ["spread"]
 
 
-# ------------------------------------------------------------ not to be trusted
+# ------------------------------------------------------------ untrusted files
 
 
 def truncate(path: Path, size: int) -> None:
@@ -233,7 +233,7 @@ def other_key(patch: Patch, where: Any, name: str, value: Any) -> None:
 
 
 def other_owner(patch: Patch, *kinds: str) -> None:
-    """Let files, folders or both belong to someone else."""
+    """Pretend that files, folders or both belong to another user."""
     is_own = compile_cache._is_own
 
     def owned(status: os.stat_result) -> bool:
@@ -248,7 +248,7 @@ def other_user(patch: Patch) -> None:
     patch.setattr(os, "getuid", lambda: owner + 1)
 
 
-# What is done to a file, which is then not loaded; nor is it written where that would be unsafe.
+# Manipulations after which a file is not loaded, nor written where that would be unsafe.
 Damage = Callable[[Path, Patch], Any]
 DAMAGED: dict[str, Damage] = {
     **{
@@ -336,7 +336,7 @@ def test_folder_and_files_are_private(cache: Path, code: Code) -> None:
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-# ------------------------------------------------------------ not to be written
+# ------------------------------------------------------------ write errors
 
 
 def test_folder_instead_of_file(cache: Path, code: Code, loader: Loader, alone: None) -> None:
@@ -351,7 +351,7 @@ def test_folder_instead_of_file(cache: Path, code: Code, loader: Loader, alone: 
 def assert_compiles_in_memory() -> None:
     for _ in range(2):
         assert compile_cache.read("spread") is None
-        loader = Loader()  # whose code is freed with it
+        loader = Loader()  # keeps the code alive
         assert_spreads(*loader.load([spread]))
 
 
@@ -411,7 +411,7 @@ model.fit(np.ones((4, 3)), np.ones((4, 2)), verbose=0)
 
 
 def test_warm_fit_imports_no_numba(cache: Path) -> None:
-    """Training, evaluation and prediction, with one thread and two."""
+    """Run training, evaluation and prediction with one and two threads."""
     program = """
 import sys
 import numpy as np, tinynet
@@ -433,7 +433,7 @@ print("numba" in sys.modules)
     assert output(run(program)) == "False\n"
 
 
-# ------------------------------------------------------------ what the code calls
+# ------------------------------------------------------------ external symbols
 
 
 def test_unknown_functions_are_not_called(
@@ -486,7 +486,7 @@ def test_duplicate_kernel_names_raise() -> None:
 
 
 def test_code_is_independent_of_process(code: Code) -> None:
-    """Bytes that differ would be addresses, or the order in which kernels were compiled."""
+    """Different bytes would reveal addresses or the compilation order."""
     program = "import sys; from tinynet.kernels import compiler, matrix_product, step_results\n"
     program += "for kernel in matrix_product.take_rows, step_results.spread:\n"
     program += "    code = compiler.compile_kernel(kernel)\n"
@@ -506,7 +506,7 @@ def test_undefined_symbols_are_found() -> None:
 
 
 def test_kernels_of_other_packages_not_cached(cache: Path, loader: Loader) -> None:
-    """Their sources are not part of the key."""
+    """Their sources are not part of the cache key."""
 
     def add_one(part, parts, out):  # type: ignore[no-untyped-def]
         row.vector(out, 1, np.int64)[0] += 1
@@ -607,7 +607,7 @@ def test_exit_waits_for_optional_kernels(cache: Path) -> None:
 
 
 def test_worker_with_other_sources_is_ignored(loader: Loader, monkeypatch: Patch) -> None:
-    """They may be replaced while a program runs."""
+    """Sources may be replaced while a program runs."""
     other_key(monkeypatch, compile_cache, "_sources", b"changed")
     loader.prepare([spread])
     for worker in [*loader.workers]:
@@ -641,7 +641,7 @@ def test_threads_wait_for_the_same_code(loader: Loader) -> None:
 
 @pytest.mark.parametrize("flags", [(), ("-I",), ("-S",), ("-O",), ("-X", "dev"), ("-P",)], ids=str)
 def test_interpreter_flags_are_supported(flags: tuple[str, ...], tmp_path: Path) -> None:
-    """Also without `site`, and with modules in the working directory that are none of ours."""
+    """Also without `site`, and with unrelated modules in the working directory."""
     if "-P" in flags and sys.version_info < (3, 11):
         pytest.skip("needs Python 3.11")
     for name in ("json", "numba", "types"):
@@ -672,7 +672,7 @@ print("numba" in sys.modules, compile_cache.read("spread") is not None)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_daemon_processes(tmp_path: Path) -> None:
-    """A fork while workers compile; the child has workers of its own, or none."""
+    """A process may fork while workers compile; the child has its own workers, or none."""
     program = """
 import multiprocessing, sys
 from tinynet.kernels import step_results, object_code
@@ -710,7 +710,7 @@ def test_workers_end_with_their_process() -> None:
         assert time.monotonic() < end
 
 
-# ------------------------------------------------------------ what a person is told
+# ------------------------------------------------------------ messages for users
 
 
 class Stderr(NamedTuple):
@@ -721,7 +721,7 @@ class Stderr(NamedTuple):
 
 @pytest.fixture(params=["terminal", "pipe"])
 def stderr(request: pytest.FixtureRequest) -> Iterator[Stderr]:
-    """Yield a terminal or a pipe to replace stderr by, which the test must do: pytest does too."""
+    """Yield a terminal or a pipe as stderr; the test installs it, since pytest replaces stderr."""
     if request.param == "terminal":
         reader, writer = pytest.importorskip("pty").openpty()
     else:
@@ -780,7 +780,7 @@ Keyboard = Callable[[Loader], threading.Thread]
 
 @pytest.fixture
 def keyboard() -> Iterator[Keyboard]:
-    """Return a function that presses Ctrl-C once this process waits for a worker."""
+    """Return a function that sends SIGINT once this process waits for a worker."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     main: Any = threading.main_thread().ident
 
@@ -789,7 +789,7 @@ def keyboard() -> Iterator[Keyboard]:
             while keyboard_interrupt.compiling == 0:
                 time.sleep(0.001)
             for worker in [*loader.workers]:
-                os.kill(worker.pid, signal.SIGINT)  # a terminal sends it to all processes
+                os.kill(worker.pid, signal.SIGINT)  # a terminal sends SIGINT to all processes
             signal.pthread_kill(main, signal.SIGINT)
 
         thread = threading.Thread(target=wait_and_press)
@@ -832,7 +832,7 @@ def test_interrupted_fit_announces_stop(
 
 
 def test_kernel_files_do_not_import_numba() -> None:
-    """Apart from those whose kernels are called from Python."""
+    """Except for files whose kernels are called from Python."""
     names = {path.stem for path in compile_cache.SOURCES.glob("*.py")} - {"__init__"}
     program = f"import importlib, sys\nfor name in {sorted(names)}:\n"
     program += "    importlib.import_module(f'tinynet.kernels.{name}')\n"

@@ -1,4 +1,4 @@
-"""Many steps in one call give what one step after the other gives."""
+"""The fused training loop is bit-identical to single steps."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def net(
     metrics: Any = ("accuracy",),
     **options: Any,
 ) -> Sequential:
-    """Make a compiled classifier."""
+    """Build and compile a classifier."""
     model = Sequential([layers.Flatten(), *hidden, layers.Dense(C, head, **options)])
     model.compile(optimizer, loss, metrics=list(metrics))
     return model
 
 
 def fresh(build: Build) -> Any:
-    """Make a model, the same one each time."""
+    """Build a model with the same initial weights each time."""
     tinynet.random.set_seed(1)
     return build()
 
@@ -62,7 +62,7 @@ def trained(build: Build, x: Any, y: Any, **options: Any) -> Any:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Note how many training steps each call of the runner did."""
+    """Record the number of training steps of each runner call."""
     noted: list[int] = []
     run = Compiled.run
 
@@ -77,7 +77,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def compiled(model: Any, kind: str = "train") -> Any:
-    """Return the rows of a kind of program that ran, and why Python ran it if it did."""
+    """Return the rows of the program that ran, and the reason for a fallback to Python."""
     program = next(p for (own, *_), p in model._programs.items() if own == kind and p._compiled)
     return program._compiled[-1], program.why
 
@@ -95,7 +95,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> Ways:
-    """Return a loop: training does many steps in a call, and then each step by itself."""
+    """Return an iterator over both ways of training: the fused loop, then single steps."""
     of = ManySteps.of
 
     def each() -> Iterator[bool]:
@@ -111,7 +111,7 @@ def ways(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> Ways:
 
 @pytest.fixture
 def both(ways: Ways, calls: list[int]) -> Callable[..., list[int]]:
-    """Return a function that trains both ways, compares, and returns the numbers of steps."""
+    """Return a function that trains both ways, compares, and returns the steps of each call."""
 
     def compare(build: Build, sparse: bool, **options: Any) -> list[int]:
         runs, steps = [], []
@@ -147,7 +147,7 @@ def several_rows() -> Sequential:
 
 
 def average_of_two() -> Any:
-    """Make a model whose layers are a graph."""
+    """Build a functional model with two branches."""
     x = layers.Input(SHAPE)
     flat = layers.Flatten()(x)
     a, b = relu()(flat), layers.Dense(7, "tanh")(flat)
@@ -157,7 +157,7 @@ def average_of_two() -> Any:
     return model
 
 
-# Other layers, losses and optimizers are in random programs, trained both ways.
+# Random programs test other layers, losses and optimizers both ways.
 NETS: dict[str, Build] = {
     "one layer": net,
     "a hidden layer": lambda: net(relu()),
@@ -214,7 +214,7 @@ def test_fused_loop_is_bit_identical(name: str, sparse: bool, both: Any) -> None
 
 
 def any_case(seed: int) -> tuple[Build, np.ndarray, np.ndarray, dict[str, Any]]:
-    """Make a net, and data of any scale: denormal, raw pixels, or columns of different scales."""
+    """Build a network and data of any scale: denormals, raw pixels, or columns of mixed scales."""
     rng = np.random.default_rng(seed)
     n, width, classes = (int(rng.integers(*span)) for span in ((20, 200), (5, 150), (2, 9)))
     x = rng.normal(size=(n, width)) if rng.random() < 0.3 else rng.integers(1, 256, (n, width))
@@ -248,7 +248,7 @@ def any_case(seed: int) -> tuple[Build, np.ndarray, np.ndarray, dict[str, Any]]:
 def test_fused_loop_with_any_input_scale(
     case: int, any_seed: int, ways: Ways, calls: list[int]
 ) -> None:
-    """Also where sums pass through denormals, which updates of weights flush to zero."""
+    """Also if sums pass through denormals, which weight updates flush to zero."""
     build, x, y, options = any_case(any_seed + case)
     found = []
     for _ in ways():
@@ -265,7 +265,7 @@ def test_fused_loop_with_any_input_scale(
 
 @pytest.mark.parametrize("seed", [2, 6, 7, 10])
 def test_fused_loop_on_raw_pixels(seed: int, ways: Ways, calls: list[int]) -> None:
-    """Sums of denormals decided ties between products of 8-bit numbers."""
+    """Sums of denormals used to decide ties between products of 8-bit integers."""
     rng = np.random.default_rng(seed)
     x = rng.integers(1, 256, (33, 100))
     x[rng.random(x.shape) < 0.75] = 0
@@ -288,7 +288,7 @@ def test_steps_per_fused_call(
     x, y = data(sparse)
     model = net(relu())
     model.fit(x, y, batch_size=10, verbose=0)
-    assert calls == [15], "all fit in a call"
+    assert calls == [15], "one call runs all steps"
     model.fit(x, y, batch_size=10, steps_per_epoch=4, verbose=0)
     assert sum(calls) == 15 + 4
     calls.clear()
@@ -341,10 +341,10 @@ def test_train_on_batch_is_bit_identical(calls: list[int]) -> None:
 
 
 def test_numpy_products_are_never_called(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> None:
-    """Matrix products are the kernels' own: which library NumPy has makes no difference."""
+    """Kernels compute all matrix products, so NumPy's BLAS library does not matter."""
 
     def refuse(*_: Any, **__: Any) -> Any:
-        raise AssertionError("a product of NumPy")
+        raise AssertionError("a NumPy matrix product was called")
 
     found = []
     for may in (True, False):
@@ -370,11 +370,11 @@ def run(model: Sequential, x: np.ndarray, y: np.ndarray) -> Any:
 
 
 class Own(layers.Dense):
-    """A layer that might do anything."""
+    """A custom layer."""
 
 
 class OwnModel(Sequential):
-    """A model that might do anything."""
+    """A custom model."""
 
     def call(self, x: Any) -> Any:  # type: ignore[override]
         return super().call(x)
@@ -387,7 +387,7 @@ def own_model() -> Sequential:
 
 
 class Scale(layers.Layer):
-    """A layer with its own `forward` and `backward`, which may fail."""
+    """A layer with custom `forward` and `backward`, which may fail."""
 
     fails: Any = None
 
@@ -424,7 +424,7 @@ class Cubes(tinynet.regularizers.Regularizer):
         return tinynet.ops.sum(tinynet.ops.abs(x) ** 3) * 0.01
 
 
-# What Python does between stretches of rows.
+# Parts that Python computes between compiled rows.
 MIXED: dict[str, tuple[Build, set[str]]] = {
     "a custom layer": (lambda: net(relu(), Scale(name="scale")), {"scale", "scale_backward"}),
     "two custom layers": (
@@ -472,7 +472,7 @@ def test_custom_instructions_with_any_thread_count(
     name: str, sparse: bool, calls: list[int]
 ) -> None:
     x, y = data(sparse, 1500)
-    x = np.tile(x, (1, 7, 10))  # large enough to be shared
+    x = np.tile(x, (1, 7, 10))  # large enough to use several threads
     build = MIXED[name][0] if name in MIXED else NETS[name]
     assert_threads_change_no_bit(build, x, y, 1, 2, 3, batch_size=150, epochs=2)
     assert calls
@@ -493,7 +493,7 @@ def test_custom_layer_error_updates_nothing(where: str, calls: list[int]) -> Non
     model.fit(x, y, verbose=0, shuffle=False)
     other = trained(build, x, y, shuffle=False)
     other.fit(x, y, verbose=0, shuffle=False)
-    assert bits(model) == bits(other), "as if the steps that failed had never begun"
+    assert bits(model) == bits(other), "failed steps change nothing"
 
 
 def test_program_reports_why_not_compiled(calls: list[int]) -> None:

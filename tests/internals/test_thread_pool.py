@@ -1,6 +1,6 @@
-"""More threads than one: the same bits, and never a thread that waits for ever.
+"""Multithreaded training is bit-identical and free of deadlocks.
 
-`test_runner` has the tests of the protocol itself, with rows of its own.
+`test_runner` tests the protocol itself.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from tinynet.training import thread_pool  # noqa: E402
 if numba.config.DISABLE_JIT or sys.platform != "linux":
     pytest.skip("one thread only here", allow_module_level=True)
 
-N, D, U = 333, 199, 101  # sizes that no number of threads divides
+N, D, U = 333, 199, 101  # sizes that are not divisible by the number of threads
 POOL_RUN = thread_pool.Pool.run
 
 
 @pytest.fixture(autouse=True)
 def _two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Two threads, on any machine; a test that hangs ends the tests."""
+    """Use two threads on any machine; a test that hangs aborts the session."""
     faulthandler.dump_traceback_later(HUNG, exit=True)
     prepare(monkeypatch.setattr)
     config.set_num_threads(2)
@@ -56,7 +56,7 @@ def _two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def prepare(change: Any = setattr) -> None:
-    """Have workers start with the first step, and take part in all steps, however short."""
+    """Let workers start with the first step and take part in all steps, even short ones."""
 
     def run_together(pool: thread_pool.Pool, table: row_order.Table, steps: int) -> None:
         together(pool, table)
@@ -69,11 +69,11 @@ def prepare(change: Any = setattr) -> None:
 
 
 def await_threads(running: int = 0) -> None:
-    """Wait until no more threads are left; one that has done its work needs a moment to end."""
+    """Wait until the number of threads is back to normal; finished threads need time to exit."""
     until = time.monotonic() + HUNG / 2
     while _thread._count() > running and time.monotonic() < until:
         time.sleep(0.001)
-    assert _thread._count() <= running, "a worker is left behind"
+    assert _thread._count() <= running, "a worker thread is still running"
 
 
 def data(n: int = N) -> tuple[Any, Any]:
@@ -102,7 +102,7 @@ def alone(*args: Any, **options: Any) -> list[bytes]:
 
 
 def after_step(action: Any, number: int = 3) -> Any:
-    """Do something after a step, so that each step is a call of the runner."""
+    """Return a callback that runs a function after a step, so that each step is a runner call."""
     steps = itertools.count(1)
 
     def step_ends(batch: int, logs: Any) -> None:
@@ -113,7 +113,7 @@ def after_step(action: Any, number: int = 3) -> Any:
 
 
 def after_epoch(action: Any) -> Any:
-    """Do something after the first epoch, whose steps are one call of the runner."""
+    """Return a callback that runs a function after epoch 1; an epoch is one runner call."""
 
     def epoch_ends(epoch: int, logs: Any) -> None:
         if epoch == 0:
@@ -126,11 +126,11 @@ WAYS = [after_step, after_epoch]
 
 
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the caller find out whether workers help, as it does outside of tests."""
+    """Enable the measurement of whether workers help, which tests disable by default."""
     monkeypatch.setattr(thread_pool.Pool, "run", POOL_RUN)
 
 
-# ------------------------------------------------------------ what may be set
+# ------------------------------------------------------------ settings
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_numpy_integers_are_accepted() -> None:
 
 
 def control_groups(root: Path, groups: str, **files: str) -> int:
-    """Return the number of cores with these files of control groups."""
+    """Return the number of cores for these control group files."""
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/cgroup").write_text(groups)
     for name, content in files.items():
@@ -246,7 +246,7 @@ def test_affinity_and_numba_settings_apply(program: str, printed: str) -> None:
 
 
 def test_fit_uses_pool_workers() -> None:
-    """Workers claim tasks of real networks: the lines of tasks say who was first."""
+    """Workers claim tasks of real networks: each task's cache line records who claimed it."""
     seen: list[Any] = []
 
     def note() -> None:
@@ -291,7 +291,7 @@ def test_fit_without_startable_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fit_skips_late_workers() -> None:
-    """On a busy machine the caller works alone for a while, with the same bits."""
+    """On a busy machine, the caller temporarily works alone; results stay bit-identical."""
     expected, rests = alone(), []
 
     def make_late() -> None:
@@ -339,7 +339,7 @@ def deep() -> Any:
     return model(Dense(U, activation="gelu"), layers.LayerNormalization(), Dense(70))
 
 
-# What makes a network, whether its inputs have few zeros, and arguments of `fit`.
+# Function that builds a network, whether its inputs are dense, and arguments of `fit`.
 NETWORKS: dict[str, tuple[Any, bool, dict[str, Any]]] = {
     "CSR": (model, False, {}),
     "CSR, large batches": (model, False, {"batch_size": 150}),
@@ -385,9 +385,9 @@ NETWORKS: dict[str, tuple[Any, bool, dict[str, Any]]] = {
 
 
 def fit(make: Any, few_zeros: bool, n: int, options: dict[str, Any]) -> tuple[Any, ...]:
-    """Train with so many threads; return what is left of the network, and the history."""
+    """Train with this many threads; return the trained state and the history."""
     config.set_num_threads(n)
-    tinynet.random.set_seed(7)  # layers that draw have a seed of their own
+    tinynet.random.set_seed(7)  # random layers draw their seeds here
     made = make()
     x, y = data()
     x = x + 1 if few_zeros else x
@@ -414,7 +414,7 @@ def test_network_kinds_are_bit_identical(name: str, monkeypatch: pytest.MonkeyPa
     for n in (2, 3):
         with monkeypatch.context() as patch:
             patch.setattr(thread_pool.Pool, "run", note)
-            patch.setattr(row_order, "_GAIN", -math.inf)  # however small the network is
+            patch.setattr(row_order, "_GAIN", -math.inf)  # use workers even for a small network
             assert fit(make, few_zeros, n, options) == expected
             assert sum(steps) > 0, "no step was executed with workers"
         with monkeypatch.context() as patch:
@@ -431,7 +431,7 @@ def test_float64_is_bit_identical() -> None:
 
 
 def test_fit_with_increasing_thread_counts() -> None:
-    """Each thread needs scratch memory of its own, which a machine has for a few only."""
+    """Each thread needs its own scratch memory, so more threads need a larger allocation."""
     one, other = deep(), deep()
     for n in (1, 2, 5, 3, 1, 8):
         config.set_num_threads(n)
@@ -441,14 +441,14 @@ def test_fit_with_increasing_thread_counts() -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("first", "then"), [(2, 1), (3, 1), (1, 3), (2, 5), (5, 2)])
 def test_set_num_threads_within_fit(first: int, then: int, way: Any) -> None:
-    """It holds from the next call, also where another batch size needs more memory."""
+    """The setting applies from the next call, also if another batch size needs more memory."""
     expected = alone()
     one, pools = model(), []
 
     def change() -> None:
         pools.append(thread_pool.current_pool())
         config.set_num_threads(then)
-        other = model()  # whose memory is made now, for the pool in use
+        other = model()  # its memory is allocated for the current pool
         other.fit(*data(), epochs=3, verbose=0)
         assert bits(other) == expected
         pools.append(thread_pool.current_pool())
@@ -462,7 +462,7 @@ def test_set_num_threads_within_fit(first: int, then: int, way: Any) -> None:
 
 
 def test_larger_batch_within_fit() -> None:
-    """A batch larger than all before, of the same model, once there may be one thread only."""
+    """A batch larger than all previous ones, after the number of threads was reduced to one."""
     x, y = data()
     weights = []
     for n in (1, 3):
@@ -493,7 +493,7 @@ def test_large_batches_with_frozen_first_layer() -> None:
 def test_concurrent_fits_do_not_block() -> None:
     expected = alone()
     results: list[list[bytes]] = []
-    # Models are made one at a time, since they draw from the one seed.
+    # Models are built one at a time, since they draw from the global seed.
     made = [[model() for _ in range(5)] for _ in range(4)]
     running = [threading.Thread(target=lambda m=m: results.extend(map(train, m))) for m in made]
     for thread in running:
@@ -510,7 +510,7 @@ def test_fit_within_fit() -> None:
 
 
 class Fails(Layer):
-    """Pass everything on, and nothing back."""
+    """A layer whose backward pass raises an error."""
 
     def forward(self, x: Any, work: Any, training: bool = False) -> Any:
         return x
@@ -548,9 +548,9 @@ def test_error_in_callback_stops_workers(way: Any) -> None:
 
 
 def test_non_finite_loss_stops_threads() -> None:
-    """The steps before it are the same; the weights are those of the last good epoch."""
+    """The previous steps are identical; the weights are restored from the last finite epoch."""
     x, y = data()
-    x[200] = np.float32(3e38)  # its square, or the sum over it, is infinite
+    x[200] = np.float32(3e38)  # its square, or a sum with it, overflows
     found = []
     for n in (1, 2, 3):
         config.set_num_threads(n)
@@ -604,9 +604,9 @@ def test_each_propagates_errors() -> None:
         list(thread_pool.each(lambda i: 1 // i, [1, 0, 1, 1]))
 
 
-# ------------------------------------------------------------ forks, and the end
+# ------------------------------------------------------------ forks and process exit
 
-# Each kind of work gives `execute`, which may do something in the middle, in one way of two.
+# Each kind of work defines `execute`, which can run a function halfway, in one of two ways.
 COMMON = """
 import _thread, gc, os, random, signal, sys, threading, time
 import numpy as np
@@ -850,7 +850,7 @@ assert results == [True] * 20
 
 
 def run(program: str) -> str:
-    """Run a program in its own process; it must end, without complaint. Return what it prints."""
+    """Run a program in a new process; assert that it exits without errors, and return its output."""
     run = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
         cwd=Path(tinynet.__file__).parents[1],
