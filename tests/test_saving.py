@@ -516,7 +516,7 @@ def test_different_optimizer_keeps_its_state(tmp_path: Path) -> None:
     model, other = compiled("adam"), compiled("sgd")
     train(model)
     model.save(tmp_path / "net.tinynet")
-    with pytest.warns(UserWarning, match="state of the optimizer is left"):
+    with pytest.warns(UserWarning, match="optimizer state is not loaded"):
         other.load_weights(tmp_path / "net.tinynet")
     assert int(other.optimizer.iterations.numpy()) == 0
     np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])
@@ -541,7 +541,7 @@ def test_load_weights_keeps_the_learning_rate(path: Path) -> None:
     assert float(other.optimizer.learning_rate) == 0.5
     schedule = tinynet.optimizers.schedules.ExponentialDecay(0.2, 10, 0.9)
     scheduled = compiled(tinynet.optimizers.Adam(schedule))
-    with pytest.warns(UserWarning, match="state of the optimizer is left"):
+    with pytest.warns(UserWarning, match="optimizer state is not loaded"):
         scheduled.load_weights(path)
     assert float(scheduled.optimizer.learning_rate) == np.float32(0.2)
     late = compiled(None)
@@ -570,7 +570,7 @@ def test_load_weights_skips_mismatches(path: Path) -> None:
     with pytest.raises(ValueError, match=r"Received: shape"):
         other.load_weights(path)
     assert bits(other) == before
-    with pytest.warns(UserWarning, match=r"do not fit the file: .*head"):
+    with pytest.warns(UserWarning, match=r"do not match the file: .*head"):
         other.load_weights(path, skip_mismatch=True)
     assert bits(other)[:2] == bits(model)[:2]
     assert bits(other)[2:] == before[2:]
@@ -588,11 +588,11 @@ def test_load_weights_skips_missing_layers(path: Path) -> None:
     model, longer = with_another_head(2), with_another_head(2)
     longer.add(layers.Dense(1))
     save(model, path)
-    with pytest.warns(UserWarning, match=r"do not fit the file"):
+    with pytest.warns(UserWarning, match=r"do not match the file"):
         longer.load_weights(path, skip_mismatch=True)
     assert bits(longer)[:4] == bits(model)[:4]
     save(longer, path)
-    with pytest.warns(UserWarning, match=r"do not fit the file"):
+    with pytest.warns(UserWarning, match=r"do not match the file"):
         model.load_weights(path, skip_mismatch=True)
 
 
@@ -815,7 +815,7 @@ def test_unloadable_custom_classes_raise(tmp_path: Path) -> None:
             return x
 
     path = tmp_path / "net.tinynet"
-    with pytest.raises(ValueError, match=r"Incomplete must return all arguments.*\['units'\]"):
+    with pytest.raises(ValueError, match=r"Incomplete must return all required arguments.*\['units'\]"):
         tinynet.Sequential([tinynet.Input((4,)), Incomplete(2)]).save(path)
     assert not path.exists()
 
@@ -962,7 +962,7 @@ def write_keras2_zip(path: Path, config: Any, weights: dict[str, Any], training:
 
 
 def load_keras2(path: Path, **options: Any) -> Any:
-    with pytest.warns(UserWarning, match="state in a file of Keras 2"):
+    with pytest.warns(UserWarning, match="state of a Keras 2 file"):
         return tinynet.models.load_model(path, **options)
 
 

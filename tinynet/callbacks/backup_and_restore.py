@@ -1,8 +1,7 @@
 """Resuming training after an interruption.
 
-A backup is the model as `saving` writes it, in one file, so that its parts always belong together:
-weights, optimizer, random state, and the history, from which the number of epochs follows.
-
+A backup is a single file with the whole model, so that its parts are always consistent: weights,
+optimizer state, random state, and the history, which gives the number of completed epochs.
 """
 
 from __future__ import annotations
@@ -22,29 +21,30 @@ __all__ = ["BackupAndRestore"]
 
 @declared()
 class BackupAndRestore(Saver):
-    """Keep a backup while training, and resume from it if there is one.
+    """Save a backup during training, and resume from it after an interruption.
 
-    After an interruption, the same `fit` with the same model resumes after the last epoch that
-    was saved. Weights, optimizer, history and random state are then bit-identical to those of a
-    run without it, and so are the best values, best weights and counters of the other callbacks.
-    With `steps_per_epoch`, the first resumed epoch starts a new pass through the data.
+    After an interruption, the same call of `fit` with the same model resumes after the last saved
+    epoch. Weights, optimizer state, history and random state are bit-identical to those of an
+    uninterrupted run, and so are the best values, best weights and counters of the other callbacks.
+    With `steps_per_epoch`, the first resumed epoch starts a new pass over the data.
 
     Parameters
     ----------
     backup_dir : str or path
-        A folder for the backup, made if needed, of this run alone.
+        Folder for the backup, created if needed. It must not be shared with other runs.
     save_freq : "epoch" or int
-        Every epoch, or the number of batches after which to save; the epoch that was interrupted
-        is then run again from its start, with the weights of the backup.
+        "epoch" to save after every epoch, or the number of batches between backups. After an
+        interruption, the interrupted epoch is then repeated from its start, with the weights of the
+        backup.
     double_checkpoint : bool
-        Whether the backup before is kept too, in case the last one can't be read.
+        If True, keep the previous backup too, in case the last one can't be read.
     delete_checkpoint : bool
-        Whether the backup is deleted when training is done.
+        If True, delete the backup at the end of training.
 
     Raises
     ------
     ValueError
-        If an argument is invalid, or, from `fit`, if the backup is damaged or of another model.
+        If an argument is invalid or, from `fit`, if the backup is corrupted or of another model.
 
     Examples
     --------
@@ -80,10 +80,10 @@ class BackupAndRestore(Saver):
         self._before = Path(self.backup_dir) / "previous.tinynet"
         self._saved = b""
         self._states: list[tuple[str, dict[str, Any]]] = []
-        #: The other callbacks of the run.
+        #: Other callbacks of the run.
         self.others: list[Any] = []
 
-    # ------------------------------------------------------------ when
+    # ------------------------------------------------------------ hooks
 
     def _before_training(self, names: set[str], closed: bool) -> None:
         """Check that a backup can be saved."""
@@ -91,7 +91,7 @@ class BackupAndRestore(Saver):
         self.model._backup()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Restore a backup, if there is one."""
+        """Restore the backup if it exists."""
         self._batches, self._saved, self._states = 0, b"", []
         damage = None
         for path in (self._last, self._before):
@@ -102,36 +102,37 @@ class BackupAndRestore(Saver):
                     damage = damage or error
                 else:
                     if damage:
-                        checks.warn(f"{damage} The backup before is used.")
+                        checks.warn(f"{damage} The previous backup is used.")
                     return
         if damage:
             raise damage
 
     def after_train_begin(self, logs: Logs | None = None) -> None:
-        """Restore the state of the other callbacks, which have reset it by now."""
+        """Restore the state of the other callbacks, after they have reset it."""
         resumed = [other for other in self.others if getattr(other, "resumes", ())]
         if not (self._states and resumed):
             return
         found = [(type(c).__name__, {*c.resumes}) for c in resumed]
         if found != [(name, {*state}) for name, state in self._states]:
             checks.warn(
-                f"The backup in {self.backup_dir} is of other callbacks, so the best values and "
-                f"counters of these start again. Received: {[name for name, _ in found]}"
+                f"The backup in {self.backup_dir} was saved with different callbacks, so the best "
+                "values and counters of these are reset. "
+                f"Received: {[name for name, _ in found]}"
             )
             return
         for other, (_, state) in zip(resumed, self._states, strict=True):
             vars(other).update(state)
-            if state.get("stopped_epoch"):  # training had ended, and there is nothing left to do
+            if state.get("stopped_epoch"):  # training had already stopped
                 self.model._initial_epoch = self.params["epochs"]
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save, with a history that includes this epoch."""
+        """Save a backup, with a history that includes this epoch."""
         if self.save_freq == "epoch":
             running = self.model.history
             done = History()
             done.history = {name: [*values] for name, values in running.history.items()}
             done.epoch = [*running.epoch]
-            if epoch not in done.epoch:  # `History` comes after this callback
+            if epoch not in done.epoch:  # `History` runs after this callback
                 done.on_epoch_end(epoch, logs)
             self.model.history = done
             try:
@@ -140,7 +141,7 @@ class BackupAndRestore(Saver):
                 self.model.history = running
 
     def after_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save again, with changes by later callbacks, for example of the learning rate."""
+        """Save again, with changes by later callbacks, such as a new learning rate."""
         self.on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
@@ -151,10 +152,10 @@ class BackupAndRestore(Saver):
             if self._last.parent.is_dir() and not os.listdir(self.backup_dir):
                 self._last.parent.rmdir()
 
-    # ------------------------------------------------------------ what
+    # ------------------------------------------------------------ files
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
-        """Save, unless nothing has changed."""
+        """Save a backup unless nothing has changed."""
         states = [
             (type(other).__name__, {name: getattr(other, name) for name in other.resumes})
             for other in self.others

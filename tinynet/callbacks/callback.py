@@ -1,4 +1,4 @@
-"""Callbacks: code that is run at fixed points of the training loop."""
+"""Base class of callbacks, whose hooks run at fixed points of the training loop."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ HOOKS = tuple(f"on_{part}_{when}" for part in _PARTS for when in ("begin", "end"
 
 
 class Callback:
-    """The base of all callbacks; define the hooks you want.
+    """Base class of callbacks; subclasses override the hooks they need.
 
     Attributes
     ----------
     model : Model
-        The model that runs; its `stop_training` may be set.
+        Model that is trained or evaluated. Set ``model.stop_training = True`` to stop training.
     params : dict
         ``{"verbose", "epochs", "steps"}``.
     idle_hooks : tuple of function
-        Hooks of its class that this one has no use for, so that the loop need not call them.
+        Hooks of the class that this instance does not need, so that the loop can skip them.
     resumes : tuple of str
-        Attributes that `BackupAndRestore` saves, and sets again in a resumed run: numbers or None.
+        Names of attributes, numbers or None, that `BackupAndRestore` saves and restores.
     adds : tuple of str
-        Names that it adds to the logs of an epoch.
+        Names of metrics that the callback adds to the logs of an epoch.
     terminates_on_nan : bool
-        Whether it ends training when the loss is not finite, so that `fit` need not.
+        Whether the callback stops training if the loss is not finite, so that `fit` need not check.
 
     Examples
     --------
@@ -57,21 +57,21 @@ class Callback:
 
     @property
     def model(self) -> Any:
-        """The model that runs."""
+        """Model that is trained or evaluated."""
         return self._model
 
     def set_model(self, model: Any) -> None:
-        """Receive the model, before anything else.
+        """Set the model; called before all hooks.
 
         Parameters
         ----------
         model : Model
-            The model that runs.
+            Model that is trained or evaluated.
         """
         self._model = model
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Receive the parameters of the run.
+        """Set the parameters of the run.
 
         Parameters
         ----------
@@ -84,98 +84,60 @@ class Callback:
         """Run before the first epoch."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Run after the last epoch, with its metrics."""
+        """Run after the last epoch; `logs` has its metrics."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Run before an epoch; the first is 0."""
+        """Run before an epoch; epochs count from 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Run after an epoch and its validation, with their metrics."""
+        """Run after an epoch and its validation; `logs` has their metrics."""
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a training batch: another name of `on_train_batch_begin`."""
+        """Run before a training batch; alias of `on_train_batch_begin`."""
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a training batch: another name of `on_train_batch_end`."""
+        """Run after a training batch; alias of `on_train_batch_end`."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a training batch; the first of an epoch is 0."""
+        """Run before a training batch; batches of an epoch count from 0."""
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a training batch, with the metrics of the epoch so far."""
+        """Run after a training batch; `logs` has the metrics of the epoch so far."""
         self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Run before an evaluation, or a validation within `fit`."""
+        """Run before an evaluation, or a validation in `fit`."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Run after it, with its metrics."""
+        """Run after an evaluation; `logs` has its metrics."""
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a batch of it."""
+        """Run before a batch of an evaluation."""
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a batch of it, with the metrics so far."""
+        """Run after a batch of an evaluation; `logs` has the metrics so far."""
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Run before a prediction."""
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        """Run after it."""
+        """Run after a prediction."""
 
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a batch of it."""
+        """Run before a batch of a prediction."""
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a batch of it, with its ``outputs``."""
+        """Run after a batch of a prediction; `logs` has its ``outputs``."""
 
 
 def level(name: str, value: Any) -> int:
-    """Validate the argument `verbose` of a callback.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : int or bool
-        0 for no output.
-
-    Returns
-    -------
-    int
-        The same as an integer.
-
-    Examples
-    --------
-    >>> level("verbose", True)
-    1
-    """
+    """Validate the argument `verbose` of a callback."""
     return int(value) if isinstance(value, bool) else checks.whole(name, value, 0)
 
 
 def frequency(name: str, value: Any) -> Any:
-    """Validate the argument `save_freq` of a callback.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : "epoch" or int
-        Number of batches, or "epoch".
-
-    Returns
-    -------
-    "epoch" or int
-        The same.
-
-    Examples
-    --------
-    >>> frequency("save_freq", "batch")
-    Traceback (most recent call last):
-        ...
-    ValueError: save_freq must be 'epoch' or an integer of at least 1. Received: save_freq='batch'
-    """
+    """Validate the argument `save_freq` of a callback."""
     by_epoch = isinstance(value, str) and value == "epoch"
     by_batch = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
     expected = f"{name} must be 'epoch' or an integer of at least 1"

@@ -1,4 +1,4 @@
-"""The callbacks of one run, called in order."""
+"""Container that calls the callbacks of a run in order."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ __all__ = ["as_callbacks", "CallbackList"]
 
 
 class CallbackList:
-    """Callbacks of one run; which hooks they define is looked up once.
+    """Container of the callbacks of a run.
 
-    For a custom loop, each hook is a method of the list too, as in Keras.
+    The hooks that each callback defines are determined once. For use in custom training loops,
+    every hook is also a method of the container, as in Keras.
 
     Parameters
     ----------
     callbacks : iterable of Callback, optional
-        In the order they are called.
+        Callbacks in the order in which they are called.
     model : Model, optional
-        The model that runs.
+        Model that is trained or evaluated.
     params : dict, optional
-        For `Callback.set_params`.
+        Argument of `Callback.set_params`.
     add_history, add_progbar : bool
-        Whether to add a `History`, which becomes ``model.history``, and a `ProgbarLogger`,
-        unless there is one.
+        If True, add a `History`, which becomes ``model.history``, or a `ProgbarLogger`, unless
+        `callbacks` already contains one.
     **more : object
-        More of `params`.
+        Additional entries of `params`.
 
     Examples
     --------
@@ -88,13 +89,12 @@ class CallbackList:
         return bool(self._hooks[hook])
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise the errors of callbacks that can be detected before training.
+        """Raise errors of callbacks that can be detected before training.
 
         Parameters
         ----------
         names : iterable of str
-            The names of metrics in the logs of an epoch. Custom metrics and callbacks may add
-            others.
+            Names of metrics in the logs of an epoch. Custom metrics and callbacks may add others.
         """
         known = set(names)
         metrics = getattr(self.callbacks[-1].model, "metrics", [])
@@ -133,7 +133,7 @@ class CallbackList:
 
 
 def _defines(callback: Any, hook: str) -> bool:
-    """Return whether a callback defines a hook, or the older name that the hook calls."""
+    """Return whether a callback defines a hook, or the alias that the hook calls."""
     idle = getattr(callback, "idle_hooks", ())
     return any(
         getattr(getattr(callback, name), "__func__", None) not in (getattr(Callback, name), *idle)
@@ -148,17 +148,17 @@ def as_callbacks(callbacks: Any) -> list[Any]:
     Parameters
     ----------
     callbacks : None, Callback, list of Callback or CallbackList
-        The argument.
+        Argument to validate.
 
     Returns
     -------
     list of Callback
-        The callbacks, without a `ProgbarLogger`: the loops draw the bar themselves.
+        Callbacks without `ProgbarLogger`, since `fit` and the other loops draw the bar themselves.
 
     Raises
     ------
     TypeError
-        If one of them is not a callback: it does not have `set_model`.
+        If an element is not a callback, i.e. does not have the method `set_model`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Write the metrics of each epoch to a CSV file."""
+"""Logging of metrics to a CSV file."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ def _character(name: str, value: Any) -> Any:
 class CSVLogger(Callback):
     """Write the metrics of each epoch as a row of a CSV file.
 
-    The columns are ``epoch`` and the metrics of the first epoch, sorted; if none of them is of
-    the validation, one for each is added. A metric that comes later, or that the file to append to
-    lacks, becomes a new column of the whole file. Missing values are ``NA``.
+    The columns are ``epoch`` and the metrics of the first epoch in sorted order, followed by one
+    ``val_`` column per metric if the first epoch has no validation metrics. A metric that appears
+    later, or that is missing in an existing file, becomes a new column, for which the file is
+    rewritten. Missing values are ``NA``.
 
     Parameters
     ----------
     filename : str or path
-        The file.
+        File to write.
     separator : str
-        Character between two columns.
+        Column separator, a single character.
     append : bool
-        Whether to append to an existing file instead of replacing it.
+        If True, append to an existing file instead of replacing it.
 
     Examples
     --------
@@ -59,7 +60,7 @@ class CSVLogger(Callback):
         self.sep = separator
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Create the file, or empty it."""
+        """Create or empty the file, or read the header of the file to append to."""
         self.keys = None
         with open(self.filename, "a+b" if self.append else "wb") as file:
             if file.tell():
@@ -67,8 +68,8 @@ class CSVLogger(Callback):
                 if file.read() not in (b"\n", b"\r"):
                     file.write(b"\r\n")
         if header := next(iter(self._rows()), None):
-            log = "The file to append to must be a log of CSVLogger with the same separator"
-            expected = f"{log}, whose first column is 'epoch'"
+            log = "The file to append to must be written by CSVLogger with the same separator"
+            expected = f"{log}; its first column must be 'epoch'"
             checks.require(header[0] == "epoch", expected, checks.shorten(header))
             self.keys = header[1:]
 
@@ -92,12 +93,12 @@ class CSVLogger(Callback):
         if new:
             write_atomically(Path(self.filename), lambda file: file.write(text.getvalue().encode()))
             return
-        # Opened for each row, so that a run that is interrupted leaves no open file.
+        # The file is opened for each row, so that an interrupted run leaves no open file.
         with open(self.filename, "a", newline="", encoding="utf-8") as file:
             file.write(text.getvalue())
 
     def _rows(self) -> list[list[str]]:
-        with open(self.filename, newline="", encoding="utf-8-sig") as file:  # as Excel saves it
+        with open(self.filename, newline="", encoding="utf-8-sig") as file:  # Excel adds a BOM
             return [row for row in csv.reader(file, delimiter=self.sep) if row]
 
 

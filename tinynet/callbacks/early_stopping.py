@@ -1,4 +1,4 @@
-"""Stop training when a metric has stopped improving."""
+"""Stopping of training when a metric has stopped improving."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class EarlyStopping(Monitor):
     monitor : str
         Metric to monitor.
     min_delta : float
-        Smallest change that counts as an improvement.
+        Minimum change that counts as an improvement.
     patience : int
-        Number of epochs without an improvement after which training stops; 0 and 1 are the same.
+        Number of epochs without an improvement after which training stops; 0 is equivalent to 1.
     verbose : int
-        1 to print a message.
+        Verbosity: 1 to print a message, 0 for no output.
     mode : {"auto", "min", "max"}
-        Whether less or more is better.
+        Whether lower or higher values are better; see `Monitor`.
     baseline : float, optional
-        Value that an improvement must also exceed for the count of epochs to start again.
+        Value that the metric must also improve on to reset the counter of epochs.
     restore_best_weights : bool
-        Whether training always ends with the weights of the best epoch.
+        If True, restore the weights of the best epoch at the end of training.
     start_from_epoch : int
-        First epoch that is monitored; epochs count from 0.
+        First epoch that is monitored, counted from 0.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class EarlyStopping(Monitor):
     >>> model = keras.Sequential([keras.layers.Dense(2, activation="softmax")])
     >>> model.compile("adam", "sparse_categorical_crossentropy")
     >>> history = model.fit([[0.0]], [0], epochs=9, verbose=0, callbacks=[stopping])
-    >>> history.epoch  # the loss falls more slowly than that
+    >>> history.epoch  # the loss decreases by less than 0.5 per epoch
     [0, 1, 2]
     """
 
@@ -63,13 +63,13 @@ class EarlyStopping(Monitor):
         EarlyStopping.on_train_begin(self)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Start again."""
+        """Reset the best value and the counters."""
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best = None
         self.best_weights: Any = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Check the metric."""
+        """Compare the metric with its best value."""
         logs = logs or {}
         current = self._current(
             logs,

@@ -1,4 +1,4 @@
-"""The values of losses and metrics in each epoch."""
+"""Record of the metrics of each epoch."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ __all__ = ["History"]
 
 
 class History(Callback):
-    """What `fit` returns: the metrics of every epoch.
+    """Record of the metrics of every epoch, returned by `fit`.
 
     Attributes
     ----------
     history : dict of str to list of float
-        The metrics, for example ``history["loss"]``.
+        Metrics by name, for example ``history["loss"]``, with one value per epoch.
     epoch : list of int
-        The numbers of the epochs.
+        Epoch indices.
 
     Examples
     --------
-    >>> History().history
-    {}
+    >>> import tinynet as keras
+    >>> model = keras.Sequential([keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit([[1.0]], [[1.0]], epochs=2, verbose=0)
+    >>> [*history.history], history.epoch
+    (['loss'], [0, 1])
     """
 
     def __init__(self) -> None:
@@ -40,11 +44,11 @@ class History(Callback):
             self.history.setdefault(name, []).append(value)
 
     def _repr_html_(self) -> str:
-        """Show the metrics as a table, where a notebook shows this."""
-        # Validation may have been left out of some epochs.
+        """Return the metrics as an HTML table for notebooks."""
+        # Validation may have been skipped in some epochs.
         whole = {k: v for k, v in self.history.items() if len(v) == len(self.epoch)}
         fewer = [
-            f"{k}, not of every epoch: {', '.join(map(_cell, self.history[k]))}"
+            f"{k}, not in every epoch: {', '.join(map(_cell, self.history[k]))}"
             for k in self.history
             if k not in whole
         ]
@@ -55,5 +59,5 @@ class History(Callback):
 
 
 def _cell(value: Any) -> str:
-    """Format a value of the logs: callbacks may put anything there."""
+    """Format a value of the logs, which may be of any type."""
     return number(value) if isinstance(value, float | int | np.number) else str(value)

@@ -1,4 +1,4 @@
-"""Functions as a callback."""
+"""Callback constructed from functions."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ __all__ = ["LambdaCallback"]
 
 
 class LambdaCallback(Callback):
-    """Callback made of functions.
+    """Callback constructed from functions.
 
     Parameters
     ----------
     on_epoch_begin, on_epoch_end, on_train_begin, on_train_end : callable, optional
-        Called as the hooks are: ``f(epoch, logs)`` or ``f(logs)``.
+        Hooks, called as ``f(epoch, logs)`` or ``f(logs)``.
     on_train_batch_begin, on_train_batch_end : callable, optional
-        Called as ``f(batch, logs)``.
+        Hooks, called as ``f(batch, logs)``.
     **hooks : callable
-        Any other hook of `Callback`.
+        Any other hooks of `Callback`, by name.
 
     Raises
     ------
     ValueError
-        If there is no such hook.
+        If a hook with the given name does not exist.
 
     Examples
     --------
@@ -51,7 +51,7 @@ class LambdaCallback(Callback):
         **hooks: Callable[..., Any],
     ) -> None:
         super().__init__()
-        # The first of HOOKS are these, in the same order.
+        # HOOKS begins with these hooks, in the same order.
         usual = [on_train_begin, on_train_end, on_epoch_begin, on_epoch_end]
         usual += [on_train_batch_begin, on_train_batch_end]
         hooks.update({name: f for name, f in zip(HOOKS, usual, strict=False) if f is not None})

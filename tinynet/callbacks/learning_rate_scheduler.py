@@ -1,4 +1,4 @@
-"""Set the learning rate by a function of the epoch."""
+"""Setting of the learning rate by a function of the epoch."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def _function(name: str, value: Any) -> Any:
 
 @declared()
 class LearningRateScheduler(RateSetter):
-    """Set the learning rate before each epoch.
+    """Set the learning rate at the beginning of each epoch.
 
-    The rate is added to the metrics of the epoch as ``"learning_rate"``.
+    The learning rate is added to the logs of the epoch as ``"learning_rate"``.
 
     Parameters
     ----------
     schedule : callable
-        ``schedule(epoch, learning_rate)``, or ``schedule(epoch)``, returns the learning rate, a
-        float; epochs count from 0.
+        Function ``schedule(epoch, learning_rate)`` or ``schedule(epoch)`` that returns the learning
+        rate, a float. Epochs count from 0.
     verbose : int
-        1 to print a message.
+        Verbosity: 1 to print a message, 0 for no output.
 
     Examples
     --------
@@ -54,7 +54,7 @@ class LearningRateScheduler(RateSetter):
             inspect.signature(self.schedule).bind(0, 0.0)
             self._takes_rate = True
         except (TypeError, ValueError) as error:
-            # A ValueError: it is written in C, without a signature.
+            # A function written in C has no signature: ValueError.
             self._takes_rate = isinstance(error, ValueError)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:

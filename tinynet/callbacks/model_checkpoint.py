@@ -1,4 +1,4 @@
-"""Save the model after epochs or batches."""
+"""Saving of the model during training."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ __all__ = ["ModelCheckpoint"]
 
 @declared()
 class ModelCheckpoint(Monitor, Saver):
-    """Save the model as it is trained: every epoch, or when it is the best so far.
+    """Save the model during training, after each epoch or when it is the best so far.
 
     Parameters
     ----------
     filepath : str or path
-        File, ending in ``.keras``, ``.h5``, ``.hdf5`` or ``.tinynet``, or in ``.weights.h5`` for
-        weights alone. ``{epoch}``, which counts from 1, ``{val_loss:.2f}`` and
-        the like are filled in. Its folder is made.
+        File to write, with the extension ``.keras``, ``.h5``, ``.hdf5`` or ``.tinynet``, or
+        ``.weights.h5`` with ``save_weights_only=True``. It may be a format string with ``{epoch}``,
+        which counts from 1, and metrics, such as ``{val_loss:.2f}``. The folder is created.
     monitor : str
-        Metric that defines which model is best.
+        Metric that decides which model is best.
     verbose : int
-        1 to print what is saved.
+        Verbosity: 1 to print a message for each save, 0 for no output.
     save_best_only : bool
-        Whether only a model that is better than all before is saved.
+        If True, save only when the model is better than all previous ones.
     save_weights_only : bool
-        Whether only its weights are.
+        If True, save only the weights.
     mode : {"auto", "min", "max"}
-        Whether less or more is better.
+        Whether lower or higher values are better; see `Monitor`.
     save_freq : "epoch" or int
-        Every epoch, or the number of batches, counted across epochs, after which to save;
-        ``{batch}`` may then be in `filepath`.
+        "epoch" to save after every epoch, or the number of batches between saves, counted across
+        epochs; `filepath` may then contain ``{batch}``.
     initial_value_threshold : float, optional
-        Initial value to improve on.
+        Initial best value, which the first saved model must improve on.
 
     Raises
     ------
     ValueError
-        If `filepath` ends in something else.
+        If the extension of `filepath` is not supported.
 
     Examples
     --------
@@ -74,28 +74,28 @@ class ModelCheckpoint(Monitor, Saver):
         checks.require(self.filepath.endswith(endings), expected, received)
 
     def path(self, epoch: int, logs: Logs, batch: int | None = None) -> str:
-        """Fill in the file's name.
+        """Return the file name, with epoch, batch and metrics filled in.
 
         Parameters
         ----------
         epoch : int
-            The epoch, from 0.
+            Epoch index, from 0.
         logs : dict
-            The metrics.
+            Metrics by name.
         batch : int, optional
-            The batch, from 0.
+            Batch index, from 0.
 
         Returns
         -------
         str
-            The name.
+            File name.
 
         Raises
         ------
         KeyError
-            If it contains a metric that does not exist.
+            If `filepath` contains the name of a metric that does not exist.
         ValueError
-            If a value does not fit its format.
+            If a value does not match its format specification.
         """
         values = {**logs, "epoch": epoch + 1}
         if batch is not None:
@@ -104,19 +104,19 @@ class ModelCheckpoint(Monitor, Saver):
             return str(self.filepath.format(**values))
         except KeyError as error:
             raise KeyError(
-                f"filepath takes a metric that is not among {', '.join(values)}. "
-                f"Received: {self.filepath!r}, which takes {error}"
+                f"filepath must only contain the names {', '.join(values)}. "
+                f"Received: {self.filepath!r}, which contains {error}"
             ) from None
         except (ValueError, IndexError, AttributeError, TypeError) as error:
             raise ValueError(
-                f"filepath must be a format string of numbers: {error}. "
+                f"filepath must be a valid format string: {error}. "
                 f"Received: filepath={checks.shorten(self.filepath)}"
             ) from error
 
     def _before_training(self, names: set[str], closed: bool) -> None:
-        """Check the name and folder of the file, and that the model can be saved."""
+        """Check the file name and its folder, and that the model can be saved."""
         by_batch = self.save_freq != "epoch"
-        if by_batch:  # the logs of batches have neither of these
+        if by_batch:  # logs of batches do not contain these
             names = {n for n in names if not n.startswith("val_")} - {"learning_rate"}
         if self.save_best_only:
             self._more_is_better()

@@ -1,4 +1,4 @@
-"""Base of callbacks that monitor one metric."""
+"""Base class of callbacks that monitor a metric."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ __all__ = ["Monitor"]
 
 
 class Monitor(Callback):
-    """The base of callbacks that monitor one metric.
+    """Base class of callbacks that monitor a metric.
 
     Parameters
     ----------
     monitor : str
         Name of the metric.
     mode : {"auto", "min", "max"}
-        Whether less or more is better. ``"auto"``: less for a loss, else as the metric of that
-        name defines it.
+        Whether lower ("min") or higher ("max") values are better. With "auto", lower values of a
+        loss are better, and other metrics define their direction.
     min_delta : float
-        Smallest difference that counts as an improvement; its sign is ignored.
+        Minimum difference that counts as an improvement; its sign is ignored.
     best : float, optional
-        Initial value to improve on.
+        Initial best value.
 
     Examples
     --------
@@ -62,30 +62,30 @@ class Monitor(Callback):
         for metric in getattr(self.model, "metrics", []):
             if metric.label == name:
                 direction = getattr(metric, "_direction", None) or direction
-        unknown = f"{type(self).__name__} can't tell whether more or less of {self.monitor!r} is"
-        expected = f"{unknown} better: pass mode='max' or mode='min'"
+        unknown = f"{type(self).__name__} can't infer if higher or lower {self.monitor!r} is better"
+        expected = f"{unknown}; pass mode='max' or mode='min'"
         checks.require(direction, expected, f"monitor={self.monitor!r}, mode='auto'")
         return direction == "up"
 
     def is_improvement(self, value: float, best: float | None) -> bool:
-        """Compare a value with another: it must be better by more than `min_delta`.
+        """Return whether a value is better than another by more than `min_delta`.
 
         Parameters
         ----------
         value : float
-            The new value; NaN is never an improvement.
+            New value; NaN is never an improvement.
         best : float or None
-            The other; any number is better than None or NaN.
+            Best value so far; any number is better than None or NaN.
 
         Returns
         -------
         bool
-            Whether it is an improvement.
+            Whether `value` is an improvement.
 
         Raises
         ------
         ValueError
-            If it isn't known whether more or less is better.
+            If it is unknown whether lower or higher values are better.
         """
         more = self._more_is_better()
         if np.isnan(value) or best is None or np.isnan(best):
@@ -96,18 +96,18 @@ class Monitor(Callback):
         return bool(kind(value + self.min_delta) < kind(best))
 
     def _before_training(self, names: set[str], closed: bool) -> None:
-        """Check that the metric is known; `closed` if the logs have no other names."""
+        """Check that the metric exists; `closed` means that the logs have no other names."""
         self._more_is_better()
         if closed and self.monitor.removeprefix("val_") not in names:
             suggestions.known("monitor", self.monitor, dict.fromkeys(sorted(names)))
 
     def _current(self, logs: Logs, missing: str) -> Any:
-        """Return the value, or warn and return None."""
+        """Return the value of the metric; if it is not a number, warn and return None."""
         self._more_is_better()  # raises an error even if the value is missing
         value = logs.get(self.monitor)
         if value is not None and (np.ndim(value) or np.asarray(value).dtype.kind not in "biuf"):
             missing = (
-                f"{type(self).__name__} needs a number, so this epoch is ignored. "
+                f"{type(self).__name__} requires a number, so this epoch is ignored. "
                 f"Received: {self.monitor}={checks.shorten(value)}"
             )
             value = None
@@ -116,7 +116,7 @@ class Monitor(Callback):
         return value
 
     def _is_best(self, value: float) -> bool:
-        """Compare a value with the best so far, and keep it if it is better."""
+        """Return whether a value is the best so far, and store it if so."""
         better = self.is_improvement(value, self.best)
         self.best = value if better else self.best
         return better

@@ -1,4 +1,4 @@
-"""The progress bar of training, as a callback."""
+"""Progress bar as a callback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["ProgbarLogger"]
 
 
 class ProgbarLogger(Callback):
-    """Progress bar of steps, for a custom loop; `fit` and the others draw it without.
+    """Progress bar for custom training loops; `fit` draws its progress bar without this callback.
 
     Examples
     --------
@@ -30,21 +30,21 @@ class ProgbarLogger(Callback):
         self._seen = 0
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Draw the bar."""
+        """Update the bar."""
         self._seen = batch + 1
         if self._bar.wants(self._seen):
             self._bar.draw(self._seen, logs or {})
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        """Draw the bar for the last time."""
+        """Finish the bar."""
         self._bar.finish(self._bar.target or self._seen, logs or {})
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Draw no bars of validation from here on."""
+        """Disable the bars of validation."""
         self._in_fit = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Draw bars of evaluation again."""
+        """Enable the bars of evaluation again."""
         self._in_fit = False
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -55,7 +55,7 @@ class ProgbarLogger(Callback):
             progress_bar.write(f"Epoch {epoch + 1}/{epochs}\n")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Draw the bar for the last time."""
+        """Finish the bar."""
         self.on_predict_end(logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
@@ -64,15 +64,15 @@ class ProgbarLogger(Callback):
             self.on_predict_begin()
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Draw the bar."""
+        """Update the bar."""
         if not self._in_fit:
             self.on_train_batch_end(batch, logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Draw the bar for the last time."""
+        """Finish the bar."""
         if not self._in_fit:
             self.on_predict_end(logs)
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Draw the bar."""
+        """Update the bar."""
         self.on_train_batch_end(batch)

@@ -1,4 +1,4 @@
-"""Base of callbacks that set the learning rate."""
+"""Base class of callbacks that set the learning rate."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from tinynet.callbacks.callback import Callback, Logs
 
 
 class RateSetter(Callback):
-    """Base of callbacks that set the learning rate, which they add to the logs of an epoch.
-
-    Examples
-    --------
-    >>> RateSetter().adds
-    ('learning_rate',)
-    """
+    """Base class of callbacks that set the learning rate and add it to the logs of each epoch."""
 
     adds = ("learning_rate",)
 
@@ -22,7 +16,7 @@ class RateSetter(Callback):
         schedule = getattr(self.model.optimizer, "_schedule", None)
         both = f"{type(self).__name__} can't set a learning rate that follows a schedule"
         received = f"learning_rate={checks.shorten(schedule)}"
-        checks.require(schedule is None, f"{both}: use one of the two", received, TypeError)
+        checks.require(schedule is None, f"{both}; use only one of the two", received, TypeError)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Add the learning rate to the logs."""

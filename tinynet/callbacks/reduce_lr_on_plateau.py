@@ -1,4 +1,4 @@
-"""Reduce the learning rate when a metric has stopped improving."""
+"""Reduction of the learning rate when a metric has stopped improving."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ __all__ = ["ReduceLROnPlateau"]
 class ReduceLROnPlateau(Monitor, RateSetter):
     """Reduce the learning rate when a metric has stopped improving.
 
-    The rate is added to the metrics of the epoch as ``"learning_rate"``, before it is changed.
+    The learning rate is added to the logs of the epoch as ``"learning_rate"``, before a reduction.
 
     Parameters
     ----------
     monitor : str
         Metric to monitor.
     factor : float
-        Factor of the learning rate, below 1.
+        Factor by which the learning rate is multiplied, less than 1.
     patience : int
-        Number of epochs without an improvement after which the rate is reduced.
+        Number of epochs without an improvement after which the learning rate is reduced.
     verbose : int
-        1 to print a message.
+        Verbosity: 1 to print a message, 0 for no output.
     mode : {"auto", "min", "max"}
-        Whether less or more is better.
+        Whether lower or higher values are better; see `Monitor`.
     min_delta : float
-        Smallest change that counts as an improvement.
+        Minimum change that counts as an improvement.
     cooldown : int
-        Number of epochs after a reduction that are not counted.
+        Number of epochs to wait after a reduction before epochs are counted again.
     min_lr : float
         Lower bound of the learning rate.
 
     Raises
     ------
     ValueError
-        If `factor` is 1 or more.
+        If `factor` is not less than 1.
 
     Examples
     --------
@@ -68,17 +68,17 @@ class ReduceLROnPlateau(Monitor, RateSetter):
         ReduceLROnPlateau.on_train_begin(self)
 
     def _before_training(self, names: set[str], closed: bool) -> None:
-        """Check that the learning rate can be set, and that the metric is known."""
+        """Check that the learning rate can be set and that the metric exists."""
         RateSetter._before_training(self, names, closed)
         super()._before_training(names | {*self.adds}, closed)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Start again."""
+        """Reset the best value and the counters."""
         self.best = None
         self.cooldown_counter = self.wait = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Check the metric."""
+        """Compare the metric with its best value, and reduce the learning rate."""
         logs = {} if logs is None else logs
         logs["learning_rate"] = rate = float(self.model.optimizer.learning_rate)
         current = self._current(

@@ -1,4 +1,4 @@
-"""Base of callbacks that save each epoch, or every few batches."""
+"""Base class of callbacks that save after epochs or batches."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ from tinynet.callbacks.callback import Callback, Logs
 
 
 class Saver(Callback):
-    """Base of callbacks that save each epoch, or every few batches, counted across epochs.
+    """Base class of callbacks that save after each epoch or every `save_freq` batches.
 
-    Subclasses set `save_freq` and define ``_save(epoch, batch, logs)``; after an epoch, `batch` is
-    None.
-
-    Examples
-    --------
-    >>> Saver().idle_hooks == (Saver.on_train_batch_end,)
-    True
+    Subclasses define ``_save(epoch, batch, logs)``; after an epoch, `batch` is None.
     """
 
     save_freq: Any = "epoch"
@@ -25,14 +19,14 @@ class Saver(Callback):
 
     @property
     def idle_hooks(self) -> tuple[Callable[..., None], ...]:  # type: ignore[override]  # read only
-        """The hook for batches, if it only saves after an epoch."""
+        """The batch hook, if the callback saves only after epochs."""
         return (Saver.on_train_batch_end,) if self.save_freq == "epoch" else ()
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
         raise NotImplementedError
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Remember the epoch."""
+        """Store the epoch index."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Write the metrics for TensorBoard."""
+"""Logging of metrics for TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["TensorBoard"]
 
 
 def _unsupported(name: str, value: Any) -> Any:
-    expected = f"TensorBoard writes metrics and histograms of weights only; leave {name} out"
+    expected = f"TensorBoard does not support {name}; omit it"
     checks.require(not value, expected, f"{name}={checks.shorten(value)}")
     return value
 
@@ -30,33 +30,34 @@ def _update_freq(name: str, value: Any) -> Any:
 
 @declared()
 class TensorBoard(Callback):
-    """Write the metrics for TensorBoard, into the folders ``train`` and ``validation``.
+    """Log metrics for TensorBoard, to the subfolders ``train`` and ``validation``.
 
-    Needs the package ``tensorboard``, not TensorFlow.
+    The package ``tensorboard`` is required, but not TensorFlow.
 
     Parameters
     ----------
     log_dir : str or path
-        Folder for the two folders.
+        Folder of the log files.
     histogram_freq : int
-        Number of epochs between histograms of the weights; 0 for none.
+        Number of epochs between histograms of the weights; 0 for no histograms.
     write_graph : bool
-        Accepted as Keras does, without effect: there is no graph.
+        Accepted for compatibility with Keras, without effect.
     write_images, write_steps_per_second : bool
-        Must be False.
+        Not supported; must be False.
     update_freq : "epoch", "batch" or int
-        Number of batches after which the metrics are written, too.
+        "epoch" to log metrics only after each epoch, "batch" to log them also after each batch, or
+        the number of batches after which to log them.
     profile_batch, embeddings_freq : int
-        Must be 0.
+        Not supported; must be 0.
     embeddings_metadata : None
-        Must be None.
+        Not supported; must be None.
 
     Raises
     ------
     ImportError
-        If the package can't be imported.
+        If the package ``tensorboard`` is not installed.
     ValueError
-        If an argument asks for something that is not supported.
+        If an argument requests something that is not supported.
 
     Examples
     --------
@@ -83,7 +84,7 @@ class TensorBoard(Callback):
             histogram = importlib.import_module("tensorboard.plugins.histogram.summary_v2")
         except ImportError as error:
             raise ImportError(
-                "callbacks.TensorBoard needs the package tensorboard: pip install tensorboard. "
+                "callbacks.TensorBoard requires the package tensorboard: pip install tensorboard. "
                 f"Received: {error}"
             ) from error
         self._new_writer = writing.EventFileWriter
@@ -113,17 +114,17 @@ class TensorBoard(Callback):
         require_writable(Path(self.log_dir) / "train" / "events")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Count the batches from here on."""
+        """Reset the number of batches."""
         self._batches = 0
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Write the metrics of the epoch so far."""
+        """Log the metrics of the epoch so far."""
         self._batches += 1
         if self.update_freq != "epoch" and self._batches % self.update_freq == 0:
             self._write_metrics("train", self._batches, "batch_{}", logs or {})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write the metrics, and the histograms after every `histogram_freq` epochs."""
+        """Log the metrics, and the histograms every `histogram_freq` epochs."""
         logs = logs or {}
         train = {name: value for name, value in logs.items() if not name.startswith("val_")}
         train["learning_rate"] = float(self.model.optimizer.learning_rate)
@@ -137,7 +138,7 @@ class TensorBoard(Callback):
             self._write("train", epoch, *named)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Write the metrics of an evaluation."""
+        """Log the metrics of an evaluation."""
         step = int(self.model.optimizer.iterations)
         self._write_metrics("validation", step, "evaluation_{}_vs_iterations", logs or {})
 

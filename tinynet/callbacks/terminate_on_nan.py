@@ -1,4 +1,4 @@
-"""Stop training when the loss is not finite."""
+"""Stopping of training when the loss is not finite."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["TerminateOnNaN"]
 
 @declared()
 class TerminateOnNaN(Callback):
-    """Stop training when the loss is not a finite number.
+    """Stop training when the loss is not finite.
 
-    `fit` does not check the loss itself if this is among the callbacks.
+    With this callback, `fit` does not check the loss itself.
 
     Parameters
     ----------
     raise_error : bool
-        Whether to raise an error; otherwise, training stops after the batch.
+        If True, raise an error; otherwise, training stops after the batch.
 
     Examples
     --------

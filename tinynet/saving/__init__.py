@@ -1,20 +1,20 @@
-"""Models and weights in files: tinynet's own format, and Keras' formats in both directions.
+"""Saving and loading of models and weights, in tinynet's own format and in Keras' formats.
 
 =============== ====================================== ===============================
-ending          contents                               read by
+extension       contents                               read by
 =============== ====================================== ===============================
-``.tinynet``    everything, bit-identical              tinynet; arrays: safetensors
-``.keras``      everything, bit-identical              tinynet and Keras 3
-``.weights.h5`` weights, and the optimizer's state     tinynet and Keras 3
-``.h5``         the model in an older format           tinynet and Keras
+``.tinynet``    whole model, bit-identical             tinynet; arrays: safetensors
+``.keras``      whole model, bit-identical             tinynet and Keras 3
+``.weights.h5`` weights and optimizer state            tinynet and Keras 3
+``.h5``         whole model, legacy format             tinynet and Keras
 =============== ====================================== ===============================
 
-``.tinynet`` has the layout of safetensors, so other tools read its arrays: ``dense/kernel`` and so
-on by `safetensors.numpy.load_file`. `tinynet_format` describes it. Files of version 1, which were
-zip archives, are still read.
+``.tinynet`` files use the safetensors layout, so ``safetensors.numpy.load_file`` reads their
+arrays, such as ``dense/kernel``; see `tinynet_format`. Version 1 files, which were zip archives,
+can still be read.
 
-A file may be untrusted: `load_model` runs nothing, imports nothing and follows no link in it, and
-the memory that it uses is proportional to the size of the file.
+Files may be untrusted: `load_model` does not execute code, import modules or follow links from a
+file, and its memory use is proportional to the size of the file.
 """
 
 from tinynet._core import registry

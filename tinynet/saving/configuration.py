@@ -1,8 +1,8 @@
-"""Configurations of models as JSON, in Keras' form, and the models that they describe.
+"""Configurations of models as JSON in Keras' form, and the models built from them.
 
-A configuration may be untrusted. The JSON itself is bounded in length, depth and number of
-objects; class names come from the registries, or from the user; and the weights of the model must
-not be larger than those in the file, which is checked before any memory is allocated.
+A configuration may be untrusted. The JSON is limited in length, depth and number of objects; class
+names are looked up in the registries or in the user's custom objects; and the weights of the model
+must not be larger than the weights in the file, which is checked before memory is allocated.
 """
 
 from __future__ import annotations
@@ -32,128 +32,61 @@ from tinynet.saving.saved_model import Model
 MAX_JSON = 4 << 20
 MAX_DEPTH = 100
 MAX_OBJECTS = 10_000
-#: Numbers in a tensor of a model, for three examples.
+#: Maximum number of elements of a tensor in a model, for three examples.
 MAX_SIZE = 1 << 24
 
 
 def to_json(value: Any) -> str:
-    """Convert a value, which may contain NumPy's numbers, to JSON.
-
-    Parameters
-    ----------
-    value : object
-        The value.
-
-    Returns
-    -------
-    str
-        The text.
-
-    Raises
-    ------
-    ValueError
-        If JSON does not support it, or it would be too long to be read again.
-
-    Examples
-    --------
-    >>> to_json({"units": np.int64(3)})
-    '{"units": 3}'
-    """
-    expected = "A configuration can hold text as keys, and may not be nested too deep"
+    """Convert a value, which may contain NumPy scalars and arrays, to JSON."""
+    expected = "A configuration must have string keys and must not be nested too deeply"
     with refusing(expected, TypeError, RecursionError):
         text = json.dumps(value, default=_plain)
-    from_json(text)  # a text that can't be read again is not written
+    from_json(text)  # check that the text can be loaded again
     return text
 
 
 def _plain(value: Any) -> Any:
     plain = isinstance(value, np.ndarray | np.generic | Variable) and value.dtype != np.longdouble
-    expected = "A configuration can hold numbers, texts, lists and dicts"
-    require(plain, f"{expected}, and objects with get_config", shorten(value))
+    expected = "A configuration must consist of numbers, strings, lists, dicts"
+    require(plain, f"{expected} and objects with get_config", shorten(value))
     return np.asarray(value).tolist()
 
 
 def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
-    """Parse untrusted JSON.
-
-    Parameters
-    ----------
-    text : str or bytes
-        The text, in UTF-8.
-    limit : int
-        Number of characters that it may have.
-
-    Returns
-    -------
-    dict
-        The object.
-
-    Raises
-    ------
-    ValueError
-        If it is not a JSON object, too long, too deep, describes too many objects, or has a key
-        twice.
-
-    Examples
-    --------
-    >>> from_json('{"units": 3}')
-    {'units': 3}
-    >>> from_json('{"units": 3, "units": 4}')
-    Traceback (most recent call last):
-        ...
-    ValueError: JSON must have every key once. Received: 'units' twice
-    """
+    """Parse an untrusted JSON object; its length, depth and number of objects are limited."""
     text = text.decode("utf-8") if isinstance(text, bytes) else text
-    require(len(text) <= limit, f"JSON may have {limit:,} characters", f"{len(text):,}")
-    outside = re.sub(r'"[^"]*"?', "", text.replace(r"\\", "").replace(r"\"", ""))  # of strings
+    require(len(text) <= limit, f"JSON must have at most {limit:,} characters", f"{len(text):,}")
+    unquoted = text.replace(r"\\", "").replace(r"\"", "")
+    outside = re.sub(r'"[^"]*"?', "", unquoted)  # text outside of strings
     brackets = re.sub(r"[^][{}]+", "", outside)
     depths = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in brackets)
     fits = all(depth <= MAX_DEPTH for depth in depths)
-    require(fits, f"JSON may be nested {MAX_DEPTH} deep", "more")
+    require(fits, f"JSON must be nested at most {MAX_DEPTH} levels deep", "more")
     # The state of a random generator has 39 digits.
     too_long = re.search(r"(?<![.\d])\d{51,}(?![.eE\d])", outside)
-    require(not too_long, "Integers may have 50 digits", "more")
-    # Time grows faster than their number.
-    count, many = 0, f"A configuration may describe {MAX_OBJECTS:,} objects"
+    require(not too_long, "Integers must have at most 50 digits", "more")
+    # The time to build a model grows faster than the number of objects.
+    count, many = 0, f"A configuration must describe at most {MAX_OBJECTS:,} objects"
 
     def entry(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal count
         found = dict(pairs)
         if len(found) < len(pairs):
             twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise ValueError(f"JSON must have every key once. Received: {shorten(twice)} twice")
+            raise ValueError(f"JSON keys must be unique. Received: {shorten(twice)} twice")
         count += found.get("class_name", "DTypePolicy") != "DTypePolicy"
         require(count <= MAX_OBJECTS, many, "more")
         return found
 
-    expected = f"The text must be valid JSON, or is damaged: {shorten(text)}"
+    expected = f"The text must be valid JSON: {shorten(text)}"
     with refusing(expected, json.JSONDecodeError):
         value = json.loads(text, object_pairs_hook=entry)
-    require(isinstance(value, dict), "JSON must hold one object", shorten(value))
+    require(isinstance(value, dict), "JSON must contain one object", shorten(value))
     return cast(dict[str, Any], value)
 
 
 def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
-    """Return the configuration of a model and the arguments of `compile`, in Keras' form.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    include_optimizer : bool
-        Whether to include the arguments of `compile`.
-
-    Returns
-    -------
-    dict
-        Argument of `build`.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> describe(Sequential(name="net"))["class_name"]
-    'Sequential'
-    """
+    """Return the configuration of a model and its compile arguments, in Keras' form."""
     config: dict[str, Any] = layers.serialize(model)
     if model.built and (build_config := model.get_build_config()) is not None:
         config["build_config"] = build_config
@@ -171,7 +104,7 @@ def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
 
 
 def _map_parts(function: Callable[[Any, Any], Any], config: dict[str, Any]) -> dict[str, Any]:
-    """Apply a function of a registry and an entry to the losses and metrics in a configuration."""
+    """Apply ``function(registry, entry)`` to the losses and metrics of a configuration."""
     kinds = {"loss": losses, "metrics": metrics, "weighted_metrics": metrics}
     return {
         key: map_entries(functools.partial(function, registry), config.get(key))
@@ -186,51 +119,25 @@ def build(
     custom_objects: dict[str, Any] | None = None,
     floatx: Any = None,
 ) -> Model:
-    """Build the model that a configuration describes; all weights are zero.
+    """Build the model that a configuration describes, with all weights 0.
 
-    Parameters
-    ----------
-    config : dict
-        Result of `describe`, or written by Keras.
-    n_bytes : float
-        Number of bytes of weights that the model may have.
-    compile : bool
-        Whether to compile it with the arguments in the configuration.
-    custom_objects : dict, optional
-        Custom classes and functions by name.
-    floatx : str, optional
-        The float type of the session that saved it.
-
-    Returns
-    -------
-    Model
-        The model.
-
-    Raises
-    ------
-    ValueError
-        If the configuration is malformed, or needs what tinynet does not support, or too much.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> build(describe(Sequential(name="net"))).name
-    'net'
+    At most `n_bytes` bytes are allocated for weights. `floatx` is the float type of the session
+    that saved the model.
     """
     left = n_bytes
 
     def zeros(shape: tuple[int, ...], dtype: str) -> Array:
         nonlocal left
         size = math.prod(shape) * np.dtype(dtype).itemsize
-        expected = "The configuration asks for more weights than the file holds"
-        received = f"a weight of shape {shape}, and {left:,} bytes for it"
+        expected = "The configuration must not define more weights than the file contains"
+        received = f"a weight of shape {shape}, with {left:,} bytes left"
         require(size <= left, expected, received)
         left -= size
         return np.zeros(shape, dtype)
 
     def made() -> Model:
         model = layers.deserialize(config)
-        expected = "The configuration must be a model's"
+        expected = "The configuration must describe a model"
         require(isinstance(model, Model), expected, repr(config.get("class_name")))
         build_config = config.get("build_config")
         if build_config and not model.built:
@@ -249,7 +156,7 @@ def build(
 
 def _compile(model: Model, config: dict[str, Any], custom: dict[str, Any]) -> None:
     def made(registry: Any, entry: Any) -> Any:
-        # Names stay names, as they were given, except for custom objects.
+        # Names are passed to `compile` unchanged, except for custom objects.
         if isinstance(entry, dict):
             return registry.deserialize(entry)
         return custom[entry] if isinstance(entry, str) and entry in custom else entry

@@ -1,44 +1,17 @@
-"""Errors about the contents of a file, of Python and of other libraries, as ValueError."""
+"""Conversion of exceptions about file contents to ValueError."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
 
-#: Python's errors about a configuration with something of the wrong kind.
+#: Exceptions that malformed configurations raise in Python code.
 MALFORMED = (TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
 
 @contextlib.contextmanager
 def refusing(expected: str, *errors: type[Exception]) -> Iterator[None]:
-    """Convert errors to a ValueError that says what was expected.
-
-    Parameters
-    ----------
-    expected : str
-        Beginning of the message.
-    *errors : type
-        Types of the errors.
-
-    Yields
-    ------
-    None
-        The block may raise such an error.
-
-    Raises
-    ------
-    ValueError
-        If it does.
-
-    Examples
-    --------
-    >>> with refusing("The text must be a number", TypeError):
-    ...     int(None)
-    Traceback (most recent call last):
-        ...
-    ValueError: The text must be a number. Received: TypeError: int() argument must be a string, a
-        bytes-like object or a real number, not 'NoneType'
-    """
+    """Convert exceptions of the given types to ``ValueError(f"{expected}. Received: ...")``."""
     try:
         yield
     except errors as error:

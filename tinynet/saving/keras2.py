@@ -1,7 +1,7 @@
-"""Configurations in files of Keras 2.2 to 2.15, translated to those of Keras 3.
+"""Translation of Keras 2.2 to 2.15 configurations to Keras 3.
 
-Only the form differs: names of keys, nodes of functional models as lists, and the configurations
-of optimizers, losses and metrics.
+Only the representation differs: key names, nodes of functional models as lists, and the
+configurations of optimizers, losses and metrics.
 """
 
 from __future__ import annotations
@@ -22,24 +22,7 @@ _LOSSES = {
 
 
 def translate_model(config: Any) -> Any:
-    """Translate the configuration of a model or a layer, and all inside it.
-
-    Parameters
-    ----------
-    config : dict
-        ``model_config`` of a file.
-
-    Returns
-    -------
-    dict
-        The configuration in Keras 3's form.
-
-    Examples
-    --------
-    >>> layer = {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 4]}}
-    >>> translate_model(layer)["config"]
-    {'batch_shape': [None, 4]}
-    """
+    """Translate the configuration of a model or layer, including nested ones."""
     fits = isinstance(config, dict) and config.keys() >= {"class_name", "config"}
     expected = "A layer's configuration must have 'class_name' and 'config'"
     require(fits, expected, shorten(config))
@@ -55,8 +38,8 @@ def translate_model(config: Any) -> Any:
     if shape is not None and name != "InputLayer":  # `_translate_container` adds an InputLayer
         dropped |= {"input_shape", "input_dim"}
     inner = {names.get(k, k): _object(v) for k, v in inner.items() if k not in dropped}
-    was = "it was clip(0.2 * x + 0.5, 0, 1) and is clip(x / 6 + 0.5, 0, 1) now"
-    expected = f"hard_sigmoid of Keras 2 is not supported: {was}"
+    changed = "its formula changed from clip(0.2 * x + 0.5, 0, 1) to clip(x / 6 + 0.5, 0, 1)"
+    expected = f"hard_sigmoid of Keras 2 is not supported: {changed}"
     require(inner.get("activation") != "hard_sigmoid", expected, "activation='hard_sigmoid'")
     if isinstance(inner.get("activation"), str):
         inner["activation"] = inner["activation"].removesuffix("_v2")
@@ -69,8 +52,8 @@ def translate_model(config: Any) -> Any:
 
 
 def _translate_container(config: dict[str, Any], name: Any, inner: dict[str, Any]) -> Any:
-    """Translate a Sequential or functional model."""
-    # Calls of a nested model are numbered from 1.
+    """Translate the configuration of a Sequential or functional model."""
+    # The calls of a nested model are numbered from 1.
     kinds = {la.get("name"): la.get("class_name") for la in inner["layers"] if "class_name" in la}
     models = {n for n, kind in kinds.items() if kind in ("Sequential", "Functional", "Model")}
     listed = [translate_model(layer) for layer in inner["layers"]]
@@ -97,7 +80,7 @@ def _translate_container(config: dict[str, Any], name: Any, inner: dict[str, Any
 
 
 def _node(node: Any, models: set[Any]) -> dict[str, Any]:
-    """Translate ``[[name, node, tensor, {arguments}], ...]``, the inputs of a call."""
+    """Translate the inputs of a call, ``[[name, node, tensor, {arguments}], ...]``."""
     if isinstance(node, dict):  # Keras 3
         return node
     sources = [node] if node and isinstance(node[0], str) else node
@@ -112,34 +95,17 @@ def _node(node: Any, models: set[Any]) -> dict[str, Any]:
 
 
 def _object(value: Any) -> Any:
-    """Translate an initializer, a regularizer or a constraint."""
+    """Translate the configuration of an initializer, regularizer or constraint."""
     if not _is_object(value):
         return value
     inner = _without("dtype", value)
-    if inner.get("distribution") == "normal":  # it was always truncated
+    if inner.get("distribution") == "normal":  # always truncated in Keras 2
         inner["distribution"] = "truncated_normal"
     return {**value, "config": inner}
 
 
 def translate_training(config: dict[str, Any]) -> dict[str, Any]:
-    """Translate ``training_config``, the arguments of `compile`.
-
-    Parameters
-    ----------
-    config : dict
-        The arguments of `compile` as the file has them.
-
-    Returns
-    -------
-    dict
-        The arguments in Keras 3's form.
-
-    Examples
-    --------
-    >>> sgd = {"class_name": "Custom>SGD", "config": {"lr": 0.1, "decay": 0.0}}
-    >>> translate_training({"optimizer": sgd, "loss": "mse"})["optimizer"]
-    {'class_name': 'SGD', 'config': {'learning_rate': 0.1}}
-    """
+    """Translate ``training_config``, the compile arguments."""
     optimizer = config.get("optimizer")
     if _is_object(optimizer):
         inner = {k: v for k, v in optimizer["config"].items() if k != "epsilon" or v is not None}
@@ -148,7 +114,7 @@ def translate_training(config: dict[str, Any]) -> dict[str, Any]:
         decay = inner.pop("decay", None) or inner.pop("initial_decay", None)
         inner.pop("schedule_decay", None)
         name = str(optimizer.get("class_name")).removeprefix("Custom>")
-        # Nadam's decay was that of its momentum.
+        # The decay of Nadam applied to its momentum.
         if decay and name != "Nadam":  # rate / (1 + decay * iterations)
             schedule = {"initial_learning_rate": inner["learning_rate"], "decay_steps": 1}
             schedule["decay_rate"] = decay
@@ -164,7 +130,7 @@ def translate_training(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _each(value: Any, translate: Any) -> Any:
-    """Translate the configurations in lists and dicts; a list of one list is that list."""
+    """Translate configurations in lists and dicts; unwrap a list that contains a single list."""
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
         value = value[0]
     return map_entries(lambda v: translate(v) if _is_object(v) else v, value) or None

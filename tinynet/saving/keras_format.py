@@ -1,9 +1,9 @@
-"""Keras' own formats, both ways: ``.keras``, ``.weights.h5``, and the older whole-model ``.h5``.
+"""Keras' file formats: ``.keras``, ``.weights.h5``, and the legacy whole-model ``.h5``.
 
-A ``.keras`` file is a zip of ``config.json`` and ``model.weights.h5``; tinynet adds
-``tinynet.json`` and ``tinynet_history/`` with the state that Keras does not save: random generators
-and history. Keras ignores them. In ``.weights.h5``, layers are found by class and position, in
-``.h5`` by a list of names.
+A ``.keras`` file is a zip archive of ``config.json`` and ``model.weights.h5``; tinynet adds
+``tinynet.json`` and ``tinynet_history/`` with state that Keras does not save (random generators and
+history) and ignores. In ``.weights.h5``, layers are identified by class and position, in ``.h5`` by
+name.
 """
 
 from __future__ import annotations
@@ -26,38 +26,19 @@ from tinynet.program.variable import Array, Variable
 from tinynet.saving import archive, configuration, hdf5, keras2, state
 from tinynet.saving.saved_model import Model
 
-#: The version in whose form files are written.
+#: Keras version whose format is written.
 KERAS_VERSION = "3.15.1"
 EXTRA = "tinynet.json"
 HISTORY = "tinynet_history"
 WEIGHTS = "model.weights.h5"
-#: Attributes that are listed under another name, or are not the user's.
+#: Attributes that are listed under another name or are internal.
 _NOT_SEARCHED = ("_layers", "_input")
-#: The attribute with the number of arrays of the optimizer's state.
+#: HDF5 attribute with the number of arrays of the optimizer state.
 COUNT = "tinynet_optimizer"
 
 
 def write(model: Model, include_optimizer: bool = True) -> bytes:
-    """Write a model as a ``.keras`` file.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    include_optimizer : bool
-        Whether to write the arguments of `compile` and the optimizer's state.
-
-    Returns
-    -------
-    bytes
-        The contents of the file.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> sorted(archive.unpack(write(Sequential())))
-    ['config.json', 'metadata.json', 'model.weights.h5', 'tinynet.json']
-    """
+    """Serialize a model as a ``.keras`` file."""
     run, history = state.describe_run(model)
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     texts: dict[str, dict[str, Any]] = {
@@ -73,29 +54,7 @@ def write(model: Model, include_optimizer: bool = True) -> bytes:
 
 
 def read(contents: bytes) -> Weights:
-    """Open a ``.keras`` file.
-
-    Parameters
-    ----------
-    contents : bytes
-        The contents of the file.
-
-    Returns
-    -------
-    Weights
-        The file.
-
-    Raises
-    ------
-    ValueError
-        If it is not such a file.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> read(write(Sequential(name="net"))).config["config"]["name"]
-    'net'
-    """
+    """Parse a ``.keras`` file."""
     members = archive.unpack(contents)
     names = ["config.json", *({"metadata.json", EXTRA} & members.keys())]
     texts = {name: configuration.from_json(members[name]) for name in names}
@@ -110,18 +69,18 @@ def read(contents: bytes) -> Weights:
 
 
 class _Hdf5(state.Source):
-    """An HDF5 file to load."""
+    """Source whose weights are in an HDF5 file."""
 
     def __init__(self, contents: bytes) -> None:
         self.contents, self.n_bytes = contents, len(contents)
         with self.open():
             self.look()
             expected = hdf5.get_number(self.file, COUNT)
-        text = f"The file must hold {expected} arrays of the optimizer's state"
+        text = f"The file must contain {expected} arrays of the optimizer state"
         require(expected in (None, self.n_optimizer), text, f"{self.n_optimizer}")
 
     def look(self) -> None:
-        """Count the arrays of the optimizer's state, and read the configurations."""
+        """Count the arrays of the optimizer state, and read the configurations."""
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
@@ -134,7 +93,7 @@ class _Hdf5(state.Source):
         return hdf5.get(self.file, place, variable)
 
     def set_config(self, config: dict[str, Any], training: Any, old: bool) -> None:
-        """Set the configuration and the arguments of `compile`, which may be of Keras 2."""
+        """Set the configuration and compile arguments; translate them if they are of Keras 2."""
         if old:
             config = keras2.translate_model(config)
             training = keras2.translate_training(training) if training else {}
@@ -146,26 +105,7 @@ class _Hdf5(state.Source):
 
 
 def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
-    """Write a ``.weights.h5`` file.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    include_optimizer : bool
-        Whether to write the optimizer's state.
-
-    Returns
-    -------
-    bytes
-        The contents of the file.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> Weights(write_weights(Sequential())).n_optimizer
-    0
-    """
+    """Serialize weights and optimizer state as a ``.weights.h5`` file."""
 
     def fill(file: Any) -> None:
         places = [(path, layer.name, own) for path, (layer, own) in _all_places(model).items()]
@@ -181,7 +121,7 @@ def write_weights(model: Model, include_optimizer: bool = True) -> bytes:
 
 
 def _places(layer: Any, path: str = "") -> Iterator[tuple[str, Layer, list[Variable]]]:
-    """List a model and its layers: the place of each in Keras' files, and its direct weights."""
+    """List a model and its layers, with their paths in Keras' files and their direct weights."""
     own = [] if isinstance(layer, Model) else sorted(layer._weights, key=lambda w: not w.trainable)
     yield path, layer, own
     done: set[int] = set()
@@ -193,7 +133,7 @@ def _places(layer: Any, path: str = "") -> Iterator[tuple[str, Layer, list[Varia
 
 
 def _attributes(layer: Any) -> list[tuple[str, Any]]:
-    """Return the attributes that Keras looks for layers in, in its order."""
+    """Return the attributes that Keras searches for layers, in its order."""
     is_model = isinstance(layer, Model)
     own: dict[str, Any] = {}
     if layer._has_own_call if is_model else layer._inner_layers():
@@ -204,7 +144,7 @@ def _attributes(layer: Any) -> list[tuple[str, Any]]:
 
 
 def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
-    """Name the layers in an attribute by their classes and numbers."""
+    """Yield the layers in an attribute, with paths made of class names and numbers."""
     if isinstance(value, Layer):
         yield path, value
     elif isinstance(value, dict | list | tuple):
@@ -213,44 +153,30 @@ def _in_containers(path: str, value: Any) -> Iterator[tuple[str, Layer]]:
             if isinstance(item, Layer | dict | list | tuple):
                 name = snake_case(type(item).__name__) if isinstance(item, Layer) else "container"
                 if type(item) is _registry.classes["Functional"]:
-                    name = "functional"  # Keras' class for it
+                    name = "functional"  # class name in Keras
                 yield from _in_containers(f"{path}{numbered(name, used)}/", item)
 
 
 def _all_places(model: Model) -> dict[str, tuple[Layer, list[Variable]]]:
-    """List the layers by their places; every weight must have one place."""
+    """Return the layers and weights by path; every weight must have exactly one path."""
     places = {path: (layer, own) for path, layer, own in _places(model)}
     placed = Counter(id(variable) for _, own in places.values() for variable in own)
     missing = [variable.path for variable in model.weights if id(variable) not in placed]
-    where = "must be in an attribute, in lists, tuples, dicts or sets, once"
-    received = f"weights elsewhere or twice: {shorten(missing)}"
+    where = "must be stored once, in an attribute or in a list, tuple, dict or set there"
+    received = f"weights not found or found twice: {shorten(missing)}"
     fits = not missing and placed.total() == len(placed)
     require(fits, f"Every layer of {model.name} {where}", received)
     return places
 
 
 class Weights(_Hdf5):
-    """A ``.weights.h5`` file to load.
-
-    Parameters
-    ----------
-    contents : bytes
-        The contents of the file.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> source, model = Weights(write_weights(Sequential())), Sequential()
-    >>> with source.open():
-    ...     source.read(source.groups(model))
-    {}
-    """
+    """Source for a ``.weights.h5`` file."""
 
     one_by_one = False
     optimizer_place = "optimizer/vars/{}".format
 
     def look(self) -> None:
-        """Count the arrays of the optimizer's state, and read the configurations."""
+        """Count the arrays of the optimizer state."""
         self.n_optimizer = len(hdf5.find(self.file, "optimizer/vars") or [])
 
     def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
@@ -268,30 +194,11 @@ class Weights(_Hdf5):
                         require(known, expected, shorten(extra), state.MismatchError)
 
 
-# ------------------------------------------------------------ layers by a list of names
+# ------------------------------------------------------------ layers by name
 
 
 def write_legacy(model: Model, include_optimizer: bool = True) -> bytes:
-    """Write a model as an ``.h5`` file, as older programs read it.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    include_optimizer : bool
-        Whether to write the arguments of `compile` and the optimizer's state.
-
-    Returns
-    -------
-    bytes
-        The contents of the file.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> Legacy(write_legacy(Sequential(name="net"))).config["config"]["name"]
-    'net'
-    """
+    """Serialize a model as a legacy ``.h5`` file."""
     config = configuration.describe(model, include_optimizer)
     compiled = config.pop("compile_config")
     texts = {"keras_version": KERAS_VERSION, "backend": "tensorflow"}
@@ -330,22 +237,10 @@ def _put_named(group: Any, names: list[str], variables: Sequence[Variable]) -> N
 
 
 class Legacy(_Hdf5):
-    """An ``.h5`` file to load.
-
-    Parameters
-    ----------
-    contents : bytes
-        The contents of the file.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> Legacy(write_legacy(Sequential(name="net"))).config["config"]["name"]
-    'net'
-    """
+    """Source for a legacy ``.h5`` file."""
 
     def look(self) -> None:
-        """Count the arrays of the optimizer's state, and read the configurations."""
+        """Count the arrays of the optimizer state, and read the configurations."""
         texts = [hdf5.get_text(self.file, f"{kind}_config") for kind in ("model", "training")]
         found = hdf5.find(self.file, "optimizer_weights")
         names = [] if found is None else hdf5.get_text(found, "weight_names") or []
@@ -372,8 +267,8 @@ class Legacy(_Hdf5):
             layers = [layer for layer in layers if layer.name in named]
             named = {layer.name: named[layer.name] for layer in layers}
             if not named:
-                warn(f"No layer of {model.name} has a name that is in the file: nothing is loaded.")
-        expected = f"{model.name} has {len(layers)} layers with weights"
+                warn(f"No layer name of {model.name} occurs in the file; nothing is loaded.")
+        expected = f"The file must have weights for the {len(layers)} layers of {model.name}"
         received = f"weights for {len(named)} layers"
         require(len(named) == len(layers), expected, received, state.MismatchError)
         for layer, (name, names) in zip(layers, named.items(), strict=True):
@@ -383,24 +278,7 @@ class Legacy(_Hdf5):
 
 
 def read_weights(contents: bytes) -> _Hdf5:
-    """Open a ``.weights.h5`` file, which may have been given the contents of a whole model.
-
-    Parameters
-    ----------
-    contents : bytes
-        The contents of the file.
-
-    Returns
-    -------
-    Weights or Legacy
-        The file.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> type(read_weights(write_legacy(Sequential(name="net")))).__name__
-    'Legacy'
-    """
+    """Parse a ``.weights.h5`` file, which may contain a whole legacy model."""
     with hdf5.opened(contents) as file:
         is_model = "model_config" in file.attrs
     return (Legacy if is_model else Weights)(contents)

@@ -1,4 +1,4 @@
-"""The layout of safetensors files, which many tools read: a JSON header, then the arrays.
+"""The layout of safetensors files: a JSON header, followed by the arrays.
 
 ::
 
@@ -6,10 +6,10 @@
     header     {"__metadata__": {"sha256": "...", "format": "tinynet", ...},
                "dense/kernel": {"dtype": "F32", "shape": [784, 128],
                "data_offsets": [0, 401408]}, ...}, padded with spaces to a multiple of 8 bytes
-    the rest   the bytes of the arrays, little-endian, in C order, without gaps
+    data       bytes of the arrays, little-endian, in C order, without gaps
 
-``sha256`` is the SHA-256 of the whole file in hexadecimal digits, computed with 64 zeros in its
-place. It is the first entry of the header, so its place is the same in every file.
+``sha256`` is the hexadecimal SHA-256 of the whole file, computed with 64 zeros in its place. It is
+the first entry of the header, so its offset is the same in every file.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from tinynet._core.checks import require, shorten
 from tinynet.program.variable import Array
 from tinynet.saving import configuration
 
-#: Bytes that a header may have: less than a length that begins as a zip archive does.
+#: Maximum size of the header in bytes; smaller than a length that starts like a zip archive.
 MAX_HEADER = configuration.MAX_JSON
-#: Types of arrays, and NumPy's names of them.
+#: NumPy dtypes by their safetensors names.
 DTYPES = {
     "BOOL": "|b1", "U8": "|u1", "I8": "|i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4",
     "I32": "<i4", "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8",
@@ -40,31 +40,10 @@ _ZEROS = b"0" * 64
 
 
 def pack(arrays: Iterable[tuple[str, Array]], metadata: Mapping[str, str]) -> bytes:
-    """Write arrays and texts; the same contents give the same bytes.
+    """Serialize arrays and metadata; the same contents give the same bytes.
 
-    Parameters
-    ----------
-    arrays : iterable of (str, ndarray)
-        Names and arrays of plain numbers. The header has them in this order, the data with the
-        largest numbers first, so that each array is aligned. Equal names get a number.
-    metadata : mapping of str to str
-        Texts by name.
-
-    Returns
-    -------
-    bytes
-        The contents of the file.
-
-    Raises
-    ------
-    ValueError
-        If the header would be too long to be read again.
-
-    Examples
-    --------
-    >>> contents = pack([("x", np.float32([1, 2])), ("x", np.float64(3))], {"by": "me"})
-    >>> unpack(contents)
-    ({'by': 'me'}, {'x': array([1., 2.], dtype=float32), 'x_2': array(3.)})
+    The header lists the arrays in the given order. The data are sorted by decreasing item size, so
+    that every array is aligned. Duplicate names get a numeric suffix.
     """
     header: dict[str, Any] = {"__metadata__": {"sha256": _ZEROS.decode(), **metadata}}
     placed = []
@@ -82,14 +61,18 @@ def pack(arrays: Iterable[tuple[str, Array]], metadata: Mapping[str, str]) -> by
         parts.append(values.tobytes())
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    require(len(text) <= MAX_HEADER, f"A header may have {MAX_HEADER:,} bytes", f"{len(text):,}")
+    require(
+        len(text) <= MAX_HEADER,
+        f"The header must have at most {MAX_HEADER:,} bytes",
+        f"{len(text):,}",
+    )
     parts.insert(0, len(text).to_bytes(8, "little") + text)
     parts[0] = parts[0].replace(_ZEROS, _digest(parts), 1)
     return b"".join(parts)
 
 
 def _digest(parts: Iterable[bytes | memoryview]) -> bytes:
-    """Return the SHA-256 of the parts of a file."""
+    """Return the hexadecimal SHA-256 of the concatenated parts of a file."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -97,40 +80,14 @@ def _digest(parts: Iterable[bytes | memoryview]) -> bytes:
 
 
 def unpack(contents: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Read an untrusted file: nothing in it is used before all of it is checked.
-
-    Parameters
-    ----------
-    contents : bytes
-        The contents of the file.
-
-    Returns
-    -------
-    metadata : dict
-        Texts by name, without the checksum.
-    arrays : dict of str to ndarray
-        The arrays, read-only, in the order of the header.
-
-    Raises
-    ------
-    ValueError
-        If it is not such a file, or damaged.
-    TypeError, KeyError, AttributeError, OverflowError, RecursionError
-        If an entry of the header is malformed.
-
-    Examples
-    --------
-    >>> metadata, arrays = unpack(pack([("x", np.arange(2))], {"format": "mine"}))
-    >>> metadata, arrays["x"]
-    ({'format': 'mine'}, array([0, 1]))
-    """
+    """Parse an untrusted file into metadata and read-only arrays, after verifying everything."""
     length, limit = int.from_bytes(contents[:8], "little"), min(len(contents) - 8, MAX_HEADER)
-    require(length <= limit, f"The header may have {limit:,} bytes here", f"{length:,} bytes")
-    expected = "The file must begin as a .tinynet file does"
+    require(length <= limit, f"The header must have at most {limit:,} bytes", f"{length:,} bytes")
+    expected = "The file must start with the header of a .tinynet file"
     require(contents.startswith(_BEGINNING, 8), expected, repr(contents[8:40]))
     view, given = memoryview(contents), contents[_DIGEST]
     found = _digest([view[: _DIGEST.start], _ZEROS, view[_DIGEST.stop :]])
-    require(found == given, f"The file is damaged: its SHA-256 is {found.decode()}", repr(given))
+    require(found == given, f"The file is corrupted: its SHA-256 is {found.decode()}", repr(given))
     start = 8 + length
     header = configuration.from_json(contents[8:start], MAX_HEADER)
     metadata = header.pop("__metadata__")

@@ -1,4 +1,4 @@
-"""What saving needs of a model; how the classes of models are written does not matter to it."""
+"""Interface of models that saving relies on, independent of the model classes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,7 @@ from tinynet.program.variable import Variable
 
 @runtime_checkable
 class Model(Protocol):
-    """A model as saving sees it.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential, layers
-    >>> isinstance(Sequential(), Model), isinstance(layers.Dense(2), Model)
-    (True, False)
-    """
+    """Protocol of a model that can be saved."""
 
     name: str
     built: bool
@@ -29,7 +22,7 @@ class Model(Protocol):
 
     @property
     def layers(self) -> list[Any]:
-        """The layers, in order."""
+        """Layers, in order."""
 
     @property
     def weights(self) -> list[Variable]:
@@ -37,13 +30,13 @@ class Model(Protocol):
 
     @property
     def trainable_weights(self) -> list[Variable]:
-        """Those that training changes."""
+        """Trainable weights."""
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Set what is trained with."""
+        """Configure the model for training."""
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """Return what building needs."""
+        """Return the arguments of `build_from_config`."""
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Build as described."""
+        """Build the model from the result of `get_build_config`."""

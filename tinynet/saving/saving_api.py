@@ -1,4 +1,4 @@
-"""Saving and loading: the format that a file's name means, and what all formats have in common."""
+"""Public functions that save and load; the file extension selects the format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tinynet.saving.saved_model import Model
 
 __all__ = ["load_model", "load_weights", "model_from_json", "save_model", "save_weights", "to_json"]
 
-#: How each format is written and read.
+#: Functions that write and read each format, by extension.
 FORMATS: dict[str, tuple[Callable[..., bytes], Callable[[bytes], state.Source]]] = {
     ".tinynet": (tinynet_format.write, tinynet_format.read),
     ".keras": (keras_format.write, keras_format.read),
@@ -32,31 +32,30 @@ _DAMAGE = (ValueError, EOFError, NotImplementedError, OSError, BadZipFile, zlib.
 def save_model(
     model: Model, filepath: Any, overwrite: bool = True, include_optimizer: bool = True
 ) -> None:
-    """Save a model: its configuration, the arguments of `compile`, weights and optimizer's state.
+    """Save a model: its configuration, compile arguments, weights and optimizer state.
 
-    The file is replaced when the new one is complete.
+    Writing is atomic: an existing file is replaced only when the new one is complete.
 
     Parameters
     ----------
     model : Model
-        The model.
+        Model to save.
     filepath : str or Path
-        File to write. The ending decides the format: ``.tinynet`` has the layout of safetensors,
-        whose arrays other tools read, ``.keras`` is read by Keras too, ``.h5`` and ``.hdf5`` by
-        older programs.
+        File to write. The extension selects the format: ``.tinynet`` has the safetensors layout,
+        ``.keras`` can be loaded by Keras 3, and ``.h5`` and ``.hdf5`` by older versions of Keras.
     overwrite : bool
-        Whether an existing file may be replaced.
+        If True, replace an existing file.
     include_optimizer : bool
-        Whether to save the arguments of `compile` and the optimizer's state.
+        If True, save the compile arguments and the optimizer state.
 
     Raises
     ------
     ValueError
-        If the ending is another one.
+        If the extension is not supported.
     FileExistsError
-        If the file exists and must not be replaced.
+        If the file exists and `overwrite` is False.
     OSError
-        If it can't be written; an older file is kept then.
+        If the file can't be written. An existing file is unchanged.
 
     Examples
     --------
@@ -68,7 +67,7 @@ def save_model(
     (None, 2)
     """
     path = Path(checks.path("filepath", filepath))
-    _check_ending("The name of a model's file", path)
+    _check_ending("filepath", path)
     _write(model, path, path.suffix, overwrite, include_optimizer)
 
 
@@ -78,33 +77,34 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """Load a model that tinynet or Keras saved.
+    """Load a model saved by tinynet or Keras.
 
-    Nothing in a file is run, imported or followed: it can only name classes and functions of
-    tinynet and of `custom_objects`.
+    Loading is safe for untrusted files: no code in the file is executed, and the file can only
+    refer to classes and functions of tinynet and of `custom_objects`.
 
     Parameters
     ----------
     filepath : str or Path
-        The file, whose name ends in ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
+        File to read, with the extension ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
     custom_objects : dict, optional
         Custom classes and functions by name.
     compile : bool
-        Whether to compile the model as it was compiled, with the optimizer's state.
+        If True, compile the model with the saved arguments and restore the optimizer state.
     safe_mode : bool
-        Accepted as Keras does, without effect: loading is always safe.
+        Accepted for compatibility with Keras, without effect: loading is always safe.
 
     Returns
     -------
     Model
-        The model.
+        Loaded model.
 
     Raises
     ------
     ValueError
-        If there is no such file, it is damaged, or it needs what tinynet does not support.
+        If the file was not found, is corrupted, or requires a feature that tinynet does not
+        support.
     OSError
-        If it can't be read.
+        If the file can't be read.
 
     Examples
     --------
@@ -117,39 +117,39 @@ def load_model(
     """
     path = Path(checks.path("filepath", filepath))
     with reading(path) as source:
-        expected = "The file holds no model, only weights: build the model, then call load_weights"
+        expected = "The file contains only weights; build the model and call load_weights"
         checks.require(source.config is not None, expected, "no model_config")
         run = source.run or {}
         floatx, size = run.get("floatx"), source.n_bytes
         model = configuration.build(source.config, size, compile, custom_objects, floatx)
         if model.compiled and source.skipped_state:
-            problem = "The optimizer's state in a file of Keras 2 can't be read"
-            checks.warn(f"{problem}: training continues with a new one.")
+            problem = "The optimizer state of a Keras 2 file can't be loaded"
+            checks.warn(f"{problem}; training continues with a new optimizer state.")
         if model.built:
             state.restore(model, source, run if "random" in run else None)
     return model
 
 
 def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
-    """Save the weights of a model, and the optimizer's state if it is compiled.
+    """Save the weights of a model, and the optimizer state if it is compiled.
 
     Parameters
     ----------
     model : Model
-        The model, built.
+        Built model.
     filepath : str or Path
-        File to write; it must end in ``.weights.h5``. Keras reads it too.
+        File to write, with the extension ``.weights.h5``. Keras can load it too.
     overwrite : bool
-        Whether an existing file may be replaced.
+        If True, replace an existing file.
 
     Raises
     ------
     ValueError
-        If the ending is another one, or the model is not built.
+        If the extension is not supported, or the model is not built.
     FileExistsError
-        If the file exists and must not be replaced.
+        If the file exists and `overwrite` is False.
     OSError
-        If it can't be written; an older file is kept then.
+        If the file can't be written. An existing file is unchanged.
 
     Examples
     --------
@@ -160,8 +160,8 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
     ...     load_weights(model, f"{folder}/net.weights.h5")
     """
     path = Path(checks.path("filepath", filepath))
-    expected = "The name of a file of weights must end in '.weights.h5'"
-    fix = "a whole model may be saved with model.save"
+    expected = "filepath must end in '.weights.h5'"
+    fix = "to save a whole model, use model.save"
     fits = path.name.endswith(".weights.h5")
     checks.require(fits, f"{expected}; {fix}", f"filepath={filepath}")
     state.require_built(model, "saving")
@@ -171,29 +171,28 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
 def load_weights(
     model: Model, filepath: Any, skip_mismatch: bool = False, by_name: bool = False
 ) -> None:
-    """Load weights into a model, and the optimizer's state if it is compiled.
+    """Load weights into a model, and the optimizer state if it is compiled.
 
-    The learning rate stays as it was set.
+    The learning rate is not changed.
 
     Parameters
     ----------
     model : Model
-        The model, built. It stays as it was if anything does not fit.
+        Built model. It is unchanged if an error is raised.
     filepath : str or Path
-        A file of weights or a whole model, whose name ends in ``.weights.h5``, ``.tinynet``,
+        File of weights or of a whole model, with the extension ``.weights.h5``, ``.tinynet``,
         ``.keras``, ``.h5`` or ``.hdf5``.
     skip_mismatch : bool
-        If True, layers whose number or shapes of weights differ keep their weights, and a warning
-        lists them.
+        If True, skip layers whose number or shapes of weights differ, with a warning.
     by_name : bool
         If True, load only layers whose name is in the file; only for ``.h5`` and ``.hdf5``.
 
     Raises
     ------
     ValueError
-        If there is no such file, it is damaged, or it does not fit the model.
+        If the file was not found, is corrupted, or does not match the model.
     OSError
-        If it can't be read.
+        If the file can't be read.
 
     Examples
     --------
@@ -207,8 +206,8 @@ def load_weights(
     checks.flag("skip_mismatch", skip_mismatch)
     named = path.suffix in (".h5", ".hdf5") and not path.name.endswith(".weights.h5")
     fits = not checks.flag("by_name", by_name) or named
-    expected = "by_name=True needs a whole-model '.h5' or '.hdf5' file"
-    checks.require(fits, f"{expected}, which holds the names of layers", f"filepath={path}")
+    expected = "by_name=True requires a whole-model '.h5' or '.hdf5' file"
+    checks.require(fits, f"{expected}, which contains layer names", f"filepath={path}")
     with reading(path) as source:
         source.by_name = by_name
         state.restore(model, source, keep_rate=True, skip_mismatch=skip_mismatch)
@@ -220,12 +219,12 @@ def to_json(model: Model) -> str:
     Parameters
     ----------
     model : Model
-        The model.
+        Model to serialize.
 
     Returns
     -------
     str
-        Argument of `model_from_json`.
+        JSON string that `model_from_json` accepts.
 
     Examples
     --------
@@ -237,24 +236,24 @@ def to_json(model: Model) -> str:
 
 
 def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = None) -> Any:
-    """Build a model, with new weights, from the result of `Model.to_json`.
+    """Build a model, with newly initialized weights, from the result of `Model.to_json`.
 
     Parameters
     ----------
     json_string : str
-        The model's configuration as JSON.
+        Configuration of the model as JSON.
     custom_objects : dict, optional
         Custom classes and functions by name.
 
     Returns
     -------
     Model
-        The model.
+        New model.
 
     Raises
     ------
     ValueError
-        If it is malformed, or needs what tinynet does not support.
+        If the configuration is malformed, or requires a feature that tinynet does not support.
 
     Examples
     --------
@@ -273,45 +272,26 @@ def _check_ending(what: str, path: Path) -> None:
 
 def _write(model: Model, path: Path, kind: str, overwrite: bool, *options: bool) -> None:
     free = overwrite or not path.exists()
-    checks.require(free, "The file exists, and overwrite is False", f"{path}", FileExistsError)
+    checks.require(free, "The file already exists and overwrite=False", f"{path}", FileExistsError)
     if not model.built:
-        checks.warn(f"{model.name} is not built yet, so it has no weights to save.")
+        checks.warn(f"{model.name} is not built yet and has no weights to save.")
     contents = FORMATS[kind][0](model, *options)
     write_atomically(path, lambda file: file.write(contents))
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[Any]:
-    """Open a file; every error about its contents becomes a ValueError that names it.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Yields
-    ------
-    Source
-        The file.
-
-    Examples
-    --------
-    >>> with reading(Path("missing.keras")):
-    ...     pass
-    Traceback (most recent call last):
-        ...
-    ValueError: There is no such file. Received: filepath=missing.keras
-    """
-    _check_ending("The file's name", path)
-    checks.require(path.is_file(), "There is no such file", f"filepath={path}")
+    """Open a file to load; errors about its contents become a ValueError that names the file."""
+    _check_ending("filepath", path)
+    checks.require(path.is_file(), "The file was not found", f"filepath={path}")
     kind = ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
     contents = path.read_bytes()
     try:
         yield FORMATS[kind][1](contents)
     except (*_DAMAGE, *MALFORMED) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # the disk's fault; a wrong offset in the file is an invalid argument
+            raise  # an error of the disk; a wrong offset in the file gives EINVAL
         what = str(error)
-        if "Received: " not in what:  # not ours, but Python's, NumPy's or h5py's
-            what = f"The file is damaged. Received: {type(error).__name__}: {error}"
+        if "Received: " not in what:  # raised by Python, NumPy or h5py
+            what = f"The file is corrupted. Received: {type(error).__name__}: {error}"
         raise ValueError(f"{path} can't be loaded. {what}") from error

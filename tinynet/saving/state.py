@@ -1,7 +1,6 @@
-"""State of a model: weights, the optimizer's state, random generators and history.
+"""State of a model: weights, optimizer state, random generators and history.
 
-Everything is read and checked before anything is changed, so that a load that fails leaves the
-model as it was.
+Loading is all-or-nothing: everything is read and checked before anything is changed.
 """
 
 from __future__ import annotations
@@ -22,86 +21,42 @@ from tinynet.saving.saved_model import Model
 
 
 class MismatchError(ValueError):
-    """The contents of a file do not fit the model.
-
-    Examples
-    --------
-    >>> issubclass(MismatchError, ValueError)
-    True
-    """
+    """The contents of a file do not match the model."""
 
 
 class Source:
-    """A file to load: what the model is, and where its arrays are.
+    """Base class of files to load; formats define `groups` and `get`."""
 
-    A format defines `groups` and `get`; everything else is the same for all of them.
-
-    Examples
-    --------
-    >>> Source().read([])
-    {}
-    """
-
-    #: The model's configuration, and the state of its run; None if the file does not have them.
+    #: Configuration of the model and state of its run, or None.
     config: dict[str, Any] | None = None
     run: dict[str, Any] | None = None
-    #: Bytes of weights in the file.
+    #: Size of the weights in the file, in bytes.
     n_bytes = 0
-    #: Number of arrays of the optimizer's state, and the place of each.
+    #: Number of arrays of the optimizer state, and the place of each.
     n_optimizer = 0
     optimizer_place: Callable[[int], str] = str
-    #: Whether the file has an optimizer's state of Keras 2, whose layout differs.
+    #: Whether the file has a Keras 2 optimizer state, whose layout differs.
     skipped_state = False
-    #: Whether layers are found by their names, and others keep their weights.
+    #: Whether layers are matched by name; other layers keep their weights.
     by_name = False
-    #: Descriptions of the mismatches that are left out; None if a mismatch is an error.
+    #: Descriptions of skipped mismatches; None if a mismatch is an error.
     skipped: list[str] | None = None
-    #: Whether the weights of a layer are left out one by one, and not the rest of the layer.
+    #: Whether single weights of a layer are skipped, instead of the whole layer.
     one_by_one = True
-    #: Opens the file for `groups` and `get`, in a ``with`` block.
+    #: Context manager that opens the file for `groups` and `get`.
     open: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
-        """List the weights that belong together.
-
-        Parameters
-        ----------
-        model : Model
-            The model.
-
-        Yields
-        ------
-        tuple of (str, list of Variable, int, callable)
-            Name of their owner, the weights, how many the file has, and the place of each.
-        """
+        """Yield groups of weights: owner's name, variables, number in the file, place of each."""
         yield from ()
 
     def get(self, place: str, variable: Variable) -> Array:
-        """Read one array.
-
-        Parameters
-        ----------
-        place : str
-            Its place in the file.
-        variable : Variable
-            The Variable that it must fit.
-
-        Returns
-        -------
-        ndarray
-            The values, of the Variable's shape and type.
-        """
+        """Read the array at a place in the file, with the variable's shape and dtype."""
         raise NotImplementedError
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[None]:
-        """Note a mismatch in `skipped`, if that is a list; the block ends there.
-
-        Yields
-        ------
-        None
-            The block may raise MismatchError.
-        """
+        """Append a MismatchError to `skipped` if that is a list; otherwise raise it."""
         try:
             yield
         except MismatchError as error:
@@ -110,22 +65,11 @@ class Source:
             self.skipped.append(str(error))
 
     def read(self, groups: Iterable[tuple[str, list[Variable], int, Any]]) -> dict[int, Array]:
-        """Read the arrays of groups.
-
-        Parameters
-        ----------
-        groups : iterable
-            Results of `groups`.
-
-        Returns
-        -------
-        dict of int to ndarray
-            The values by the ``id`` of the Variable.
-        """
+        """Read the arrays of groups; return them by the ``id`` of the variable."""
         found: dict[int, Array] = {}
         for owner, variables, count, place in groups:
             with self.attempt():
-                expected = f"{owner} takes {len(variables)} weights"
+                expected = f"The file must have {len(variables)} weights for {owner}"
                 require(count == len(variables), expected, f"{count} weights", MismatchError)
                 read: dict[int, Array] = {}
                 for i, variable in enumerate(variables):
@@ -136,29 +80,8 @@ class Source:
 
 
 def require_built(model: Model, action: str) -> None:
-    """Check that a model has weights.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    action : str
-        Name of the action in the error.
-
-    Raises
-    ------
-    ValueError
-        If the model is not built.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> require_built(Sequential(name="net"), "saving")
-    Traceback (most recent call last):
-        ...
-    ValueError: Build net before saving weights: call build(input_shape). Received: built=False
-    """
-    expected = f"Build {model.name} before {action} weights: call build(input_shape)"
+    """Raise an error if a model is not built."""
+    expected = f"{model.name} must be built before {action} weights; call build(input_shape)"
     require(model.built, expected, "built=False")
 
 
@@ -169,33 +92,11 @@ def restore(
     keep_rate: bool = False,
     skip_mismatch: bool = False,
 ) -> None:
-    """Load the contents of a file into a built model; if it raises, the model is unchanged.
+    """Load the contents of a file into a built model; on an error, the model is unchanged.
 
-    Parameters
-    ----------
-    model : Model
-        The model; its weights, and the optimizer's state if it is compiled, are replaced.
-    source : Source
-        The file.
-    run : dict, optional
-        The result of `describe_run`: random generators and history are replaced, too.
-    keep_rate : bool
-        Whether the optimizer keeps its learning rate.
-    skip_mismatch : bool
-        Whether what does not fit is left out with a warning.
-
-    Raises
-    ------
-    ValueError
-        If something is missing or does not fit; nothing is changed then.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> restore(Sequential(name="net"), Source())
-    Traceback (most recent call last):
-        ...
-    ValueError: Build net before loading weights: call build(input_shape). Received: built=False
+    `run` is the result of `describe_run`, and restores the random generators and the history. With
+    `keep_rate`, the learning rate is unchanged. With `skip_mismatch`, mismatches are skipped with a
+    warning.
     """
     require_built(model, "loading")
     source.skipped = [] if skip_mismatch else None
@@ -218,12 +119,12 @@ def restore(
         pairs += [p for p in zip(optimizer.variables, read, strict=True) if p[0] is not kept]
     if count and not fits:
         numbers = f"{optimizer.name} has {len(blank.variables)} arrays, the file has {count}"
-        warn(f"The state of the optimizer is left as it is: {numbers}.")
+        warn(f"The optimizer state is not loaded: {numbers}.")
     generators, history = _read_run(model, run) if run else ([], None)
     if source.skipped:
-        parts = f"{len(source.skipped)} parts of {model.name} are left as they are"
+        parts = f"{len(source.skipped)} parts of {model.name} are not loaded"
         listed = "; ".join(source.skipped[:10])
-        warn(f"{parts}, because they do not fit the file: {listed}")
+        warn(f"{parts} because they do not match the file: {listed}")
     for variable, value in pairs:
         variable.array[...] = value
     for generator, saved in generators:
@@ -234,93 +135,33 @@ def restore(
 
 
 def check_fit(name: str, array: Any, variable: Variable) -> None:
-    """Check the shape and the kind of number of an array, or of a dataset before it is read.
-
-    Parameters
-    ----------
-    name : str
-        Its name in an error.
-    array : ndarray or h5py.Dataset
-        The array.
-    variable : Variable
-        The Variable that it must fit.
-
-    Raises
-    ------
-    MismatchError
-        If it does not fit.
-
-    Examples
-    --------
-    >>> check_fit("kernel", np.zeros((2, 2)), Variable(np.zeros((2, 2), np.float32)))
-    """
+    """Check the shape and kind of dtype of an array, or of a dataset before it is read."""
     kind = variable.array.dtype.kind
     kinds = kind if kind in "fb" else "iu"
     fits = array.shape == variable.shape and array.dtype.kind in kinds
-    wanted = f"shape {variable.shape} and type {variable.dtype} for {variable.path}"
-    received = f"shape {array.shape}, type {array.dtype}"
-    require(fits, f"{name} must be of {wanted}", received, MismatchError)
+    wanted = f"shape {variable.shape} and dtype {variable.dtype} for {variable.path}"
+    received = f"shape {array.shape}, dtype {array.dtype}"
+    require(fits, f"{name} must have {wanted}", received, MismatchError)
 
 
 def fit(name: str, array: Array, variable: Variable) -> Array:
-    """Convert an array from a file to the type of a Variable; it must fit.
-
-    Parameters
-    ----------
-    name : str
-        Its name in an error.
-    array : ndarray
-        The array.
-    variable : Variable
-        The Variable that it must fit.
-
-    Returns
-    -------
-    ndarray
-        The array, of the Variable's type.
-
-    Raises
-    ------
-    ValueError
-        If the shape or the kind of number differs, or a value is out of range.
-
-    Examples
-    --------
-    >>> fit("kernel", np.zeros((2, 2)), Variable(np.zeros((2, 2), np.float32))).dtype
-    dtype('float32')
-    """
+    """Convert an array from a file to the dtype of a variable; shape and values must fit."""
     check_fit(name, array, variable)
     kind = variable.array.dtype.kind
-    numbers = array.view(np.uint8) if kind == "b" else array  # a file may have any bytes
+    numbers = array.view(np.uint8) if kind == "b" else array  # a file may contain any bytes
     with np.errstate(over="ignore"):
         found = numbers.astype(variable.array.dtype)
     exact = kind == "f" or not (found != numbers).any()
-    expected = f"{name} must have values of type {variable.dtype} for {variable.path}"
+    expected = f"{name} must have values in the range of {variable.dtype} for {variable.path}"
     require(exact, expected, shorten(numbers), MismatchError)
     return found
 
 
 def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
-    """Return the state that training needs to resume, in addition to weights and optimizer.
+    """Return the state that training needs to resume, in addition to weights and optimizer state.
 
-    Parameters
-    ----------
-    model : Model
-        The model.
-
-    Returns
-    -------
-    run : dict
-        The random generators' states, the history and the float type of losses and metrics.
-    arrays : list of ndarray
-        The columns of the history that are all float or all int; `run` refers to them by number.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> run, arrays = describe_run(Sequential())
-    >>> sorted(run), arrays
-    (['floatx', 'history', 'random'], [])
+    The result is a dict of random states, history and float type, and a list of arrays: the columns
+    of the history that are all float or all int. The dict refers to them by index.
     """
     arrays: list[Array] = []
 
@@ -328,7 +169,7 @@ def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
         plain = [v.item() if isinstance(v, np.generic) else v for v in values]
         if {type(v) for v in plain} in ({float}, {int}):
             array = np.array(plain)
-            if array.dtype.kind in "fi":  # and not integers of more than 63 bits
+            if array.dtype.kind in "fi":  # integers of more than 63 bits become objects
                 arrays.append(array)
                 return {"array": len(arrays) - 1}
         return plain
@@ -347,22 +188,7 @@ def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
 
 
 def fill_history(run: dict[str, Any], column: Callable[[int], Array]) -> None:
-    """Replace the numbers of arrays in a history by their values.
-
-    Parameters
-    ----------
-    run : dict
-        The result of `describe_run`, changed in place.
-    column : callable
-        Function that returns the array of a number.
-
-    Examples
-    --------
-    >>> run = {"history": {"history": {"loss": {"array": 0}}, "epoch": [0]}}
-    >>> fill_history(run, lambda number: np.array([0.5]))
-    >>> run["history"]["history"]
-    {'loss': [0.5]}
-    """
+    """Replace references ``{"array": index}`` in a history by ``column(index)``, in place."""
     read = functools.cache(lambda number: column(number).tolist())
     recorded: Any = run.get("history")
     for columns in (recorded["history"], recorded) if recorded else ():
@@ -372,21 +198,21 @@ def fill_history(run: dict[str, Any], column: Callable[[int], Array]) -> None:
 
 
 def _check_history(recorded: Any) -> None:
-    """Refuse a history that could not be loaded; the same check for saving and loading."""
+    """Raise an error if a history can't be loaded; used for saving and loading."""
     metrics, epochs = recorded.get("history"), recorded.get("epoch")
     good = isinstance(metrics, dict) and isinstance(epochs, list)
     good = good and all(isinstance(e, int | np.integer) and not isinstance(e, bool) for e in epochs)
     for name, values in metrics.items() if good else ():
         good &= isinstance(name, str) and isinstance(values, list)
-        # Anything may be logged once per epoch; other lists can hold numbers only.
+        # Values logged once per epoch may be of any type; other lists must be numeric.
         if good and len(values) > len(epochs):
             good = all(isinstance(v, int | float | np.number) for v in values)
-    expected = "The history must hold a list for each name, with one value per epoch or numbers"
+    expected = "The history must have a list for each metric, with one value per epoch or numbers"
     require(good, f"{expected} only", shorten(recorded))
 
 
 def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Generator]]:
-    """Find the random generators of a model and its layers, each by its path."""
+    """Find the random generators of a model and its layers, with their paths."""
     for name, value in sorted(vars(layer).items()):
         if isinstance(value, np.random.Generator):
             yield f"{path}{name}", value
@@ -396,12 +222,12 @@ def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Gen
 
 
 def _read_run(model: Model, run: dict[str, Any]) -> tuple[list[Any], History | None]:
-    """Return generators with their states, which are tried on others first, and the history."""
+    """Return the history and the generators with their states, which are validated first."""
     states: Any = run.get("random")
     recorded = run.get("history")
     expected = dict(_generators(model))
     fits = isinstance(states, dict) and states.keys() == expected.keys()
-    text = f"The file must hold the state of the random generators {sorted(expected)}"
+    text = f"The file must contain the states of the random generators {sorted(expected)}"
     require(fits, text, shorten(states))
     checked = []
     for path, generator in expected.items():

@@ -1,21 +1,21 @@
-"""The format ``.tinynet``: arrays and a configuration, in the layout of safetensors.
+"""The format ``.tinynet``: arrays and a configuration, in the safetensors layout.
 
 The arrays are ``model.weights`` under their paths, such as ``dense/kernel``, then
 ``optimizer.variables`` (``optimizer/...``), columns of the history (``history/...``) and, in a
-backup, the weights that callbacks keep (``callbacks/...``). ``__metadata__`` has, in addition to
-the checksum:
+backup, weights stored by callbacks (``callbacks/...``). In addition to the checksum,
+``__metadata__`` contains:
 
 =================== ==============================================================
 ``format``          ``tinynet``
 ``format_version``  ``2``
 ``tinynet_version`` version of tinynet that wrote the file
 ``arrays``          number of arrays of each of the four kinds
-``model``           configuration of the model in Keras' form, as `to_json` returns it
-``run``             state of the random generators, and history
+``model``           configuration of the model in Keras' form, as returned by `to_json`
+``run``             states of the random generators, and the history
 =================== ==============================================================
 
-The last three are JSON. Version 1, which is still read, was a zip archive of ``model.json`` with
-these entries and ``.npy`` files: ``weights/0.npy``, ...
+The last three are JSON. Version 1, which can still be read, was a zip archive of ``model.json``
+with these entries and ``.npy`` files: ``weights/0.npy``, ...
 """
 
 from __future__ import annotations
@@ -41,29 +41,7 @@ def write(
     include_optimizer: bool = True,
     callbacks: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> bytes:
-    """Write a model.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    include_optimizer : bool
-        Whether to write the arguments of `compile` and the optimizer's state.
-    callbacks : sequence of (str, dict)
-        Name and state of callbacks, for a backup: numbers, None, and lists of arrays such as
-        ``model.get_weights()``.
-
-    Returns
-    -------
-    bytes
-        The contents of the file.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> read(write(Sequential(name="net"))).config["config"]["name"]
-    'net'
-    """
+    """Serialize a model; `callbacks` are names and states of callbacks, for a backup."""
     run, history = state.describe_run(model)
     optimizer = model.optimizer.variables if model.compiled and include_optimizer else []
     kept: list[tuple[str, Array]] = []
@@ -89,40 +67,18 @@ def write(
 
 
 def read(contents: bytes) -> Arrays:
-    """Open a model.
-
-    Parameters
-    ----------
-    contents : bytes
-        The contents of the file.
-
-    Returns
-    -------
-    Arrays
-        The file.
-
-    Raises
-    ------
-    ValueError
-        If it is not such a file, or of a newer version.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> read(write(Sequential())).n_optimizer
-    0
-    """
+    """Parse a file; version 1 files are recognized by the magic number of zip archives."""
     if contents.startswith(b"PK\3\4"):
         about, arrays = _unpack_version_1(contents)
     else:
         about, arrays = safetensors_format.unpack(contents)
     version = str(about.get("format_version"))
     named = about.get("format") == "tinynet" and re.fullmatch("[1-9][0-9]{0,9}", version)
-    expected = "The file must say which version of tinynet's format it has"
+    expected = "The file must have format='tinynet' and a valid format_version"
     received = f"format {shorten(about.get('format'))}, version {shorten(version)}"
     require(named, expected, received)
-    newest = f"This release reads format versions up to {FORMAT_VERSION}; the file was written by"
-    expected = f"{newest} a newer one: install the newest tinynet"
+    newest = f"format_version must be at most {FORMAT_VERSION}"
+    expected = f"{newest}; the file was written by a newer release, so upgrade tinynet"
     require(int(version) <= FORMAT_VERSION, expected, f"version {version}")
     for key in ("arrays", "model", "run"):
         if isinstance(about.get(key), str):
@@ -132,7 +88,7 @@ def read(contents: bytes) -> Arrays:
 
 
 def _unpack_version_1(contents: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Return what version 1 has in ``model.json``, and the arrays in the order of version 2."""
+    """Return the contents of ``model.json``, and the arrays in the order of version 2."""
     members = archive.unpack(contents)
     about = configuration.from_json(members.pop("model.json"))
     counts = about["arrays"]
@@ -144,22 +100,7 @@ def _unpack_version_1(contents: bytes) -> tuple[dict[str, Any], dict[str, Array]
 
 
 class Arrays(state.Source):
-    """The arrays of a file.
-
-    Parameters
-    ----------
-    about : dict
-        What the file says of the model.
-    arrays : dict of str to ndarray
-        The arrays by name, in the order of the file.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> about = {"arrays": {"weights": 1}, "model": {}, "run": {}}
-    >>> Arrays(about, {"kernel": np.zeros(3, np.float32)}).n_bytes
-    12
-    """
+    """Source whose metadata and arrays are in memory."""
 
     def __init__(self, about: dict[str, Any], arrays: dict[str, Array]) -> None:
         self.arrays, self.config, self.run = arrays, about["model"], about["run"]
@@ -174,7 +115,7 @@ class Arrays(state.Source):
         state.fill_history(self.run, lambda number: arrays[history[number]])
 
     def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
-        """List all weights, and before that those which both have, if their numbers differ."""
+        """List all weights; if the counts differ, a mismatched group, then the common prefix."""
         names, variables = self.names["weights"], model.weights
         if len(names) != len(variables):
             yield model.name, variables, len(names), names.__getitem__
@@ -186,18 +127,7 @@ class Arrays(state.Source):
         return state.fit(place, self.arrays[place], variable)
 
     def callbacks(self, model: Model) -> list[tuple[str, dict[str, Any]]]:
-        """Read the state of callbacks; each of its lists has a model's weights.
-
-        Parameters
-        ----------
-        model : Model
-            The model.
-
-        Returns
-        -------
-        list of (str, dict)
-            The argument `callbacks` of `write`.
-        """
+        """Return the names and states of callbacks, as passed to `write`."""
         states, place = [], map(self.names["callbacks"].__getitem__, itertools.count())
         for name, values in (self.run or {}).get("callbacks", []):
             found = dict(values)
@@ -206,7 +136,7 @@ class Arrays(state.Source):
                     found[key] = [self.get(next(place), v) for v in model.weights]
                 else:
                     number = value is None or type(value) in (int, float, bool)
-                    expected = "The state of a callback must be numbers or weights"
+                    expected = "Callback states must be numbers or weights"
                     require(number, expected, f"{shorten(name)}, {shorten(value)}")
             states.append((str(name), found))
         return states
