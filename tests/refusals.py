@@ -1185,7 +1185,7 @@ DATA: Rows = {
     "an iterable of rows": (
         lambda model: model.fit(iter([(FOUR[0], 1)])),
         ValueError,
-        "iterable must return batches",
+        "iterable must yield batches",
     ),
     **{
         f"{method} of a number beyond float32": (
@@ -1314,8 +1314,8 @@ SETTINGS: Rows = {
         f"{owner(what)}: keyword {misspelled} for {meant}": (
             calling(what, **{misspelled: 1}),
             (TypeError, ValueError),
-            rf"^{owner(what)} got an unexpected keyword argument; did you mean '{meant}'\? Known: .*"
-            f"'{meant}'",
+            rf"^{owner(what)} got an unexpected keyword argument; did you mean '{meant}'\? "
+            f"Known: .*'{meant}'",
         )
         for what, misspelled, meant in KEYWORDS
     },

@@ -83,7 +83,7 @@ def test_last_row_checked_before_first_step(backend: str) -> None:
     for wrong_x, wrong_y, message in (
         (x, np.append(y[:-1], 3), r"row 2999\b"),
         (np.where(x == 1, np.nan, 0), y, r"row 0\b"),
-        (late, y, "1 of 300000 not finite, the first in row 2998: inf"),
+        (late, y, "1 of 300000 values not finite, the first in row 2998: inf"),
     ):
         model = classifier(shape=(100,))
         before = bits(model)
@@ -289,7 +289,7 @@ def test_divergence_stops_and_goes_back(backend: str) -> None:
                 self.model.layers[0].kernel.assign(np.full((D, C), np.float32(1e38)))
 
     options: Any = {"epochs": 9, "batch_size": 7, "verbose": 0, "callbacks": [Grow()]}
-    message = r"epoch 3, batch 2, at learning rate 0\.1;.*before epoch 3"
+    message = r"epoch 3, batch 2, at a learning rate of 0\.1;.*before epoch 3"
     assert_diverges(message, model.fit, X, HOT, **options)
     assert bits(model) == seen[2]
     assert int(model.optimizer.iterations) == 6
@@ -303,7 +303,7 @@ def test_divergence_restores_last_finite_weights(backend: str) -> None:
     config.set_backend(backend)
     model = linear(1e38)
     first = bits(model)
-    message = r"epoch 2, batch 1, at learning rate 1e\+38;.*before epoch 1\b"
+    message = r"epoch 2, batch 1, at a learning rate of 1e\+38;.*before epoch 1\b"
     assert_diverges(message, model.fit, X, HOT, epochs=9, batch_size=N, verbose=0)
     assert bits(model) == first
     assert int(model.optimizer.iterations) == 0
@@ -415,7 +415,7 @@ def test_diverged_model_returns_its_outputs() -> None:
     assert np.isnan(model.evaluate(X, HOT, verbose=0)).all()
     assert np.isnan(model.test_on_batch(X, HOT)).all()
     assert_diverges("loss became nan in epoch 1, batch 1", model.fit, X, HOT, verbose=0)
-    assert_diverges(r"loss became nan, at learning rate 0\.1", model.train_on_batch, X, HOT)
+    assert_diverges(r"loss became nan, at a learning rate of 0\.1", model.train_on_batch, X, HOT)
 
 
 def test_non_finite_validation_does_not_stop() -> None:

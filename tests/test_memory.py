@@ -140,7 +140,9 @@ def test_require_finite_reports_row(form: str, row: int, rng: Any, monkeypatch: 
     forms: Any = {"dense": x, "whole": CompressedRows(x, "float32")}
     given = forms.get(form, LazyRows(x, "float32"))
     for part, first in ((given, row), (given[:], row), (given[row:], 0)):
-        expected = rf"2 of {len(part) * 10} not finite, the first in row {first}, column 'd': inf"
+        expected = (
+            rf"2 of {len(part) * 10} values not finite, the first in row {first}, column 'd': inf"
+        )
         with pytest.raises(ValueError, match=expected):
             data_adapters.require_finite("x", part, [*"abcdefghij"])
 
@@ -148,5 +150,5 @@ def test_require_finite_reports_row(form: str, row: int, rng: Any, monkeypatch: 
 def test_float32_overflow_is_found_lazily() -> None:
     x = np.zeros((5, 4))
     x[3, 1] = 1e300
-    with pytest.raises(ValueError, match="1 of 20 not finite, the first in row 3: inf"):
+    with pytest.raises(ValueError, match="1 of 20 values not finite, the first in row 3: inf"):
         data_adapters.require_finite("x", LazyRows(x, "float32"), None, np.dtype("float32"))

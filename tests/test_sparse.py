@@ -122,7 +122,7 @@ def test_column_major_gradients(rng: np.random.Generator) -> None:
 def test_unsupported_model_rejects_compressed_rows() -> None:
     rows = CompressedRows.from_csr([0, 1], [2], [5.0], (1, 4))
     model = keras.Sequential([keras.Input((4,)), keras.layers.BatchNormalization()])
-    with pytest.raises(ValueError, match="whose first layer is Dense"):
+    with pytest.raises(ValueError, match="unless the model's first layer is Dense"):
         model.predict(rows, verbose=0)
 
 

@@ -28,18 +28,18 @@ DEBUG_BUFFERS = os.environ.get("TINYNET_DEBUG_BUFFERS") == "1"
 
 #: What makes programs of the numba backend faster without changing a bit of any result.
 _RULES = {
-    "linear_relu": "A linear operation and the relu of its result are one operation.",
-    "chain": "Elementwise operations of one shape are one call.",
-    "update": "The update of an optimizer is one operation of a call, not several.",
+    "linear_relu": "The relu is fused into the linear operation that computes its input.",
+    "chain": "Consecutive elementwise operations of the same shape are fused into one call.",
+    "update": "The optimizer's update of a variable is fused into one operation.",
     "learn": "A kernel is updated block by block, while the block's gradient is in the cache.",
-    "gate": "A product applies the gradient of the relu whose output it differentiates for.",
-    "join": "Small Variables that are adjacent in memory are updated by one call.",
-    "reuse": "Results are written over values that are not read again.",
-    "learn_csr_adam": "Adam updates a kernel of compressed inputs from sums in registers.",
-    "csr": "Inputs that are mostly zero are compressed.",
-    "many_steps": "One call executes many training steps.",
-    "parts": "Threads divide a large operation.",
-    "overlap": "A thread executes an operation while the others execute the next ones.",
+    "gate": "The derivative of the relu is fused into the matrix product of the backward pass.",
+    "join": "Small Variables that are contiguous in memory are updated by one call.",
+    "reuse": "Results overwrite buffers whose values are no longer needed.",
+    "learn_csr_adam": "Adam updates the kernel of a CSR input from sums in registers.",
+    "csr": "Inputs that are mostly zero are stored in CSR format.",
+    "many_steps": "Many training steps run in one call (fused training loop).",
+    "parts": "Threads share the work of a large operation.",
+    "overlap": "One thread executes an operation while the others execute the next ones.",
 }
 
 _settings = SimpleNamespace(
@@ -98,7 +98,7 @@ def backend() -> str:
     True
     """
     if _settings.backend == "numba" and not _has_numba():
-        message = "numba can't be imported, so the numpy backend computes, which is slower."
+        message = "numba can't be imported; falling back to the numpy backend, which is slower."
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         _settings.backend = "numpy"
     return _settings.backend
@@ -122,7 +122,7 @@ def set_backend(name: str) -> None:
     >>> set_backend(backend())
     """
     if name == "numba" and not _has_numba():
-        raise ValueError("The numba backend needs the package numba. Received: 'numba'")
+        raise ValueError("The numba backend requires numba to be installed. Received: 'numba'")
     _set("backend", name, BACKENDS)
     for forget in _on_backend_change:
         forget()
@@ -177,12 +177,12 @@ def set_num_threads(n: int | Literal["auto"]) -> None:
         n = 1 if _only_one_thread() else _usable_cores()
     elif isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Integral):
         kind = repr(given)[:60] if isinstance(given, str) else type(given).__name__
-        raise TypeError(f'n must be a whole number of threads, or "auto". Received: {kind}')
+        raise TypeError(f'n must be an integer or "auto". Received: {kind}')
     assert not isinstance(n, str)
     if n < 1:
         raise ValueError(f"n must be at least 1. Received: {n!r}")
     if n > 1 and (reason := _only_one_thread()):
-        raise ValueError(f"More than one thread needs {reason}. Received: {n!r}")
+        raise ValueError(f"More than one thread requires {reason}. Received: {n!r}")
     _settings.num_threads = operator.index(n)
 
 
@@ -243,7 +243,7 @@ def rules() -> dict[str, str]:
     Examples
     --------
     >>> rules()["chain"]
-    'Elementwise operations of one shape are one call.'
+    'Consecutive elementwise operations of the same shape are fused into one call.'
     """
     return {**_RULES}
 
@@ -293,7 +293,8 @@ def set_disabled_rules(names: Iterable[str]) -> None:
     """
     given = [names] if isinstance(names, str) else [*names]
     if isinstance(names, str) or not all(isinstance(n, str) and n in _RULES for n in given):
-        raise ValueError(f"names must be a list of {', '.join(_RULES)}. Received: {names!r:.60}")
+        known = ", ".join(_RULES)
+        raise ValueError(f"names must be a list of these rules: {known}. Received: {names!r:.60}")
     _settings.disabled_rules = frozenset(given)
     for forget in _on_backend_change:
         forget()

@@ -79,11 +79,11 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
         labels = labels[..., 0]
     num_classes = checks.optional(checks.whole, "num_classes", num_classes, 0)
     if not num_classes and not labels.size:
-        raise ValueError(f"num_classes is needed where there is no label. Received: x={given}")
+        raise ValueError(f"num_classes must be given if x is empty. Received: x={given}")
     classes = num_classes or int(labels.max()) + 1
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
-        expected = f"Labels must be at least 0 and below num_classes={classes}"
+        expected = f"Labels must be at least 0 and less than num_classes={classes}"
         raise IndexError(f"{expected}. Received: {labels[wrong].flat[0]}")
     return (labels[..., None] == np.arange(classes)).astype(np.float64)
 
@@ -143,7 +143,7 @@ def set_random_seed(seed: int) -> None:
     >>> set_random_seed(0)
     """
     below = checks.whole("seed", seed, 0) < 2**32
-    checks.require(below, "seed must be below 2**32", f"seed={seed}")
+    checks.require(below, "seed must be less than 2**32", f"seed={seed}")
     _python_random.seed(int(seed))
     np.random.seed(int(seed))  # noqa: NPY002  # setting the global state is the purpose
     random.set_seed(int(seed))
@@ -175,10 +175,10 @@ class PyDataset:
         self.max_queue_size = max_queue_size
 
     def __len__(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} must define __len__, its batches' number")
+        raise NotImplementedError(f"{type(self).__name__} must implement __len__")
 
     def __getitem__(self, index: int) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} must define __getitem__, a batch (x, y)")
+        raise NotImplementedError(f"{type(self).__name__} must implement __getitem__")
 
     @property
     def num_batches(self) -> int:

@@ -824,7 +824,7 @@ def test_interrupted_fit_announces_stop(
     with pytest.raises(KeyboardInterrupt):
         fit()
     thread.join()
-    stopping = "stopping once its kernels are compiled; press Ctrl-C again to stop at once"
+    stopping = "stopping after kernel compilation; press Ctrl-C again to stop immediately"
     assert capsys.readouterr().err == f"\ntinynet: {stopping}\n"
 
 

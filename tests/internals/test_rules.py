@@ -68,7 +68,9 @@ def test_measured_networks_without_each_rule(
 
 @pytest.mark.parametrize("names", ["chain", ["chain", "none"], [None], ["Chain"]])
 def test_wrong_rules_raise(names: Any) -> None:
-    with pytest.raises(ValueError, match=r"names must be a list of linear_relu, .*Received: "):
+    with pytest.raises(
+        ValueError, match=r"names must be a list of these rules: linear_relu, .*Received: "
+    ):
         config.set_disabled_rules(names)
     assert config.is_enabled("chain")
 

@@ -108,7 +108,7 @@ def argument(default: Any, check: Any = None, *args: Any, kept: bool = True, **o
     >>> Circle(radius=-1)
     Traceback (most recent call last):
         ...
-    ValueError: radius must be a number from 0 up. Received: radius=-1
+    ValueError: radius must be a number of at least 0. Received: radius=-1
     """
 
     def checked(name: str, value: Any) -> Any:

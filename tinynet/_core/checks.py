@@ -171,11 +171,12 @@ def number(
         ...
     ValueError: rate must be a number from 0 to 1. Received: rate=1.5
     """
-    span = f" above {low}" if open_low else f" from {low}" if low > -math.inf else ""
-    if high < _LARGEST:
-        span += f" to below {high}" if open_high else f" to {high}"
-    elif span and not open_low:
-        span += " up"
+    lower = f" greater than {low}" if open_low else f" of at least {low}"
+    upper = f" less than {high}" if open_high else f" of at most {high}"
+    span = lower * (low > -math.inf) + " and" * (low > -math.inf) * (high < _LARGEST)
+    span += upper * (high < _LARGEST)
+    if not open_low and not open_high and -math.inf < low and high < _LARGEST:
+        span = f" from {low} to {high}"
     expected = f"{name} must be a{'' if span else ' finite'} number{span}"
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
@@ -327,7 +328,7 @@ def type_name(value: Any) -> str:
         found = None
     if found is None or found.kind not in "fiub":
         raise ValueError(
-            "dtype must be a type of real numbers, such as 'float32'. "
+            "dtype must be a real numeric type, such as 'float32'. "
             f"Received: dtype={shorten(value)}"
         )
     return found.name
@@ -444,7 +445,7 @@ def as_array(name: str, value: Any) -> Any:
     >>> as_array("x", [[1, 2], [3]])
     Traceback (most recent call last):
         ...
-    ValueError: x must be an array, or lists of equal lengths. Received: [[1, 2], [3]]
+    ValueError: x must be an array or nested lists of equal lengths. Received: [[1, 2], [3]]
     """
     not_masked(name, value)
     if hasattr(value, "tocsr"):
@@ -460,7 +461,7 @@ def as_array(name: str, value: Any) -> Any:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError):
         raise ValueError(
-            f"{name} must be an array, or lists of equal lengths. Received: {shorten(value)}"
+            f"{name} must be an array or nested lists of equal lengths. Received: {shorten(value)}"
         ) from None
 
 
@@ -484,13 +485,13 @@ def not_masked(name: str, value: Any) -> None:
     >>> not_masked("x", np.ma.masked_equal([1, -1], -1))
     Traceback (most recent call last):
         ...
-    ValueError: x must not have masked entries; replace them with x.filled(value), or leave their \
-rows out. Received: MaskedArray of shape (2,), dtype int64
+    ValueError: x must not have masked entries; replace them with x.filled(value), or remove \
+their rows. Received: MaskedArray of shape (2,), dtype int64
     """
     if _has_masked(value):
         raise ValueError(
             f"{name} must not have masked entries; replace them with {name}.filled(value), or "
-            f"leave their rows out. Received: {shorten(value)}"
+            f"remove their rows. Received: {shorten(value)}"
         )
 
 
@@ -529,8 +530,8 @@ def numeric(name: str, value: Any, dtype: Any = None) -> Any:
     >>> numeric("y_true", ["a"])
     Traceback (most recent call last):
         ...
-    ValueError: y_true must be real numbers; encode text as numbers first: numpy.unique(y_true, \
-return_inverse=True). Received: dtype <U1, 'a' in row 0
+    ValueError: y_true must contain real numbers; encode text as numbers first: \
+numpy.unique(y_true, return_inverse=True). Received: dtype <U1, 'a' in row 0
     """
     if type(value) is not np.ndarray or value.dtype.kind not in "fiub":
         value = _numbers(name, value)
@@ -595,25 +596,25 @@ def _not_real(name: str, what: str, item: Any, spot: tuple[Any, ...]) -> ValueEr
     """Return the error for an entry that is not a real number, with a hint."""
     hint = ""
     if item is None or type(item).__name__ in ("NAType", "NaTType"):
-        item, hint = "a missing value", "; fill missing values, or leave their rows out"
+        item, hint = "a missing value", "; impute missing values or remove their rows"
     elif isinstance(item, str | bytes):
-        hint = "; encode text as numbers first, for example with one column for each category"
+        hint = "; encode text as numbers first, for example with one-hot encoding"
         if name in ("y", "y_true"):
             hint = f"; encode text as numbers first: numpy.unique({name}, return_inverse=True)"
         with contextlib.suppress(ValueError):
             float(item)
             hint = "; convert text to numbers first, for example with numpy.asarray(x, float)"
     elif isinstance(item, complex):
-        hint = ", not complex ones"
+        hint = ", not complex numbers"
     elif hasattr(item, "year"):
-        hint = "; convert dates to numbers first, for example to days since the first one"
+        hint = "; convert dates to numbers first, for example to days since the first date"
     elif hasattr(item, "total_seconds"):
         hint = "; convert durations to numbers first, for example to seconds"
     elif isinstance(item, dict):
         hint = ", not a dict"
     text = item if item == "a missing value" else shorten(item)
     place = "".join(f"{of} {i}" for of, i in zip((" in row", ", column"), spot, strict=False))
-    return ValueError(f"{name} must be real numbers{hint}. Received: {what}, {text}{place}")
+    return ValueError(f"{name} must contain real numbers{hint}. Received: {what}, {text}{place}")
 
 
 def path(name: str, value: Any) -> str:

@@ -44,8 +44,8 @@ def guard(path: str, supported: Iterable[str], lazy: Iterable[str] = ()) -> Call
     >>> guard("layers", ["Dense", "Flatten"])("Conv2D")
     Traceback (most recent call last):
         ...
-    NotImplementedError: tinynet has no layers.Conv2D: it is a library of dense nets. There are: \
-Dense, Flatten. Received: layers.Conv2D
+    NotImplementedError: layers.Conv2D is not available: tinynet supports only dense networks. \
+Available: Dense, Flatten. Received: layers.Conv2D
     """
     theirs = frozenset(KERAS_NAMES.get(path, "").split())
     listed = sorted(supported)
@@ -69,8 +69,8 @@ Dense, Flatten. Received: layers.Conv2D
 
 def _refusal(full: str, listed: list[str]) -> NotImplementedError:
     return NotImplementedError(
-        f"tinynet has no {full}: it is a library of dense nets. "
-        f"There are: {', '.join(listed)}. Received: {full}"
+        f"{full} is not available: tinynet supports only dense networks. "
+        f"Available: {', '.join(listed)}. Received: {full}"
     )
 
 

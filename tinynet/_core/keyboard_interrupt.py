@@ -44,7 +44,7 @@ class Deferred:
         self.pending = True
         if compiling > 0 and sys.stderr is not None:
             with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be in use
-                how = "stopping once its kernels are compiled; press Ctrl-C again to stop at once"
+                how = "stopping after kernel compilation; press Ctrl-C again to stop immediately"
                 print(f"\ntinynet: {how}", file=sys.stderr, flush=True)
 
     def check(self) -> None:

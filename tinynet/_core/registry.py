@@ -200,7 +200,7 @@ def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     for key, value in config.items():
         if key not in taken and key not in _WITHOUT_EFFECT and value not in (None, False):
             raise ValueError(
-                f"{cls.__name__} of tinynet does not support {shorten(key)}. "
+                f"{cls.__name__} in tinynet does not support {shorten(key)}. "
                 f"Received: {shorten(key)}: {shorten(value)}"
             )
     return {key: value for key, value in config.items() if key in taken}
@@ -300,8 +300,8 @@ def _check_readable(cls: type, config: dict[str, Any]) -> None:
     if "layers" in config:  # from_config passes them by position
         plain = plain[4 if "input_layers" in config else 3 :]
     missing = [p.name for p in plain if p.default is p.empty and p.name not in config]
-    needed = f"get_config of {cls.__name__} must return all arguments that __init__ needs"
-    expected = f"{needed}, or the model can't be loaded; or define from_config"
+    needed = f"get_config of {cls.__name__} must return all required arguments of __init__"
+    expected = f"{needed}, or the saved model can't be loaded; alternatively, define from_config"
     require(not missing, expected, f"a configuration without {missing}")
 
 
@@ -396,7 +396,7 @@ class Registry:
         if identifier is None or callable(identifier) or hasattr(identifier, "get_config"):
             return identifier
         raise ValueError(
-            f"The {self.kind} must be a name, an object or a function. "
+            f"The {self.kind} must be a name, an instance or a function. "
             f"Received: {shorten(identifier)}"
         )
 
@@ -455,7 +455,7 @@ class Registry:
         name, inner = config.get("class_name"), config.get("config")
         if not isinstance(name, str) or not isinstance(inner, dict | str):
             raise ValueError(
-                f"The configuration of a {self.kind} needs 'class_name' and 'config'. "
+                f"The configuration of a {self.kind} must contain 'class_name' and 'config'. "
                 f"Received: {shorten(config)}"
             )
         registered, module = config.get("registered_name"), config.get("module")
@@ -472,8 +472,8 @@ class Registry:
         own = module is None and registered is not None and name not in self.classes
         if own or (module is not None and str(module).split(".")[0] != "keras"):
             raise ValueError(
-                f"The {self.kind} {shorten(name)} is not of Keras or tinynet: pass the class in "
-                f"custom_objects. Received: module {shorten(module)}"
+                f"The {self.kind} {shorten(name)} is not built into Keras or tinynet; pass its "
+                f"class in custom_objects. Received: module {shorten(module)}"
             )
         cls = known(self.kind, name[:200], self.classes or self.names)
         with custom_object_scope(custom_objects):

@@ -111,12 +111,12 @@ def no_more(
     >>> no_more("Dense", {"activaton": "relu"}, ["units", "activation"])
     Traceback (most recent call last):
         ...
-    ValueError: Dense takes no such keyword; did you mean 'activation'? Known: 'units', \
-'activation'. Received: activaton='relu'
+    ValueError: Dense got an unexpected keyword argument; did you mean 'activation'? Known: \
+'units', 'activation'. Received: activaton='relu'
     """
     for key, value in unknown.items():
         raise error(
-            f"{owner} takes no such keyword{suggestion(key, taken)}. "
+            f"{owner} got an unexpected keyword argument{suggestion(key, taken)}. "
             f"Received: {key[:60]}={shorten(value)}"
         )
 
@@ -138,8 +138,8 @@ def suggest_keywords(items: Iterable[Any]) -> None:
     >>> Sequential().fit(epoch=3)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    TypeError: Sequential.fit takes no such keyword; did you mean 'epochs'? Known: 'x', 'y', ... \
-Received: epoch=3
+    TypeError: Sequential.fit got an unexpected keyword argument; did you mean 'epochs'? Known: \
+'x', 'y', ... Received: epoch=3
     """
     functions: dict[Any, Any] = {}
     done: set[Any] = set()

@@ -89,7 +89,7 @@ class Tables:
         list of Table
             In reading order.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define tables()")
+        raise NotImplementedError(f"{type(self).__name__} must implement tables()")
 
     def __str__(self) -> str:
         return "\n\n".join(map(str, self.tables()))

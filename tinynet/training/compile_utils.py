@@ -135,10 +135,10 @@ class OutputObjective:
         if self.loss.from_logits and not self._warned:
             self._warned = True
             checks.warn(
-                f"{self.loss.name} has from_logits=True, but the model ends in "
-                f"{activation.__name__}, whose outputs are not logits; the inputs of this "
-                f"activation are used instead. Leave out one of the two. Received: "
-                f"from_logits=True"
+                f"{self.loss.name} has from_logits=True, but the last layer applies "
+                f"{activation.__name__}, whose outputs are not logits; the loss uses the inputs "
+                f"of this activation as logits instead. Remove the activation, or set "
+                f"from_logits=False. Received: from_logits=True"
             )
         return self.loss.on_logits(), logits
 
@@ -500,7 +500,7 @@ def results_of(metrics: list[Metric]) -> Logs:
         for name, value in entries.items():
             if name in found or not isinstance(name, str):
                 raise ValueError(
-                    "Metric results must have different names, which are strings. Received: "
+                    "Metric results must have unique names of type str. Received: "
                     f"{name!r}{' twice' if name in found else ''} from {metric.label!r}"
                 )
             found[name] = reported(name, value)
@@ -536,7 +536,7 @@ def reported(name: str, value: Any) -> Any:
     array = np.array(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(
-            "The result of a metric must be a number, an array or a dict of these. "
+            "The result of a metric must be a number, an array or a dict of numbers and arrays. "
             f"Received: {checks.shorten(value)} from {name!r}"
         )
     return array if array.ndim else float(array)
@@ -621,7 +621,7 @@ def _per_output(name: str, given: Any, known: list[list[str]], spreads: bool = F
     elif not is_leaf and len(given) == len(names):
         return list(given)
     raise ValueError(
-        f"{name} must have one entry for each of the outputs {names}, in a list or by name. "
+        f"{name} must be a list or a dict with one entry for each of the outputs {names}. "
         f"Received: {name}={checks.shorten(given)}"
     )
 
@@ -637,7 +637,7 @@ def _values(name: str, given: Any, output: str | None) -> list[Any]:
     if isinstance(given, dict):
         if output is not None and [*given] != [output]:
             raise ValueError(
-                f"{name} must have the name of the model's output, {output!r}, as its only key. "
+                f"{name} must be a dict whose only key is the output's name, {output!r}. "
                 f"Received: {name}={checks.shorten(given)}"
             )
         return list(given.values())
@@ -652,7 +652,7 @@ def _single(name: str, given: Any, output: str | None) -> Any:
         values = _values(name, given, output)
         if len(values) != 1:
             raise ValueError(
-                f"{name} must be one value, since the model has one output. "
+                f"{name} must be a single value because the model has one output. "
                 f"Received: {name}={checks.shorten(given)}"
             )
         given = values[0]

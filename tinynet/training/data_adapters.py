@@ -58,8 +58,8 @@ def inputs(x: Any) -> Array:
         x = x.toarray()
     if isinstance(x, CompressedRows):
         raise ValueError(
-            "x must be a dense array, except for a model whose first layer is Dense. "
-            f"Received: compressed rows of shape {x.shape}"
+            "x must be a dense array unless the model's first layer is Dense. "
+            f"Received: a CSR matrix of shape {x.shape}"
         )
     checks.require(x is not None, "x must be an array of inputs", "x=None")
     array: Array = numeric("x", x)
@@ -162,7 +162,7 @@ def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any
             expected = "; to pass a dict, name the input with Input(shape, name=...)"
         raise ValueError(
             f"{name} must be an array{expected}. "
-            f"Received: {name} with the keys {checks.shorten([*value])}"
+            f"Received: a dict with the keys {checks.shorten([*value])}"
         )
     if not isinstance(value, list | tuple) or not value:
         return value
@@ -172,8 +172,8 @@ def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any
         return value[0] if whole else value
     if len(shape) > 1 and rows != len(value):
         raise ValueError(
-            f"{name} must be one array, since the model has one input and one output; join "
-            f"examples with numpy.stack({name}). Received: {len(value)} arrays"
+            f"{name} must be a single array because the model has one input and one output; "
+            f"combine examples with numpy.stack({name}). Received: {len(value)} arrays"
         )
     return value
 
@@ -212,8 +212,8 @@ def require_finite(
     >>> require_finite("x", np.array([[1.0], [np.inf]]))
     Traceback (most recent call last):
         ...
-    ValueError: x must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train \
-    on it as it is. Received: 1 of 2 not finite, the first in row 1: inf
+    ValueError: x must contain only finite values; clean the data, or set TINYNET_ASSUME_FINITE=1 \
+    to skip this check. Received: 1 of 2 values not finite, the first in row 1: inf
     """
     if os.environ.get("TINYNET_ASSUME_FINITE") == "1":
         return math.nan
@@ -246,9 +246,9 @@ def require_finite(
         index = array.indices[starts[0] + first]
     column = "" if columns is None else f", column {columns[int(index) % len(columns)]!r}"
     raise ValueError(
-        f"{name} must be finite numbers: clean the data, or set TINYNET_ASSUME_FINITE=1 to train "
-        f"on it as it is. Received: {sum(counts)} of {math.prod(array.shape)} not finite, the "
-        f"first in row {row}{column}: {part[where]}"
+        f"{name} must contain only finite values; clean the data, or set TINYNET_ASSUME_FINITE=1 "
+        f"to skip this check. Received: {sum(counts)} of {math.prod(array.shape)} values not "
+        f"finite, the first in row {row}{column}: {part[where]}"
     )
 
 
@@ -298,11 +298,11 @@ def same_length(**arrays: Array | None) -> None:
     >>> same_length(x=np.zeros(3), y=np.zeros(2))
     Traceback (most recent call last):
         ...
-    ValueError: All arrays must have the same length. Received: x of 3, y of 2
+    ValueError: All arrays must have the same length. Received: x of length 3, y of length 2
     """
     lengths = {name: len(array) for name, array in arrays.items() if array is not None}
     if len(set(lengths.values())) > 1:
-        received = ", ".join(f"{name} of {length}" for name, length in lengths.items())
+        received = ", ".join(f"{name} of length {length}" for name, length in lengths.items())
         raise ValueError(f"All arrays must have the same length. Received: {received}")
 
 
@@ -336,7 +336,7 @@ def sample_weights(sample_weight: Any, class_weight: Any, dtype: str) -> Array |
     if sample_weight is None:
         return None
     if class_weight is not None:
-        raise ValueError("sample_weight and class_weight can't be combined. Received: both of them")
+        raise ValueError("sample_weight must be None if class_weight is given. Received: both")
     weights = np.atleast_1d(numeric("sample_weight", sample_weight)).astype(dtype)
     require_finite("sample_weight", weights)
     return weights
@@ -378,7 +378,7 @@ def class_weights(
     """
     if not isinstance(class_weight, dict):
         raise TypeError(
-            "class_weight must be a dict from class to weight, for example "
+            "class_weight must be a dict that maps classes to weights, such as "
             "dict(enumerate(weights)). "
             f"Received: class_weight={checks.shorten(class_weight)}"
         )
@@ -387,8 +387,8 @@ def class_weights(
         y = y[..., 0] if y.shape[-1] == 1 else y.argmax(axis=-1)
     if y.shape != values_shape:
         raise ValueError(
-            f"class_weight needs one class for each value of the loss, which has the shape "
-            f"{values_shape}; give y a last axis of size 1. Received: y of shape {y.shape}"
+            f"y must have one class per loss value, shape {values_shape}, if class_weight is "
+            f"given; add a last axis of size 1 to y. Received: y of shape {y.shape}"
         )
     classes, weights = np.rint(y), np.ones(values_shape, dtype)
     for label, weight in class_weight.items():
@@ -397,7 +397,7 @@ def class_weights(
         inexact = isinstance(label, float | np.floating | bool | np.bool_)
         if inexact and float(label).is_integer():
             label = int(label)
-        weights[classes == checks.whole("a class in class_weight", label, 0)] = value
+        weights[classes == checks.whole("class_weight key", label, 0)] = value
     return weights
 
 
@@ -528,8 +528,8 @@ class Examples:
         cut = math.floor(len(self) * (1 - fraction))
         if not 0 < cut < len(self):
             raise ValueError(
-                f"validation_split must leave at least one example for each part. "
-                f"Received: validation_split={fraction} of {len(self)} examples"
+                "validation_split must leave at least one example for training and one for "
+                f"validation. Received: validation_split={fraction} of {len(self)} examples"
             )
         first, last = slice(0, cut), slice(cut, None)
         return self._part(first), self._part(last)
@@ -781,8 +781,8 @@ class Stream:
         self._first = next(self._begun, None)
         if self._first is None:
             raise ValueError(
-                "The data must have at least one batch; a generator can be read only once, so "
-                "create a new one for each call. Received: no batch"
+                "The data must contain at least one batch; a generator can be iterated only once, "
+                "so create a new one for each call. Received: no batches"
             )
         #: The first batch.
         self.first: Examples = self._first
@@ -894,8 +894,8 @@ def batch_size(given_size: Any, source: Examples | Stream, steps: int | None) ->
     cardinality = getattr(getattr(source, "_source", None), "cardinality", None)
     if steps is None and callable(cardinality) and int(cardinality()) == -1:
         raise ValueError(
-            "The number of steps must be given for a tf.data.Dataset without end, as "
-            "steps_per_epoch, validation_steps or steps. Received: None"
+            "steps_per_epoch, validation_steps or steps must be given for an infinite "
+            "tf.data.Dataset. Received: None"
         )
     if given_size is not None:
         return checks.whole("batch_size", given_size)
@@ -978,9 +978,9 @@ def warn_and_continue(message: str) -> None:
     >>> import warnings
     >>> with warnings.catch_warnings(record=True) as caught:
     ...     warnings.simplefilter("always")
-    ...     warn_and_continue("The data ran out.")
+    ...     warn_and_continue("The input ran out of data.")
     >>> str(caught[0].message)
-    'The data ran out.'
+    'The input ran out of data.'
     """
     try:
         checks.warn(message)
@@ -1067,8 +1067,8 @@ class Feed:
             self._running = None
             if done:
                 warn_and_continue(
-                    f"The data ran out after {done} of {limit} steps of this epoch; use "
-                    "fewer steps, or data with more batches."
+                    f"The input ran out of data after {done} of {limit} steps of this epoch; "
+                    "reduce the number of steps or provide more batches."
                 )
 
 

@@ -236,8 +236,8 @@ class ModelProgram:
         predictions = self.predictions[k]
         if predictions.shape[1:] != tuple(output.output_shape[1:]):
             raise ValueError(
-                f"The model's outputs must keep the shape {output.output_shape} that the "
-                f"targets were checked for. Received: outputs of shape {predictions.shape}"
+                f"The model's outputs must keep the shape {output.output_shape} for which the "
+                f"targets were validated. Received: outputs of shape {predictions.shape}"
             )
         if type(output.loss).__call__ is not Loss.__call__:  # a user's own
             self.losses.append((output.loss(y, predictions, weight), output.weight))
@@ -257,9 +257,9 @@ class ModelProgram:
         for layer in called:
             if layer.weights and layer not in model._all_layers():
                 raise ValueError(
-                    "A layer with weights must be made in __init__ or build and be kept in an "
-                    "attribute; a new one for every call is never trained. Received: "
-                    f"{layer.name}, made in the call of {model.name}"
+                    "A layer with weights must be created in __init__ or build and assigned to an "
+                    "attribute; a layer created in call is never trained. Received: "
+                    f"{layer.name}, created in the call of {model.name}"
                 )
 
     def _may_differ_in_training(self) -> bool:

@@ -209,8 +209,8 @@ def copied(model: Any, method: str, *batch: Any) -> Any:
     model._require_compiled(method)
     if model._hooked("train"):
         raise ValueError(
-            f"The model must be trained by its program for {method}; a model that overrides "
-            f"train_step, compute_loss or compute_metrics is not. Received: {type(model).__name__}"
+            f"{method} does not support models that override train_step, compute_loss or "
+            f"compute_metrics. Received: {type(model).__name__}"
         )
     if batch and not model.built:
         model._ready(model._examples(*batch))

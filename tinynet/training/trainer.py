@@ -261,9 +261,9 @@ class Trainer(_Network):
         """
         if self._in_loop:
             raise RuntimeError(
-                "compile must be called before fit or evaluate begins, or after it ends; to change "
-                "the learning rate in a callback, set model.optimizer.learning_rate. "
-                f"Received: compile of {self.name} in between"
+                "compile must not be called while fit or evaluate is running; to change the "
+                "learning rate in a callback, set model.optimizer.learning_rate. "
+                f"Received: a nested call of {self.name}.compile"
             )
         new_optimizer = optimizers.get(optimizer)
         before = self._compile_arguments
@@ -332,7 +332,9 @@ class Trainer(_Network):
 
     def _require_compiled(self, method: str) -> None:
         checks.require(
-            self.compiled, f"Call compile(optimizer, loss) before {method}", "a model not compiled"
+            self.compiled,
+            f"The model must be compiled; call compile(optimizer, loss) before {method}",
+            "a model that is not compiled",
         )
 
     def _hooked(self, kind: str) -> bool:
@@ -341,8 +343,8 @@ class Trainer(_Network):
         for name in _NOT_CALLED[kind]:
             if hasattr(cls, name) or name in vars(self):
                 raise NotImplementedError(
-                    f"{name} of a subclass is not supported: it would never be called. Override "
-                    f"{kind}_step instead. Received: {cls.__name__}.{name}"
+                    f"Overriding {name} is not supported because it would never be called; "
+                    f"override {kind}_step instead. Received: {cls.__name__}.{name}"
                 )
         eagerly = self.compiled and self.run_eagerly and not self._is_traceable()
         return self._overrides(kind) or eagerly
@@ -597,7 +599,7 @@ class Trainer(_Network):
         """Check that there is something to minimize, and leave out weights without a gradient."""
         if not program.losses and not program.added:
             raise ValueError(
-                "fit needs a loss: compile(loss=...), or add_loss in a layer. Received: loss=None"
+                "loss must be given to compile unless a layer calls add_loss. Received: loss=None"
             )
         unused = {
             id(v): v
@@ -609,8 +611,8 @@ class Trainer(_Network):
             if unused:
                 checks.warn(
                     f"Gradients do not exist for variables {[v.path for v in unused.values()]} "
-                    "when minimizing the loss; they are not changed. Received: a loss that does "
-                    "not depend on them"
+                    "when minimizing the loss; these variables are not updated. Received: a loss "
+                    "that does not depend on them"
                 )
 
     #: Whether the metrics were made and no program since.
@@ -663,8 +665,8 @@ class Trainer(_Network):
     def _require_only_x(self, y: Any, sample_weight: Any) -> None:
         if y is not None or sample_weight is not None:
             raise ValueError(
-                "y and sample_weight must be None if x is an iterable of batches, which contain "
-                "them. Received: y or sample_weight in addition to an iterable"
+                "y and sample_weight must be None if x is an iterable of batches; each batch "
+                "contains them. Received: y or sample_weight in addition to an iterable"
             )
 
     #: The largest absolute input of training and that of a typical row, until a warning is issued.
@@ -694,8 +696,8 @@ class Trainer(_Network):
         if small or size > 10 * most > 0:
             self._input_sizes = None
             checks.warn(
-                f"x must be scaled as in training, where its largest absolute value was {most:g}. "
-                f"Received: x with the largest absolute value {size:g}"
+                "x must be scaled as in training, where the largest absolute value was "
+                f"{most:g}. Received: x with a largest absolute value of {size:g}"
             )
         return examples
 
@@ -705,15 +707,15 @@ class Trainer(_Network):
         """Check and convert arrays; nothing of the model changes."""
         if np.isscalar(y) or getattr(y, "shape", None) == ():
             raise ValueError(
-                f"y must have one row for each example, and an iterable must return batches of "
-                f"examples. Received: y={checks.shorten(y)}"
+                "y must have one row per example, and an iterable must yield batches of examples. "
+                f"Received: y={checks.shorten(y)}"
             )
         columns = getattr(x, "column_names", getattr(x, "columns", None))
         arrays = self._input_arrays(x)
         rows = self._rows_of(arrays[0], compress) if len(arrays) == 1 else None
         inputs = arrays if rows is not None else [data_adapters.inputs(array) for array in arrays]
         n = len(inputs[0])
-        checks.require(n, "x must hold at least one example", f"shape {inputs[0].shape}")
+        checks.require(n, "x must contain at least one example", f"shape {inputs[0].shape}")
         data_adapters.same_length(
             **{f"x[{k}]" if k else "x": array for k, array in enumerate(inputs)}
         )
@@ -721,7 +723,7 @@ class Trainer(_Network):
         each = self._of_each_output(y, weights, n, shapes)
         if class_weight is not None and len(each) > 1:
             raise ValueError(
-                "class_weight must be None if a model has several outputs; use sample_weight. "
+                "class_weight must be None if the model has multiple outputs; use sample_weight. "
                 f"Received: class_weight={checks.shorten(class_weight)}"
             )
         found = [self._targets(inputs, class_weight, *given) for given in each]
@@ -794,8 +796,8 @@ class Trainer(_Network):
                     values[k] = value
         if values is None:
             raise ValueError(
-                f"{name} must have one array for each of the outputs {names}, in a list or by "
-                f"name. Received: {name}={checks.shorten(given)}"
+                f"{name} must be a list or a dict with one array for each of the outputs {names}. "
+                f"Received: {name}={checks.shorten(given)}"
             )
         return values
 
@@ -937,8 +939,8 @@ class Trainer(_Network):
             elif split:
                 if isinstance(train, data_adapters.Stream):
                     raise ValueError(
-                        "validation_split needs x and y as arrays; use validation_data instead. "
-                        "Received: an iterable of batches as x"
+                        "x and y must be arrays if validation_split is given; use "
+                        "validation_data instead. Received: an iterable of batches as x"
                     )
                 train, validation = train.split(split)
                 if class_weight is not None or self._hooked("test") != hooked:
@@ -1010,9 +1012,9 @@ class Trainer(_Network):
                 done = self._train_epoch(feed, epoch, hooks, bar, many, interrupt, states)
                 if not done:
                     data_adapters.warn_and_continue(
-                        f"x has no batch left for epoch {epoch + 1} of {epochs}, so training "
-                        "ends. A generator can be read only once: pass a PyDataset, or a "
-                        "generator with at least steps_per_epoch * epochs batches."
+                        f"x ran out of data before epoch {epoch + 1} of {epochs}; interrupting "
+                        "training. A generator can be iterated only once; pass a PyDataset, or a "
+                        "generator that yields at least steps_per_epoch * epochs batches."
                     )
                     break
                 is_last = epoch + 1 == epochs or self.stop_training
@@ -1024,9 +1026,9 @@ class Trainer(_Network):
                     logs.update({f"val_{name}": value for name, value in results.items()})
                     if not results:
                         data_adapters.warn_and_continue(
-                            f"validation_data has no batch left for epoch {epoch + 1}, so its "
-                            "logs have no validation values. A generator can be read only once: "
-                            "pass arrays or a PyDataset."
+                            f"validation_data ran out of data before epoch {epoch + 1}, so the "
+                            "logs of this epoch contain no validation metrics. A generator can "
+                            "be iterated only once; pass arrays or a PyDataset."
                         )
                 logs = dict(sorted(logs.items()))  # as Keras does
                 hooks.call("on_epoch_end", epoch, logs)
@@ -1068,8 +1070,9 @@ class Trainer(_Network):
                 plan, many = now, many and self._many_steps(feed.source, many.batch_size)
                 if feed.named and many is None:
                     raise RuntimeError(
-                        f"{self.name} must keep its weights while it is trained; wait for fit "
-                        f"before building models of its layers. Received: weights that moved"
+                        f"The weights of {self.name} must not be reallocated during training; "
+                        "wait for fit to return before building other models from its layers. "
+                        "Received: reallocated weights"
                     )
             if many is None:
                 feed.last = batch
@@ -1143,8 +1146,8 @@ class Trainer(_Network):
         if math.isfinite(loss):
             what, received = "weights became infinite or NaN", "weights that are not finite"
         return FloatingPointError(
-            f"The {what}{where}, at learning rate {rate:g}; the model has the weights "
-            f"it had before {before}. Try a smaller learning rate, or scale the inputs. "
+            f"The {what}{where}, at a learning rate of {rate:g}; the weights from before {before} "
+            "were restored. Try a smaller learning rate, or scale the inputs. "
             f"Received: {received}"
         )
 
@@ -1485,7 +1488,7 @@ class Trainer(_Network):
         logs = getattr(self, f"{kind}_step")(batch[0])
         if not isinstance(logs, dict):
             raise TypeError(
-                f"{kind}_step must return a dict of names and values, such as that of "
+                f"{kind}_step must return a dict that maps names to values, such as the result of "
                 f"self.compute_metrics(x, y, y_pred). Received: {type(logs).__name__}"
             )
         parts = [v.items() if isinstance(v, dict) else [(k, v)] for k, v in logs.items()]
@@ -1530,7 +1533,7 @@ class Trainer(_Network):
             gradients = tape.gradient(scaled, weights)
             self.optimizer.apply_gradients(zip(gradients, weights, strict=True))
         else:
-            checks.warn(f"{self.name} has no trainable weights, so that training changes nothing")
+            checks.warn(f"{self.name} has no trainable weights, so training has no effect")
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data: Any) -> Logs:
@@ -1606,7 +1609,7 @@ class Trainer(_Network):
                     output.tracker.update_state(loss, len(prediction))
                     losses.insert(k, loss if output.weight == 1 else loss * output.weight)
         checks.require(
-            losses, "compute_loss needs a loss: compile(loss=...), or add_loss", "loss=None"
+            losses, "loss must be given to compile unless a layer calls add_loss", "loss=None"
         )
         return functools.reduce(TABLE["add"], losses)
 
