@@ -165,7 +165,8 @@ def test_constructors_refuse(cls: Any) -> None:
     cls(**need)
     for longest in sorted((p.name for p in takes), key=len)[-1:]:
         misspelled = partial(cls, **need, **{f"{longest}s": 1})
-        said = rf"^({cls.__name__} got an unexpected keyword argument|Unknown hook); did you mean '{longest}'"
+        kind = f"{cls.__name__} got an unexpected keyword argument|Unknown hook"
+        said = rf"^({kind}); did you mean '{longest}'"
         assert_refused(misspelled, (TypeError, ValueError), f"{said}.*Received: ")
     for parameter in takes:
         name, kind = parameter.name, str(parameter.annotation).split(" | ")[0]
