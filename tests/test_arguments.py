@@ -1,4 +1,4 @@
-"""Declared arguments: constructors, signatures, checks and configurations follow from them."""
+"""Declared arguments define constructors, signatures, checks and configurations."""
 
 from __future__ import annotations
 

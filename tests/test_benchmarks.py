@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say, and refuse whoever computes something else."""
+"""The benchmarks measure correctly, and reject contenders that compute different results."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ TRAIN = result(
     ],
 )
 
-# ------------------------------------------------------------ figures and tables
+# ------------------------------------------------------------ results and tables
 
 
 def test_ratio_is_median_over_rounds() -> None:
-    # 4, 6 and 3: their median. The ratio of the medians would be 4.8.
+    # The median of 4, 6 and 3. The ratio of the medians would be 4.8.
     assert report.ratio([2.0, 2.4, 3.0], [0.5, 0.4, 1.0]) == 4
     with pytest.raises(ValueError, match="zip"):
         report.ratio([1.0], [1.0, 2.0])
@@ -267,7 +267,7 @@ def test_cold_start_includes_compiling_processes(monkeypatch: pytest.MonkeyPatch
     started: list[subprocess.Popen[bytes]] = []
     worker = Worker(CONTENDERS["tinynet-numpy"])
     monkeypatch.setattr(worker, "make", Compiles)
-    off = 4 / os.sysconf("SC_CLK_TCK")  # four counts of whole ticks, see os.times
+    off = 4 / os.sysconf("SC_CLK_TCK")  # os.times counts whole ticks, in four fields
     assert worker.first()["seconds"]["CPU time of the first fit"] >= 0.5 - off
 
 
@@ -366,7 +366,7 @@ def test_readme_unchanged_if_block_invalid(
     assert readme.read_text(encoding="utf-8") == old
 
 
-# ------------------------------------------------------------ who computes the same
+# ------------------------------------------------------------ equal results
 
 
 @pytest.fixture(scope="module")
@@ -376,7 +376,7 @@ def problem() -> Problem:
 
 @pytest.fixture(autouse=True)
 def _settings():
-    """Put back the settings that a net in this process changes."""
+    """Restore the settings that a network in this process changes."""
     before = tinynet.config.backend()
     yield
     tinynet.config.set_backend(before)
@@ -384,7 +384,7 @@ def _settings():
 
 OURS = ["Tinynet", "TinynetNumpy", "Blas"]
 PEERS = {"Torch": "torch", "Jax": "jax", "Sklearn": "sklearn"}
-#: One network of each kind of loss, optimizer and layer.
+#: One network for each kind of loss, optimizer and layer.
 KINDS = (
     "logits", "one-hot labels", "dropout", "tanh", "AdamW", "SGD", "L2", "batch normalization",
     "standardized", "512-512, RMSprop, dropout", "autoencoder", "8-64-64-1, mse",
@@ -393,7 +393,7 @@ KINDS = (
 
 
 def net_of(name: str, problem: Problem) -> Any:
-    """Make a contender's net; the test is skipped where its package is not installed."""
+    """Build a contender's network; skip the test if its package is not installed."""
     if name in PEERS:
         pytest.importorskip(PEERS[name], reason=f"needs {PEERS[name]}: pip install -e '.[peers]'")
     return getattr(nets, name)(problem, 1)
@@ -418,7 +418,7 @@ def test_check_gradients_match_loss(name: str) -> None:
     rng = np.random.default_rng(0)
     x, y = problem.x[:5], problem.y[:5]
     _, found = check.gradients(task, weights, x, y)
-    h = 1e-5  # central differences: off by h^2, and by 1e-16 / h of rounding
+    h = 1e-5  # central differences: errors of h^2 (truncation) and 1e-16 / h (rounding)
     for i, gradient in enumerate(found):
         direction = rng.standard_normal(gradient.shape)
         sides = []
@@ -507,11 +507,11 @@ def test_dense_input_has_no_zeros() -> None:
     assert (Problem(TINY).x == 0).mean() > 0.5
 
 
-# ------------------------------------------------------------ a quiet machine
+# ------------------------------------------------------------ busy machines
 
 
 def run_in(folder: Path, load: float, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
-    """Run the suite `train` into a folder as if its results were committed."""
+    """Run the suite `train` with a folder as if it were the folder of committed results."""
     (folder / "results").mkdir(exist_ok=True)
     monkeypatch.setattr(benchmarks.__main__, "COMMITTED", folder / "results")
     monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load), raising=False)
@@ -536,7 +536,7 @@ def test_busy_machine_results_not_committed(
     assert json.loads(written.read_text(encoding="utf-8"))["forced"] is False
 
 
-# ------------------------------------------------------------ taking turns
+# ------------------------------------------------------------ interleaved rounds
 
 
 def test_measurement_end_to_end(
@@ -569,11 +569,13 @@ def test_losses_must_agree() -> None:
 
 
 def test_loss_tolerance_depends_on_batch_count() -> None:
-    main = NETWORK["main"]  # 1,875 batches: their mean is known well enough
+    main = NETWORK["main"]  # 1,875 batches: a precise mean
     assert tolerance(main, 2.0) == pytest.approx(0.1)
     assert tolerance(dataclasses.replace(main, images=16 * 32), 2.0) == pytest.approx(0.5)
-    assert tolerance(dataclasses.replace(main, images=32), 2.0) == pytest.approx(0.1)  # no order
-    # Losses of images known by heart: a factor of two is chance, another first loss is not.
+    assert tolerance(dataclasses.replace(main, images=32), 2.0) == pytest.approx(
+        0.1
+    )  # one batch: no order
+    # Losses of memorized images: a factor of two is random, a different first loss is not.
     few = dataclasses.replace(main, hidden=(1024,), batch=128, images=4 * 128)
     later = {"a": {"loss": 0.024}, "b": {"loss": 0.024}, "c": {"loss": 0.048}}
     assert disagreeing(later, tolerance(few, 1.2)) == {}
@@ -581,7 +583,7 @@ def test_loss_tolerance_depends_on_batch_count() -> None:
 
 
 class Stub:
-    """A process that says that the loss of the next epoch is the next of its losses."""
+    """A worker process that reports predefined losses, one per epoch."""
 
     losses: dict[str, Any]
     rounds: list[str]
@@ -609,7 +611,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[Stub]:
 
 
 def test_differing_contender_is_skipped_per_task(stub: type[Stub]) -> None:
-    stub.losses = {  # of the first epoch, and of the last one in each of two rounds
+    stub.losses = {  # of the first epoch, and of the last epoch in each of two rounds
         "blas-1": iter([3.0, 1.0, 0.5, 0.4, 1.0, 0.9, 0.8]),
         **{key: itertools.cycle([1.0, 0.5, 0.4]) for key in ("torch-1", "tinynet-1")},
     }

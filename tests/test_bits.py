@@ -20,10 +20,10 @@ from tinynet import config, functional
 from tinynet.kernels.numba_functions import COMPILES, FEATURES
 from tinynet.optimizers import schedules
 
-#: Of random programs.
+#: Seeds of random programs.
 SEEDS = range(25)
 PROCESSORS = {"this machine": {}, "AVX2": only_avx2(), "znver4": {"NUMBA_CPU_NAME": "znver4"}}
-#: Processors for which kernels are compiled, but whose bits may differ.
+#: Processors for which kernels are compiled, but whose results may differ.
 OLD = {
     "x86-64": "+sse2,-sse3,-sse4.1,-avx,-avx2,-fma,-avx512f",
     "nehalem": "+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,-avx,-avx2,-fma,-avx512f",
@@ -44,14 +44,14 @@ def digest(arrays: Any) -> str:
 
 
 def digests(threads: int) -> dict[str, Any]:
-    """Train networks and random programs; return what is left of each."""
+    """Train networks and random programs; return checksums of their final states."""
     found = {}
     for name, network in test_thread_pool.NETWORKS.items():
         found[name] = test_thread_pool.fit(*network[:2], threads, network[2])
     for seed in SEEDS:
         program = random_programs.draw(seed, dropout=True)
         if "gradient_accumulation_steps" in program.optimizer[1]:
-            continue  # which NumPy computes
+            continue  # computed by NumPy
         tinynet.utils.set_random_seed(1)
         run = program.run(tinynet, "float32")
         slots = [v.numpy() for v in run["model"].optimizer.variables]
@@ -60,7 +60,7 @@ def digests(threads: int) -> dict[str, Any]:
 
 
 def computed(environment: dict[str, str], program: str, *arguments: str) -> Any:
-    """Run a program on a processor; return what it prints as JSON."""
+    """Run a program on an emulated processor; return its JSON output."""
     return json.loads(printed(program, *arguments, **environment))
 
 
@@ -129,12 +129,12 @@ def agreement() -> list[str]:
     return wrong
 
 
-# ------------------------------------------------------------ before and besides the kernels
+# ------------------------------------------------------------ computations outside the kernels
 
 
 @pytest.mark.parametrize("beta", [0.9, 0.999, 0.96, 0.95, 0.99])
 def test_powers_are_library_independent(beta: float) -> None:
-    """They are rounded from float64, whose last two bits would not change the result."""
+    """Powers are rounded from float64, where errors in the last two bits do not matter."""
     steps = np.arange(1, 100_001)
     base = np.longdouble(np.float32(beta))
     exact = np.power(base, steps.astype(np.longdouble))

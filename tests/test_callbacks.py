@@ -1,7 +1,7 @@
-"""Callbacks: the usual ones act as Keras' do on the same figures, and hold what else they promise.
+"""Built-in callbacks match Keras on the same logs, and behave as documented.
 
-Keras' callback and ours are shown the same run, epoch by epoch, through a stand-in for a model:
-what they print, warn, save and set must be the same.
+The callbacks of Keras and tinynet receive the same logs, epoch by epoch, with a mock model:
+their output, warnings, saved files and changed settings must be equal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.models import bits, classifier
 from tinynet import callbacks, layers, optimizers
 
 NAN = math.nan
-# Figures that lie so close to one another that min_delta and float32 decide which is better.
+# Values so close to each other that min_delta and float32 rounding decide which is better.
 LEVELS = [0.5, 0.4, 0.4000001, 0.40000001, 0.3, 0.39, 0.41, 0.6, NAN, math.inf, 0.0, -0.1]
 
 
@@ -43,7 +43,7 @@ def keras() -> Any:
 
 
 class StandIn:
-    """What a callback asks of a model, and no more."""
+    """Mock model with only the attributes that callbacks use."""
 
     def __init__(self, k: Any) -> None:
         self.optimizer = k.optimizers.Adam(0.1)
@@ -73,7 +73,7 @@ class StandIn:
 
 
 def play(k: Any, name: str, arguments: dict[str, Any], runs: Any, batches: int = 0) -> Any:
-    """Show a new callback some runs of `fit`, and return all that came of it."""
+    """Run a new callback through calls of `fit`; return everything that it did."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         callback = getattr(k.callbacks, name)(**arguments)
@@ -82,12 +82,12 @@ def play(k: Any, name: str, arguments: dict[str, Any], runs: Any, batches: int =
 
 
 def play_with(callback: Any, k: Any, runs: Any, batches: int = 0) -> Any:
-    """Show a callback some runs of `fit`."""
+    """Run a callback through calls of `fit`."""
     trace: list[Any] = []
     printed = io.StringIO()
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
         warnings.simplefilter("always", UserWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)  # Keras' own
+        warnings.simplefilter("ignore", DeprecationWarning)  # from Keras
         for epochs in runs:
             model = StandIn(k)
             callback.set_model(model)
@@ -164,7 +164,7 @@ def check(keras: Any, name: str, arguments: dict[str, Any], runs: Any, batches: 
 def test_monitoring_callbacks_match_keras(
     keras: Any, name: str, options: dict[str, Any], monitor: dict[str, Any]
 ) -> None:
-    # It is the same callback in all runs, and forgets the ones before.
+    # All runs use the same callback, which resets its state at the beginning of a run.
     check(keras, name, {**options, **monitor}, [PLATEAU, PLATEAU[3:], CLOSE, NO_VALIDATION])
 
 
@@ -197,7 +197,7 @@ WATCHING: dict[str, dict[str, Any]] = {
 def test_random_monitoring_callbacks_match_keras(keras: Any, name: str, drawn: Any) -> None:
     arguments = drawn.draw(st.fixed_dictionaries({**COMMON, **WATCHING[name]}))
     runs = drawn.draw(RUNS)
-    # For Keras, a NaN at the beginning stays the best.
+    # In Keras, an initial NaN remains the best value.
     first = [run[arguments.get("start_from_epoch", 0) :][:1] for run in runs]
     assume(not any(map(math.isnan, itertools.chain(*first))))
     check(keras, name, arguments, [loss_of(*run) for run in runs])
@@ -226,15 +226,15 @@ def test_checkpoints_match_keras(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if not validates and "val_loss" in str(arguments["filepath"]):
-        # The error that Keras raises would end a training with validation_freq=2.
+        # The error that Keras raises would abort training with validation_freq=2.
         trace, _, warned = play(tinynet, "ModelCheckpoint", arguments, [NO_VALIDATION])
         assert trace[-1][1] == []
         assert all("not saved" in text and "contains 'val_loss'" in text for text in warned)
         return
-    # `best` is not forgotten from one run to the next.
+    # `best` is kept between runs.
     runs = [PLATEAU, PLATEAU[:3]] if validates else [NO_VALIDATION]
     if arguments.get("save_best_only") and not validates:
-        # Keras saves a model of which it does not know whether it is the best.
+        # Keras saves the model even if the monitored value is missing.
         trace, printed, warned = play(tinynet, "ModelCheckpoint", arguments, runs)
         assert (trace[-1][1], printed) == ([], "")
         monitor = arguments.get("monitor", "val_loss")
@@ -343,7 +343,10 @@ def test_csv_files_match_keras(
     keras: Any, options: dict[str, Any], runs: Any, tmp_path: Path
 ) -> None:
     if "append" in options and len(runs) > 1:
-        runs = [PLATEAU, PLATEAU]  # Keras writes other columns under the header of the first run
+        runs = [
+            PLATEAU,
+            PLATEAU,
+        ]  # Keras writes different columns under the header of the first run
     files = [tmp_path / "ours.csv", tmp_path / "theirs.csv"]
     for k, file in zip([tinynet, keras], files, strict=True):
         play(k, "CSVLogger", {"filename": file, **options}, runs)
@@ -359,7 +362,7 @@ def table(path: Path, separator: str = ",") -> list[list[str]]:
 LATE: Any = [{}, {"loss": 0.5}, {"loss": 0.4, "vector": np.array([1.0, 2.0])}]
 LATE_ROWS = [["0", "NA", "NA"], ["1", "0.5", "NA"], ["2", "0.4", '"[1.0, 2.0]"']]
 EDITED_ROWS = [["epoch", "loss"], ["0", "0.25"], ["0", "0.5"], ["1", "0.125"]]
-#: A file that is there, what is logged, with which options, and the table that comes of it.
+#: Existing file, logs, options, and the resulting table.
 TABLES: dict[str, tuple[str | None, Any, Any, list[list[str]]]] = {
     "a metric that comes late": (None, LATE, {}, [["epoch", "loss", "vector"], *LATE_ROWS]),
     "and is appended": (None, LATE, {"append": True}, [["epoch", "loss", "vector"], *LATE_ROWS]),
@@ -369,7 +372,7 @@ TABLES: dict[str, tuple[str | None, Any, Any, list[list[str]]]] = {
         {"append": True},
         [["epoch", "loss", "accuracy"], ["0", "NA", "0.5"], ["1", "NA", "0.5"]],
     ),
-    # Editors leave out the last line break, add blank lines, or a byte order mark.
+    # Editors drop the final newline, or add blank lines or a byte order mark.
     **{
         repr(found): (found, [{"loss": 0.5}, {"loss": 0.125}], {"append": True}, EDITED_ROWS)
         for found in (
@@ -437,7 +440,7 @@ def checkpoint(path: str, **options: Any) -> Any:
 
 
 best: dict[str, Any] = {"save_best_only": True, "mode": "max"}
-#: What can't work, and a model with a validation or none; nothing is trained.
+#: Invalid callbacks, and whether the model is validated; no training takes place.
 EARLY: dict[str, tuple[Any, type, str]] = {
     "unknown key": (checkpoint("{val_acc:.2f}.keras"), KeyError, "val_acc"),
     "no validation": (checkpoint("{val_loss}.keras"), KeyError, "val_loss"),
@@ -514,7 +517,7 @@ def test_schedule_conflicts_with_rate_callbacks(callback: Any) -> None:
 
 def test_early_checks_accept_valid_callbacks(tmp_path: Path) -> None:
     class Late(callbacks.EarlyStopping):
-        """A subclass may know more than its base."""
+        """A subclass, whose monitored values cannot be checked early."""
 
     listed = [
         callbacks.LearningRateScheduler(lambda epoch, rate: rate),
@@ -572,7 +575,7 @@ HOOKS_OF_A_FIT = [
 
 
 def noting(calls: list[Any], names: list[str]) -> dict[str, Any]:
-    """Return functions for hooks, which note how they are called."""
+    """Return hook functions that record their arguments."""
 
     def function(name: str) -> Any:
         return lambda *args, **logs: calls.append((name, *args, *logs.values()))
@@ -598,7 +601,7 @@ def test_auto_mode_requires_known_metric(keras: Any, name: str, monitor: str) ->
             play(k, name, {"monitor": monitor}, [[{monitor: 0.5}]])
 
 
-# ------------------------------------------------------------ in real training
+# ------------------------------------------------------------ training
 
 X = np.random.default_rng(0).random((32, 4), np.float32)
 Y = np.arange(32) % 3
@@ -622,7 +625,7 @@ def trained(*listed: Any, **options: Any) -> Any:
 
 
 def everything(model: Any) -> list[Any]:
-    """Return all that there is after training, to the bit, and what comes of going on."""
+    """Return the complete state after training as bytes, and the result of further training."""
     figures = repr(model.history.history), model.history.epoch
     now = [*bits(model), *figures, model.predict(X).tobytes()]
     model.fit(X, Y, verbose=0)
@@ -630,9 +633,9 @@ def everything(model: Any) -> list[Any]:
 
 
 def interrupted(hook: str, number: int, *listed: Any, model: Any = None, **options: Any) -> Any:
-    """Return a model whose training ended as by Ctrl-C, in a hook's call.
+    """Return a model whose training was interrupted in a hook, as by Ctrl-C.
 
-    That of the end of training comes before the other callbacks', the others come after them.
+    The interrupting hook runs before the other callbacks at the end of training, otherwise after.
     """
     calls = itertools.count()
 
@@ -655,7 +658,7 @@ def test_resumed_training_equals_uninterrupted(hook: str, number: int, tmp_path:
     times = number * 4 if "batch" in hook else number
     interrupted(hook, times, decay, callbacks.BackupAndRestore(folder))
     assert os.listdir(folder) == ["latest.tinynet"]
-    resumed = make(seed=8)  # whose own state must not matter
+    resumed = make(seed=8)  # its own state must not matter
     fit(resumed, decay, callbacks.BackupAndRestore(folder))
     assert everything(resumed) == everything(trained(decay))
     assert not folder.exists()
@@ -684,14 +687,14 @@ def test_batch_backup_restarts_the_epoch(batches: int, first: int, tmp_path: Pat
 
 
 class Scores(callbacks.Callback):
-    """Add a given metric to the logs."""
+    """Callback that adds given values to the logs."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs["score"] = [NAN, 0.9, 0.5, 0.6, 0.7, 0.8, 0.85][epoch]
 
 
 def watching(folder: Path) -> list[Any]:
-    """Create callbacks with a state of every kind, which act within six epochs."""
+    """Create callbacks with all kinds of state, which take effect within six epochs."""
     score = {"monitor": "score", "mode": "max"}
     return [
         Scores(),
@@ -761,7 +764,7 @@ def test_backup_with_other_callbacks_warns(tmp_path: Path) -> None:
     keep = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
     with pytest.warns(UserWarning, match="are reset. Received: .'ReduceLROnPlateau'"):
         trained(keep, callbacks.ReduceLROnPlateau("loss"))
-    # Without callbacks, it is a backup as before.
+    # Without callbacks, the backup has the previous format.
     model = tinynet.models.load_model(tmp_path / "latest.tinynet")
     assert len(model.history.epoch) == 5
 
@@ -807,7 +810,7 @@ def test_damaged_backup_falls_back_to_previous(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="The previous backup is used"):
         resumed = trained(again)
     assert everything(resumed) == everything(trained())
-    assert os.listdir(tmp_path) == ["notes.txt"]  # nothing but the backup is deleted
+    assert os.listdir(tmp_path) == ["notes.txt"]  # only the backup is deleted
 
 
 def test_finished_run_is_not_repeated(tmp_path: Path) -> None:
@@ -953,7 +956,7 @@ def test_baseline_may_be_any_finite_number() -> None:
 
 @pytest.mark.parametrize("value", [np.array([0.5, 0.25]), "good", None, [1.0]], ids=str)
 def test_model_checkpoint_warns_about_unformattable_value(value: Any, tmp_path: Path) -> None:
-    """Training goes on if a custom value, or a vector, has no place in the file's name."""
+    """Training continues if a custom value or a vector cannot be formatted into the file name."""
 
     def add(epoch: int, logs: dict[str, Any]) -> None:
         logs["score"] = value if epoch else 0.25
@@ -968,11 +971,11 @@ def test_model_checkpoint_warns_about_unformattable_value(value: Any, tmp_path: 
     assert os.listdir(tmp_path) == ["1-0.25.keras"]
 
 
-# ------------------------------------------------------------ averages of the weights
+# ------------------------------------------------------------ weight averages
 
 
 def averaged(k: Any, swap_on_epoch: bool, folder: Path, stop: bool = False) -> Any:
-    """Train with `SwapEMAWeights`; return all values that other code sees, as one vector."""
+    """Train with `SwapEMAWeights`; return all values that are visible to other code, as a vector."""
     model = k.Sequential([k.Input((4,)), k.layers.Dense(3)])
     model.set_weights([np.eye(4, 3), np.zeros(3)])
     model.compile(k.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.6), "mse")
@@ -1002,7 +1005,7 @@ def averaged(k: Any, swap_on_epoch: bool, folder: Path, stop: bool = False) -> A
     return np.concatenate(seen)
 
 
-# Keras swaps by sums and differences, three roundings each time, of weights up to 1.
+# Keras swaps by sums and differences, with three rounding errors per swap for weights up to 1.
 SWAPPED = 64 * EPS
 
 
@@ -1022,7 +1025,7 @@ def test_swap_ema_weights_matches_keras(keras: Any, swap_on_epoch: bool, tmp_pat
 
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
 def test_swap_ema_weights_when_stopped(swap_on_epoch: bool) -> None:
-    """A callback after it ends training; Keras leaves the weights of training then."""
+    """A later callback stops training; Keras keeps the training weights in this case."""
     model = make(0.1, use_ema=True)
     stop = callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", True)

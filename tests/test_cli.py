@@ -1,4 +1,4 @@
-"""The command: what it writes, where, and how it ends."""
+"""The command-line interface: output, files and exit codes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_idx(folder: Path, name: str, values: np.ndarray) -> None:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder for TINYNET_DATA: a little MNIST of drawn digits."""
+    """Create a folder for TINYNET_DATA with a small MNIST of synthetic digits."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "mnist").mkdir()
     for part, (images, labels) in zip(("train", "t10k"), TINY, strict=True):
@@ -48,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train once, for the tests that need a model."""
+    """Train once for the tests that need a model."""
     out = tmp_path_factory.mktemp("out")
     arguments = ["--data", str(data), "--out", str(out), "--epochs", "8", "--no-plots"]
     assert main(["train", *arguments]) == 0
@@ -101,13 +101,13 @@ def test_train_as_a_user_runs_it(data: Path, tmp_path: Path) -> None:
 
 def test_train_saves_the_tested_model(data: Path, trained: Path) -> None:
     result = json.loads((trained / "history.json").read_text())
-    # 80 steps on ten classes: far from MNIST's 97 %, and far from a guesser's 10 %.
+    # 80 steps on ten classes: well below MNIST's 97 %, and well above the 10 % of guessing.
     assert result["test_accuracy"] > 0.6
     images, labels = TINY[1]
     for name in ("model.tinynet", "model.keras"):
         model = models.load_model(trained / name)
         p = model.predict(images / np.float32(255), verbose=0)
-        # Each of the 80 counts 1/80, so the mean is exact but for float32's last digits.
+        # Each of the 80 images counts 1/80, so the mean is exact to within float32 rounding error.
         assert np.mean(p.argmax(axis=1) == labels) == pytest.approx(result["test_accuracy"], 1e-6)
     assert not [path for path in trained.iterdir() if path.suffix == ".png"]
 
@@ -124,12 +124,12 @@ def test_same_seed_same_bits(data: Path, trained: Path, tmp_path: Path) -> None:
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Note what is passed to the functions that draw."""
+    """Record the arguments of the plotting functions."""
     seen: dict[str, Any] = {}
 
     def watched(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            seen.setdefault(name, (args, kwargs))  # not the calls among themselves
+            seen.setdefault(name, (args, kwargs))  # ignore nested calls
             return function(*args, **kwargs)
 
         return call
@@ -156,7 +156,7 @@ def test_synthetic_digits_are_announced_everywhere(
     assert re.fullmatch(rf"Test accuracy: 0\.\d{{4}} on {re.escape(label)}", lines[-1])
     result = json.loads((tmp_path / "history.json").read_text())
     assert (result["data"], result["fallback"]) == (label, True)
-    # The source of every picture, and real probabilities in them.
+    # Every plot names its data source, and shows real probabilities.
     assert len(seen) == 4
     assert {kwargs["source"] for _, kwargs in seen.values()} == {label}
     np.testing.assert_allclose(seen["plot_predictions"][0][2].sum(axis=1), 1, rtol=1e-5)
@@ -187,7 +187,7 @@ def test_fashion_and_drawn_by_name(
     assert main(["train", "--data", "drawn", "--no-plots", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1].endswith(" on synthetic digits (not MNIST)")
-    assert "NOTE" not in out  # it is what was asked for
+    assert "NOTE" not in out  # the data was requested explicitly
 
 
 def test_json_alone_on_stdout(
@@ -220,7 +220,7 @@ def test_no_plots_needs_no_matplotlib(data: Path, tmp_path: Path) -> None:
 def test_unwritable_folder_found_before_training(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli, "_load", lambda *_: pytest.fail("began to load data"))
+    monkeypatch.setattr(cli, "_load", lambda *_: pytest.fail("data was loaded"))
     file = tmp_path / "file"
     file.touch()
     taken = tmp_path / "taken"
@@ -268,7 +268,7 @@ def test_evaluate_flat_and_uncompiled(
 
 
 def pictures(folder: Path, digit: np.ndarray) -> list[str]:
-    """Write one digit in many kinds of PNG file."""
+    """Write one digit in many variants of PNG."""
     big = np.kron(255 - digit, np.ones((7, 7), np.uint8))
     big = np.pad(big, ((50, 10), (10, 90)), constant_values=255)
     grey = Image.fromarray(big)
@@ -291,7 +291,7 @@ def pictures(folder: Path, digit: np.ndarray) -> list[str]:
 
 @pytest.fixture(scope="module")
 def surest(trained: Path) -> tuple[np.ndarray, int, np.ndarray]:
-    """The digit that the model reads with most certainty, its label, and the probabilities."""
+    """Return the most confidently classified digit, its label, and the probabilities."""
     model = models.load_model(trained / "model.tinynet")
     images, labels = TINY[0]
     p = model.predict(images / np.float32(255), verbose=0)
@@ -308,7 +308,7 @@ def test_predict_reads_every_kind_of_png(
     lines = capsys.readouterr().out.splitlines()
     for path, line in zip(paths, lines, strict=True):
         assert re.fullmatch(rf"{re.escape(path)}: {label} \([\d.]+%; next \d, .+%\)", line)
-    # 28 x 28 and light on dark: not framed, so exactly what the model says of these pixels.
+    # 28 x 28 and light on dark: not framed, so the output is exactly the model's prediction.
     best, second = np.sort(p)[:-3:-1]
     assert f"({best:.1%}; next " in lines[0]
     assert lines[0].endswith(f"{second:.1%})")
@@ -321,11 +321,11 @@ def test_predict_reads_every_kind_of_png(
 
 
 def readable(folder: Path, digit: np.ndarray) -> dict[str, Path]:
-    """Write one digit in formats, modes and orientations that cameras and scanners produce."""
+    """Write one digit in the formats, modes and orientations of cameras and scanners."""
     (png,) = (path for path in pictures(folder, digit) if path.endswith("grey.png"))
     page = Image.open(png)
     turned = Image.Exif()
-    turned[0x0112] = 6  # to be shown rotated by 90 degrees clockwise
+    turned[0x0112] = 6  # EXIF orientation: displayed rotated by 90 degrees clockwise
     written: dict[str, tuple[Image.Image, dict[str, object]]] = {
         "photo.jpg": (page.convert("RGB").resize((1500, 1470)), {}),
         "turned.jpg": (page.transpose(Image.Transpose.ROTATE_90), {"exif": turned}),
@@ -394,7 +394,7 @@ def test_predict_turns_scores_into_probabilities(
 
 
 def png(pixels: np.ndarray, **options: Any) -> bytes:
-    """Return the bytes of an image file, by default a PNG file."""
+    """Return the bytes of an image file, PNG by default."""
     stream = io.BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(stream, **{"format": "png", **options})
     return stream.getvalue()
@@ -403,7 +403,7 @@ def png(pixels: np.ndarray, **options: Any) -> bytes:
 DIGIT, ANOTHER = TINY[0][0][:2]
 WHOLE = png(np.kron(255 - DIGIT, np.ones((7, 7))))
 BLANK = "digit.png: image must show a digit that stands out"
-#: The contents of a file, and what is said of it.
+#: Contents of a file, and the error message.
 UNREADABLE: dict[str, tuple[bytes, str]] = {
     "text": (
         b"no picture, but long enough to be one",
@@ -442,7 +442,7 @@ def test_unreadable_files_are_named(
     content, message = UNREADABLE.get(name, (b"", ""))
     if name == "a folder":
         path.mkdir()
-    elif name == "without Pillow":  # the bytes count, not the name
+    elif name == "without Pillow":  # detected by content, not by name
         content, message = png(DIGIT, format="JPEG"), "a JPEG file; .* Pillow.*pip install pillow"
         monkeypatch.setitem(sys.modules, "PIL", None)
     if name not in ("a folder", "missing"):
@@ -480,10 +480,10 @@ def test_info(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     assert [line.split("  ")[0] for line in lines] == list(facts)
 
 
-# ------------------------------------------------------------ how it ends
+# ------------------------------------------------------------ errors and exit codes
 
 
-#: What is wrong in the arguments, and what is meant, where the error has a suggestion.
+#: Invalid arguments, and the suggestion if the error has one.
 USAGE = {
     **dict.fromkeys(("fly", "help fly", "evaluate", "predict model.tinynet", "info please"), ""),
     **dict.fromkeys(("train --epochs 0", "train --epochs many", "train --batch-size -1"), ""),
@@ -609,7 +609,7 @@ def test_interrupt_keeps_last_complete_epoch(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Ctrl-C in the fourth step of an epoch leaves what training up to it would have written."""
+    """Ctrl-C in the fourth step of an epoch writes the same files as training until that epoch."""
 
     class Press(callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -637,7 +637,7 @@ def test_interrupt_keeps_last_complete_epoch(
     for name in ("model.tinynet", "model.keras"):
         kept, expected = models.load_model(parts / name), models.load_model(whole / name)
         assert bits(kept) == bits(expected)
-        for model in (kept, expected):  # which shuffles alike, too
+        for model in (kept, expected):  # also compares the shuffling state
             model.fit(TINY[1][0], TINY[1][1], verbose=0)
         assert bits(kept) == bits(expected)
 
@@ -662,7 +662,7 @@ def test_closed_pipe_is_not_an_error(argument: str, codes: set[int]) -> None:
     code, _, err = run(argument, stdout=write)
     os.close(write)
     assert err == ""
-    assert code in codes  # argparse itself may have passed over it
+    assert code in codes  # argparse may have ignored the error
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
@@ -685,7 +685,7 @@ def test_full_disk_error_is_one_line() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="measures memory as Linux does")
 def test_the_main_job_on_mnist(mnist: Any, tmp_path: Path) -> None:
-    # Not the resource module's figure, in which a process inherits its parent's peak.
+    # Not the value of the resource module, which includes the peak of the parent process.
     program = (
         "import sys; from tinynet.cli import main; assert main(['train']) == 0\n"
         "print(*[line for line in open('/proc/self/status') if line.startswith('VmHWM')])"
@@ -701,7 +701,7 @@ def test_the_main_job_on_mnist(mnist: Any, tmp_path: Path) -> None:
     result = json.loads((tmp_path / "output" / "history.json").read_text())
     assert result["test_accuracy"] >= 0.97
     # MB: 40 for Python and NumPy, 188 for 60,000 images in float32, 8 for the test images, 54 for
-    # the compressed rows, 125 for Numba: 415. A second copy of the images would go far beyond.
+    # the compressed rows, 125 for Numba: 415. A second copy of the images would exceed the limit.
     peak = re.search(r"VmHWM:\s+(\d+) kB", process.stdout)
     assert peak
     assert int(peak[1]) / 1024 <= 450

@@ -1,6 +1,6 @@
-"""A grid of nets on a cluster: the same scores as at home, whatever happens to a worker.
+"""Grid search on a cluster: the same scores as locally, even if a worker process dies.
 
-Each test is a program of its own, as a user would write it, with processes that it starts itself.
+Each test runs a separate program, as a user would write it, which starts its own processes.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def cluster():
 
 
 def run(program: str, **environment: str) -> Any:
-    """Run a program, and return what it printed last."""
-    # Workers would print the warnings that they are there to ignore.
+    """Run a program; return its last line of output."""
+    # Workers would print warnings that this process ignores.
     settings = {"PYTHONPATH": str(Path(tinynet.__file__).parents[1]), "PYTHONWARNINGS": "ignore"}
     process = subprocess.Popen(
         [sys.executable, "-c", START + textwrap.dedent(program)],
@@ -69,7 +69,7 @@ def run(program: str, **environment: str) -> Any:
     try:
         out, errors = process.communicate(timeout=HUNG)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # the workers as well
+        os.killpg(process.pid, signal.SIGKILL)  # including the workers
         out, errors = process.communicate()
         pytest.fail(f"not done after {HUNG} s: {errors[-3000:]}")
     assert process.returncode == 0, errors[-3000:]
@@ -89,7 +89,7 @@ print(json.dumps(found))
 
 
 def test_cluster_scores_equal_local_scores(tmp_path: Path) -> None:
-    # The workers compile the kernels at once, and find them the second time.
+    # The workers compile the kernels in the first run, and load them in the second.
     first = run(EVERYWHERE, TINYNET_CACHE=str(tmp_path))
     kept = sorted((tmp_path / "kernels").rglob("*-*"))
     again = run(EVERYWHERE, TINYNET_CACHE=str(tmp_path))
@@ -99,7 +99,7 @@ def test_cluster_scores_equal_local_scores(tmp_path: Path) -> None:
     assert sorted((tmp_path / "kernels").rglob("*-*")) == kept
     flat = [score for part in first["serial"] for score in part]
     assert len(flat) == 12
-    assert min(flat) > 0.3  # ten classes; a guesser is right in 0.1
+    assert min(flat) > 0.3  # ten classes; guessing gives 0.1
 
 
 def test_killed_worker_is_replaced() -> None:
@@ -133,7 +133,7 @@ def test_killed_worker_is_replaced() -> None:
     result["serial"] = scores(max_iter=60)
     print(json.dumps(result))
     """
-    # Dask's memory manager would drop all copies but one, which may be the dead worker's.
+    # Dask's memory manager would drop all copies but one, which may be on the dead worker.
     result = run(program, DASK_DISTRIBUTED__SCHEDULER__ACTIVE_MEMORY_MANAGER__START="False")
     assert result["busy"] > 0
     assert result["killed"] < result["end"]
@@ -181,12 +181,12 @@ def test_worker_uses_one_thread_little_data() -> None:
     for blas, more_threads, share in result["probes"]:
         assert blas == 1
         assert more_threads <= 0
-        # The worker's own threads (heartbeats) take a little besides.
+        # The worker's own threads (heartbeats) use some additional CPU time.
         assert share < 1.3
-    # A task holds the estimator's parameters and the numbers of the rows; the data goes once to
+    # A task contains the estimator's parameters and the row indices; the data is sent once to
     # each worker.
     assert result["sizes"]
     assert max(result["sizes"]) < 40_000 < result["data"] / 50
-    # Fitted, it is its weights with both of Adam's moments, and little besides.
+    # A fitted estimator is little more than its weights and Adam's two moment estimates.
     weights = 4 * (784 * 128 + 128 + 128 * 10 + 10)
     assert weights < result["net"] < 3.2 * weights

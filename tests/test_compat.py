@@ -1,4 +1,4 @@
-"""What stands in for TensorFlow, and `tf.keras.backend`, against TensorFlow."""
+"""The TensorFlow replacement and `tf.keras.backend`, compared with TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHARES = np.abs(B) / 5
 
 
 def calls_of(names: str, *args: Any, **options: Any) -> dict[str, Any]:
-    """Return calls of several functions, whose names may have dots, with the same arguments."""
+    """Return calls of several functions, by dotted names, with the same arguments."""
 
     def call(tf: Any, name: str) -> Any:
         return functools.reduce(getattr, name.split("."), tf)(*args, **options)
@@ -24,7 +24,7 @@ def calls_of(names: str, *args: Any, **options: Any) -> dict[str, Any]:
     return {name: functools.partial(call, name=name) for name in names.split()}
 
 
-# A function of either library, and nothing that needs more than it.
+# Calls that need only one function of either library.
 CALLS = {
     **calls_of("argmax convert_to_tensor reduce_mean cumsum nn.relu nn.softmax nn.sigmoid", A),
     **calls_of("nn.tanh nn.leaky_relu nn.gelu nn.l2_normalize nn.l2_loss", A),
@@ -219,7 +219,7 @@ def tensorflow() -> Any:
 def compare_results(ours: Any, theirs: Any) -> None:
     assert ours.dtype == theirs.dtype
     assert ours.shape == theirs.shape
-    # A few roundings of numbers below 10.
+    # A few rounding errors of values below 10.
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
@@ -523,7 +523,7 @@ DATASETS = {
 
 
 def described(value: Any) -> Any:
-    """Return types and values in the words of JSON."""
+    """Return types and values as JSON-compatible objects."""
     if isinstance(value, dict):
         return {key: described(v) for key, v in value.items()}
     if isinstance(value, tuple | list):

@@ -1,4 +1,4 @@
-"""Several threads, several processes, and many calls: the same answers, and no memory lost."""
+"""Many threads, processes and calls: the same results, and no memory leaks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def net(seed: int = 5, optimizer: Any = "adam") -> Any:
 
 
 def together(*functions: Callable[[], Any]) -> list[Any]:
-    """Run functions in threads of their own, all at once; raise what they raise."""
+    """Run functions concurrently in separate threads; re-raise their errors."""
     results: list[Any] = [None] * len(functions)
     errors: list[BaseException] = []
     start = threading.Barrier(len(functions))
@@ -98,7 +98,7 @@ def test_concurrent_training_equals_sequential(threads: int) -> None:
     kinds = ["adam", optimizers.SGD(0.1, momentum=0.9), "rmsprop"]
 
     def train(model: Sequential) -> Any:
-        # No seed of its own is drawn from here on.
+        # No random seed is drawn after this line.
         return model.fit(X, Y, epochs=5, verbose=0, validation_split=0.1).history
 
     alone, beside = (
@@ -126,7 +126,7 @@ def test_training_in_thread_keeps_signal_handlers() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-# Forks are in `test_thread_pool`.
+# `test_thread_pool` tests forks.
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
@@ -141,7 +141,7 @@ def test_pickle_and_deepcopy(backend: str, copied: Callable[[Any], Any], state: 
     for a, b in zip(twin.weights, model.weights, strict=True):
         assert not np.shares_memory(a.array, b.array)
     histories = [m.fit(X, Y, epochs=2, verbose=0).history for m in (twin, model)]
-    if state != "unbuilt":  # there the first weights are drawn when it is built
+    if state != "unbuilt":  # an unbuilt model draws its initial weights when it is built
         assert histories[0] == histories[1]
         assert bits(twin) == bits(model)
         assert bits(model) != before
@@ -160,13 +160,13 @@ def test_layer_optimizer_and_history_pickle() -> None:
 
 
 def resident() -> int:
-    """Return how many bytes of memory this process holds."""
+    """Return the resident memory of this process in bytes."""
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def growth(work: Callable[[], Any], times: int) -> int:
-    """Return how many bytes Python's and NumPy's objects have grown by, after warming up."""
+    """Return the growth in bytes of Python and NumPy objects, after a warm-up."""
 
     def held() -> int:
         gc.collect()
@@ -186,7 +186,7 @@ def growth(work: Callable[[], Any], times: int) -> int:
 
 def test_memory_stays_flat(backend: str) -> None:
     model, one = net(), X[:1]
-    # An array of one example is 120 bytes, so even one lost byte a call would show.
+    # An array of one example is 120 bytes, so even a leak of one byte per call would be found.
     assert growth(lambda: model.predict(one, verbose=0), 2000) < 2000
     assert growth(lambda: model(one), 500) < 2000
     assert growth(lambda: model.evaluate(one, Y[:1], verbose=0), 200) < 2000

@@ -1,4 +1,4 @@
-"""Custom layers, models and losses: what is refused with a clear error, and what works."""
+"""Custom layers, models and losses: supported code, and clear errors for unsupported code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fitted(*inner: Any) -> Any:
 
 
 class Calling(layers.Layer):
-    """A layer whose `call` is a function of the test."""
+    """A layer whose `call` is a given function."""
 
     def __init__(self, function: Any) -> None:
         super().__init__(name="calling")
@@ -39,7 +39,7 @@ class Calling(layers.Layer):
 
 
 class Weighted(Calling):
-    """One that has a weight, too."""
+    """A layer of this kind that also has a weight."""
 
     def __init__(self, function: Any, **options: Any) -> None:
         super().__init__(function)
@@ -84,7 +84,7 @@ def test_untraceable_call_raises(make: Any, message: str) -> None:
 
 
 class Lazy(keras.Model):
-    """Makes its layers in the first call."""
+    """A layer that creates its sublayers in the first call."""
 
     hidden: Any = None
     first: Any = layers.ReLU()
@@ -97,7 +97,7 @@ class Lazy(keras.Model):
 
 @pytest.mark.parametrize("eagerly", [False, True])
 def test_layer_created_in_first_call(eagerly: bool) -> None:
-    """And Python's control flow runs eagerly."""
+    """Python control flow runs eagerly."""
     model = Lazy()
     if eagerly:
         model.first = Calling(positive)
@@ -120,7 +120,7 @@ def test_predict_separates_batches_of_dependent_rows() -> None:
 
 @pytest.mark.parametrize("other", [np.arange(4.0), np.sqrt(3.0)], ids=["array", "number"])
 def test_tensor_dtype_next_to_float64(other: Any) -> None:
-    """As in TensorFlow, where NumPy's float64 does not widen a tensor."""
+    """As in TensorFlow, a NumPy float64 scalar does not change a tensor's dtype."""
     variable = keras.Variable(np.ones(4, np.float32))
     for x in (tf.ones((2, 4)), keras.Input((4,)), variable):
         assert [np.dtype(y.dtype).name for y in (x * other, other / x)] == ["float32"] * 2
@@ -217,7 +217,7 @@ def test_train_step_without_weights_warns() -> None:
 
 
 def adding(function: Any) -> Any:
-    """Make a model whose layer adds losses that a function makes of its weight and its output."""
+    """Build a model whose layer adds losses, computed by a function of its weight and output."""
 
     def call(layer: Any, x: Any) -> Any:
         y = x * layer.w
@@ -324,7 +324,7 @@ def test_metrics_named_loss_are_numbered() -> None:
 
 
 class Steps(layers.Layer):
-    """Counts its steps and alternates between two factors; its trainable weight is a float."""
+    """A layer that counts its steps, alternates between two factors, and has a float weight."""
 
     def build(self, shape: Any) -> None:
         self.steps = self.add_weight(dtype="int32", initializer="zeros", trainable=False)
@@ -407,7 +407,7 @@ def test_missing_super_init_is_explained(base: Any) -> None:
 
 
 def test_layer_list_may_grow_later() -> None:
-    """As in a dense block, where each layer is applied to all results before it."""
+    """As in a dense block, where each layer is applied to all previous outputs."""
     x = keras.Input((2,))
     features = [x]
     for k in range(2):
@@ -422,7 +422,7 @@ def squares(w: Any) -> Any:
 
 
 def test_operations_are_activations() -> None:
-    """An operation's own `backward` has other arguments than that of a custom activation."""
+    """The `backward` of an operation has other arguments than that of a custom activation."""
     x = np.float32([[0.5, -2.0], [1.0, 3.0]])
     kernel = np.float32([[1.0, 2.0], [-1.0, 0.5]])
     dense = layers.Dense(2, activation=ops.sin, use_bias=False)
@@ -441,7 +441,7 @@ def weighted_squares(y_true: Any, y_pred: Any) -> Any:
 
 
 def test_functions_are_found_in_files(tmp_path: Any) -> None:
-    """The loss because it is registered, the regularizer because it is given."""
+    """The loss is found because it is registered, the regularizer because it is passed."""
     model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_regularizer=squares)])
     model.compile("sgd", weighted_squares)
     model.save(tmp_path / "net.keras")

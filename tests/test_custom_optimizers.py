@@ -1,4 +1,4 @@
-"""Custom optimizers, and loops with `apply_gradients`, against the same code in Keras."""
+"""Custom optimizers and loops with `apply_gradients`, compared with the same code in Keras."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ START = [RNG.standard_normal(shape).astype("float32") for shape in ((4, 5), (5,)
 
 def sign_sgd(k: Any) -> Any:
     class SignSGD(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
-        """Without a state."""
+        """An optimizer without state."""
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             rate = k.ops.cast(learning_rate, variable.dtype)
@@ -46,7 +46,7 @@ def sign_sgd(k: Any) -> Any:
 
 def momentum(k: Any) -> Any:
     class Momentum(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
-        """As in the documentation of Keras, where `build` has no guard against a second call."""
+        """The example of the Keras documentation, whose `build` has no guard against a second call."""
 
         def __init__(self, learning_rate: Any = 0.05, momentum: float = 0.9, **kwargs: Any) -> None:
             super().__init__(learning_rate=learning_rate, **kwargs)
@@ -79,7 +79,7 @@ def momentum(k: Any) -> Any:
 
 def yogi(k: Any) -> Any:
     class Yogi(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
-        """With two slots, an initial value, a variable of its own, and the step number."""
+        """An optimizer with two slots, an initial value, a scalar variable and the step number."""
 
         def build(self, variables: Any) -> None:
             if self.built:
@@ -107,7 +107,7 @@ def yogi(k: Any) -> Any:
 
 def doubled(k: Any) -> Any:
     class Doubled(k.optimizers.RMSprop):  # type: ignore[misc]  # resolved at run time
-        """Calls the `update_step` of a built-in class."""
+        """An optimizer that calls the `update_step` of a built-in class."""
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             super().update_step(2.0 * gradient, variable, learning_rate)
@@ -116,7 +116,7 @@ def doubled(k: Any) -> Any:
 
 
 def centered(k: Any, method: str) -> Any:
-    """Return a class that subtracts from each gradient its mean, and notes that it is called."""
+    """Return an optimizer class that centers each gradient, and records its calls."""
 
     def remove(gradient: Any) -> Any:
         return gradient - k.ops.mean(gradient, axis=0, keepdims=True)
@@ -134,7 +134,7 @@ def centered(k: Any, method: str) -> Any:
 
 def lookahead(k: Any) -> Any:
     class Lookahead(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
-        """Wraps another optimizer, and steps back halfway now and then."""
+        """An optimizer that wraps another one and periodically steps back halfway."""
 
         def __init__(self, inner: Any, period: int = 2, **kwargs: Any) -> None:
             super().__init__(learning_rate=0.0, **kwargs)
@@ -203,7 +203,7 @@ def values(model: Any, optimizer: Any) -> list[np.ndarray]:
 
 
 def assert_same(ours: Any, theirs: Any, size: float = 1.0) -> None:
-    """Compare within some 250 roundings of numbers of the given size, which 9 steps take on."""
+    """Compare within about 250 rounding errors at the given scale, the result of 9 steps."""
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=256 * EPS * size)
 
@@ -380,7 +380,7 @@ MADE: dict[Any, Any] = {}
 
 @pytest.fixture
 def registered() -> Iterator[None]:
-    """Register custom optimizers with both libraries, for one test."""
+    """Register custom optimizers with both libraries for one test."""
     tables = [(k.saving.get_custom_objects(), {**k.saving.get_custom_objects()}) for k in KERASES]
     for k, make in itertools.product(KERASES, (momentum, yogi)):
         MADE[k, make] = k.saving.register_keras_serializable("Tests")(make(k))
@@ -434,11 +434,11 @@ def test_custom_optimizer_continues_in_other_library(
         assert_same(*(values(m, m.optimizer) for m in (model, other)))
 
 
-# ------------------------------------------------------------ loops with gradients
+# ------------------------------------------------------------ custom loops
 
 
 def two_optimizers(k: Any, f: Any) -> Any:
-    """Train two models in turns, as adversarial networks are."""
+    """Train two models alternately, as in adversarial training."""
     models = [net(k), net(k)]
     makers = [k.optimizers.Adam(0.02), k.optimizers.SGD(0.05, momentum=0.9)]
     for _ in range(3):
@@ -451,7 +451,7 @@ def two_optimizers(k: Any, f: Any) -> Any:
 
 
 def one_optimizer(k: Any, f: Any) -> Any:
-    """Build for the weights of two models, then update them one by one."""
+    """Build one optimizer for the weights of two models, then update the models separately."""
     models, optimizer = [net(k), net(k)], k.optimizers.Adam(0.02)
     optimizer.build([v for model in models for v in model.trainable_variables])
     for model in (models[0], models[1], models[0]):
@@ -465,7 +465,7 @@ def one_optimizer(k: Any, f: Any) -> Any:
 
 
 def own_variables(k: Any, f: Any) -> Any:
-    """Fit a line with variables outside of any model, and a learning rate that is set."""
+    """Fit a line with variables outside of a model, and change the learning rate."""
     slope = f.Variable(0.0)
     bias = k.Variable([0.0], name="bias")
     optimizer = k.optimizers.RMSprop(0.1)
@@ -485,7 +485,7 @@ def own_variables(k: Any, f: Any) -> Any:
 
 
 def clipped(k: Any, f: Any) -> Any:
-    """Clip gradients in each of the three ways."""
+    """Clip gradients with each of the three options."""
     model, optimizer = net(k), k.optimizers.SGD(0.1)
     for clip in (
         lambda grads: [f.clip_by_value(g, -0.1, 0.1) for g in grads],
@@ -500,7 +500,7 @@ def clipped(k: Any, f: Any) -> Any:
 
 
 def missing(k: Any, f: Any) -> Any:
-    """Leave out the gradients of the second layer in every other step."""
+    """Omit the gradients of the second layer in every other step."""
     model = net(k)
     optimizer = k.optimizers.Adam(0.02, use_ema=True, gradient_accumulation_steps=2)
     weights = model.trainable_weights

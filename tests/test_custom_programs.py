@@ -1,8 +1,8 @@
-"""Programs with custom losses, layers, models and training steps, on Keras and on tinynet.
+"""Programs with custom losses, layers, models and training steps, run with Keras and tinynet.
 
-Each is in the style of public code; only import lines change. Both start from Keras' weights, and
-see the same batches in the same order; after at most 300 steps the losses and every weight are
-compared.
+The programs resemble public code; only import lines change. Both libraries start from Keras'
+weights and train on the same batches in the same order. After at most 300 steps, the losses and
+all weights are compared.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.import_lines import moved
 
 PROGRAMS = sorted((Path(__file__).parent / "custom_programs").glob("*.py"))
 PROGRAMS = [path for path in PROGRAMS if path.stem not in ("common", "conftest")]
-# Rounding grows over 300 steps; a wrong derivative is off by a hundred times as much.
+# Rounding errors grow over 300 steps; a wrong derivative has a hundred times the error.
 ROOM = 2e-4
 
 
@@ -37,7 +37,7 @@ def set_weights(models: Any, values: list[np.ndarray]) -> None:
 
 
 def run(program: dict[str, Any], start: Any = None) -> Any:
-    """Make the models, train them, and return the weights before, the losses, the weights."""
+    """Build and train the models; return the initial weights, the losses and the final weights."""
     inputs = program["data"](np.random.default_rng(0))
     models = program["make"]()
     if start is not None:
@@ -67,7 +67,7 @@ def test_custom_program_matches_keras(path: Path, tmp_path: Path) -> None:
 
     keras.utils.set_random_seed(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras' own
+        warnings.simplefilter("ignore")  # from Keras
         start, their_losses, theirs = run(runpy.run_path(str(path)))
     copy = tmp_path / path.name
     copy.write_text(moved(path.read_text(encoding="utf-8")), encoding="utf-8")

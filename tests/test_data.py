@@ -1,4 +1,4 @@
-"""From what users pass to batches."""
+"""Conversion of user data to batches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tinynet.training.data_adapters import Examples
 
 
 def features(x: Any, dtype: str) -> Any:
-    """Check inputs and convert all of them."""
+    """Validate and convert all inputs."""
     return data_adapters.converted(data_adapters.inputs(x), dtype)
 
 
@@ -83,7 +83,7 @@ def test_shuffled_batches_reuse_one_buffer() -> None:
         ([[0], [1], [2]], None, [2, 0.5, 1]),
         (np.eye(3), None, [2, 0.5, 1]),
         ([0.0, 1.0, 2.0], None, [2, 0.5, 1]),
-        ([0.1, 0.5, 0.6, 1.4], (4,), [2, 2, 0.5, 0.5]),  # the nearest class; 0.5 to the even one
+        ([0.1, 0.5, 0.6, 1.4], (4,), [2, 2, 0.5, 0.5]),  # the nearest class; 0.5 rounds to even
         ([[0.1], [0.9], [1.5]], (3,), [2, 0.5, 1]),
         ([[0, 1], [2, 0]], (2, 2), [[2, 0.5], [1, 2]]),  # a label at each position
         ([[[0], [1]], [[2], [0]]], (2, 2), [[2, 0.5], [1, 2]]),
@@ -125,7 +125,7 @@ def test_class_weight_of_sequences() -> None:
     model.fit(x, y[..., None], class_weight={1: 5.0}, verbose=0)
 
 
-# ------------------------------------------------------------ what users pass
+# ------------------------------------------------------------ accepted data
 
 
 def raises_as(pattern: str, function: Any, *args: Any) -> None:
@@ -229,7 +229,7 @@ def test_numeric_reads_a_column_of_images() -> None:
 
 
 class PretendTensor:
-    """What a PyTorch tensor that needs gradients looks like to NumPy."""
+    """Mock of a PyTorch tensor that requires gradients."""
 
     def __init__(self, values: Any, attached: bool = True) -> None:
         self.values, self.attached = np.float32(values), attached
@@ -267,7 +267,7 @@ def net(*first: Any, shape: Any = (4,)) -> Any:
 
 
 def everything(model: Any, x: Any, y: Any, w: Any) -> list[Any]:
-    """Pass data to every method that takes it; return all that comes out."""
+    """Pass data to every method that accepts it; return all results."""
     options = {"validation_data": (x, y, w), "shuffle": False}
     history = model.fit(x, y, 16, 2, 0, sample_weight=w, **options).history
     return [
@@ -285,7 +285,7 @@ def everything(model: Any, x: Any, y: Any, w: Any) -> list[Any]:
 
 def assert_alike(a: list[Any], b: list[Any]) -> None:
     for one, other in zip(a, b, strict=True):
-        # Compressed rows sum 4 terms in another order, in float32.
+        # Compressed rows sum 4 float32 terms in a different order.
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
@@ -399,7 +399,7 @@ def test_sparse_input_is_not_changed() -> None:
     raises_as("finite.*row 0", model.fit, infinite, Y)
 
 
-# ------------------------------------------------------------ types and memory
+# ------------------------------------------------------------ dtypes and memory
 
 TYPES = {
     "float32": lambda x: x.astype(np.float32),
@@ -472,7 +472,7 @@ def traced() -> Iterator[None]:
 def test_inputs_are_converted_batch_by_batch(
     kind: Any, optimizer: str, shuffle: bool, rng: Any
 ) -> None:
-    """No call needs as much memory as the inputs have, which converting them all would take."""
+    """No call needs as much memory as a converted copy of all inputs."""
     x = rng.integers(1, 256, (6000, 2000), np.uint8).astype(kind)
     y = np.arange(len(x)) % 3
     model = classifier(shape=(2000,), optimizer=optimizer)
@@ -489,7 +489,7 @@ def test_inputs_are_converted_batch_by_batch(
             before = tracemalloc.get_traced_memory()[0]
             call()
             peak = tracemalloc.get_traced_memory()[1] - before
-            assert peak < x.size, name  # a quarter of what they take in float32
+            assert peak < x.size, name  # a quarter of their size in float32
 
 
 def test_sparse_inputs_are_compressed_in_parts(rng: Any) -> None:
@@ -506,7 +506,7 @@ def test_sparse_inputs_are_compressed_in_parts(rng: Any) -> None:
 
 
 class PretendDataset:
-    """What an endless tf.data.Dataset looks like."""
+    """Mock of an infinite tf.data.Dataset."""
 
     def cardinality(self) -> int:
         return -1

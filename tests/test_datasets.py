@@ -1,4 +1,4 @@
-"""Finding, checking, downloading and keeping data sets, with a local server for the mirrors."""
+"""Finding, validating, downloading and caching datasets, with a local server as mirrors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def npz(arrays: dict[str, np.ndarray], save: Any = np.savez_compressed) -> bytes
 
 
 def tiny(seed: int = 0) -> dict[str, np.ndarray]:
-    """Return three images to train with and two to test with, and their labels."""
+    """Return three training images, two test images, and their labels."""
     random = np.random.default_rng(seed)
     return {
         "x_train": random.integers(0, 256, (3, 28, 28), np.uint8),
@@ -90,7 +90,7 @@ def assert_is(dataset: Dataset, arrays: dict[str, np.ndarray] = TINY) -> None:
 
 
 def started(code: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a program that may use the library."""
+    """Start a program that can import the library."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code, *arguments],
         stdout=subprocess.PIPE,
@@ -101,7 +101,7 @@ def started(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 class Mirror:
-    """A web server for two mirrors, ``/one/`` and ``/two/``, of files held in a dictionary."""
+    """A web server with two mirrors, ``/one/`` and ``/two/``, that serve files from a dictionary."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -125,7 +125,7 @@ class Mirror:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.source = source_at(self.url)  # the mirrors do not have its files yet
+        self.source = source_at(self.url)  # the mirrors have no files yet
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def serve(self, which: str, contents: dict[str, bytes] = FILES) -> None:
@@ -133,7 +133,7 @@ class Mirror:
 
 
 def source_at(url: str, contents: dict[str, bytes] = FILES) -> Source:
-    """Return a data set that has two mirrors."""
+    """Return a dataset source with two mirrors."""
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
     downloads = ((tuple(contents), (f"{url}/one/", f"{url}/two/")),)
     return Source("tiny", "Tiny", "tiny-set", sums, downloads)
@@ -149,7 +149,7 @@ def mirror() -> Iterator[Mirror]:
 
 @pytest.fixture(autouse=True)
 def _places(tmp_path: Path, monkeypatch: Any) -> None:
-    """No place but these, and no web proxy between the tests and their server."""
+    """Search only these folders, and bypass web proxies for the local server."""
     monkeypatch.delenv("TINYNET_DATA", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
@@ -158,13 +158,13 @@ def _places(tmp_path: Path, monkeypatch: Any) -> None:
 
 @pytest.fixture
 def nowhere() -> Source:
-    """A data set whose mirrors refuse connections."""
+    """Return a dataset source whose mirrors refuse connections."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return source_at(f"http://127.0.0.1:{free.getsockname()[1]}")
 
 
-# Forms and explicit paths
+# File formats and explicit paths
 
 
 UNPACKED = idx_contents(TINY, "")
@@ -260,7 +260,7 @@ def test_keras_npz(tmp_path: Path, monkeypatch: Any) -> None:
 
 
 def test_user_files_need_no_checksum(tmp_path: Path, nowhere: Source) -> None:
-    """What the user's own folder may hold, a cache may not: there it is a damaged download."""
+    """Files with other checksums are valid in a user's folder, but damaged in a cache."""
     own = idx_contents(tiny(1))
     assert_is(load(nowhere, put(tmp_path / "own", own)), tiny(1))
     put(tmp_path / "keras" / "datasets" / "tiny-set", own)
@@ -284,7 +284,7 @@ def test_damaged_cache_is_downloaded_again(tmp_path: Path, mirror: Mirror, place
     mirror.serve("two")
     assert_is(load(mirror.source))
     assert (tmp_path / "cache" / "tiny" / IDX_FILES[1]).read_bytes() == FILES[IDX_FILES[1]]
-    if place == "cache/tiny":  # and only what is damaged
+    if place == "cache/tiny":  # only damaged files are downloaded
         assert {Path(path).name for path in mirror.asked} == {IDX_FILES[1]}
 
 
@@ -386,7 +386,7 @@ def test_progress(mirror: Mirror, monkeypatch: Any, terminal: bool) -> None:
 def test_concurrent_downloads(tmp_path: Path, mirror: Mirror) -> None:
     mirror.serve("one")
     barrier = threading.Barrier(2)
-    # Each request waits for the other process to have made the same one.
+    # Each request waits until the other process has sent the same request.
     mirror.before = lambda: barrier.wait(HUNG)
     code = (
         "import json, sys\n"
@@ -437,7 +437,7 @@ def with_array(name: str, array: np.ndarray) -> bytes:
 MEMBERS = {name: npy(array) for name, array in TINY.items()}
 CLAIM = MEMBERS["x_train"].replace(b"(3, 28, 28), }       ", b"(300000, 28, 28), }  ")
 ENCRYPTED = zipped(MEMBERS).replace(b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0")
-# What is wrong: which file of images, labels or all, what it holds, and what is said.
+# The damage: file of images, labels or all; contents; and error message.
 DAMAGED = [*IDX_FILES[:2], "given.npz"]
 DAMAGE = {
     "empty": (0, b"", "Received: 0 bytes"),
@@ -492,7 +492,7 @@ def test_damaged_file_is_named(tmp_path: Path, nowhere: Source, case: str) -> No
 
 
 def test_random_damage_is_found_or_harmless(tmp_path: Path, nowhere: Source) -> None:
-    """Nothing but ValueError for 600 files with a few bytes changed or cut, in each form."""
+    """600 files per format with a few changed or missing bytes raise only ValueError."""
     random = np.random.default_rng(1)
     folder = put(tmp_path / "idx", FILES)
     images, packed = folder / IDX_FILES[0], tmp_path / "given.npz"
@@ -510,7 +510,7 @@ def test_random_damage_is_found_or_harmless(tmp_path: Path, nowhere: Source) -> 
                 named += 1
             if message:
                 assert str(path) in message
-            else:  # changed where nothing is read, such as in a time stamp
+            else:  # the change is in unused bytes, such as a time stamp
                 assert_is(dataset)
         assert named > 200
 
@@ -547,7 +547,7 @@ def test_decompression_bomb_is_not_unpacked(tmp_path: Path, nowhere: Source, for
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # The file takes 16 kB, the claimed images 2 kB, the readers' buffers some 100 kB.
+    # The file has 16 kB, the declared images 2 kB, and the readers' buffers about 100 kB.
     assert peak < 1 << 20
 
 

@@ -1,4 +1,4 @@
-"""The page to draw on: the same net and the same framing as Python's, in a real browser."""
+"""The drawing page: the same network and framing as in Python, tested in a real browser."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_page_is_self_contained() -> None:
     page = demo.page(model)
     assert len(page.encode()) < 600_000
     assert "@NET@" not in page
-    # No address of anything, and a policy that would forbid it.
+    # The page contains no URLs, and its content security policy forbids requests.
     assert not re.search(r"https?:|src=|@import|url\(|fetch\(|XMLHttpRequest|WebSocket", page)
     assert "default-src 'none'" in page
     held = contents(page)
@@ -54,7 +54,7 @@ def test_large_nets_are_stored_as_float16() -> None:
     assert 600_000 < len(half.encode()) <= 1_000_000
     model = net(L.Flatten(), L.Dense(400, "relu"), L.Dense(10, "softmax"))
     kernel = model.layers[1].kernel
-    kernel.assign(np.full(kernel.shape, 1e6))  # which float16 does not reach
+    kernel.assign(np.full(kernel.shape, 1e6))  # beyond the range of float16
     assert contents(demo.page(model))["dtype"] == "float32"
 
 
@@ -157,7 +157,7 @@ def chromium() -> Iterator[browser.Browser]:
 
 @pytest.fixture(scope="module")
 def trained(digits: Any) -> Any:
-    """Train a net that reads most digits: one that could not would make equal answers easy."""
+    """Train a network to a useful accuracy: equal outputs of an untrained one prove little."""
     (x, y), (x_test, y_test) = digits
     keras.random.set_seed(0)
     model = net()
@@ -186,14 +186,14 @@ def open_page(chromium: browser.Browser, model: Any, folder: Path) -> browser.Br
 
 
 def ask(page: browser.Browser, images: np.ndarray) -> np.ndarray:
-    """Let the page's own function compute the probabilities for images (N, 28, 28), 0 to 1."""
+    """Compute the probabilities of images (N, 28, 28) in [0, 1] with the page's own function."""
     script = "return arguments[0].map((x) => Array.from(predict(x).probabilities))"
     rows = images.reshape(len(images), -1).astype(np.float64)
     return np.array(page.run(script, rows.tolist()))
 
 
 def path(digit: int) -> list[list[tuple[float, float]]]:
-    """Return strokes of a digit on a field of size 1, as someone might draw it: not centred."""
+    """Return the strokes of a hand-drawn, off-center digit in the unit square."""
     strokes = drawn_digits.WAYS[digit][0][1].replace("|", "").split("/")
     points = [[tuple(map(float, p.split(","))) for p in stroke.split()] for stroke in strokes]
     return [[(0.15 + 0.0045 * x, 0.2 + 0.0055 * y) for x, y in stroke] for stroke in points]
@@ -225,7 +225,7 @@ def test_mnist_images_match_python(page: browser.Browser, mnist: Any, trained: A
 def test_synthetic_images_match_python(page: browser.Browser, digits: Any, trained: Any) -> None:
     images = digits[1][0][:200]
     expected = trained.predict(images, verbose=0)
-    # Sums of 784 float32 products in Python, of doubles in the page: far closer than asked for.
+    # Python sums 784 products in float32, the page in float64: well within this tolerance.
     np.testing.assert_allclose(ask(page, images), expected, atol=1e-5)
     assert len(set(expected.argmax(axis=1))) == 10
     assert page.messages() == []
@@ -260,7 +260,7 @@ NETS = {
 def test_other_networks_match_python(name: str, chromium: browser.Browser, tmp_path: Path) -> None:
     model = NETS[name]()
     rng = np.random.default_rng(1)
-    for weight in model.weights:  # biases too, and large enough to reach every option
+    for weight in model.weights:  # including biases, and large enough to use every option
         weight.assign(rng.normal(0, 1.5 / np.sqrt(len(weight)), weight.shape))
     page = open_page(chromium, model, tmp_path)
     x = rng.random((20, *model.input_shape[1:])) * (rng.random((20, *model.input_shape[1:])) < 0.3)
@@ -296,7 +296,7 @@ def test_float16_is_decoded(chromium: browser.Browser, tmp_path: Path) -> None:
 
 
 def drawings() -> list[np.ndarray]:
-    """Return random pictures (h, w) of bytes: digits, blots, lines, of any size and shade."""
+    """Return random uint8 images (h, w): digits, blots and lines of any size and shade."""
     rng = np.random.default_rng(0)
     (images, _), _ = drawn_digits.load_data(n_train=25, n_test=0)
     found = []
@@ -322,7 +322,7 @@ def drawings() -> list[np.ndarray]:
 def test_framing_matches_frame_digit(
     page: browser.Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The page reads a digit while its strokes are still apart.
+    # The page also classifies digits whose strokes do not touch yet.
     monkeypatch.setattr(framing, "_several", lambda *pieces: False)
     script = """return arguments[0].map(({ grey, h, w }) => {
         const framed = frameDigit(Float64Array.from(grey, (byte) => byte / 255), h, w);
@@ -351,8 +351,8 @@ def test_drawn_digit_is_recognized(
     page.wait(f"return document.getElementById('digit').textContent === '{digit}'")
     spoken = "return document.getElementById('spoken').textContent"
     page.wait(f"{spoken}.startsWith('It reads {digit}')")
-    # From the canvas to the probabilities on the bars, Python comes to the same.
-    # String.fromCharCode takes only so many at once: a row.
+    # From the canvas to the displayed probabilities, Python gives the same result.
+    # String.fromCharCode accepts a limited number of arguments: one row.
     packed = page.run(
         """const alpha = ink.getImageData(0, 0, SIZE, SIZE).data.filter((_, i) => i % 4 === 3);
         const row = (_, y) => String.fromCharCode(...alpha.subarray(y * SIZE, (y + 1) * SIZE));
@@ -391,7 +391,7 @@ def test_drawing_by_keyboard(page: browser.Browser) -> None:
     assert page.run("return document.activeElement.id") == "pad"
     assert not page.run("return document.getElementById('pen').hidden")
     page.keys(up * 9)
-    assert page.run("return blank")  # the pen is up
+    assert page.run("return blank")  # the pen is lifted
     page.keys(" ")
     assert page.run("return heard.includes('Pen down')")
     page.keys(down * 18)
@@ -399,7 +399,7 @@ def test_drawing_by_keyboard(page: browser.Browser) -> None:
     page.keys(" " + down * 3 + delete)
     page.wait("return document.getElementById('digit').textContent === '–'")
     page.wait("return document.getElementById('spoken').textContent === 'The field is empty'")
-    # The field lets go of the keyboard, and every other control can be reached.
+    # The canvas does not trap the keyboard focus, and every other control is reachable.
     order = []
     for _ in range(2):
         page.keys(tab)
@@ -413,7 +413,7 @@ def test_examples_are_recognized(page: browser.Browser) -> None:
     for i in range(10):
         page.run("document.getElementById('example').click(); read()")
         right += page.run(ANSWER) == str(i % 10)
-    # The net has learned from drawings of these very ways; it may be wrong now and then.
+    # The network was trained on synthetic digits of these shapes; a few errors are expected.
     assert right >= 9
 
 
@@ -425,9 +425,9 @@ def test_page_layout_and_contrast(page: browser.Browser, width: int, scheme: str
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     page.devtools("Emulation.setEmulatedMedia", features=features)
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")
-    # Where there is room for little, the field and the answer are seen at once.
+    # On a small screen, the canvas and the result are visible together.
     assert page.run("return document.getElementById('bars').getBoundingClientRect().bottom") < 844
-    # WCAG 2, 1.4.3: text stands out from what is behind it at least 4.5 to 1.
+    # WCAG 2, 1.4.3: the contrast of text is at least 4.5 to 1.
     script = """const shade = (name) => getComputedStyle(document.documentElement)
             .getPropertyValue(name).trim().match(/[0-9a-f]{2}/g).map((x) => parseInt(x, 16) / 255)
             .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
@@ -437,7 +437,7 @@ def test_page_layout_and_contrast(page: browser.Browser, width: int, scheme: str
     pairs = "text card", "soft card", "soft page", "accent card", "on-accent accent"
     given = [[f"--{name}" for name in pair.split()] for pair in pairs]
     assert min(page.run(script, given)) >= 4.5
-    # The ink is seen on the field in either scheme.
+    # The ink is visible on the canvas in both color schemes.
     assert page.run("return getComputedStyle(pad).filter") == (
         "invert(1)" if scheme == "dark" else "none"
     )

@@ -1,4 +1,4 @@
-"""The page to begin with, `functional.dense_network`, is what the library computes."""
+"""`functional.dense_network`, the introductory example, computes the same as the library."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_training_step_matches_numpy_backend(
     weights = [w.copy() for w in model.get_weights()]
     m, v = [np.zeros_like(w) for w in weights], [np.zeros_like(w) for w in weights]
     for step in range(1, 21):
-        batch = slice(step % 3 * 32, step % 3 * 32 + 32)  # the last one has six examples
+        batch = slice(step % 3 * 32, step % 3 * 32 + 32)  # the final partial batch has six examples
         loss = functional.training_step(x[batch], y[batch], weights, m, v, step, rate)
         assert loss == pytest.approx(model.train_on_batch(x[batch], y[batch]), rel=1e-6)
     for own, theirs in zip(weights, model.get_weights(), strict=True):

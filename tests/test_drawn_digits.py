@@ -1,4 +1,4 @@
-"""Drawn digits: MNIST's form, the same everywhere, readable, and kept safely."""
+"""Synthetic digits: MNIST's format, deterministic, legible, and safely cached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from tinynet.datasets import drawn_digits
 from tinynet.datasets.drawn_digits import WAYS, load_data
 
-KEPT = 2001, 30  # more than is drawn each time
+KEPT = 2001, 30  # more than one chunk
 
 
 def kept_file(cache):
@@ -25,14 +25,14 @@ def kept_file(cache):
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
-    """A cache folder of the test's own."""
+    """Set a separate cache folder for the test."""
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Images and labels of one chunk to train with and one to test with."""
+    """Return images and labels of one training chunk and one test chunk."""
     return load_data(1000, 1000)
 
 
@@ -57,7 +57,7 @@ def test_any_number_of_images(n_train, n_test):
 
 
 def test_images_are_machine_independent():
-    # Found the same with and without SIMD, for several BLAS kernels and versions of NumPy.
+    # Verified with and without SIMD, with several BLAS kernels and NumPy versions.
     expected = "0205196751592e884d2ddea1f1d53b8a0aba3543fb7ab7305f1f31d3676ae254"
     data = b"".join(array.tobytes() for array in flat(load_data(100, 50)))
     assert hashlib.sha256(data).hexdigest() == expected
@@ -93,7 +93,7 @@ def test_classes_are_balanced_and_shuffled(drawn):
     for _, y in drawn:
         tens = y.reshape(-1, 10)
         np.testing.assert_array_equal(np.sort(tens, axis=1), np.tile(np.arange(10), (100, 1)))
-        # 100 random orders of ten digits: two are equal with a chance of about 1 in 700.
+        # 100 random orders of ten digits: the probability that two are equal is about 1 in 700.
         assert len(np.unique(tens, axis=0)) == 100
 
 
@@ -106,12 +106,12 @@ def test_framing_matches_mnist(drawn):
         assert extent.max() <= 20
         mass = x.sum(axis=3 - axis, dtype=np.int64)
         centre = mass @ pixels / mass.sum(axis=1)
-        # Whole-pixel shifts reach the middle, 14, to half a pixel, but where the box would leave
-        # the picture: a seven with a bar may have its weight higher than row 6 of its 20.
+        # Whole-pixel shifts center the mass at 14 to within half a pixel, unless the box would leave
+        # the image: the center of mass of a seven with a bar may be above row 6 of its 20 rows.
         assert (np.abs(centre - 14) <= 0.5).mean() > 0.99
         assert np.abs(centre - 14).max() <= 2
     high, wide = ((x > 0).any(axis=axis).sum(axis=1) for axis in (2, 1))
-    # The longer side fills the box but for the thin ends of lines.
+    # The longer side fills the box, except for the thin ends of lines.
     assert np.maximum(high, wide).min() >= 18
 
 
@@ -120,7 +120,7 @@ def test_ink_distribution_resembles_mnist(drawn):
     assert 0.15 <= (x > 0).mean() <= 0.23  # MNIST: 0.19
     assert (x.max(axis=(1, 2)) >= 200).all()
     grey = ((x > 0) & (x < 255)).sum() / (x > 0).sum()
-    assert 0.3 <= grey <= 0.8  # edges are grey, cores are not; MNIST: 0.65
+    assert 0.3 <= grey <= 0.8  # edges are gray, cores are not; MNIST: 0.65
 
 
 def test_glyph_paths_are_valid():
@@ -133,17 +133,17 @@ def test_glyph_paths_are_valid():
         for stroke in path.replace("|", " ").split("/"):
             points = np.array([point.split(",") for point in stroke.split()], float)
             heights += list(points[:, 1])
-            # A curve has no direction between two equal points.
+            # A curve between two equal points has no direction.
             assert (np.abs(np.diff(points, axis=0)).max(axis=1) > 0).all(), path
         assert 70 <= max(heights) - min(heights) <= 100, path
 
 
 def test_digits_are_distinguishable(drawn):
-    """The nearest of 1,000 training images shows the same digit far more often than not."""
+    """The nearest of 1,000 training images usually shows the same digit."""
     (x, y), (x_test, y_test) = drawn
     flat, flat_test = (z.reshape(len(z), -1).astype(np.float32) for z in (x, x_test))
     distances = (flat**2).sum(axis=1) - 2 * flat_test @ flat.T
-    # 91 % was found; mislabelled or unreadable digits would show at once.
+    # Measured: 91 %. Mislabeled or illegible digits would reduce it clearly.
     assert (y[distances.argmin(axis=1)] == y_test).mean() > 0.85
 
 
@@ -162,7 +162,7 @@ def test_cached_images_are_reused(cache, monkeypatch):
         np.testing.assert_array_equal(arrays["x_train"], first[0][0])
     load_data(*KEPT, seed=1)
     assert len(list((cache / "drawn_digits").iterdir())) == 2
-    monkeypatch.setattr(drawn_digits, "_draw", None)  # drawing again would fail
+    monkeypatch.setattr(drawn_digits, "_draw", None)  # drawing the images again would fail
     again = load_data(*KEPT)
     assert_same(again, first)
     assert again[0][0].flags.writeable
@@ -200,7 +200,7 @@ def test_wrong_size_file_is_drawn_again(cache):
 def test_unwritable_cache(tmp_path, monkeypatch):
     expected = load_data(*KEPT)
     (tmp_path / "file").write_bytes(b"")
-    # Root may write to read-only folders, nobody below a file.
+    # Root can write to read-only folders, but no user can create a path below a file.
     for place in (tmp_path / "file", tmp_path / "file" / "below", "/dev/null/cache"):
         monkeypatch.setenv("TINYNET_CACHE", str(place))
         assert_same(load_data(*KEPT), expected)
@@ -215,7 +215,7 @@ def test_read_only_cache(cache):
 
 
 def test_without_a_home(tmp_path):
-    """A process whose user has no home that could hold a cache draws all the same."""
+    """A process whose user has no home folder for the cache still draws images."""
     root = Path(drawn_digits.__file__).parents[2]
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     environment = {**kept, "HOME": os.devnull, "TMPDIR": str(tmp_path), "PYTHONPATH": str(root)}

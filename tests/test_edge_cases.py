@@ -1,6 +1,6 @@
-"""Nothing wrong passes in silence: odd input that is legal, divergence, interrupts, odd streams.
+"""Edge cases: unusual but valid input, divergence, interrupts and unusual output streams.
 
-What is refused is in `tests.refusals`.
+`tests.refusals` lists invalid input.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def test_dense_losses_refuse(loss: str, y: Any, message: str) -> None:
 @BOTH
 def test_last_row_checked_before_first_step(backend: str) -> None:
     config.set_backend(backend)
-    x = np.zeros((3000, 100), np.float32)  # sparse: goes the compressed way on numba
+    x = np.zeros((3000, 100), np.float32)  # sparse: compressed on the numba backend
     x[:, 0] = 1
     y = np.zeros(3000, int)
     late = x.copy()
@@ -109,7 +109,7 @@ def test_finite_check_is_cheap() -> None:
         start = time.process_time()
         data_adapters.require_finite("x", x)
         seconds.append(time.process_time() - start)
-    # 10 ms of computing, however busy the machine is; an epoch takes some 300.
+    # 10 ms of CPU time, independent of other processes; an epoch takes about 300 ms.
     assert min(seconds) < 0.06
 
 
@@ -132,7 +132,7 @@ def test_warnings_point_to_user_code() -> None:
     assert [w.filename for w in caught] == [__file__, __file__]
 
 
-# ------------------------------------------------------------ odd, but legal
+# ------------------------------------------------------------ unusual but valid
 
 
 def case(
@@ -143,7 +143,7 @@ def case(
     end: Any = lambda k: k.layers.Dense(C, "softmax"),
     **arguments: Any,
 ) -> dict[str, Any]:
-    """Return what to compile, the layers of the model, and what to call fit with."""
+    """Return the arguments of compile, the layers of the model, and the arguments of fit."""
 
     def make(k: Any) -> Any:
         return k.Sequential([k.layers.Input(shape), *first(k), end(k)])
@@ -201,7 +201,7 @@ LEGAL: dict[str, dict[str, Any]] = {
 
 
 def outcome(k: Any, name: str, **more: Any) -> list[Any]:
-    """Train with tinynet or Keras from the same weights, and return all there is to see."""
+    """Train with tinynet or Keras from the same weights; return all visible results."""
     row = LEGAL[name]
     model = row["make"](k)
     shapes = [w.shape for w in model.get_weights()]
@@ -209,7 +209,7 @@ def outcome(k: Any, name: str, **more: Any) -> list[Any]:
     model.compile(row["optimizer"](k), row["loss"](k), **more)
     arguments = {"x": X, "y": Y, "shuffle": False, "verbose": 0, **row["arguments"]}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras' about models without weights
+        warnings.simplefilter("ignore")  # Keras warns about models without weights
         history = model.fit(**arguments).history
         loss = model.evaluate(arguments["x"], arguments["y"], verbose=0)
     return [history.get("loss", []), loss, *model.get_weights()]
@@ -221,13 +221,13 @@ def test_odd_but_legal(name: str) -> None:
     for backend in ("numpy", "numba"):
         config.set_backend(backend)
         answers.append(outcome(tinynet, name))
-    # Each of a few steps rounds by some eps of float32; the large learning rate makes 1e6 of it.
+    # Each step rounds by a few float32 eps, which the large learning rate multiplies by 1e6.
     for numpy, numba in zip(*answers, strict=True):
         np.testing.assert_allclose(numba, numpy, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*LEGAL][:-1])  # Keras refuses the last
+@pytest.mark.parametrize("name", [*LEGAL][:-1])  # Keras rejects the last case
 def test_odd_but_legal_is_answered_as_keras_does(name: str) -> None:
     keras = pytest.importorskip("keras", reason="needs keras: pip install -e '.[test]'")
     if keras.backend.backend() != "tensorflow":
@@ -313,7 +313,7 @@ def test_divergence_restores_last_finite_weights(backend: str) -> None:
 @pytest.mark.parametrize("rate", [1e38, 1e25])
 @pytest.mark.parametrize("generated", [False, True])
 def test_divergence_in_last_step_raises(backend: str, rate: float, generated: bool) -> None:
-    """No later step sees it: the loss with the new weights is computed once more."""
+    """No later step would detect it, so the loss is computed again with the new weights."""
     config.set_backend(backend)
     for model, y in ((linear(), HOT), (classifier(), Y)):
         model.optimizer.learning_rate = rate
@@ -352,7 +352,7 @@ def test_non_finite_weights_always_raise() -> None:
 
 
 class BadLater(optimizers.schedules.LearningRateSchedule):
-    """A schedule that goes wrong at its step 3."""
+    """A schedule that returns an invalid rate at step 3."""
 
     def __init__(self, value: float) -> None:
         self.value = value
@@ -366,7 +366,7 @@ class BadLater(optimizers.schedules.LearningRateSchedule):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.5, 1e39])
 @pytest.mark.parametrize("kind", [optimizers.SGD, optimizers.Adam, optimizers.Nadam])
 def test_schedule_learning_rate_is_checked(backend: str, value: float, kind: Any) -> None:
-    """The three steps before it are taken, many in a call, too."""
+    """The three previous steps are applied, also in the fused loop."""
     config.set_backend(backend)
     three, more = (classifier(optimizer=kind(BadLater(value))) for _ in range(2))
     options: Any = {"batch_size": 2, "shuffle": False, "verbose": 0}
@@ -405,7 +405,7 @@ def test_terminate_on_nan_matches_keras(capsys: pytest.CaptureFixture[str]) -> N
     assert history.epoch == [0, 1]
     assert not np.isfinite(history.history["loss"][-1])
     assert "Batch 0: Invalid loss, terminating training" in capsys.readouterr().out
-    assert not np.isfinite(model.get_weights()[0]).any()  # the step was taken
+    assert not np.isfinite(model.get_weights()[0]).any()  # the update was applied
 
 
 def test_diverged_model_returns_its_outputs() -> None:
@@ -435,7 +435,7 @@ def test_diverging_batch_changes_nothing() -> None:
     assert bits(model) == before
 
 
-# ------------------------------------------------------------ the same seed, the same bits
+# ------------------------------------------------------------ determinism
 
 PROGRAM = """
 import hashlib, sys
@@ -484,7 +484,7 @@ def test_the_same_seed_gives_the_same_bits_in_every_process() -> None:
 
 
 def found_in_source(pattern: str) -> set[str]:
-    """Return the files of the library, and what in them matches."""
+    """Return the matches of a pattern in the library's files."""
     paths = (ROOT / "tinynet").rglob("*.py")
     texts = {path.name: path.read_text(encoding="utf-8") for path in paths}
     return {f"{name}: {m[0]}" for name, text in texts.items() for m in re.finditer(pattern, text)}
@@ -493,7 +493,7 @@ def found_in_source(pattern: str) -> set[str]:
 def test_numpys_global_random_state_is_never_in_the_source() -> None:
     functions = r"seed|rand|randn|randint|random_sample|shuffle|permutation|choice|normal|uniform"
     found = found_in_source(rf"np\.random\.(?:{functions}|get_state|set_state|RandomState)\b")
-    # The one function whose name promises it.
+    # The only function that documents this effect.
     assert found <= {"utils.py: np.random.seed"}
 
 
@@ -543,7 +543,7 @@ def default_interrupt() -> Iterator[None]:
 
 
 class Fragile(layers.Layer):
-    """Pass on what comes; Ctrl-C is pressed halfway through the way back of a step."""
+    """An identity layer that simulates Ctrl-C during the backward pass of a step."""
 
     steps = -1
 
@@ -601,7 +601,7 @@ def test_second_interrupt_does_not_wait(default_interrupt: None) -> None:
 
 
 class Ascii(io.TextIOWrapper):
-    """A stream that holds plain ASCII only, and may be a terminal."""
+    """A stream that supports ASCII only, and may be a terminal."""
 
     def __init__(self, terminal: bool) -> None:
         super().__init__(io.BytesIO(), encoding="ascii", errors="strict", write_through=True)
@@ -635,7 +635,7 @@ def test_it_never_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(builtins, "input", refuse)
     monkeypatch.setattr(sys, "stdin", None)
     model = classifier()
-    for _ in range(2):  # Keras asks before it overwrites
+    for _ in range(2):  # Keras prompts before overwriting a file
         model.save(tmp_path / "model.keras")
         model.save_weights(tmp_path / "model.weights.h5")
     found = found_in_source(r"(?<![\w.])(?<!def )input\(|stdin")

@@ -1,4 +1,4 @@
-"""Every example runs as it stands, in a fresh process and folder."""
+"""Every example runs unmodified in a new process and folder."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tinynet.datasets import drawn_digits
 ROOT = Path(__file__).parents[1]
 Run = Callable[[Path], tuple[str, Path]]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-SLOW = ("11_grid_search", "12_on_to_keras_jax")  # they start processes, and JAX
+SLOW = ("11_grid_search", "12_on_to_keras_jax")  # they start processes or import JAX
 EVERYDAY = ("02_one_step_by_hand",)
 
 
 def write_little_mnist(folder: Path, n_train: int, n_test: int) -> None:
-    """Write a little MNIST, of drawn digits, into a folder for TINYNET_DATA."""
+    """Write a small MNIST of synthetic digits to a folder for TINYNET_DATA."""
     train, test = drawn_digits.load_data(n_train=n_train, n_test=n_test)
     names = "x_train", "y_train", "x_test", "y_test"
     (folder / "mnist").mkdir()
@@ -34,10 +34,10 @@ def write_little_mnist(folder: Path, n_train: int, n_test: int) -> None:
 
 @pytest.fixture(scope="module")
 def tiny_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder for TINYNET_DATA with a little MNIST, of drawn digits."""
+    """Create a folder for TINYNET_DATA with a small MNIST of synthetic digits."""
     folder = tmp_path_factory.mktemp("data")
     write_little_mnist(folder, 600, 100)
-    # A little data in place of clothes too, so that nothing is downloaded.
+    # Fashion-MNIST is replaced as well, so that nothing is downloaded.
     (folder / "fashion_mnist").mkdir()
     shutil.copy(folder / "mnist" / "mnist.npz", folder / "fashion_mnist" / "fashion_mnist.npz")
     return folder
@@ -45,7 +45,7 @@ def tiny_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tiny_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run an example, once, and return what it printed and the folder it ran in."""
+    """Run an example once; return its output and its working folder."""
 
     @functools.cache
     def run_once(path: Path) -> tuple[str, Path]:
@@ -65,7 +65,7 @@ def run(tiny_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
             timeout=HUNG,
         )
         assert process.returncode == 0, process.stderr
-        # Workers and JAX may warn of their own affairs, such as a slow machine.
+        # Workers and JAX may print unrelated warnings, for example on a slow machine.
         assert path.stem in SLOW or process.stderr == ""
         return process.stdout, folder
 
@@ -102,14 +102,14 @@ def test_on_to_keras_on_jax(run: Run) -> None:
     if output.startswith("Skipped: "):
         pytest.skip(output)
     assert "2 devices" in output
-    # The example itself asserts that losses and weights are the same.
+    # The example itself asserts equal losses and weights.
     assert re.search(r"^Greatest difference of a weight: +\d\.\de-0[5-9]$", output, re.M)
 
 
 @pytest.mark.slow
 def test_train_mnist(run: Run) -> None:
     output, folder = run(ROOT / "examples" / "01_train_mnist.py")
-    # 95 steps on ten classes: far from MNIST's 97 %, and far from a guesser's 10 %.
+    # 95 steps on ten classes: well below MNIST's 97 %, and well above the 10 % of guessing.
     found = re.search(r"^Test accuracy: (0\.\d{4})$", output, re.M)
     assert found
     assert float(found[1]) > 0.5
@@ -126,5 +126,5 @@ def test_one_step_by_hand(run: Run) -> None:
     for name in ("kernel_1", "bias_1", "kernel_2", "bias_2", "z", "hidden", "logits"):
         assert shapes[f"d_{name}"] == shapes[name]
     losses = [float(value) for value in re.findall(r"^Loss .*: +(\d\.\d{4})$", output, re.M)]
-    # One step of Adam on one batch goes downhill on that batch.
+    # One Adam step on a batch reduces the loss of that batch.
     assert losses[1] < losses[0] - 0.1

@@ -1,4 +1,4 @@
-"""One step explained, and gradients checked: the numbers shown are those of training itself."""
+"""Explained training steps and gradient checks show the values of actual training."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_explain_leaves_model_unchanged() -> None:
     assert name == "hidden/kernel"
     assert shown.chosen.after == hidden.kernel.numpy()[index]
     assert shown.chosen.before == kernel[index]
-    # The next explanation goes on from there.
+    # The next explanation continues from this state.
     assert explain.step(explained, x, y).chosen.iteration == 2
 
 
@@ -81,7 +81,7 @@ def test_loss_and_arrays_match_network() -> None:
     np.testing.assert_array_equal(hidden.d_y, digit.d_x)
     assert (flat.d_y, hidden.d_x) == (None, None)
     assert digit.logits
-    # The derivative of the mean cross-entropy in the logits: (probabilities - truth) / N.
+    # Gradient of the mean cross-entropy with respect to the logits: (probabilities - one-hot) / N.
     expected = model.predict(x, verbose=0)
     expected[np.arange(8), y] -= 1
     np.testing.assert_allclose(digit.d_y, expected / 8, atol=4 * EPS)
@@ -94,7 +94,7 @@ def test_products_sum_to_gradient(name: str, activation: str) -> None:
     x, y = data()
     chosen = explain.step(net(activation=activation), x, y, name).chosen
     assert chosen.x_i.shape == chosen.d_z_j.shape == (8,)
-    # Sums of 8 products of factors that are themselves sums of at most 20 terms.
+    # Sums of 8 products, whose factors are sums of at most 20 terms.
     off = 2 * EPS * (np.sqrt(8) + np.sqrt(20)) * np.abs(chosen.products).sum()
     assert abs(chosen.products.sum() - chosen.gradient) <= off
     assert abs(chosen.gradient) > 100 * off
@@ -116,7 +116,7 @@ def test_adam_by_its_formula() -> None:
     m = c.slots_before["momentum"] * 0.8 + 0.2 * c.gradient
     v = c.slots_before["velocity"] * 0.9 + 0.1 * c.gradient**2
     alpha = 0.01 * np.sqrt(1 - 0.9**2) / (1 - 0.8**2)
-    few = 16 * EPS  # a handful of roundings of float32
+    few = 16 * EPS  # a few float32 rounding errors
     assert c.slots_after["momentum"] == pytest.approx(m, rel=few)
     assert c.slots_after["velocity"] == pytest.approx(v, rel=few)
     assert c.alpha == pytest.approx(alpha, rel=few)
@@ -148,7 +148,7 @@ def test_other_optimizers(optimizer: Any, names: set[str]) -> None:
     x, y = data()
     chosen = explain.step(net(optimizer), x, y).chosen
     assert set(chosen.slots_after) == names
-    assert chosen.change * chosen.gradient < 0  # downhill
+    assert chosen.change * chosen.gradient < 0  # descent direction
     text = str(chosen)
     assert all(f"\n  {name} " in text for name in names)
     assert ("weight decay" in text) == isinstance(chosen.optimizer, optimizers.AdamW)
@@ -236,7 +236,7 @@ def test_unbuilt_model_is_built() -> None:
 
 
 class Scale(L.Layer):
-    """A user's layer, ``y = x * factor``; what it gets wrong is up to the subclass."""
+    """A custom layer, ``y = x * factor``; subclasses introduce errors."""
 
     def build(self, input_shape: Any) -> None:
         self.factor = self.add_weight((input_shape[-1],), "ones", name="factor")
@@ -251,7 +251,7 @@ class Scale(L.Layer):
 
 
 class Forgets(Scale):
-    """Its input's gradient lacks the factor; only a factor other than 1 shows it."""
+    """The gradient with respect to the input lacks the factor, visible if the factor is not 1."""
 
     def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
         super().backward(d_y, work, need_d_x)
@@ -259,7 +259,7 @@ class Forgets(Scale):
 
 
 class Averages(Scale):
-    """Its weight's gradient is averaged once too often."""
+    """The gradient with respect to the weight is averaged twice."""
 
     def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
         d_x = super().backward(d_y, work, need_d_x)
@@ -268,7 +268,7 @@ class Averages(Scale):
 
 
 class Rebinds(Scale):
-    """Its gradient goes into an array of its own, which nobody looks at."""
+    """The gradient is assigned to a new array instead of the provided buffer."""
 
     def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
         work.gradients[0] = (d_y * work.x).sum(axis=0)
@@ -276,14 +276,14 @@ class Rebinds(Scale):
 
 
 class Keeps(Scale):
-    """It returns no gradient."""
+    """The backward pass returns no gradient."""
 
     def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
         super().backward(d_y, work, need_d_x)
 
 
 class Jitters(Scale):
-    """It draws random numbers that nobody can repeat."""
+    """The layer draws random numbers that cannot be reproduced."""
 
     def call(self, x: np.ndarray) -> np.ndarray:
         self.calls = getattr(self, "calls", 0) + 1
@@ -298,7 +298,7 @@ def with_own(layer: Any) -> Any:
 @pytest.mark.parametrize("optimizer", ["adam", optimizers.SGD(0.1, clipvalue=1e-9)])
 def test_correct_gradients_pass(optimizer: Any) -> None:
     x, y = data()
-    x[:, 0] = 0  # corners of relu: units that nothing comes into
+    x[:, 0] = 0  # kinks of relu: units whose inputs are all zero
     model = net(
         optimizer,
         [
@@ -343,7 +343,7 @@ def test_wrong_layer_is_named(kind: type[Scale], said: str, below: bool | None) 
 
 
 def test_missing_gradient_is_reported() -> None:
-    # As the first layer it trains all the same, which is where such a mistake hides.
+    # As the first layer, it still trains, so the error remains unnoticed.
     model = keras.Sequential([L.Input((2,)), Keeps(name="own"), L.Dense(3)])
     model.compile("sgd", "mse")
     report = explain.check_gradients(model, [[1.0, 2.0]], [[1.0, 0.0, 3.0]])
@@ -403,7 +403,7 @@ def test_check_all_or_some_elements() -> None:
 
 
 def test_kinks_raise_no_false_alarm() -> None:
-    # Every sum is 0, in the corner of relu, and stays within h of it.
+    # Every pre-activation is 0, at the kink of relu, and stays within h of it.
     dense = L.Dense(6, activation="relu", kernel_initializer="zeros")
     model = net(rows=[L.Flatten(), dense, L.Dense(3, "softmax")])
     assert explain.check_gradients(model, *data()).ok
@@ -429,7 +429,7 @@ def two_towers(own: Any) -> tuple[Any, list[Any], list[Any]]:
 
 
 class Residual(L.Layer):
-    """A layer with layers inside, a weight of its own and an added loss, without a `backward`."""
+    """A layer with sublayers, a weight and an added loss, without a `backward`."""
 
     def __init__(self, dense: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -445,7 +445,7 @@ class Residual(L.Layer):
 
 
 class Blocks(keras.Model):
-    """A subclassed model whose layers are in a list."""
+    """A subclassed model with a list of layers."""
 
     def __init__(self, dense: Any) -> None:
         super().__init__()
@@ -491,7 +491,7 @@ def test_graph_step_shows_every_call() -> None:
     shown = explain.step(model, x, y, "shared/kernel")
     calls = ["shared", "shared", "own", "own", "inner/hidden", "size", "digit"]
     assert [layer.name for layer in shown.layers] == calls
-    for layer, entry in zip(shown.layers, (x[1], x[0]), strict=False):  # as Keras calls them
+    for layer, entry in zip(shown.layers, (x[1], x[0]), strict=False):  # in Keras' call order
         np.testing.assert_array_equal(layer.x, entry)
     loss, gradients = model.loss_and_gradients(x, y)
     assert shown.loss == pytest.approx(loss)
