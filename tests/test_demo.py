@@ -350,7 +350,7 @@ def test_drawn_digit_is_recognized(
     draw(page, path(digit), kind)
     page.wait(f"return document.getElementById('digit').textContent === '{digit}'")
     spoken = "return document.getElementById('spoken').textContent"
-    page.wait(f"{spoken}.startsWith('It reads {digit}')")
+    page.wait(f"{spoken}.startsWith('Prediction {digit}')")
     # From the canvas to the displayed probabilities, Python gives the same result.
     # String.fromCharCode accepts a limited number of arguments: one row.
     packed = page.run(
@@ -398,7 +398,9 @@ def test_drawing_by_keyboard(page: browser.Browser) -> None:
     page.wait("return document.getElementById('digit').textContent === '1'")
     page.keys(" " + down * 3 + delete)
     page.wait("return document.getElementById('digit').textContent === '–'")
-    page.wait("return document.getElementById('spoken').textContent === 'The field is empty'")
+    page.wait(
+        "return document.getElementById('spoken').textContent === 'The drawing area is empty'"
+    )
     # The canvas does not trap the keyboard focus, and every other control is reachable.
     order = []
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""scikit-learn estimators: `TinyNetClassifier` and `TinyNetRegressor`.
+"""Estimators for scikit-learn: `TinyNetClassifier` and `TinyNetRegressor`.
 
 They are drop-in replacements for ``MLPClassifier`` and ``MLPRegressor``: arguments, attributes,
 loss values, stopping criteria, warnings and errors are the same, except that ``solver="lbfgs"`` is

@@ -1,4 +1,4 @@
-"""A web page on which a model reads the digits that a user draws."""
+"""Web page that recognizes digits drawn by the user."""
 
 from tinynet.demo.page import default_model, page, show
 

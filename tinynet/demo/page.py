@@ -1,8 +1,8 @@
-"""A web page on which a model reads the digits that a user draws.
+"""Web page that recognizes digits drawn by the user.
 
-The page is one file with the weights inside. It needs no network connection and no server: the
-model is a few loops of JavaScript in `page.html`, and so is `datasets.frame_digit`, without which a
-model trained on MNIST recognizes few other digits.
+The page is a single HTML file that contains the weights. It does not need a server or a network
+connection: `page.html` implements in JavaScript the forward pass and `datasets.frame_digit`, the
+preprocessing without which a model trained on MNIST recognizes few other digits.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ def __dir__() -> list[str]:
     return __all__
 
 
-#: Files in which `tinynet train` saves its model.
+#: Paths to which `tinynet train` saves its model.
 MODELS = (Path("output", "model.tinynet"), Path("output", "model.keras"))
 
-_MOST = 1_000_000  # bytes of a page; larger weights are stored in half precision
+_MOST = 1_000_000  # size of a page in bytes; a larger one stores the weights as float16
 _ROUNDS = 3  # examples of each digit
-# Activations of page.html, in addition to the rectifiers.
+# Activations supported by page.html, in addition to the variants of relu.
 _ACTIVATIONS = ("linear", "sigmoid", "tanh", "elu", "silu", "softplus", "softmax")
 
 
 def page(model: Any) -> str:
-    """Return the page.
+    """Return the HTML of a page that runs a model.
 
-    It contains the weights as float32 or, if it were larger than 1 MB, as float16, which changes
+    The page contains the weights in float32 or, if it would exceed 1 MB, in float16, which changes
     probabilities by about 0.001.
 
     Parameters
     ----------
     model : Model
-        A built model that takes images of 28 x 28 pixels, 0 to 1, and has ten outputs. It applies
-        its layers one after the other: `Flatten`, `Dense`, `Dropout` and activations. A softmax
-        follows where the outputs are not probabilities.
+        Built model with images of 28 x 28 pixels from 0 to 1 as input, and ten outputs. It must be
+        a sequence of `Flatten`, `Dense`, `Dropout` and activation layers. If the outputs are not
+        probabilities, the page applies softmax.
 
     Returns
     -------
     str
-        HTML.
+        Content of the HTML file.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def page(model: Any) -> str:
     for dtype in ("float32", "float16"):
         packed = base64.b64encode(flat.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
         text = json.dumps({**net, "dtype": dtype, "weights": packed.decode("ascii")})
-        # A layer may be named "</script>".
+        # The name of a layer may contain "</script>".
         whole = template.replace("@NET@", text.replace("<", "\\u003c"))
         if len(whole.encode()) <= _MOST or np.abs(flat).max() > np.finfo(np.float16).max:
             break
@@ -91,11 +91,11 @@ def page(model: Any) -> str:
 
 
 def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
-    """Return the steps of the page, and the weights in order."""
+    """Return the steps of the forward pass, and the weights in order."""
     shape = model.input_shape[1:] if model.built else ()
     fits = None not in shape and math.prod(shape) == 784 and model.output_shape[1:] == (10,)
     received = f"shapes {model.input_shape} and {model.output_shape}" if shape else "not built"
-    checks.require(fits, "The model must take 28 x 28 pixels and give ten numbers", received)
+    checks.require(fits, "model must have inputs of 28 x 28 pixels and ten outputs", received)
     steps: list[dict[str, Any]] = []
     weights: list[Any] = []
     rank, last = len(shape) + 1, activations.linear
@@ -108,7 +108,7 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
         supported = kind in (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.Softmax)
         supported = supported or (kind is layers.Dense and rank == 2)
         known = "Flatten, Dense, Dropout and activations"
-        expected = f"The page can compute {known}, not {kind.__name__}{where}"
+        expected = f"The layers must be {known}, not {kind.__name__}{where}"
         checks.require(supported, expected, f"the layer {layer.name}")
         if kind is layers.Dense:
             offset, own = sum(array.size for array in weights), layer.get_weights()
@@ -125,29 +125,29 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
 
 
 def _activation(activation: Any, name: str, rank: int) -> dict[str, Any]:
-    """Return the step of an activation, if the page supports it."""
+    """Return the step of an activation; raise a ValueError if the page does not support it."""
     options = dict(activation.options)
     kind = "relu" if isinstance(activation, activations.Rectifier) else activation.__name__
     rows = rank == 2 and options.get("axis") in (-1, 1)
     fits = kind in ("relu", *_ACTIVATIONS) and (kind != "softmax" or rows)
-    expected = f"The page can compute the activations relu, {', '.join(_ACTIVATIONS)}"
+    expected = f"The activation must be one of relu, {', '.join(_ACTIVATIONS)}"
     received = f"{activation.__name__} {options or ''} in {name}"
-    checks.require(fits, f"{expected}, the last over whole rows", received)
+    checks.require(fits, f"{expected}; softmax must be over the last axis", received)
     return {"kind": "activation", "name": kind, "options": options}
 
 
 def default_model() -> Path:
-    """Return the model that `tinynet train` saved in the current folder.
+    """Return the path of the model that `tinynet train` has saved in the current folder.
 
     Returns
     -------
     Path
-        The first of `MODELS` that exists.
+        First path in `MODELS` that exists.
 
     Raises
     ------
     FileNotFoundError
-        If none exists.
+        If no model was found.
 
     Examples
     --------
@@ -157,22 +157,22 @@ def default_model() -> Path:
     for path in MODELS:
         if path.exists():
             return path
-    how = "train one with 'tinynet train', which takes less than a minute, or name a file"
+    how = "run 'tinynet train', which takes less than a minute, or pass the path of a model"
     places = " and ".join(map(str, MODELS))
-    raise FileNotFoundError(f"There is no model yet: {how}. Looked for {places}")
+    raise FileNotFoundError(f"No model was found; {how}. Searched: {places}")
 
 
 def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
-    """Write the page to a file and open it.
+    """Write the page to a file, and open it in a browser.
 
     Parameters
     ----------
-    model : Sequential
-        As for `page`.
+    model : Model
+        Model that `page` supports.
     path : str or Path
-        The file; its folder is created.
+        Path of the HTML file. Its folder is created if necessary.
     open_it : bool
-        If True, open it in a browser.
+        If True, open the file in a browser.
 
     Returns
     -------
@@ -182,16 +182,16 @@ def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
     Raises
     ------
     ValueError
-        If the page does not support the model; nothing is written.
+        If the page does not support the model, in which case no file is written.
     OSError
-        If the file can't be written.
+        If the file cannot be written.
 
     Examples
     --------
     >>> from tinynet import Sequential
     >>> show(Sequential([layers.Dense(10)]), "demo.html")
     Traceback (most recent call last):
-    ValueError: The model must take 28 x 28 pixels and give ten numbers. Received: not built
+    ValueError: model must have inputs of 28 x 28 pixels and ten outputs. Received: not built
     """
     text = page(model)
     path = Path(path)
