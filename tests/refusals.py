@@ -881,29 +881,29 @@ def told(subject: str, rows: list[tuple[str, Callable[..., Any]]], error: Any = 
 
 DENSE, ENTRY, OWN = layers.Dense(3, name="a"), layers.Input((4,)), type("Own", (tinynet.Model,), {})
 OF_MODELS: list[tuple[str, Callable[..., Any]]] = [
-    ("takes one input, before all layers", later(Sequential, [ENTRY, ENTRY])),
-    ("takes one input, before all layers", later(Sequential, [DENSE, ENTRY])),
-    ("takes one input, before all layers", lambda model: model.add(ENTRY)),
+    ("must have one input, before all layers", later(Sequential, [ENTRY, ENTRY])),
+    ("must have one input, before all layers", later(Sequential, [DENSE, ENTRY])),
+    ("must have one input, before all layers", lambda model: model.add(ENTRY)),
     *(
-        ("takes layers only", later(Sequential, [DENSE, wrong]))
+        ("accepts only layers", later(Sequential, [DENSE, wrong]))
         for wrong in ("dense", 3, layers.Dense)
     ),
     ("must have different names", later(Sequential, [DENSE, DENSE])),
     ("must have different names", lambda model: model.add(model.layers[0])),
     ("is not an axis", later(Sequential, [ENTRY, layers.Softmax(axis=5)])),
     ("is not an axis", lambda model: model.add(layers.Softmax(axis=4))),
-    ("has no layers: add some", lambda: Sequential()([[0.0]])),
-    ("has no layers: add some", lambda: Sequential().predict([[0.0]])),
-    ("has no layers: add some", lambda: Sequential().build((None, 2))),
+    ("has no layers; add at least one", lambda: Sequential()([[0.0]])),
+    ("has no layers; add at least one", lambda: Sequential().predict([[0.0]])),
+    ("has no layers; add at least one", lambda: Sequential().build((None, 2))),
     (r"takes inputs of shape \(None, 4\)", lambda model: model.build((None, 5))),
     (r"takes inputs of shape \(None, 4\)", lambda model: model([[0.0] * 5])),
     ("did you mean 'dense", lambda model: model.get_layer("dens")),
     ("has 2 layers", lambda model: model.get_layer(index=2)),
-    ("takes either a name or an index", lambda model: model.get_layer()),
-    ("takes either a name or an index", lambda model: model.get_layer("dense", 0)),
+    ("requires either a name or an index", lambda model: model.get_layer()),
+    ("requires either a name or an index", lambda model: model.get_layer("dense", 0)),
     ("takes a list of 4 weights", lambda model: model.set_weights([])),
     ("/bias takes", lambda model: model.set_weights([*model.get_weights()[:3], np.zeros(7)])),
-    ("takes a Sequential, or a Model", lambda: tinynet.models.clone_model(OWN())),
+    ("must be a Sequential or a functional model", lambda: tinynet.models.clone_model(OWN())),
 ]
 MODELS: Rows = {
     **told("model", OF_MODELS),
@@ -1406,7 +1406,7 @@ SETTINGS: Rows = {
             r"num_classes must be.*Received: x=\[\]": lambda: tinynet.utils.to_categorical([]),
             "x must contain real numbers.*missing": lambda: tinynet.utils.to_categorical(None, 3),
             "2 layers.*Received: index=9": lambda model: model.get_layer(index=9),
-            "takes layers only.*Received: 4": lambda: Sequential([layers.Dense(3), 4]),
+            "accepts only layers.*Received: 4": lambda: Sequential([layers.Dense(3), 4]),
             r"has no layers.*Received: layers=\[\]": lambda: Sequential([]).predict(X),
             "dense/kernel takes real numbers.*<U1": (
                 lambda model: model.layers[0].kernel.assign("a")

@@ -279,7 +279,7 @@ def test_damaged_user_data_stops_search(tmp_path: Path, mirror: Mirror, monkeypa
 @pytest.mark.parametrize("place", ["cache/tiny", "keras/datasets/tiny-set"])
 def test_damaged_cache_is_downloaded_again(tmp_path: Path, mirror: Mirror, place: str) -> None:
     put(tmp_path / place, FILES | {IDX_FILES[1]: FILES[IDX_FILES[1]][:-1]})
-    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz is damaged.* SHA-256"):
+    with pytest.raises(ValueError, match=r"train-labels-idx1-ubyte\.gz is corrupted.* SHA-256"):
         load(mirror.source)
     mirror.serve("two")
     assert_is(load(mirror.source))
@@ -362,7 +362,7 @@ def test_unwritable_cache(tmp_path: Path, mirror: Mirror, monkeypatch: Any, caps
     (tmp_path / "file").touch()
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "file" / "cache"))
     assert_is(load(mirror.source))
-    assert "train-images-idx3-ubyte.gz cannot be kept" in capsys.readouterr().err
+    assert "train-images-idx3-ubyte.gz could not be cached" in capsys.readouterr().err
     assert listing(tmp_path) == ["file"]
 
 
@@ -374,7 +374,7 @@ def test_progress(mirror: Mirror, monkeypatch: Any, terminal: bool) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
     load(mirror.source)
     text = stream.getvalue()
-    assert text.startswith("Tiny is not on this machine; trying to download it\n")
+    assert text.startswith("Tiny was not found; trying to download it\n")
     assert text.isascii()
     assert text.endswith("\n")
     assert text.count("Downloading") == 4

@@ -99,7 +99,7 @@ odd.backward = lambda d_y, x, y: d_y
         (lambda: net(L.Flatten(), L.Dense(10, odd)), "Received: odd  in dense"),
         (lambda: net(L.Softmax(axis=1), L.Flatten(), L.Dense(10)), "softmax .* in softmax"),
         (lambda: net(L.Flatten(), L.Dense(10), L.Softmax(axis=0)), "softmax .* in softmax"),
-        (lambda: residual(lambda h: L.Add()([h, h])), "Received: net, in which they branch"),
+        (lambda: residual(lambda h: L.Add()([h, h])), "Received: net, whose layers branch"),
         (lambda: residual(keras.ops.exp), "not Operation. Received: the layer exp"),
     ],
 )

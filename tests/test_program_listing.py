@@ -221,7 +221,7 @@ def test_program_shows_penalties_and_clipping() -> None:
     assert re.search(r"total += loss \+ L2\(digit/kernel\)", text)
     assert re.search(r"d_digit/kernel += add\(d_digit/kernel, L2.gradient\(digit/kernel\)\)", text)
     assert "RMSprop.update(0.001, weights, d_weights, velocity)" in text
-    assert text.splitlines()[-1] == "around the update: clipnorm=1.0"
+    assert text.splitlines()[-1] == "applied with the update: clipnorm=1.0"
 
 
 @pytest.mark.parametrize("name", config.BACKENDS)

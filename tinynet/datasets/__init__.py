@@ -1,9 +1,9 @@
 """Data sets, with Keras' names.
 
-``mnist`` and ``fashion_mnist`` are found on this machine or downloaded once, verified and cached;
-``drawn_digits`` are synthetic digits, which need neither a file nor a network. Each has
-``load_data()``, which returns ``(x_train, y_train), (x_test, y_test)``: images of 28 x 28 uint8
-pixels and their labels 0 to 9. `frame_digit` converts a photo of a digit to this format.
+``mnist`` and ``fashion_mnist`` are read from local files or downloaded once, verified and cached.
+``drawn_digits`` are synthetic digits that require no download. Each module has ``load_data()``,
+which returns ``(x_train, y_train), (x_test, y_test)``: images of 28 x 28 uint8 pixels and their
+labels 0 to 9. `frame_digit` converts a photo of a digit to this format.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Finding, checking, downloading and keeping the files of a data set.
+"""Search, verification, download and caching of the files of MNIST-like data sets.
 
-One mechanism for every data set in MNIST's form; a `Source` describes what differs.  Files that
-tinynet or Keras downloaded must be bit-identical to the published ones (SHA-256).  Files that the
-user points to may be custom, so only their form is checked: sizes, counts, labels, and the
-checksums of gzip and zip.
+A `Source` describes a data set. Files that tinynet or Keras downloaded must be bit-identical to the
+published ones (SHA-256). Files given by the user may be custom, so only their format is checked:
+sizes, counts, labels, and the checksums of gzip and zip.
 """
 
 from __future__ import annotations
@@ -22,68 +21,22 @@ from tinynet.datasets.idx_format import IDX_FILES, LARGEST, Dataset, naming, par
 
 __all__ = ["Source", "load"]
 
-_CONNECT_SECONDS = 8.0  # for a mirror's answer; three mirrors stay under half a minute
-_STALL_SECONDS = 8.0  # without a byte of a download under way
+_CONNECT_SECONDS = 8.0  # timeout per mirror; three mirrors take less than 30 s
+_STALL_SECONDS = 8.0  # timeout of a stalled download
 
 
 class Source(NamedTuple):
-    """Description of one data set.
+    """Description of a data set."""
 
-    Attributes
-    ----------
-    name, title : str
-        Its folder's name, and its name in messages.
-    keras : str
-        Where Keras keeps it below its ``datasets`` folder: an ``.npz`` file or a folder.
-    sha256 : mapping of str to str
-        The checksum of each published file.
-    downloads : tuple
-        Ways to download it, in order: the files, and the addresses of the folders that hold them.
-
-    Examples
-    --------
-    >>> Source("tiny", "Tiny", "tiny.npz", {}, ()).title
-    'Tiny'
-    """
-
-    name: str
-    title: str
-    keras: str
-    sha256: Mapping[str, str]
-    downloads: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    name: str  # name of its folder
+    title: str  # name in messages
+    keras: str  # location in Keras' ``datasets`` folder: an ``.npz`` file or a folder
+    sha256: Mapping[str, str]  # checksums of the published files
+    downloads: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]  # alternatives: files, mirrors
 
 
 def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
-    """Load a data set from ``path``, or from the first place of the search order that has it.
-
-    Parameters
-    ----------
-    source : Source
-        The data set.
-    path : str or PathLike, optional
-        The only ``.npz`` file or folder to read.  None for the search: ``$TINYNET_DATA``, Keras'
-        cache, tinynet's cache, download.
-
-    Returns
-    -------
-    tuple
-        ``(x_train, y_train), (x_test, y_test)``, uint8.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it was not found and cannot be downloaded.
-    ValueError
-        If a file is damaged; for a file in a cache, only if there is no other.
-
-    Examples
-    --------
-    >>> source = Source("tiny", "Tiny", "tiny", {}, ())
-    >>> load(source, "nowhere.npz")  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    FileNotFoundError: path must be ... Received: path='nowhere.npz'
-    """
+    """Load a data set from `path`, or from the first location of the search order that has it."""
     if path is not None:
         place = Path(path)
         allowed = f"an .npz file or a folder with {', '.join(IDX_FILES)} (.gz or not)"
@@ -108,7 +61,7 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
                 raise
             damaged.append(str(error))
     if source.downloads:
-        print(f"{source.title} is not on this machine; trying to download it", file=sys.stderr)
+        print(f"{source.title} was not found; trying to download it", file=sys.stderr)
     for names, mirrors in source.downloads:
         with contextlib.suppress(FileNotFoundError):
             fetched = {name: _fetch(cache / name, mirrors, source, tried) for name in names}
@@ -126,11 +79,11 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
 
 
 def _read(place: Path, source: Source, *, published: bool) -> Dataset:
-    """Read the data set from a file or folder; ``published`` takes the published files only."""
+    """Read a data set from a file or folder; if `published`, accept only the published files."""
     paths = [place]
     if place.is_dir():
         present = {name for name in os.listdir(place) if not published or name in source.sha256}
-        # Each file as it is published or, second choice, unpacked.
+        # Prefer the published file to the decompressed one.
         found = [{name, name.removesuffix(".gz")} & present for name in IDX_FILES]
         if all(found):
             paths = [place / max(names, key=len) for names in found]
@@ -146,7 +99,7 @@ def _read(place: Path, source: Source, *, published: bool) -> Dataset:
 
 
 def _contents(path: Path, sha256: str | None) -> bytes:
-    """Return a file's bytes; their checksum is compared unless it is None."""
+    """Return the contents of a file, after verifying the checksum unless it is None."""
     with naming(str(path)):
         size = path.stat().st_size
         require(size <= LARGEST, f"expected at most {LARGEST} bytes", f"{size} bytes")
@@ -164,7 +117,7 @@ def _compare(data: bytes, sha256: str) -> None:
 
 
 def _fetch(path: Path, mirrors: tuple[str, ...], source: Source, tried: list[str]) -> bytes:
-    """Return a published file from the cache or else from a mirror, to be kept in the cache."""
+    """Return a published file from the cache, or download it from a mirror and cache it."""
     from http.client import HTTPException
 
     with contextlib.suppress(OSError, ValueError):
@@ -182,16 +135,16 @@ def _fetch(path: Path, mirrors: tuple[str, ...], source: Source, tried: list[str
 
 
 def _keep(path: Path, data: bytes) -> None:
-    """Write a download into the cache; if that fails, the data is used this once."""
+    """Write a downloaded file to the cache; a failure is only reported."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda file: file.write(data))
     except OSError as error:
-        print(f"{path.name} cannot be kept for the next time: {error}", file=sys.stderr)
+        print(f"{path.name} could not be cached: {error}", file=sys.stderr)
 
 
 def _download(url: str) -> bytes:
-    """Return the contents of ``url``; progress goes to stderr, as a bar if that is a terminal."""
+    """Return the contents of ``url``; progress is written to stderr, as a bar in a terminal."""
     received = bytearray()
     with _connect(url) as response:
         total = int(response.headers.get("Content-Length", 0))
@@ -214,7 +167,7 @@ def _download(url: str) -> bytes:
 
 
 def _connect(url: str) -> Any:
-    """Open ``url`` in limited time: urlopen limits neither the look-up of the name nor retries."""
+    """Open ``url`` with a timeout; the timeout of urlopen does not cover DNS and retries."""
     import threading
     import urllib.error
     import urllib.request
@@ -234,6 +187,6 @@ def _connect(url: str) -> Any:
         return answer.result(timeout=_CONNECT_SECONDS)
     except futures.TimeoutError:
         raise TimeoutError(f"no answer within {_CONNECT_SECONDS:g} s") from None
-    except urllib.error.HTTPError as error:  # an error and an open response in one
+    except urllib.error.HTTPError as error:  # the exception is also an open response
         error.close()
         raise

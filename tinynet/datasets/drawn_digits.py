@@ -1,21 +1,20 @@
 """Synthetic handwritten digits, for machines without a data set.
 
-Every digit starts as a few pen strokes from the table `WAYS`, which was written by hand after how
-people write and is in ``drawn_digits.txt``.  Then real writing is imitated: the hand moves each
-point a little, slants, stretches and bends the whole; the pressure of the pen varies; the ink
-leaves grey edges.  Last, the image is framed as MNIST frames its digits: fitted into a box of
-20 x 20 pixels, which is placed by whole pixels so that its centre of mass is in the middle of
-28 x 28.
+Every digit starts as a few pen strokes from the table `WAYS` of common ways of writing it, which is
+in ``drawn_digits.txt``. Variations of handwriting are then simulated: points are displaced; the
+digit is slanted, stretched and distorted; the pressure of the pen varies; and the ink has gray
+edges. Finally, the image is framed like MNIST's digits: scaled to fit a box of 20 x 20 pixels,
+which is placed so that its center of mass is at the center of 28 x 28 pixels.
 
-A network trained on these images alone reads most of the real MNIST; ``python -m
-benchmarks.drawn_digits`` measures how much of it.
+A network trained only on these images classifies most of MNIST correctly; ``python -m
+benchmarks.drawn_digits`` measures its accuracy.
 
-The same seed gives the same images on every machine.  The random numbers are PCG64's raw bits,
-a stream that NumPy promises not to change.  Nearly all arithmetic is single additions,
-multiplications, divisions and square roots, which IEEE 754 fixes to the last bit.  What a matrix
-product or ``exp`` may round differently elsewhere is rounded to a coarse grid immediately.  Two
-machines are expected to differ, by one grey level of a pixel, once in some ten thousand draws of
-70,000 images.
+The same seed gives the same images on every machine. The random numbers are raw bits of PCG64, a
+stream that NumPy guarantees not to change. Nearly all arithmetic consists of additions,
+multiplications, divisions and square roots, whose rounding IEEE 754 specifies. Results of matrix
+products and ``exp``, whose rounding may differ between machines, are immediately rounded to a
+coarse grid. Two machines are expected to differ by one gray level of one pixel in about one of
+10,000 sets of 70,000 images.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ Indices = NDArray[np.int64]
 
 
 def _read_ways() -> dict[int, list[tuple[int, str]]]:
-    """Read the ways of writing each digit: their shares, and the points of the pen's path."""
+    """Read the ways of writing each digit: their frequencies, and the points of the pen's path."""
     ways: dict[int, list[tuple[int, str]]] = {digit: [] for digit in range(10)}
     text = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
     for line in filter(None, (line.partition("#")[0] for line in text.splitlines())):
@@ -55,58 +54,58 @@ def _read_ways() -> dict[int, list[tuple[int, str]]]:
 
 WAYS = _read_ways()
 
-# The hand: how far one drawing strays from the table.  Deviations of bell-shaped numbers, in half
-# heights of a digit unless said otherwise.
-_POINT = 0.07  # each point on its own
+# Handwriting: standard deviations of the variations, in units of half the height of a digit unless
+# stated otherwise.
+_POINT = 0.07  # of each point
 _LOOSE = 1.3  # factor of the deviation at the ends of a stroke
-_STROKE = 0.09  # each stroke as a whole
-_TREMOR = 0.025  # each vertex of the drawn line
+_STROKE = 0.09  # of each stroke as a whole
+_TREMOR = 0.025  # of each vertex of the path
 _BEND, _TWIST = 0.085, 0.05  # elastic distortion: quadratic and cubic terms
 _WIDTH, _WIDTH_DEVIATION = 1.18, 0.24  # factor of the width
 _SLANT, _SLANT_DEVIATION = 0.10, 0.25  # to the right, for each step upwards
-_TURN = 0.13  # radians, about
+_TURN = 0.13  # in radians
 
-# The pen, in pixels of the finished image.
+# Pen, in pixels of the image.
 _RADIUS, _RADIUS_DEVIATION, _THINNEST = 1.3, 0.34, 0.7
-_FATTEST = 0.11  # of the box, times the digit's short side by its long one: loops stay open
-_PRESSURE = 0.13  # deviation of the radius' change along the digit, as a factor
-_NIB = 0.08  # deviation of how much broader level lines are than upright ones, as a factor
-_EDGE, _EDGE_DEVIATION, _SHARPEST = 1.15, 0.25, 0.9  # from full ink to none
-_BLUR = 0.8  # the ink spreads at least so far
+_FATTEST = 0.11  # maximum radius relative to the box, times the aspect ratio: keeps loops open
+_PRESSURE = 0.13  # deviation of the change of the radius along the digit, as a factor
+_NIB = 0.08  # deviation of the width ratio of horizontal and vertical lines
+_EDGE, _EDGE_DEVIATION, _SHARPEST = 1.15, 0.25, 0.9  # width of the edge from full ink to none
+_BLUR = 0.8  # minimum width of the ink
 
-_VERSION = 1  # increases whenever the images change, so that no older cache is used for them
-_CHUNK = 1000  # images drawn at a time; each chunk has another seed
-_VERTICES = 80  # of the chain of short straight lines that approximates a digit's strokes
+_VERSION = 1  # part of the cache file name; increases whenever the images change
+_CHUNK = 1000  # images drawn at a time; each chunk has its own seed
+_VERTICES = 80  # of the polyline that approximates a digit's strokes
 _BOX, _SIDE = 20, 28
-_INK = 1024.0  # steps of the ink's grid
+_INK = 1024.0  # rounding grid of the ink
 
 
 class _Table(NamedTuple):
-    """`WAYS` as arrays over the ways W, padded to the longest way's K points."""
+    """`WAYS` as arrays for W ways, padded to K points."""
 
-    points: Floats  # (W, K, 2), the middle at 0, the half height 1
-    loose: Floats  # (W, K, 1), how freely each point moves
-    stroke: Indices  # (W, K, 1), which stroke a point belongs to
-    chain: Floats  # (W, vertices, K), the vertices as mixtures of the points
-    down: Floats  # (W, vertices - 1), 1 where the pen is down on the way to the next vertex
-    shares: Indices  # (W,), running sums of the ways' shares
-    starts: Indices  # (11,), of these sums, the one before each digit, and the last one
+    points: Floats  # (W, K, 2), center 0, half height 1
+    loose: Floats  # (W, K, 1), factor of each point's deviation
+    stroke: Indices  # (W, K, 1), index of the point's stroke
+    chain: Floats  # (W, vertices, K), weights of the points for each vertex
+    down: Floats  # (W, vertices - 1), 1 if the pen draws the segment, else 0
+    shares: Indices  # (W,), cumulative sums of the frequencies of the ways
+    starts: Indices  # (11,), cumulative sums before each digit, and the total
 
 
 def _snap(values: Floats, grid: float = 4096.0) -> Floats:
-    """Round to a grid far coarser than what may differ between machines."""
+    """Round to a grid that is much coarser than the differences between machines."""
     return np.rint(values * grid) / grid
 
 
 def _curve(points: Floats, count: int) -> Floats:
-    """Weights (count, K) with which the K points make `count` points of the curve through them.
+    """Return weights (count, K) that interpolate `count` points on the curve through K points.
 
-    A Catmull-Rom spline of cubic Hermite pieces, its knots spaced by the square roots of the
-    distances (Yuksel et al., Parameterization and applications of Catmull-Rom curves, 2011).
+    The curve is a Catmull-Rom spline of cubic Hermite segments, with centripetal parameterization
+    (Yuksel et al., Parameterization and applications of Catmull-Rom curves, 2011).
     """
-    itself = np.eye(len(points))
+    identity = np.eye(len(points))
     step = np.sqrt(_lengths(points))[:, None]
-    slope = np.diff(itself, axis=0) / step
+    slope = np.diff(identity, axis=0) / step
     inner = (step[1:] * slope[:-1] + step[:-1] * slope[1:]) / (step[1:] + step[:-1])
     if len(points) == 2:
         tangent = slope[[0, 0]]
@@ -117,19 +116,19 @@ def _curve(points: Floats, count: int) -> Floats:
     at = np.linspace(0, knots[-1], count)
     i = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(step) - 1)
     t = (at[:, None] - knots[i, None]) / step[i]
-    from_here = (1 + 2 * t) * itself[i] + t * step[i] * tangent[i]
-    to_there = (3 - 2 * t) * itself[i + 1] - (1 - t) * step[i] * tangent[i + 1]
+    from_here = (1 + 2 * t) * identity[i] + t * step[i] * tangent[i]
+    to_there = (3 - 2 * t) * identity[i + 1] - (1 - t) * step[i] * tangent[i + 1]
     return np.asarray((1 - t) ** 2 * from_here + t**2 * to_there)
 
 
 def _lengths(points: Floats) -> Floats:
-    """Return the distances between one point and the next."""
+    """Return the distances between consecutive points."""
     return np.asarray(np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1)))
 
 
 @functools.cache
 def _table() -> _Table:
-    """Read `WAYS`."""
+    """Return `WAYS` as arrays."""
     paths = [path for ways in WAYS.values() for _, path in ways]
     w, k = len(paths), max(path.count(",") for path in paths)
     shares = [[share for share, _ in ways] for ways in WAYS.values()]
@@ -148,7 +147,7 @@ def _table() -> _Table:
         for number, stroke in enumerate(path.split("/")):
             begin = len(points)
             for piece in stroke.split("|"):
-                # A corner's point ends one curve and begins the next.
+                # The point of a corner ends one curve and begins the next.
                 start = max(begin, len(points) - 1)
                 points += [[float(part) for part in point.split(",")] for point in piece.split()]
                 curves.append(slice(start, len(points)))
@@ -166,14 +165,14 @@ def _table() -> _Table:
 
 
 def _bell(bits: np.random.PCG64, *shape: int) -> Floats:
-    """Bell-shaped numbers of mean 0, deviation 1 and at most 3.5: sums of four 16-bit numbers."""
+    """Draw approximately normal values, mean 0, variance 1, at most 3.5: sums of four uniforms."""
     lanes = bits.random_raw(math.prod(shape)).view(np.uint16).reshape(*shape, 4)
     return np.asarray((lanes.sum(axis=-1, dtype=np.int64) - 2 * 65535) * (math.sqrt(3) / 65536))
 
 
 def _choose(bits: np.random.PCG64) -> tuple[Bytes, Indices]:
-    """Choose the chunk's labels and ways of writing."""
-    # Every ten images are the ten digits in random order, so that any number of them is balanced.
+    """Draw the labels and ways of writing of a chunk."""
+    # Every ten images are the ten digits in random order, so that the classes are always balanced.
     labels = np.argsort(bits.random_raw(_CHUNK).reshape(-1, 10), axis=1, kind="stable").ravel()
     chance = (bits.random_raw(_CHUNK) >> np.uint64(11)) * 2.0**-53
     low, high = _table().starts[labels], _table().starts[labels + 1]
@@ -182,7 +181,7 @@ def _choose(bits: np.random.PCG64) -> tuple[Bytes, Indices]:
 
 
 def _write(ways: Indices, bits: np.random.PCG64) -> Floats:
-    """Move the hand: x and y (2, n, vertices) of the vertices of one drawing in each of n ways."""
+    """Return x and y (2, n, vertices) of n randomly varied paths of the pen."""
     table, n = _table(), len(ways)
     strayed = _POINT * _bell(bits, n, table.points.shape[1], 2) * table.loose[ways]
     strokes = int(table.stroke.max()) + 1
@@ -190,7 +189,7 @@ def _write(ways: Indices, bits: np.random.PCG64) -> Floats:
     points = _snap(table.points[ways] + strayed + moved)
     x, y = np.moveaxis(_snap(np.matmul(table.chain[ways], points)), 2, 0)
     xx, xy, yy = x * x, x * y, y * y
-    # Each of these is a pair, for x and for y, of one number for each drawing.
+    # Coefficients for x and y, one pair for each image.
     a, b, c = _BEND * _bell(bits, 3, 2, n, 1)
     d, e, f, g = _TWIST * _bell(bits, 4, 2, n, 1)
     bent = a * xx + b * xy + c * yy
@@ -204,17 +203,16 @@ def _write(ways: Indices, bits: np.random.PCG64) -> Floats:
 
 
 def _ink(at: Floats, labels: Bytes, down: Floats, bits: np.random.PCG64) -> Bytes:
-    """Draw the lines with a pen: images (n, 20, 20), the digit as large as the box allows.
+    """Render the paths as images (n, 20, 20), each digit as large as the box allows.
 
-    Each short line leaves a Gaussian spot of ink as wide as the pen there and as strong as the line
-    is long.  A Gaussian in the plane is the product of two on the axes, so the sum over the
-    spots is one small matrix product for each image.  Along a straight line it is
-    exp(-(distance / width)**2), which cut at two levels gives the line's black and its grey edges.
+    Each line segment leaves a Gaussian spot of ink, as wide as the pen. A 2-D Gaussian is the
+    product of two 1-D Gaussians, so the sum over the spots is one matrix product per image. Across
+    a straight line it is exp(-(distance / width)**2); two thresholds give black ink and gray edges.
     """
     thick, tilt, bulge, nib, edge = _bell(bits, 5, len(labels), 1)
     low, high = at.min(axis=2, keepdims=True), at.max(axis=2, keepdims=True)
     shorter, longer = (high - low).min(axis=0), (high - low).max(axis=0)
-    # A one has no loop that a fat pen could fill.
+    # The digit 1 has no loop that a thick pen could fill.
     roundness = np.where(labels[:, None] == 1, 1.0, shorter / longer)
     radius = np.minimum(_RADIUS + _RADIUS_DEVIATION * thick, _FATTEST * _BOX * roundness)
     radius = np.maximum(radius, _THINNEST)
@@ -226,7 +224,7 @@ def _ink(at: Floats, labels: Bytes, down: Floats, bits: np.random.PCG64) -> Byte
     squared = dx * dx + dy * dy
     along = np.linspace(-1, 1, _VERTICES - 1)
     pressure = 1 + _PRESSURE * (tilt * along + bulge * (2 * along * along - 1))
-    # The added crumb keeps a line of no length from dividing by zero.
+    # The constant avoids a division by zero for segments of length 0.
     level = 1 + _NIB * nib * (dx * dx - dy * dy) / (squared + 1e-9)
     width = np.maximum(radius * np.clip(pressure, 0.5, 1.6) * level, _BLUR)[..., None]
 
@@ -235,17 +233,17 @@ def _ink(at: Floats, labels: Bytes, down: Floats, bits: np.random.PCG64) -> Byte
     off = (np.arange(_BOX) + 0.5 - middle[..., None]) / width
     across, downward = np.exp(-off * off)
     columns, rows = np.rint(_INK * strength * across), np.rint(_INK * downward)
-    # Whole numbers that stay below 2**53: the sum is exact in whatever order it is taken.
+    # Integers below 2**53: the sum is exact in any order.
     ink = np.matmul(rows.transpose(0, 2, 1), columns) / (_INK * _INK)
     blur = np.maximum(radius, _BLUR)
     outside, inside = (radius + edge / 2) / blur, np.maximum(radius - edge / 2, 0) / blur
     none, full = _snap(np.exp(-outside * outside)), _snap(np.exp(-inside * inside))
-    grey = (ink - none[..., None]) / (full - none)[..., None]
-    return np.asarray(np.rint(255 * np.clip(grey, 0, 1)), np.uint8)
+    gray = (ink - none[..., None]) / (full - none)[..., None]
+    return np.asarray(np.rint(255 * np.clip(gray, 0, 1)), np.uint8)
 
 
 def _frame(boxes: Bytes) -> Bytes:
-    """Place boxes (n, 20, 20) in (n, 28, 28), by whole pixels, the centre of mass in the middle."""
+    """Place boxes (n, 20, 20) in (n, 28, 28) images, with the center of mass at the center."""
     n, at = len(boxes), np.arange(_BOX)
     left, top = (
         np.clip(_SIDE // 2 - np.rint(lines @ at / lines.sum(axis=1)), 0, _SIDE - _BOX).astype(int)
@@ -258,7 +256,7 @@ def _frame(boxes: Bytes) -> Bytes:
 
 
 def _draw(n: int, seed: int, split: int) -> tuple[Bytes, Bytes]:
-    """Draw the first n images and labels of a split: 0 to train, 1 to test."""
+    """Draw the first n images and labels of a split: 0 for training, 1 for testing."""
     images, labels = np.zeros((n, _SIDE, _SIDE), np.uint8), np.zeros(n, np.uint8)
     for chunk, start in enumerate(range(0, n, _CHUNK)):
         bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(split, chunk)))
@@ -270,25 +268,24 @@ def _draw(n: int, seed: int, split: int) -> tuple[Bytes, Bytes]:
 
 
 def load_data(n_train: int = 60000, n_test: int = 10000, seed: int = 0) -> Dataset:
-    """Draw handwritten digits in MNIST's form.
+    """Draw synthetic handwritten digits in MNIST's format.
 
-    70,000 images take a few seconds the first time; more than 2,000 are kept in tinynet's cache
-    folder if it can be written to, and are drawn again if it cannot or if the file is damaged.
+    Drawing 70,000 images takes a few seconds. More than 2,000 images are stored in tinynet's cache
+    folder, if it is writable, and are drawn again if the file is corrupted.
 
     Parameters
     ----------
     n_train, n_test : int
-        Number of images, 0 or more.  Image i does not depend on the number of images.  Each ten
-        images in a row show the ten digits in random order, so the classes are balanced.
+        Number of images, 0 or more. Image i does not depend on the number of images. Each group of
+        ten consecutive images contains the ten digits in random order, so the classes are balanced.
     seed : int
-        0 or more; each seed gives other images.  Training and test images never share their
-        random numbers.
+        Random seed, 0 or more. Training and test images use different random numbers.
 
     Returns
     -------
     tuple
-        ``(x_train, y_train), (x_test, y_test)``: images uint8 of shape (n, 28, 28), white 255 on
-        black 0, and labels uint8 of shape (n,).
+        ``(x_train, y_train), (x_test, y_test)``: images, uint8 of shape (n, 28, 28), white (255) on
+        black (0), and labels, uint8 of shape (n,).
 
     Raises
     ------
@@ -333,7 +330,7 @@ def _keep(path: Path, arrays: list[Bytes]) -> None:
 
 
 def _read(path: Path) -> list[Bytes]:
-    """Read the result of `_keep`; an empty list if the file is missing or damaged."""
+    """Read a file written by `_keep`; return an empty list if it is missing or corrupted."""
     content = b""
     with contextlib.suppress(OSError):
         content = path.read_bytes()

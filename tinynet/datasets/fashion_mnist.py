@@ -1,7 +1,7 @@
-"""Fashion-MNIST: 70,000 images of clothes in MNIST's form, and harder than digits.
+"""Fashion-MNIST: 70,000 images of clothing in MNIST's format.
 
 H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
-Learning Algorithms", arXiv:1708.07747, 2017.  The meanings of the labels are in `CLASS_NAMES`.
+Learning Algorithms", arXiv:1708.07747, 2017. `CLASS_NAMES` contains the names of the classes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from tinynet.datasets.idx_format import IDX_FILES, Dataset
 
 __all__ = ["CLASS_NAMES", "load_data"]
 
-#: Meanings of the labels, label 0 first.
+#: Names of the classes 0 to 9.
 CLASS_NAMES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 
-# The authors publish MD5 sums; these SHA-256 sums of the same files are the ones that TensorFlow
-# Datasets checks (url_checksums/fashion_mnist.txt).
+# The authors publish MD5 checksums; these SHA-256 checksums of the same files are from TensorFlow
+# Datasets (url_checksums/fashion_mnist.txt).
 _IDX_SHA256 = (
     "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",  # training images
     "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",  # training labels
@@ -44,30 +44,29 @@ SOURCE = Source(
 def load_data(path: str | os.PathLike[str] | None = None) -> Dataset:
     """Load Fashion-MNIST.
 
-    Without a ``path`` it is searched in ``$TINYNET_DATA/fashion_mnist/``, in Keras' cache
-    (``~/.keras/datasets/fashion-mnist/``), in tinynet's own cache, and then downloaded into the
-    last.
+    Without `path`, these locations are searched in order: ``$TINYNET_DATA/fashion_mnist/``, Keras'
+    cache (``~/.keras/datasets/fashion-mnist/``) and tinynet's cache. If the data set is not found,
+    it is downloaded to tinynet's cache.
 
     Parameters
     ----------
     path : str or PathLike, optional
-        A folder with the four IDX files, or an ``.npz`` file, as for `tinynet.datasets.mnist`.
-        No other place is searched then.  Keras' function does not have this parameter.
+        Folder with the four IDX files, or ``.npz`` file, as for `tinynet.datasets.mnist`. If given,
+        no other location is searched. Keras' function does not have this parameter.
 
     Returns
     -------
     tuple
         ``(x_train, y_train), (x_test, y_test)``: images, uint8 of shape (60000, 28, 28) and
-        (10000, 28, 28); labels 0 to 9, uint8 of shape (60000,) and (10000,).  All are new
-        arrays.
+        (10000, 28, 28); labels 0 to 9, uint8 of shape (60000,) and (10000,). All arrays are new.
 
     Raises
     ------
     FileNotFoundError
-        If Fashion-MNIST was not found and cannot be downloaded; the message lists what was tried
-        and where to put the files.  Without a network this takes at most 24 s.
+        If Fashion-MNIST was not found and can't be downloaded. The message lists the locations that
+        were tried. Without a network connection, this takes at most 24 s.
     ValueError
-        If a file is damaged or not in this form; the message names it.
+        If a file is corrupted or not in this format.
 
     Examples
     --------

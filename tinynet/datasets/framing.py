@@ -1,11 +1,11 @@
-"""Framing: convert any image of one digit to the form of MNIST's digits.
+"""Conversion of images of a single digit to MNIST's format.
 
-A network trained on MNIST expects MNIST's frame: white ink on black, the digit scaled to fit a box
-of 20 x 20 pixels, its center of mass in the middle of 28 x 28.  `frame_digit` does for a photo, a
-scan or a drawing what MNIST's makers did for their forms (Y. LeCun, C. Cortes and C. J. C. Burges,
-"The MNIST database of handwritten digits", 1998), after it has separated the digit from the page:
-from shadows, frames, rules and specks.  It uses only elementary arithmetic, so that the demo page
-can repeat it number for number.
+A network trained on MNIST expects white ink on black, a digit scaled to fit a box of 20 x 20
+pixels, and its center of mass at the center of 28 x 28 pixels. `frame_digit` applies MNIST's
+preprocessing (Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits",
+1998) to photos, scans and drawings, after separating the digit from the background: shadows,
+frames, ruled lines and specks. It uses only elementary arithmetic, so that the JavaScript of the
+demo page can reproduce it exactly.
 """
 
 from __future__ import annotations
@@ -25,79 +25,78 @@ Greys = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _BOX, _SIDE = 20, 28
-_BLACK = 0.05  # shades up to this are the background of an image in MNIST's form
-LARGEST = 560  # longer sides are scaled down to this first: 28 pixels for a twentieth of the page
-_MARGIN = 0.04  # share of a side that may hold a frame and does not count for paper and contrast
-_GRID, _WINDOW = 20, 6  # the paper's shade is found at 20 x 20 points, each from up to 13 x 13
-_NEAR = 0.1  # a pixel that differs by less has the paper's shade
-_GAIN = 0.1  # uneven paper must explain this share of the pixels more than even paper
-_LEAST_CONTRAST = 0.1  # of the range of greys: what is paler is the paper's own grain
-_DARKEST_PAPER = 0.2  # below this shade, ink is not measured relative to the paper
-_NO_INK, _FULL_INK = 0.3, 0.7  # of the mean ink: half-way between them, an edge stays in place
-_SEEN = 0.01  # ink that counts when the digit's borders are looked for
-_LONG, _RULE = 0.5, 0.06  # a rule is as long as half of the side, and as thin as 6 % of the other
-_EDGE = 0.11  # a rule at the border, the side of a frame, may be thicker
-_PIECE = 0.2  # share of the longer side: a piece as long as this can be the digit
-_INSIDE = 0.3  # share of a box's longer side: as long as this, it is what a box is around
-_DEPTH, _COVERED = 0.1, 0.8  # a box covers 80 % of each side of its rectangle, 10 % deep
-_SPECK = 0.03  # of the largest piece's ink
-_TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8  # of the tallest and the heaviest digit; of a pair's height
-_WHOLE = 0.8  # of the digit's height: a piece at the border as tall as this is not a remnant
-_THIN, _WIDENED = 2.2, 2.4  # width of strokes, in pixels of the result
-_DIAMOND = np.add.outer([1, 0, 1], [1, 0, 1]) < 2  # a pixel and those next to it
-_CRUMB = 1e-6  # lets a number that is half-way but for rounding errors be rounded up everywhere
+_BLACK = 0.05  # maximum background level of an image in MNIST's format
+LARGEST = 560  # maximum side, to which larger images are scaled first
+_MARGIN = 0.04  # fraction of a side that may contain a frame, ignored for paper and contrast
+_GRID, _WINDOW = 20, 6  # the paper is sampled at 20 x 20 points, with medians over 13 x 13 of them
+_NEAR = 0.1  # maximum difference of a paper pixel from the estimate
+_GAIN = 0.1  # fraction of pixels that a local estimate must explain additionally
+_LEAST_CONTRAST = 0.1  # of the gray range; anything fainter is texture of the paper
+_DARKEST_PAPER = 0.2  # minimum divisor when ink is measured relative to the paper
+_NO_INK, _FULL_INK = 0.3, 0.7  # of the mean ink; symmetric about 0.5, so that edges do not move
+_SEEN = 0.01  # minimum ink inside the bounding box
+_LONG, _RULE = 0.5, 0.06  # line: at least 50 % of a side long, at most 6 % of the other wide
+_EDGE = 0.11  # maximum width of a line at the border, such as a frame
+_PIECE = 0.2  # minimum length of the digit, as a fraction of the longer side
+_INSIDE = 0.3  # minimum length of a digit inside a box, relative to the box
+_DEPTH, _COVERED = 0.1, 0.8  # a box covers 80 % of the sides of its bounding box, 10 % deep
+_SPECK = 0.03  # of the ink of the largest component
+_TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8  # of the tallest and heaviest digit; of the height of a pair
+_WHOLE = 0.8  # of the digit's height: a component at the border this tall is a digit
+_THIN, _WIDENED = 2.2, 2.4  # stroke widths in pixels of the result: minimum, target
+_DIAMOND = np.add.outer([1, 0, 1], [1, 0, 1]) < 2  # a pixel and its four neighbors
+_CRUMB = 1e-6  # makes rounding of half-integers independent of rounding errors
 
 
 def frame_digit(image: Any) -> NDArray[np.uint8]:
-    """Frame the image of one digit as MNIST frames its digits.
+    """Frame the image of a digit like MNIST's digits.
 
-    An image that has MNIST's form already is returned as it is: 28 x 28, white on black, the ink in
-    a box of 20 x 20 pixels with its center of mass in the middle.
+    An image that already has MNIST's format is returned unchanged: 28 x 28 pixels, white on black,
+    the ink in a box of 20 x 20 pixels with its center of mass at the center.
 
-    ``round(v)`` means ``floor(v + 0.5 + 1e-6)``; everything else is float64. The steps:
+    ``round(v)`` means ``floor(v + 0.5 + 1e-6)``; all other arithmetic is float64. The steps:
 
-    1. Gray, 0 to 1 (`to_grey`); at most 560 pixels long and wide.
-    2. Paper: the median shade on the border (`paper_shade`), or the local median of the shades
-       around each point if that explains 10 % of the pixels more (gradients, shadows, frames).
-       The outer 4 % of the image are ignored in the local median, in these shares and in the next
-       two steps.
-    3. Ink: dark or light, whichever differs more from the paper (sum of squares). Dark ink is
-       divided by the shade of its paper. Its strength is the mean above Otsu's threshold (N. Otsu,
-       "A threshold selection method from gray-level histograms", 1979). If that is not above 0.1,
-       the image is blank.
-    4. Contrast: ``ink = (ink / strength - 0.3) / 0.4``, clipped to 0 and 1. The paper's grain
-       vanishes, and a stroke keeps its width.
-    5. Pieces: straight rules, frames, boxes around the digit and specks below 3 % of the largest
-       piece are removed, as is ink at the border if a large piece inside remains.
-    6. Crop: the smallest rectangle that holds all ink above 0.01. It has h rows and w columns.
-       Strokes that would be thinner than 2.2 pixels of the result are widened to 2.4.
-    7. Scale: to ``H = round(20 * h / max(h, w))`` rows and ``W = round(20 * w / max(h, w))``
-       columns, at least one. A new pixel is the mean of the old ones under it, weighted by the
-       area of theirs that it covers. Then ``ink = ink / max(ink)``.
-    8. Center of mass: ``y = sum(row * ink) / sum(ink)`` with rows counted from 0, x likewise. The
-       box's first row is ``14 - round(y)``, clipped to 0 and ``28 - H``; its first column
-       likewise. All other pixels are 0.
-    9. Bytes: ``round(255 * ink)``.
+    1. Gray: convert to gray levels from 0 to 1 (`to_grey`), at most 560 pixels long and wide.
+    2. Paper: estimate the gray level of the paper, as the median on the border (`paper_shade`), or
+       as the local median around each pixel if that explains 10 % more of the pixels (gradients,
+       shadows, frames). The outer 4 % of the image are ignored in the local median, in these
+       percentages and in the next two steps.
+    3. Ink: subtract the paper. Ink is dark or light, whichever differs more from the paper (sum of
+       squares). Dark ink is divided by the gray level of the paper. The strength of the ink is the
+       mean above Otsu's threshold (N. Otsu, "A threshold selection method from gray-level
+       histograms", 1979). If it is not greater than 0.1, the image is blank.
+    4. Contrast: ``ink = (ink / strength - 0.3) / 0.4``, clipped to [0, 1]. This removes the texture
+       of the paper and preserves the stroke width.
+    5. Components: remove straight lines, frames, boxes around the digit, specks with less than 3 %
+       of the largest component's ink, and ink at the border if a large component inside remains.
+    6. Crop: select the smallest rectangle with all ink above 0.01, h rows and w columns. Strokes
+       that would be thinner than 2.2 pixels of the result are widened to 2.4.
+    7. Scale: resize to ``H = round(20 * h / max(h, w))`` rows and ``W = round(20 * w / max(h, w))``
+       columns, at least 1, by averaging over areas. Then ``ink = ink / max(ink)``.
+    8. Center of mass: compute ``y = sum(row * ink) / sum(ink)`` with rows counted from 0, and x
+       likewise. The first row of the box is ``14 - round(y)``, clipped to [0, 28 - H], and likewise
+       its first column. All other pixels are 0.
+    9. Bytes: compute ``round(255 * ink)``.
 
     Parameters
     ----------
     image : array_like, shape (h, w), (h, w, 1), (h, w, 2), (h, w, 3) or (h, w, 4)
-        Gray, gray with alpha, RGB or RGBA, of any size, dark on light or light on dark; types as
-        for `to_grey`.
+        Gray, gray with alpha, RGB or RGBA image of any size, dark on light or light on dark. Data
+        types are as for `to_grey`.
 
     Returns
     -------
     ndarray of uint8, shape (28, 28)
-        The digit, 255 its ink and 0 its background.
+        Digit, 255 for ink and 0 for the background.
 
     Raises
     ------
     ValueError
-        If it is not an image, or blank, or looks like several digits.
+        If the image is invalid, blank, or appears to show several digits.
 
     Examples
     --------
-    A dash, dark gray on white, becomes 20 pixels long and as bright as possible:
+    A dark gray dash on white becomes 20 pixels long, with maximum brightness:
 
     >>> image = np.full((100, 200), 255, np.uint8)
     >>> image[70:80, 10:60] = 90
@@ -124,7 +123,7 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
 
 
 def _extent(ink: Greys) -> tuple[slice, ...]:
-    """Return the rows and the columns of the smallest rectangle that holds all ink."""
+    """Return the rows and columns of the bounding box of the ink."""
     at = np.nonzero(ink > _SEEN)
     return tuple(slice(i.min(), i.max() + 1) for i in at)
 
@@ -135,7 +134,7 @@ def _center(ink: Greys, axis: int) -> float:
 
 
 def _is_framed(grey: Greys) -> bool:
-    """Return whether an image has MNIST's form already."""
+    """Return whether an image already has MNIST's format."""
     if grey.shape != (_SIDE, _SIDE) or grey.max() < 0.5:
         return False
     off = max(abs(_center(grey, axis) - _SIDE // 2) for axis in (0, 1))
@@ -146,7 +145,7 @@ def _is_framed(grey: Greys) -> bool:
 
 
 def _ink(grey: Greys) -> Greys:
-    """Return the strength of the ink at each pixel, 0 to 1."""
+    """Return the strength of the ink at each pixel, from 0 to 1."""
     grey = _scaled(grey, LARGEST) if max(grey.shape) > LARGEST else grey
     inner = tuple(slice(_margin(n), n - _margin(n)) for n in grey.shape)
     paper = _paper(grey, inner)
@@ -161,12 +160,12 @@ def _ink(grey: Greys) -> Greys:
 
 
 def _margin(size: int) -> int:
-    """Return how many pixels at each end of a side may belong to a frame."""
+    """Return the number of pixels at each end of a side that may belong to a frame."""
     return max(_round(_MARGIN * size), 1) if size > 4 else 0
 
 
 def _mean_above_otsu(ink: Greys) -> float:
-    """Return the mean of the values above the threshold that best separates two classes."""
+    """Return the mean of the values above Otsu's threshold."""
     levels = np.minimum(np.floor(255 * ink + 0.5), 255).astype(np.int64)
     count = np.bincount(levels.ravel(), minlength=256)
     n, total = np.cumsum(count), np.cumsum(count * np.arange(256))
@@ -177,14 +176,14 @@ def _mean_above_otsu(ink: Greys) -> float:
 
 
 def _paper(grey: Greys, inner: tuple[slice, ...]) -> Greys:
-    """Return the shade of the paper at each pixel: even, or uneven if that explains much more."""
+    """Return the gray level of the paper at each pixel: uniform unless local medians fit better."""
     even = np.full(grey.shape, paper_shade(grey))
     explained = np.mean(np.abs(grey - even)[inner] < _NEAR)
     if explained > 1 - _GAIN or min(grey.shape) < _GRID:
         return even
     (ys, down), (xs, across) = map(_grid, grey.shape)
     points = grey[np.ix_(ys, xs)]
-    # Points outside count as infinite: they are sorted to the end.
+    # Points outside are infinite, so that they are sorted to the end.
     size = 2 * _WINDOW + 1
     near = sliding_window_view(np.pad(points, _WINDOW, constant_values=np.inf), (size, size))
     near = np.sort(near.reshape(*points.shape, -1), axis=-1)
@@ -195,7 +194,7 @@ def _paper(grey: Greys, inner: tuple[slice, ...]) -> Greys:
 
 
 def _grid(size: int) -> tuple[NDArray[np.int64], Greys]:
-    """Return where along a side the grid's points are, and weights (size, points) between them."""
+    """Return grid positions along a side, and linear interpolation weights (size, points)."""
     margin = _margin(size)
     inner, points = size - 2 * margin, np.arange(_GRID)
     at = (np.arange(size) - margin + 0.5) * _GRID / inner - 0.5
@@ -203,14 +202,14 @@ def _grid(size: int) -> tuple[NDArray[np.int64], Greys]:
     return margin + (2 * points + 1) * inner // (2 * _GRID), weights
 
 
-# ---------------------------------------------------------------- pieces of ink
+# ---------------------------------------------------------------- components
 
 
 def _without_rules(ink: Greys) -> Greys:
-    """Remove the straight lines of frames, boxes and ruled paper, if a digit remains."""
+    """Remove straight lines of frames, boxes and ruled paper, if a digit remains."""
     seen = ink > _SEEN
     rules = _rules(seen), _rules(seen.T)
-    closed = min(map(len, rules)) >= 2  # only strokes that cross a box stay, else all that touch
+    closed = min(map(len, rules)) >= 2  # if they form a box, keep only strokes that cross it
     rest = ink.copy()
     for turned, mask, found in zip((rest, rest.T), (seen, seen.T), rules, strict=True):
         padded = np.pad(mask, ((1, 1), (0, 0)))
@@ -222,14 +221,14 @@ def _without_rules(ink: Greys) -> Greys:
         return ink
     for along, found in zip(inside.T[::-1], rules, strict=True):
         for _, _, left, right in found:
-            # A digit's own stroke reaches as far as the rest of it: the bar of a 7.
+            # A stroke of the digit, such as the bar of a 7, is not wider than the digit.
             if not closed and not left < along.min() <= along.max() < right - 1:
                 return ink
     return rest
 
 
 def _rules(seen: Mask) -> list[tuple[int, int, int, int]]:
-    """Find thin bands of rows, at least half of which are one run: top, bottom, left, right."""
+    """Find thin bands of rows with a run of at least half the width: top, bottom, left, right."""
     count = np.cumsum(seen, axis=1)
     run: NDArray[np.int64] = count - np.maximum.accumulate(np.where(seen, 0, count), axis=1)
     length: NDArray[np.int64] = run.max(axis=1)
@@ -243,7 +242,7 @@ def _rules(seen: Mask) -> list[tuple[int, int, int, int]]:
 
 
 def _digit_only(ink: Greys) -> Greys:
-    """Remove what is not part of the digit: specks, boxes, and ink at the border."""
+    """Remove components that are not part of the digit: specks, boxes, ink at the border."""
     seen = ink > _SEEN
     names = _pieces(seen)
     n, name, at = names.max() + 1, names[seen], np.argwhere(seen).T
@@ -261,7 +260,7 @@ def _digit_only(ink: Greys) -> Greys:
         main = [np.argmax(np.where(inner, mass, 0))]
         beside = ((high <= low[:, main]) | (low >= high[:, main])).any(axis=0)
         apart, whole = at_border.any(axis=0) & beside, _WHOLE * float(size[0, main[0]])
-        # A frame or the edge of a table runs along half of a side; the bar of a 5 does not.
+        # A frame or the edge of a table covers half of a side; the bar of a 5 does not.
         keep = ~(at_border & (2 * size[::-1] >= ends[::-1])).any(axis=0)
     for i in np.flatnonzero(keep):
         held = keep & ((low > low[:, [i]]) & (high < high[:, [i]])).all(axis=0)
@@ -271,14 +270,14 @@ def _digit_only(ink: Greys) -> Greys:
     digits = keep & (~apart | (size[0] >= whole))
     several = _several(low[:, digits], high[:, digits], mass[digits])
     expected = "image must show one digit, but this looks like several digits"
-    require(not several, f"{expected}; crop it to one of them", f"{digits.sum()} pieces of ink")
+    require(not several, f"{expected}; crop it to one of them", f"{digits.sum()} components")
     keep &= ~apart
     keep &= mass >= _SPECK * mass[keep].max()
     return np.where(keep[names] & seen, ink, 0)
 
 
 def _several(low: NDArray[np.int64], high: NDArray[np.int64], mass: Greys) -> bool:
-    """Return whether two large pieces stand side by side, too far apart for a broken digit."""
+    """Return whether two large components are too far apart horizontally for a broken digit."""
     height = high[0] - low[0]
     large = np.flatnonzero((height >= _TALL * height.max()) & (mass >= _HEAVY * mass.max()))
     order = large[np.argsort(low[1, large], kind="stable")]
@@ -290,7 +289,7 @@ def _several(low: NDArray[np.int64], high: NDArray[np.int64], mass: Greys) -> bo
 
 
 def _is_box(piece: Mask) -> bool:
-    """Return whether ink runs along at least three sides of the rectangle that holds it."""
+    """Return whether ink covers at least three sides of the component's bounding box."""
     covered = []
     for turned in (piece, piece.T):
         depth = max(_round(_DEPTH * len(turned)), 1)
@@ -299,10 +298,10 @@ def _is_box(piece: Mask) -> bool:
 
 
 def _pieces(seen: Mask) -> NDArray[np.int64]:
-    """Label the connected pieces (8-connectivity) from 0; -1 for pixels without ink.
+    """Label the connected components (8-connectivity) from 0; pixels without ink are -1.
 
-    Every pixel points to one of its piece, itself at first. Neighbors that point to different
-    pixels make the lower one point to the higher one, until all of a piece point to the same.
+    Union-find: every pixel points to a pixel of its component, initially to itself. Different roots
+    of neighbors are merged, until all pixels of a component point to the same root.
     """
     number = np.cumsum(seen).reshape(seen.shape) - 1
     padded = np.pad(np.where(seen, number, -1), 1, constant_values=-1)
@@ -322,9 +321,9 @@ def _pieces(seen: Mask) -> NDArray[np.int64]:
 def _widened(ink: Greys) -> Greys:
     """Widen strokes that would be thinner than MNIST's.
 
-    A stroke of length l and width w has the area l w and the perimeter 2 l, so w = 2 area /
-    perimeter. Over lines of all directions, pixels have 4 / pi times as many edges on the border
-    as the border is long (Cauchy-Crofton). At twice the scale of the result, holes do not count.
+    A stroke of length l and width w has the area l w and the perimeter 2 l: w = 2 area / perimeter.
+    Averaged over directions, a border has 4 / pi times as many pixel edges as its length
+    (Cauchy-Crofton). At twice the scale of the result, small holes are ignored.
     """
     small = np.pad(_scaled(ink, 2 * _BOX), 1)
     edges = sum(np.abs(np.diff(small, axis=axis)).sum() for axis in (0, 1))
@@ -332,42 +331,21 @@ def _widened(ink: Greys) -> Greys:
     if width >= _THIN:
         return ink
     for i in range(_round((_WIDENED - width) * max(ink.shape) / _BOX / 2)):
-        # A square and a diamond in turn make an octagon.
+        # Alternating a square and a diamond approximates an octagon.
         part = np.ones((3, 3), bool) if i % 2 else _DIAMOND
         ink = sliding_window_view(np.pad(ink, 2), (3, 3))[..., part].max(axis=-1)
     return ink
 
 
 def to_grey(image: Any) -> Greys:
-    """Convert an image to shades of grey: 0 black, 1 white.
+    """Convert an image to gray levels, shape (h, w), 0 for black and 1 for white.
 
-    Colours are weighted by their brightness, ``0.299 * red + 0.587 * green + 0.114 * blue`` (ITU-R
-    BT.601). Transparent pixels show a paper of the shade opposite to the ink:
-    white if the mean of its pixels, weighted by alpha, is below 0.5, else black.
-
-    Parameters
-    ----------
-    image : array_like, shape (h, w), (h, w, 1), (h, w, 2), (h, w, 3) or (h, w, 4)
-        Grey, grey with alpha, RGB or RGBA. Integers go from 0 to 255, uint16 from 0 to 65535;
-        floats from 0 to 1, or to 255 where one of them is above 1; bools are 0 and 1.
-
-    Returns
-    -------
-    ndarray of float64, shape (h, w)
-        The shades.
-
-    Raises
-    ------
-    ValueError
-        If it is not an image.
-
-    Examples
-    --------
-    >>> to_grey(np.array([[[255, 0, 0], [255, 255, 255]]], np.uint8))
-    array([[0.299, 1.   ]])
+    Colors are weighted by luma, ``0.299 * red + 0.587 * green + 0.114 * blue`` (ITU-R BT.601).
+    Transparent pixels get the shade opposite to the ink: white if the alpha-weighted mean of the
+    pixels is below 0.5, else black. White is 255 in integers, 65535 in uint16, 1 or 255 in floats.
     """
     values = np.asarray(image)
-    require(values.dtype.kind in "fiub", "image must hold real numbers", f"dtype {values.dtype}")
+    require(values.dtype.kind in "fiub", "image must contain real numbers", f"dtype {values.dtype}")
     if values.ndim == 2:
         values = values[:, :, None]
     fits = values.ndim == 3 and values.shape[2] in (1, 2, 3, 4) and values.size
@@ -378,7 +356,7 @@ def to_grey(image: Any) -> Greys:
         white = 1.0 if high <= 1 else 255.0
     else:
         white = 65535.0 if values.dtype.newbyteorder("=") == np.uint16 else 255.0
-    expected = f"image must hold values from 0 to {white:g}"
+    expected = f"image must contain values from 0 to {white:g}"
     require(0 <= low <= high <= white, expected, f"{low:g} to {high:g}")
     channels = [values[:, :, i].astype(np.float64) / white for i in range(values.shape[2])]
     grey = channels[0]
@@ -393,23 +371,10 @@ def to_grey(image: Any) -> Greys:
 
 
 def paper_shade(grey: Greys) -> float:
-    """Return the shade of the paper: the median of the shades on the image's border.
+    """Return the gray level of the paper: the upper median of the pixels on the border.
 
-    Parameters
-    ----------
-    grey : ndarray of float, shape (h, w)
-        The shades.
-
-    Returns
-    -------
-    float
-        Of the n shades of the first and last row and the first and last column, corners twice,
-        in rising order, number ``n // 2`` counted from 0.
-
-    Examples
-    --------
-    >>> paper_shade(np.array([[1.0, 1.0, 1.0], [0.9, 0.0, 1.0], [1.0, 0.2, 1.0]]))
-    1.0
+    The n pixels are those of the first and last row and column, corners twice; the median is
+    element ``n // 2`` of the sorted values.
     """
     border = np.sort(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
     return float(border[len(border) // 2])
@@ -426,7 +391,7 @@ def _scaled(image: Greys, longest: int) -> Greys:
 
 
 def _area_means(old: int, new: int) -> Greys:
-    """Weights (new, old) that make each of `new` pixels the mean of the `old` ones under it."""
+    """Return weights (new, old) that average the old pixels covered by each new pixel."""
     edges = np.arange(new + 1) * old / new
     first = np.arange(old)
     overlap = np.minimum(edges[1:, None], first + 1) - np.maximum(edges[:-1, None], first)

@@ -1,7 +1,7 @@
-"""The file formats of data sets in MNIST's form: IDX and ``.npz``.
+"""Parsers of the file formats of MNIST-like data sets: IDX and ``.npz``.
 
-The files are untrusted.  Nothing is unpickled, nothing is unpacked beyond the size that its header
-claims, and every claim is compared with the contents before it is used.
+The files are untrusted. Nothing is unpickled, no more bytes are decompressed than the header
+declares, and every declared size is compared with the contents before it is used.
 """
 
 from __future__ import annotations
@@ -31,145 +31,48 @@ IDX_FILES = (
 )
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DIMENSIONS = (3, 1, 3, 1)
-LARGEST = 1 << 28  # bytes of one file or array: five times MNIST, and far below a machine's memory
+LARGEST = 1 << 28  # maximum size of a file or array in bytes: five times MNIST
 DAMAGE = (ValueError, EOFError, RuntimeError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
 
 
 @contextlib.contextmanager
 def naming(name: str) -> Iterator[None]:
-    """Convert every error of a reader of damaged bytes to a ValueError that names the file.
-
-    Parameters
-    ----------
-    name : str
-        The file's path.
-
-    Yields
-    ------
-    None
-        Once, for the block under ``with``.
-
-    Raises
-    ------
-    ValueError
-        The block under ``with`` found the file damaged.
-
-    Examples
-    --------
-    >>> with naming("digits.gz"):
-    ...     raise EOFError("ended early")
-    Traceback (most recent call last):
-        ...
-    ValueError: digits.gz is damaged or not in MNIST's form: ended early
-    """
+    """Convert exceptions about corrupted contents to a ValueError that names the file."""
     try:
         yield
     except DAMAGE as error:
-        raise ValueError(f"{name} is damaged or not in MNIST's form: {error}") from error
+        raise ValueError(f"{name} is corrupted or not in MNIST format: {error}") from error
 
 
 def parse(files: Mapping[str, bytes]) -> Dataset:
-    """Parse a data set: one ``.npz`` file or four IDX files.
-
-    Parameters
-    ----------
-    files : mapping of str to bytes
-        The contents by path; IDX files in the order of `IDX_FILES`.
-
-    Returns
-    -------
-    tuple
-        ``(x_train, y_train), (x_test, y_test)``, uint8 of shapes (n, 28, 28) and (n,).
-
-    Raises
-    ------
-    ValueError
-        A file is damaged; the message names it.
-
-    Examples
-    --------
-    >>> images = bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(784)
-    >>> labels = bytes([0, 0, 8, 1, 0, 0, 0, 1, 7])
-    >>> (x_train, y_train), _ = parse({"a": images, "b": labels, "c": images, "d": labels})
-    >>> x_train.shape, y_train
-    ((1, 28, 28), array([7], dtype=uint8))
-    """
+    """Parse the contents of one ``.npz`` file, or of four IDX files in the order of `IDX_FILES`."""
     arrays = []
     for (name, data), dimensions in zip(files.items(), DIMENSIONS, strict=False):
         with naming(name):
             arrays += parse_npz(data) if len(files) == 1 else [parse_idx(data, dimensions)]
     x_train, y_train, x_test, y_test = arrays
     for images, labels, part in ((x_train, y_train, "training"), (x_test, y_test, "test")):
-        expected = f"{', '.join(files)}: expected as many labels as images for {part}"
+        expected = f"{', '.join(files)}: expected one label per image for {part}"
         received = f"{len(images)} images, {len(labels)} labels"
         require(len(images) == len(labels), expected, received)
     return (x_train, y_train), (x_test, y_test)
 
 
 def parse_idx(data: bytes, dimensions: int) -> Array:
-    """Parse an IDX file, gzipped or not: a magic number, the sizes (big-endian), the values.
-
-    Parameters
-    ----------
-    data : bytes
-        The file.
-    dimensions : int
-        3 for images, 1 for labels.
-
-    Returns
-    -------
-    ndarray of uint8
-        Shape (n, 28, 28) or (n,).
-
-    Raises
-    ------
-    ValueError, EOFError, OSError, zlib.error
-        If the bytes are not such a file, or the checksum of gzip is wrong.
-
-    Examples
-    --------
-    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 2, 1]), dimensions=1)
-    array([7, 2, 1], dtype=uint8)
-    """
+    """Parse an IDX file, gzipped or not: a magic number, big-endian sizes, uint8 values."""
     packed, file = data.startswith(b"\x1f\x8b"), io.BytesIO(data)
     stream: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=file) if packed else file
     header = stream.read(4 + 4 * dimensions)
-    received = f"{len(header)} bytes in all"
+    received = f"{len(header)} bytes"
     require(len(header) == 4 + 4 * dimensions, "expected an IDX header", received)
     magic, *shape = np.frombuffer(header, ">u4").tolist()
-    number = 0x0800 + dimensions  # 08 is IDX's code for unsigned bytes
+    number = 0x0800 + dimensions  # 0x08 means unsigned bytes
     require(magic == number, f"expected magic number {number}", f"{magic}")
     return _values(stream, tuple(shape))
 
 
 def parse_npz(data: bytes) -> list[Array]:
-    """Parse the four arrays of an ``.npz`` file, a zip of ``.npy`` files; others are ignored.
-
-    np.load would allocate whatever a header claims.
-
-    Parameters
-    ----------
-    data : bytes
-        The file.
-
-    Returns
-    -------
-    list of ndarray of uint8
-        ``x_train, y_train, x_test, y_test``.
-
-    Raises
-    ------
-    ValueError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile
-        If the bytes are not such a file, or the checksum of zip is wrong.
-
-    Examples
-    --------
-    >>> file = io.BytesIO()
-    >>> images, labels = np.zeros((2, 28, 28), np.uint8), np.array([3, 7], np.uint8)
-    >>> np.savez(file, x_train=images, y_train=labels, x_test=images, y_test=labels)
-    >>> parse_npz(file.getvalue())[1]
-    array([3, 7], dtype=uint8)
-    """
+    """Parse the four arrays of an ``.npz`` file; `np.load` would allocate any declared size."""
     arrays = []
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name, dimensions in zip(NPZ_ARRAYS, DIMENSIONS, strict=True):
@@ -193,11 +96,11 @@ def parse_npz(data: bytes) -> list[Array]:
 def _values(
     stream: IO[bytes] | gzip.GzipFile, shape: tuple[int, ...], order: Literal["C", "F"] = "C"
 ) -> Array:
-    """Read images or labels from behind their header."""
+    """Read the images or labels that follow a header."""
     size = math.prod(shape)
     fits = shape[1:] in ((), (28, 28)) and 0 < size <= LARGEST
     require(fits, "expected images of 28 x 28 pixels, or labels", f"shape={shape}")
-    # One byte more must not be there, and reading it makes gzip and zip verify their checksums.
+    # Reading one more byte detects excess data, and makes gzip and zip verify their checksums.
     data = stream.read(size + 1)
     received = "more" if len(data) > size else f"{len(data)}, truncated"
     require(len(data) == size, f"expected {size} bytes for shape {shape}", received)

@@ -1,7 +1,7 @@
-"""MNIST: 70,000 handwritten digits, 60,000 to train on and 10,000 to test with.
+"""MNIST: 70,000 images of handwritten digits, 60,000 for training and 10,000 for testing.
 
-Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", 1998; in the
-form given there (four IDX files) or as Keras packs it (``mnist.npz``).
+Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits", 1998. The files
+are the four original IDX files, or Keras' ``mnist.npz``.
 """
 
 from __future__ import annotations
@@ -43,34 +43,34 @@ SOURCE = Source(
 def load_data(path: str | os.PathLike[str] | None = _DEFAULT) -> Dataset:
     """Load MNIST.
 
-    With the default ``path`` it is searched in ``$TINYNET_DATA/mnist/``, in Keras' cache
-    (``~/.keras/datasets/mnist.npz``), in tinynet's own cache, and then downloaded into the last.
+    With the default `path`, these locations are searched in order: ``$TINYNET_DATA/mnist/``, Keras'
+    cache (``~/.keras/datasets/mnist.npz``) and tinynet's cache. If the data set is not found, it is
+    downloaded to tinynet's cache.
 
     Parameters
     ----------
     path : str or PathLike, optional
-        A file like Keras' ``mnist.npz``, or a folder with the four IDX files
-        (``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte``,
-        ``t10k-labels-idx1-ubyte``, each as it is or as ``.gz``), with ``mnist.npz``, or with
-        either of them in a folder ``mnist``.  No other place is searched then, and the number of
-        images is arbitrary.  The default name and None mean the search above; ``./mnist.npz`` is
-        a file in the current folder.
+        File in the format of Keras' ``mnist.npz``, or folder with ``mnist.npz`` or the four IDX
+        files (``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
+        ``t10k-images-idx3-ubyte``, ``t10k-labels-idx1-ubyte``, uncompressed or as ``.gz``),
+        directly or in a subfolder ``mnist``. If given, no other location is searched, and the
+        number of images is arbitrary. None and the default name select the search described
+        above; use ``./mnist.npz`` for a file in the current folder.
 
     Returns
     -------
     tuple
         ``(x_train, y_train), (x_test, y_test)``: images, uint8 of shape (60000, 28, 28) and
-        (10000, 28, 28), 0 the background and 255 full ink; labels 0 to 9, uint8 of shape
-        (60000,) and (10000,).  All are new arrays.
+        (10000, 28, 28), from 0 (background) to 255 (ink); labels 0 to 9, uint8 of shape (60000,)
+        and (10000,). All arrays are new.
 
     Raises
     ------
     FileNotFoundError
-        If MNIST was not found and cannot be downloaded; the message lists what was tried and where
-        to put the files.
-        Without a network this takes at most 24 s.
+        If MNIST was not found and can't be downloaded. The message lists the locations that were
+        tried. Without a network connection, this takes at most 24 s.
     ValueError
-        If a file is damaged or not in this form; the message names it.
+        If a file is corrupted or not in this format.
 
     Examples
     --------

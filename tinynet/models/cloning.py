@@ -1,4 +1,4 @@
-"""Copies of models with new weights."""
+"""Cloning of models with newly initialized weights."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ __all__ = ["clone_model"]
 def clone_model(
     model: Model, input_tensors: Any = None, clone_function: Callable[[Layer], Layer] | None = None
 ) -> Any:
-    """Build a model with the same layers and compile arguments, and new weights.
+    """Build a model with the same layers and compile arguments, and newly initialized weights.
 
     Parameters
     ----------
     model : Sequential or Model
-        The model; it is left as it is.
+        Model to clone; it is not modified.
     input_tensors : SymbolicTensor, optional
-        What `Input` returned, for another input.
+        Result of `Input`, to replace the input of the model.
     clone_function : callable, optional
-        Makes each of the new layers from the old one; by default from its configuration.
+        Function that returns the new layer for a layer of `model`. By default, layers are recreated
+        from their configurations.
 
     Returns
     -------
     Sequential or Model
-        The new one, of the same names. If the model is compiled, so is the clone, with a new
+        New model with the same layer names. If `model` is compiled, so is the clone, with a new
         optimizer of the same configuration.
 
     Raises
     ------
     ValueError
-        If it is not such a model, or a custom class.
+        If `model` is neither a Sequential nor a functional model.
 
     Examples
     --------
@@ -52,8 +53,7 @@ def clone_model(
     """
     if not isinstance(model, Sequential) and not getattr(model, "_functional", False):
         raise ValueError(
-            "clone_model takes a Sequential, or a Model of inputs and outputs. "
-            f"Received: {checks.shorten(model)}"
+            f"model must be a Sequential or a functional model. Received: {checks.shorten(model)}"
         )
 
     def copy(layer: Any) -> Any:
@@ -87,6 +87,6 @@ def clone_model(
 
 
 def _fresh(entry: Any) -> Any:
-    """Copy a layer, an optimizer or a metric without its state."""
+    """Recreate a layer, optimizer or metric from its configuration, without its state."""
     made = hasattr(entry, "get_config") and not isinstance(entry, type)
     return type(entry).from_config(entry.get_config()) if made else entry

@@ -1,4 +1,4 @@
-"""The structure of a model: its layers, the graph between them, and its inputs and outputs."""
+"""Structure of a model: its layers, the graph between them, and its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -29,25 +29,7 @@ from tinynet.training.data_adapters import only
 
 
 class Network(Layer):
-    """A layer made of layers: the part of a model that knows its graph.
-
-    Parameters
-    ----------
-    inputs, outputs : SymbolicTensor, or list or dict of them, optional
-        What `Input` returned, and what is computed from it.
-    name : str, optional
-        By default the class name in snake case, numbered.
-    trainable : bool
-        Whether training changes its weights.
-    **kwargs : object
-        As for `Layer`.
-
-    Examples
-    --------
-    >>> x = layers.Input((4,))
-    >>> Network(x, layers.Dense(2)(x)).output_shape
-    (None, 2)
-    """
+    """Layer that consists of layers: the part of a model that manages its graph."""
 
     def __init__(
         self,
@@ -75,7 +57,7 @@ class Network(Layer):
             self.build()
 
     def _set_graph(self, graph: Graph) -> None:
-        """Set the graph of a functional model; inputs within another model get inputs before."""
+        """Set the graph of a functional model; intermediate tensors as inputs get new inputs."""
         if any(not isinstance(s.layer, InputLayer) for s in graph.entries):
             graph = rebuilt(graph.plan(), new_entry, lambda operation: operation)
         names = [o.name for o in graph.operations if isinstance(o, Layer)]
@@ -85,7 +67,7 @@ class Network(Layer):
         for call in graph.operations:
             if not isinstance(call, Layer):
                 numbered = (f"{call.name}_{k}" for k in itertools.count(1))
-                if call.name in taken:  # by a layer, or in a file
+                if call.name in taken:  # by a layer, or in a loaded file
                     call.own_name = next(name for name in numbered if name not in taken)
                 taken.add(call.name)
         self._graph = graph
@@ -94,42 +76,42 @@ class Network(Layer):
             self._enter(graph.entries[0].layer)
 
     def _enter(self, layer: InputLayer) -> None:
-        """Set the input layer, whose type inputs are converted to."""
+        """Set the input layer, to whose dtype inputs are converted."""
         self._input = layer
         if layer.input_dtype in config.FLOATS:
             self.dtype = layer.input_dtype
 
-    # ------------------------------------------------------------ what it is made of
+    # ------------------------------------------------------------ layers and graph
 
     @property
     def layers(self) -> list[Layer]:
-        """Its layers; those of a functional model begin with its inputs."""
+        """Layers; for a functional model, beginning with its inputs."""
         return [*self._own_layers()]
 
     def _own_layers(self) -> list[Layer]:
-        """The layers in the order of their weights."""
+        """Return the layers in the order of their weights."""
         return list(dict.fromkeys([*self._layers, *self._inner_layers()]))
 
     _sublayers = _own_layers
 
     @property
     def _has_own_call(self) -> bool:
-        """Whether a subclass says in its own `call` what is computed."""
+        """Whether a subclass defines `call`."""
         return not type(self).call.__module__.startswith("tinynet.")
 
-    #: The `build` of a subclass, and whether it runs or has run.
+    #: `build` of a subclass, and whether it is running or has run.
     _own_build: Any = None
     _in_build = _own_built = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Wrap a subclass's `build`, which `Model.build` then calls."""
+        """Wrap the `build` of a subclass in `Network.build`."""
         super().__init_subclass__(**kwargs)
         own = vars(cls).get("build")
         if own is not None and not cls.__module__.startswith("tinynet."):
 
             @functools.wraps(own)
             def build(self: Any, input_shape: Any = None) -> None:
-                if self._in_build:  # called by the build of a class derived from this one
+                if self._in_build:  # called by super().build() of a subclass
                     own(self, input_shape)
                 else:
                     Network.build(self, input_shape)
@@ -137,28 +119,28 @@ class Network(Layer):
             cls._own_build, cls.build = own, build  # type: ignore[method-assign]  # wrapped
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Find a layer.
+        """Return a layer by name or index.
 
         Parameters
         ----------
         name : str, optional
-            Its name.
+            Name of the layer.
         index : int, optional
-            Or its position in `layers`.
+            Index in `layers`.
 
         Returns
         -------
         Layer
-            The layer.
+            Layer with this name or index.
 
         Raises
         ------
         ValueError
-            If it does not exist, or neither or both arguments are given.
+            If the layer does not exist, or neither or both arguments are given.
         """
         if (name is None) == (index is None):
             received = f"name={checks.shorten(name)}, index={checks.shorten(index)}"
-            raise ValueError(f"get_layer takes either a name or an index. Received: {received}")
+            raise ValueError(f"get_layer requires either a name or an index. Received: {received}")
         own = self.layers
         if index is not None:
             if not -len(own) <= checks.whole("index", index, -(2**31)) < len(own):
@@ -168,48 +150,48 @@ class Network(Layer):
 
     @property
     def input_shape(self) -> Any:
-        """The shape of the input, batch size first; only where it is known."""
+        """Shape of the input, with the batch size first; only for a known input."""
         return mapped(lambda s: s.shape, self._known_graph().inputs)
 
     @property
     def output_shape(self) -> Any:
-        """The shape of the output, batch size first; only where it is known."""
+        """Shape of the output, with the batch size first; only for a known input."""
         return mapped(lambda s: s.shape, self._known_graph().outputs)
 
     @property
     def input(self) -> Any:
-        """The symbolic input; only where it is known."""
+        """Symbolic input; only for a known input."""
         return self._known_graph().inputs
 
     @property
     def output(self) -> Any:
-        """The symbolic output; only where it is known."""
+        """Symbolic output; only for a known input."""
         return self._known_graph().outputs
 
     @property
     def inputs(self) -> list[SymbolicTensor]:
-        """The symbolic inputs in a list."""
+        """List of symbolic inputs."""
         return self._known_graph().entries
 
     @property
     def outputs(self) -> list[SymbolicTensor]:
-        """The symbolic outputs in a list."""
+        """List of symbolic outputs."""
         return flattened(self._known_graph().outputs)
 
     @property
     def output_names(self) -> list[str]:
-        """Names of the outputs: those of the layers that compute them."""
+        """Names of the outputs: the names of the layers that compute them."""
         return [n.name for s in self.outputs if (n := s.node) is not None]
 
     def _known_graph(self) -> Graph:
-        """Return the graph; of a subclass with its own `call`, made once the input is known."""
+        """Return the graph; for a subclass with its own `call`, create it once built."""
         if self._graph is None and self._has_own_call and self.built:
             kinds = iter(self._types_of_inputs or itertools.repeat(self.dtype))
             inputs = map_shapes(lambda s: new_entry(None, s, next(kinds)), self._build_shape)
             self._graph = Graph(inputs, self.call(inputs))
         if self._graph is None:
             raise AttributeError(
-                f"{self.name} does not know its input's shape before it is built. "
+                f"The input shape of {self.name} is unknown before it is built. "
                 f"Received: built={self.built}"
             )
         return self._graph
@@ -217,17 +199,17 @@ class Network(Layer):
     # ------------------------------------------------------------ calls
 
     def build(self, input_shape: Any = None) -> None:
-        """Make all weights, as views of one flat vector.
+        """Create all weights, as views of one contiguous vector.
 
         Parameters
         ----------
         input_shape : tuple of (int or None), or list or dict of them
-            The shape of the input, batch size first.
+            Shape of the input, with the batch size first.
 
         Raises
         ------
         ValueError
-            If it does not fit, or the model has no layers.
+            If the shape does not match the model, or the model has no layers.
         """
         if self._in_build:
             return
@@ -243,7 +225,7 @@ class Network(Layer):
                 self._in_build = self.built = False
             self._own_built = True
         self._make_graph(shape)
-        # The trainable ones lie together, so that an optimizer's step is one call.
+        # Trainable weights are contiguous, so that an optimizer step is one call.
         pack(sorted(self.weights, key=lambda w: not w.trainable))
         self._checked_shapes = None
         super().build(shape)
@@ -251,7 +233,7 @@ class Network(Layer):
             self._note_shapes(self._graph)
 
     def _make_graph(self, shape: Any) -> None:
-        """Build the layers by calling them; of a functional model, they are built."""
+        """Build the layers by calling them; those of a functional model are already built."""
         if self._has_own_call and not self._functional:
             self._graph = None
             kinds = iter(self._types_of_inputs or itertools.repeat(self.dtype))
@@ -259,31 +241,31 @@ class Network(Layer):
             self._outputs_for((inputs,), {}, self.call)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Compute the outputs: of a functional model, along its graph.
+        """Compute the outputs; a functional model follows its graph.
 
         Parameters
         ----------
         inputs : tensor, or list or dict of them
-            The inputs.
+            Inputs.
         training : bool
-            Whether it is a training step.
+            Whether the call is part of a training step.
 
         Returns
         -------
         tensor, or list or dict of them
-            The outputs.
+            Outputs.
         """
         if self._graph is None:
             raise NotImplementedError(
-                f"{type(self).__name__} must define call(self, inputs), or be made of inputs and "
-                "outputs"
+                f"{type(self).__name__} must define call(self, inputs), or be constructed from "
+                "inputs and outputs"
             )
         values = self._in_order(inputs)
         entries = zip(self._graph.entries, values, strict=True)
         return self._graph.run([self._adjusted(x, s.shape) for s, x in entries])
 
     def _in_order(self, inputs: Any) -> list[Any]:
-        """Return a functional model's inputs in the order of its graph, by name from a dict."""
+        """Return the inputs of a functional model in the order of its graph; dicts are by name."""
         entries = self._known_graph().entries
         names = [s.name for s in entries]
         own = self._known_graph().inputs
@@ -303,7 +285,7 @@ class Network(Layer):
         return values
 
     def _adjusted(self, x: Any, expected: Shape) -> Any:
-        """Add or drop a last axis of size 1 where that makes the input fit, as Keras does."""
+        """Add or remove a last axis of size 1 if the input then matches, as in Keras."""
         shape = _adjusted_shape(tuple(x.shape), expected)
         self._require_fit(expected, (None, *shape[1:]))
         if shape != tuple(x.shape):
@@ -320,7 +302,7 @@ class Network(Layer):
             )
 
     def _shapes_for(self, shapes: tuple[Shape, ...]) -> Any:
-        """Return symbolic outputs, without calls behind them, for the shapes of the inputs."""
+        """Return symbolic outputs, without their graph, for input shapes."""
         entries = [] if self._input is None else [(self._input.batch_shape, "")]
         if self._functional:
             several = len(self._known_graph().entries) > 1
@@ -340,7 +322,7 @@ class Network(Layer):
         return self._last_shapes[1]
 
     def _note_shapes(self, graph: Graph) -> None:
-        """Note the outputs of the graph, which was made just now, as result of `_shapes_for`."""
+        """Cache the outputs of a new graph as the result of `_shapes_for`."""
         kinds = self._input_dtypes(len(graph.entries))
         shapes = [(s.shape, kind) for s, kind in zip(graph.entries, kinds, strict=True)]
         if [np.dtype(s.dtype) for s in graph.entries] == kinds:
@@ -348,12 +330,12 @@ class Network(Layer):
             outputs = mapped(lambda s: SymbolicTensor(s.examples, self.name), graph.outputs)
             self._last_shapes = key, outputs
 
-    #: What the last result of `_shapes_for` was for, and the result.
+    #: Key and last result of `_shapes_for`.
     _last_shapes: Any = None
 
     @contextlib.contextmanager
     def _undone_on_error(self) -> Iterator[None]:
-        """If the model is not built before and there is an error, leave it as it was."""
+        """Restore a model that was not built if an error is raised."""
         if self.built:
             yield
             return
@@ -366,7 +348,7 @@ class Network(Layer):
                 raise
 
     def _is_traceable(self) -> bool:
-        """Whether all code that a call runs is the library's: tracing it changes nothing."""
+        """Return whether a call runs only library code, so that tracing has no side effects."""
         if self._traceable[0] != layer.STRUCTURE[0]:
             inside = self._all_layers()
             own = all(type(layer) in _registry.written for layer in inside[1:])
@@ -375,7 +357,7 @@ class Network(Layer):
         return self._traceable[1]
 
     def _is_row_wise(self) -> bool:
-        """Whether rows of a batch are known not to depend on each other."""
+        """Return whether the examples of a batch are known to be independent."""
         graphs = [getattr(layer, "_graph", None) for layer in self._all_layers()]
         used = [o for graph in graphs if graph is not None for o in graph.operations]
         return self._is_traceable() and all(
@@ -383,13 +365,13 @@ class Network(Layer):
             for o in (*used, *self._all_layers())
         )
 
-    #: The structure for which it was last determined, the result, and whether layers add losses.
+    #: Cache of `_is_traceable`: structure number, result, and whether layers add losses.
     _traceable = -1, False, False
 
-    # ------------------------------------------------------------ what the loops ask
+    # ------------------------------------------------------------ inputs and outputs of the loops
 
     def _structured(self, flat: list[Any]) -> Any:
-        """Return inputs as `call` takes them."""
+        """Return inputs in the structure that `call` accepts."""
         given = self._structure_of_inputs
         if given is None or (self._graph is not None and not self._has_own_call):
             return flat[0] if len(flat) == 1 else flat
@@ -397,13 +379,13 @@ class Network(Layer):
         return mapped(lambda _: next(left), given)
 
     def _input_arrays(self, x: Any) -> list[Any]:
-        """Return the arrays of the inputs, as they were passed."""
+        """Return the arrays of the inputs, without conversion."""
         arrays = self._listed_inputs(x)
         self._note_types(arrays)
         return arrays
 
     def _note_types(self, arrays: list[Any]) -> None:
-        """Remember which inputs are integers, which a custom `call` may look up."""
+        """Store which inputs are integers, since a custom `call` may use them as indices."""
         if self._has_own_call and not self._functional:
             types = [np.dtype(getattr(a, "dtype", self.dtype)) for a in arrays]
             self._types_of_inputs = [t if t.kind in "iub" else self.dtype for t in types]
@@ -439,21 +421,21 @@ class Network(Layer):
         return x if shape == x.shape else x.reshape(shape)
 
     def _input_dtypes(self, n: int) -> list[Any]:
-        """Return the types that inputs are converted to: floats are the model's, others stay."""
+        """Return the dtypes that inputs are converted to; only floats are converted."""
         graph = self._graph if self._functional else None
         own = [s.dtype for s in graph.entries] if graph else self._types_of_inputs
         own = own if len(own) == n else [self.dtype] * n
         return [np.dtype(self.dtype if kind in config.FLOATS else kind) for kind in own]
 
     def _output_names(self) -> list[str] | None:
-        """Return the names of the outputs, as far as they are known."""
+        """Return the names of the outputs, or None if they are unknown."""
         if self._functional:
             outputs, names = self._known_graph().outputs, self.output_names
             return [*outputs] if isinstance(outputs, dict) and len(names) == 1 else names
         return None if self._has_own_call or not self._layers else [self._layers[-1].name]
 
     def _takers_of_rows(self, x: Any) -> list[Any]:
-        """Return the dense layers that the inputs go into, laid out in rows, if all are such."""
+        """Return the dense layers that receive the inputs, if only dense layers do; else []."""
         if self._has_own_call:
             return []
         first = self._first_layers()
@@ -465,9 +447,9 @@ class Network(Layer):
         return first if kinds == {(layers.Dense, self.dtype)} else []
 
     def _rows_of(self, x: Any, compress: Any) -> Any:
-        """Return inputs as compressed rows; None if an array is faster, or may not be compressed.
+        """Return inputs in CSR form, or None if a dense array is faster or required.
 
-        Compressed rows leave out products with 0, which are NaN for weights that are not finite.
+        CSR skips products with 0, which are NaN for non-finite weights.
         """
         if isinstance(x, CompressedRows):
             return x.astype(self.dtype) if self._takers_of_rows(x) else None
@@ -479,7 +461,7 @@ class Network(Layer):
         return compress(x, self.dtype) if is_finite and worth_it(x) else None
 
     def _first_layers(self, after: Layer | None = None) -> list[Any]:
-        """Return what the only input, or the result of a layer, is passed to."""
+        """Return the layers that receive the only input, or the output of a layer."""
         if self._graph is None:
             row = self._layers if after is None else self._layers[self._layers.index(after) + 1 :]
             first = row[:1]
@@ -496,30 +478,14 @@ class Network(Layer):
 
 
 def fits(expected: Shape, shape: Shape) -> bool:
-    """Return whether a shape is the expected one, wherever both are known; the batch may differ.
-
-    Parameters
-    ----------
-    expected, shape : tuple of (int or None)
-        The shapes.
-
-    Returns
-    -------
-    bool
-        Whether it is.
-
-    Examples
-    --------
-    >>> fits((None, 3), (7, 3)), fits((None, 3), (7, 4))
-    (True, False)
-    """
+    """Return whether shapes are equal where both are known, ignoring the batch size."""
     return len(expected) == len(shape) and all(
         a is None or b is None or a == b for a, b in zip(expected[1:], shape[1:], strict=True)
     )
 
 
 def _adjusted_shape(shape: Any, expected: Shape) -> Any:
-    """Return a shape with or without a last axis of size 1, if that is what is expected."""
+    """Add or remove a last axis of size 1 if the shape then matches the expected one."""
     other = shape
     if len(shape) == len(expected) + 1 and shape[-1] == 1:
         other = shape[:-1]
@@ -529,28 +495,12 @@ def _adjusted_shape(shape: Any, expected: Shape) -> Any:
 
 
 def _are_arrays(x: Any) -> bool:
-    """Return whether a list or dict holds arrays, rather than rows of numbers."""
+    """Return whether a list or dict contains arrays, not rows of numbers."""
     return all(len(getattr(leaf, "shape", ())) > 0 for leaf in flattened(x))
 
 
 def takes_graph(kind: type) -> bool:
-    """Return whether a class of models is constructed from inputs and outputs, as in Keras.
-
-    Parameters
-    ----------
-    kind : type
-        The class.
-
-    Returns
-    -------
-    bool
-        Whether it is.
-
-    Examples
-    --------
-    >>> takes_graph(Network)
-    True
-    """
+    """Return whether a class of models is constructed from inputs and outputs, as in Keras."""
     own = [*inspect.signature(kind.__init__).parameters.values()][1:]  # type: ignore[misc]
     kinds = {p.kind for p in own}
     anything = kinds == {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
@@ -558,27 +508,7 @@ def takes_graph(kind: type) -> bool:
 
 
 def new_entry(layer: Any, shape: Shape, dtype: str) -> SymbolicTensor:
-    """Return a symbolic input; an existing one, if it is that of an input layer.
-
-    Parameters
-    ----------
-    layer : Layer or None
-        Layer that the input belongs to.
-    shape : tuple of (int or None)
-        Its shape.
-    dtype : str
-        Its type.
-
-    Returns
-    -------
-    SymbolicTensor
-        The input.
-
-    Examples
-    --------
-    >>> new_entry(None, (None, 3), "float32").shape
-    (None, 3)
-    """
+    """Return the symbolic input of an input layer, or a new one."""
     if isinstance(layer, InputLayer):
         return layer.output
     return InputLayer(batch_shape=shape, dtype=dtype).output

@@ -1,4 +1,4 @@
-"""Graphs of functional models as Keras' configurations, and back."""
+"""Conversion between the graphs of functional models and Keras' configurations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinynet.program.symbols import Node, check_size
 
 _SLICE = ("start", "stop", "step")
 
-#: Modules and classes of operations in Keras, where they are not those of most.
+#: Modules and classes of Keras operations that differ from the default names.
 _MODULES = {
     **dict.fromkeys(("erf", "erfinv", "in_top_k", "logsumexp", "rsqrt"), "keras.src.ops.math"),
     **dict.fromkeys(("cast", "scatter_update", "stop_gradient"), "keras.src.ops.core"),
@@ -30,31 +30,14 @@ _MODULES = {
 _FUNCTIONS = {"ReLU": "relu", "Copy": "identity_of", "SearchSorted": "searchsorted"}
 _CLASSES = {name: class_name for class_name, name in _FUNCTIONS.items()}
 _CLASSES |= {"relu6": "ReLU", "leaky_relu": "ReLU", "exponential": "Exp"}
-#: Operations that exist in tinynet only.
+#: Operations that Keras does not have.
 OWN = ("assign", "copy", "flatten", "gather_nd", "linear")
 
 
 def places_of(graph: Graph) -> tuple[dict[int, list[Any]], dict[int, list[Node]]]:
-    """Return the source of each tensor of a graph, and the calls of each operation.
+    """Return the places of tensors, by id, and the calls of operations, by id.
 
-    Parameters
-    ----------
-    graph : Graph
-        The graph.
-
-    Returns
-    -------
-    places : dict of int to list
-        Name of the operation, number of its call, and number of the result, by the tensor's id.
-    calls : dict of int to list of Node
-        The calls of each operation, by its id.
-
-    Examples
-    --------
-    >>> x = layers.Input((3,), name="x")
-    >>> y = layers.Dense(2, name="y")(x)
-    >>> places_of(Graph(x, y))[0][id(y)]
-    ['y', 0, 0]
+    A place is ``[name of the operation, index of the call, index of the result]``.
     """
     places: dict[int, list[Any]] = {id(s): [s.name, 0, 0] for s in graph.entries}
     calls: dict[int, list[Node]] = {id(o): [] for o in graph.operations}
@@ -67,31 +50,7 @@ def places_of(graph: Graph) -> tuple[dict[int, list[Any]], dict[int, list[Node]]
 
 
 def layers_in_a_row(model: Any) -> list[Any]:
-    """Return the layers of a model that applies them one after the other, nested ones expanded.
-
-    Parameters
-    ----------
-    model : Model
-        A built model.
-
-    Returns
-    -------
-    list of (Layer or Operation)
-        In order.
-
-    Raises
-    ------
-    ValueError
-        If something else is computed: there are branches, or several inputs or outputs.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> inner = Sequential([layers.Dense(2, name="b")])
-    >>> model = Sequential([layers.Input((3,)), layers.Dense(2, name="a"), inner])
-    >>> [layer.name for layer in layers_in_a_row(model)]
-    ['a', 'b']
-    """
+    """Return the layers of a model that is a linear stack, with nested models expanded."""
     graph = model._known_graph()
     at, found = graph.entries[0], []
     for node in graph.nodes:
@@ -100,56 +59,21 @@ def layers_in_a_row(model: Any) -> list[Any]:
         at, nested = node.outputs, hasattr(node.operation, "layers")
         found += layers_in_a_row(node.operation) if nested else [node.operation]
     in_a_row = graph.meant(graph.outputs) is at and len(graph.entries) == 1
-    expected = "model must apply its layers one after the other, from one input to one output"
-    require(in_a_row, expected, f"{model.name}, in which they branch")
+    expected = "model must be a linear stack of layers with one input and one output"
+    require(in_a_row, expected, f"{model.name}, whose layers branch")
     return found
 
 
 class Connected(NamedTuple):
-    """A layer, an operation or an input of a model, and the sources of its inputs.
+    """Layer, operation or input of a model, and the positions of the sources of its inputs."""
 
-    Parameters
-    ----------
-    entry : Layer, Node or SymbolicTensor
-        The layer, the call of the operation, or the input.
-    shape : tuple of (int or None), or list of them, or None
-        Shape of the output, if it is known.
-    sources : list of int
-        Positions of the entries whose outputs it uses.
-
-    Examples
-    --------
-    >>> Connected(None, (None, 3), []).shape
-    (None, 3)
-    """
-
-    entry: Any
-    shape: Any
+    entry: Any  # layer, Node of an operation, or SymbolicTensor of an input
+    shape: Any  # output shape, or None if unknown
     sources: list[int]
 
 
 def connections(model: Any) -> list[Connected]:
-    """Return the layers and operations of a model, and the inputs of each.
-
-    Parameters
-    ----------
-    model : Model
-        The model; before it is built, its layers are assumed to form a sequence.
-
-    Returns
-    -------
-    list of Connected
-        The inputs first.
-
-    Examples
-    --------
-    >>> from tinynet import Model
-    >>> x = layers.Input((3,), name="x")
-    >>> y = layers.Dense(3, name="y")(x)
-    >>> model = Model(x, layers.Add(name="add")([x, y]))
-    >>> [(entry.name, sources) for entry, _, sources in connections(model)]
-    [('x', []), ('y', [0]), ('add', [0, 1])]
-    """
+    """Return the inputs, layers and operations of a model; unbuilt layers form a sequence."""
     if not model.built:
         row = [Connected(layer, None, [k]) for k, layer in enumerate(model.layers)]
         return [Connected(None, None, []), *row]
@@ -166,30 +90,7 @@ def connections(model: Any) -> list[Connected]:
 
 
 def graph_config(graph: Graph) -> dict[str, Any]:
-    """Return the entries of a configuration that describe a graph.
-
-    Parameters
-    ----------
-    graph : Graph
-        The graph.
-
-    Returns
-    -------
-    dict
-        The layers with their inputs, and the inputs and outputs of the graph.
-
-    Raises
-    ------
-    ValueError
-        If Keras has no such operation, or an argument can't be written.
-
-    Examples
-    --------
-    >>> x = layers.Input((3,), name="x")
-    >>> config = graph_config(Graph(x, layers.Dense(2, name="y")(x)))
-    >>> config["output_layers"]
-    ['y', 0, 0]
-    """
+    """Return the entries of a configuration that describe a graph."""
     places, calls = places_of(graph)
 
     def plain(value: Any) -> Any:
@@ -211,7 +112,7 @@ def graph_config(graph: Graph) -> dict[str, Any]:
 
     def end(symbol: Any) -> list[Any]:
         name, number, k = places[id(symbol)]
-        # Keras counts the calls of a nested functional model from 1 here.
+        # Keras counts the calls of nested functional models from 1 here.
         return [name, number + getattr(symbol.layer, "_functional", False), k]
 
     listed = []
@@ -236,50 +137,18 @@ def _entry(class_name: str, **config: Any) -> dict[str, Any]:
 
 
 def operation_class(name: str) -> str:
-    """Return the name of the class that an operation has in Keras.
-
-    Parameters
-    ----------
-    name : str
-        Name of the operation.
-
-    Returns
-    -------
-    str
-        Name of the class.
-
-    Examples
-    --------
-    >>> operation_class("expand_dims")
-    'ExpandDims'
-    """
+    """Return the name of an operation's class in Keras."""
     return _CLASSES.get(name, "".join(part.capitalize() for part in name.split("_")))
 
 
 def operation_module(operation: Any) -> str:
-    """Return the module that has the class of an operation in Keras.
-
-    Parameters
-    ----------
-    operation : Operation
-        The operation.
-
-    Returns
-    -------
-    str
-        Name of the module.
-
-    Examples
-    --------
-    >>> operation_module(TABLE["erf"])
-    'keras.src.ops.math'
-    """
+    """Return the name of the Keras module of an operation's class."""
     group = "nn" if isinstance(operation, Activated) else "numpy"
     return _MODULES.get(operation.name, f"keras.src.ops.{group}")
 
 
 def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
-    """Return an operation as Keras describes it, and the arguments of its call."""
+    """Return the Keras configuration of an operation, and the arguments of its call."""
     operation, args, options = node.operation, node.args, dict(node.kwargs)
     name = operation.name
     if isinstance(operation, Activated):
@@ -287,13 +156,13 @@ def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
         known = type(operation.activation) is type(activations._registry.names.get(name))
     else:
         known = TABLE.get(name) is operation and name not in OWN
-    saved = "A model that is saved must consist of layers and of operations of keras.ops"
-    expected = f"{saved} on its tensors, without variables: make a layer of {name}"
+    saved = "A saved model must consist of layers and of operations of keras.ops"
+    expected = f"{saved} on its tensors, without variables; wrap {name} in a layer"
     known = known and not any(hasattr(a, "assign") for a in args)
     require(known, expected, f"the operation {name}")
     class_name = operation_class(name)
     in_call = {key: options.pop(key) for key in ("constant_values",) if key in options}
-    if name == "get_item":  # where a list means a tuple
+    if name == "get_item":  # a list in its config means a tuple
         key = options.pop("key")
         args = (*args, np.asarray(key) if isinstance(key, list) else key)
     return {
@@ -305,38 +174,15 @@ def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
 
 
 def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
-    """Build a graph from a configuration.
-
-    Parameters
-    ----------
-    config : dict
-        Result of `graph_config`, or of Keras.
-
-    Returns
-    -------
-    inputs, outputs : SymbolicTensor, or nested list or dict of them
-        For ``Model(inputs, outputs)``.
-
-    Raises
-    ------
-    ValueError
-        If the configuration is not one of a graph.
-
-    Examples
-    --------
-    >>> x = layers.Input((3,))
-    >>> inputs, outputs = tensors_of(graph_config(Graph(x, layers.Dense(2)(x))))
-    >>> inputs.shape, outputs.shape
-    ((None, 3), (None, 2))
-    """
+    """Build the graph of a configuration; return the arguments of ``Model(inputs, outputs)``."""
     made: dict[str, Any] = {}
     nodes: dict[tuple[str, int], Any] = {}
     results: dict[tuple[str, int], list[Any]] = {}
     for entry in config["layers"]:
         name = entry["name"] if "name" in entry else entry["config"]["name"]
-        require(name not in made, "Every layer must have a name of its own", shorten(name))
+        require(name not in made, "Layer names must be unique", shorten(name))
         is_operation = str(entry.get("module")).startswith(("keras.src.ops.", "keras.src.activ"))
-        if "module" not in entry and "trainable" not in entry["config"]:  # in `.h5` files of Keras
+        if "module" not in entry and "trainable" not in entry["config"]:  # `.h5` files of Keras
             is_operation = function_of(entry["class_name"]) is not None
         made[name] = (_operation if is_operation else layers.deserialize)(entry)
         if isinstance(made[name], InputLayer):
@@ -347,12 +193,12 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
 
     def history(name: str, number: int, k: int) -> tuple[tuple[str, int], int]:
         key = name, 0 if isinstance(made.get(name), InputLayer) else number
-        expected = "The inputs of a layer must be results of calls in the same model"
+        expected = "Layer inputs must be outputs of calls in the same model"
         require(key in results or key in nodes, expected, shorten([name, number, k]))
         return key, k
 
     def resolve(value: Any, found: list[Any] | None = None) -> Any:
-        """Return arguments with tensors instead of references; only list these if `found`."""
+        """Replace references by tensors; if `found` is given, only append their keys to it."""
         if isinstance(value, list):
             return [resolve(v, found) for v in value]
         if not isinstance(value, dict):
@@ -372,14 +218,14 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
 
     begun: set[tuple[str, int]] = set()
     todo = [*nodes][::-1]
-    while todo:  # each call after those that it depends on, without recursion
+    while todo:  # topological order, without recursion
         key = todo[-1]
         needed: list[Any] = []
         resolve(nodes[key], needed)
         left = [k for k in needed if k not in results]
         if left and key not in results:
             expected = "The layers of a model must not form a cycle"
-            received = f"{shorten(key[0])}, which is applied to its own result"
+            received = f"{shorten(key[0])}, which is applied to its own output"
             require(not begun.intersection(left), expected, received)
             begun.add(key)
             todo += left
@@ -403,23 +249,7 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def function_of(class_name: str) -> Any:
-    """Return the operation, or the function of operations, of a class of operations in Keras.
-
-    Parameters
-    ----------
-    class_name : str
-        Name of the class.
-
-    Returns
-    -------
-    callable or None
-        The operation; None if tinynet does not have it.
-
-    Examples
-    --------
-    >>> function_of("ExpandDims")
-    <operation expand_dims>
-    """
+    """Return the operation or function of a Keras operation class, or None."""
     name = _FUNCTIONS.get(class_name) or snake_case(class_name)
     if name in OWN:
         return None
@@ -435,7 +265,7 @@ def _operation(entry: dict[str, Any]) -> Any:
     require(function is not None, "tinynet has no operation of this name", shorten(class_name))
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        if function is TABLE["get_item"]:  # whose key, of several axes, is a tuple
+        if function is TABLE["get_item"]:  # a key for several axes is a tuple
             args = tuple(tuple(a) if isinstance(a, list) else a for a in args)
         tensors = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
         expected = "An operation of a model must be applied to tensors of the model"

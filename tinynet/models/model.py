@@ -1,4 +1,4 @@
-"""The model: layers in a row, the shapes between them, and one flat vector of parameters."""
+"""Models: layers and the graph between them, with training, summaries and files."""
 
 from __future__ import annotations
 
@@ -21,35 +21,38 @@ from tinynet.saving import saving_api, state, tinynet_format
 from tinynet.training.profile import Profile, profile_of
 from tinynet.training.trainer import Trainer
 
-#: Functions that write a model in the format of another library, by the name of the format.
+#: Functions that export a model, by format name.
 EXPORTERS: dict[str, Callable[[Any, Any], None]] = {}
 
 
 class Model(Trainer, Network):
-    """Layers with training, pictures and files: the base of all models.
+    """Base class of models: layers that can be trained, evaluated, saved and exported.
 
-    There are three ways to make one: the list of a `Sequential`; symbolic inputs and outputs,
-    ``Model(inputs, outputs)``, between which layers and operations are applied in any way; or a
-    subclass that makes its layers in ``__init__`` and applies them in ``call(self, x)``.
+    There are three ways to create a model: a list of layers (`Sequential`); symbolic inputs and
+    outputs, ``Model(inputs, outputs)``, connected by any graph of layers and operations; or a
+    subclass that creates its layers in ``__init__`` and applies them in ``call(self, x)``.
 
     Parameters
     ----------
     inputs, outputs : SymbolicTensor, or list or dict of them, optional
-        What `Input` returned, and what is computed from it.
+        Results of `Input`, and the outputs computed from them.
     name : str, optional
-        By default the class name in snake case, numbered.
+        Name of the model. By default the class name in snake case, with a number if it is not the
+        first.
     trainable : bool
-        Whether training changes its weights.
+        Whether the weights are updated during training.
     **kwargs : object
-        As for `Layer`.
+        Arguments of `Layer`.
 
     Raises
     ------
     ValueError, TypeError
-        If the outputs are not computed from the inputs.
+        If the outputs do not depend on the inputs.
 
     Examples
     --------
+    A functional model, and a subclass:
+
     >>> from tinynet import layers
     >>> x = layers.Input((4,))
     >>> hidden = layers.Dense(3, activation="relu")(x)
@@ -77,7 +80,7 @@ class Model(Trainer, Network):
     ) -> None:
         super().__init__(inputs, outputs, name, trainable, **kwargs)
 
-    # ------------------------------------------------------------ what it looks like
+    # ------------------------------------------------------------ summary and program
 
     def summary(
         self,
@@ -93,17 +96,17 @@ class Model(Trainer, Network):
         Parameters
         ----------
         line_length : int, optional
-            The width in characters.
+            Width of the table in characters. By default as wide as needed.
         positions : object
-            Accepted as Keras does, without effect.
+            Accepted for compatibility with Keras, without effect.
         print_fn : callable, optional
-            What the text is passed to; by default it is printed.
+            Function that is called with the text. By default, the text is printed.
         expand_nested : bool
-            Whether the layers of nested models are listed too.
+            If True, list the layers of nested models too.
         show_trainable : bool
-            Whether to show which layers are trained.
+            If True, show which layers are trainable.
         layer_range : object
-            Accepted as Keras does, without effect.
+            Accepted for compatibility with Keras, without effect.
         """
         text = "\n".join(summary_lines(self, line_length, expand_nested, show_trainable))
         if print_fn is None:
@@ -114,21 +117,21 @@ class Model(Trainer, Network):
     def program(self, batch_size: int = 32, fused: bool = False) -> Listing:
         """Return the program of a training step: forward, loss, backward and update.
 
-        Printed, it has one line for each instruction: the registers that it writes, the function
-        of `tinynet.functional` or `tinynet.ops` that it calls, and the shape of the result.
+        When printed, it has one line per instruction: the registers that are written, the function
+        of `tinynet.functional` or `tinynet.ops` that is called, and the shape of the result.
 
         Parameters
         ----------
         batch_size : int
-            The number of examples in the batch.
+            Number of examples in the batch.
         fused : bool
-            If True, the program is listed as it is run: after rewrite rules, and as one
-            instruction where `fit` does many steps of a dense classifier in one call.
+            If True, list the program as it is executed: after rewrite rules, and as one
+            instruction if `fit` uses the fused training loop.
 
         Returns
         -------
         Listing
-            The program; its `str` is the text, its `stages` are the lines.
+            Program. ``str(listing)`` is the text, ``listing.stages`` contains its lines.
 
         Raises
         ------
@@ -166,29 +169,29 @@ class Model(Trainer, Network):
     def profile(
         self, x: Any, y: Any = None, sample_weight: Any = None, batch_size: int | None = None
     ) -> Profile:
-        """Measure how long each instruction of a training step takes.
+        """Measure the execution time of each instruction of a training step.
 
-        Steps are done as in `fit`, on the backend in use, on a copy: the model stays as it is.
-        Where `fit` does many steps of a dense classifier in one call, the call is one row.
+        The steps are executed as in `fit`, on the current backend and on a copy, so the model is
+        unchanged. If `fit` uses the fused training loop, its call is one row.
 
         Parameters
         ----------
         x, y : array_like, shape (N, ...)
-            Examples, at least one batch of them.
+            Inputs and targets, at least one mini-batch.
         sample_weight : array_like, shape (N,), optional
-            As for `fit`.
+            Weights of the examples.
         batch_size : int, optional
-            The number of examples in a batch; by default 32.
+            Number of examples per mini-batch, by default 32.
 
         Returns
         -------
         Profile
-            The times; printed, it is a table.
+            Times, printed as a table.
 
         Raises
         ------
         ValueError, TypeError
-            If the model is not compiled, or the data does not fit.
+            If the model is not compiled, or the data do not match the model.
 
         Examples
         --------
@@ -203,35 +206,35 @@ class Model(Trainer, Network):
         return profile_of(self, x, y, sample_weight, batch_size)
 
     def _repr_html_(self) -> str:
-        """Show the summary as a table, where a notebook shows this."""
+        """Return the summary as an HTML table for notebooks."""
         return summary_html(self)
 
     # ------------------------------------------------------------ files
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the model is made of, without its weights."""
+        """Return the configuration of the model, without its weights."""
         if not self._functional or not takes_graph(type(self)):
             return super().get_config()
         return {"name": self.name, "trainable": self.trainable, **graph_config(self._known_graph())}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a model from its configuration.
+        """Build a model from its configuration.
 
         Parameters
         ----------
         config : dict
-            What `get_config` returned.
+            Result of `get_config`.
 
         Returns
         -------
         Model
-            A new one, with new weights.
+            New model, with newly initialized weights.
 
         Raises
         ------
         ValueError
-            If it is malformed.
+            If the configuration is malformed.
         """
         if "input_layers" not in config or not takes_graph(cls):
             return super().from_config(config)
@@ -240,128 +243,128 @@ class Model(Trainer, Network):
         return model
 
     def save(self, filepath: Any, overwrite: bool = True, include_optimizer: bool = True) -> None:
-        """Save the model, how it was compiled, its weights and the optimizer's state.
+        """Save the model: its configuration, compile arguments, weights and optimizer state.
 
         Parameters
         ----------
         filepath : str or Path
-            Where; it ends in ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
+            File to write, with the extension ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
         overwrite : bool
-            Whether an existing file may be replaced.
+            If True, replace an existing file.
         include_optimizer : bool
-            Whether to save how it was compiled and the optimizer's state.
+            If True, save the compile arguments and the optimizer state.
 
         Raises
         ------
         ValueError
-            If the ending is another one.
+            If the extension is not supported.
         OSError
-            If the file exists and must not be replaced, or can't be written.
+            If the file exists and `overwrite` is False, or the file can't be written.
         """
         saving.save_model(self, filepath, overwrite, include_optimizer)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Save the weights, and the optimizer's state if the model is compiled.
+        """Save the weights, and the optimizer state if the model is compiled.
 
         Parameters
         ----------
         filepath : str or Path
-            Where; it ends in ``.weights.h5``.
+            File to write, with the extension ``.weights.h5``.
         overwrite : bool
-            Whether an existing file may be replaced.
+            If True, replace an existing file.
 
         Raises
         ------
         ValueError
-            If the ending is another one, or the model is not built.
+            If the extension is not supported, or the model is not built.
         OSError
-            If the file exists and must not be replaced, or can't be written.
+            If the file exists and `overwrite` is False, or the file can't be written.
         """
         saving.save_weights(self, filepath, overwrite)
 
     def load_weights(
         self, filepath: Any, skip_mismatch: bool = False, by_name: bool = False
     ) -> None:
-        """Load weights, and the optimizer's state if the model is compiled.
+        """Load weights, and the optimizer state if the model is compiled.
 
-        The learning rate stays as it was set.
+        The learning rate is not changed.
 
         Parameters
         ----------
         filepath : str or Path
-            A file of weights, or a whole model.
+            File of weights or of a whole model.
         skip_mismatch : bool
-            If True, layers whose weights do not fit are left as they are, with a warning.
+            If True, skip layers whose weights do not match, with a warning.
         by_name : bool
             If True, load only layers whose name is in the file; only for ``.h5`` and ``.hdf5``.
 
         Raises
         ------
         ValueError
-            If the file is damaged or does not fit; the model stays as it was.
+            If the file is corrupted or does not match the model. The model is then unchanged.
         OSError
-            If it can't be read.
+            If the file can't be read.
         """
         saving.load_weights(self, filepath, skip_mismatch, by_name)
 
     def export(self, filepath: Any, format: str = "onnx", **options: Any) -> None:
-        """Write the model, as it predicts, for other runtimes.
+        """Export the model for inference with other runtimes.
 
         Parameters
         ----------
         filepath : str or Path
-            Where.
+            File to write.
         format : {"onnx"}
-            The format; Keras has others, which tinynet has not.
+            File format. Keras' other formats are not supported.
         **options : object
-            `verbose` and others of Keras, accepted without effect.
+            Other arguments of Keras, such as `verbose`, accepted without effect.
 
         Raises
         ------
         ValueError
-            If the format is another one, the model is not built, or it has a layer or an activation
-            with its own `backward`, or an operation that ONNX does not have.
+            If the format is not supported, the model is not built, or it contains a layer or
+            activation with a custom `backward`, or an operation that ONNX does not support.
         ImportError
             If the package onnx is not installed.
         OSError
-            If it can't be written; an older file is still there then.
+            If the file can't be written. An existing file is unchanged.
         """
         checks.choice("format", format, EXPORTERS)
         EXPORTERS[format](self, filepath)
 
     def to_json(self) -> str:
-        """Write what the model is made of as JSON, without its weights.
+        """Return the configuration of the model as JSON, without its weights.
 
         Returns
         -------
         str
-            What `models.model_from_json` takes.
+            JSON string that `models.model_from_json` accepts.
         """
         return saving.to_json(self)
 
     def _backup(self, callbacks: Sequence[tuple[str, dict[str, Any]]] = ()) -> bytes:
-        """Return all that resuming a run needs: the contents of a file."""
+        """Return the contents of a file with all state needed to resume training."""
         return tinynet_format.write(self, callbacks=callbacks)
 
     def _restore_backup(self, path: Path) -> list[tuple[str, dict[str, Any]]]:
-        """Restore a backup; return the states of the callbacks in it."""
+        """Restore a backup; return the states of its callbacks."""
         with saving_api.reading(path) as source:
             states: list[tuple[str, dict[str, Any]]] = source.callbacks(self)
             state.restore(self, source, source.run)
         return states
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what belongs to a run; the graph as data."""
+        """Return the state without run-specific buffers, and the graph as a plan."""
         state = super().__getstate__()
         plan = self._graph.plan() if self._functional and self._graph is not None else None
         state.update(_programs={}, _gradients=[], _last_shapes=None, _plan=None, history=None)
         state.update(_repeated={}, _calls=0, _in_loop=False, _graph=plan)
-        # Structures are numbered again in each process.
+        # Structure numbers are specific to a process.
         state.update(_traceable=Network._traceable, _metrics_found=Trainer._metrics_found)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a copy's state, the weights again as views of one flat vector."""
+        """Restore the state; the weights become views of one contiguous vector."""
         plan = state.pop("_graph")
         super().__setstate__(state)
         self._graph = None

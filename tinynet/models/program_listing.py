@@ -1,4 +1,4 @@
-"""The program of a training step as text: stages, registers, and functions of `functional`."""
+"""Text listing of the program of a training step: instructions, registers and shapes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tinynet.losses import SparseCategoricalCrossentropy
 from tinynet.program.program import Backward
 from tinynet.training.one_step import OneStep, copied
 
-# How operations are written, where it is not ``y = name(inputs, options)`` and
-# ``gradients = name_backward(d, y, inputs, options)``: {0} is the first input, {y} the result,
+# Templates for operations that are not written as ``y = name(inputs, options)`` and
+# ``gradients = name_backward(d, y, inputs, options)``. {0} is the first input, {y} the result,
 # {d} the upstream gradient, {d0} the gradient with respect to the first input.
 _FORWARD = {
     "linear": "{y} = dense({0}, {1}, {2})",
@@ -46,7 +46,7 @@ _BACKWARD = {
     "layer": "{targets} = {name}.backward({d})",
     "activation": "{d0} = {name}_backward({row}{d}, {0}{result}{given})",
 }
-# Names of results of the loss.
+# Names of results of loss operations.
 _NAMES = {"sparse_matches": "matches"}
 _EXTRAS = (
     "weight_decay",
@@ -58,23 +58,11 @@ _EXTRAS = (
 
 
 class Listing:
-    """The instructions of a training step, stage by stage; printed, one line each.
+    """Instructions of a training step by stage; printed with one instruction per line.
 
-    Functions are those of `tinynet.functional` and of `tinynet.ops`. Names with a dot are methods
-    of a layer, a loss or an optimizer. A function without a result writes to an argument.
-
-    Parameters
-    ----------
-    stages : dict of str to list of (str, str)
-        The lines of each stage: an instruction, and the shape of its result.
-    note : str
-        A sentence below.
-
-    Examples
-    --------
-    >>> print(Listing({"forward": [("y1 = relu(x)", "2 x 3")]}))
-    forward
-      y1 = relu(x)  2 x 3
+    `stages` maps each stage to pairs of instruction and result shape. Functions are those of
+    `tinynet.functional` and `tinynet.ops`; names with a dot are methods of layers, losses and
+    optimizers. Functions without a result write to an argument.
     """
 
     def __init__(self, stages: dict[str, list[tuple[str, str]]], note: str = "") -> None:
@@ -97,27 +85,13 @@ class Listing:
 
 
 class Writer:
-    """Names the registers of a step's program, and writes its instructions.
-
-    Parameters
-    ----------
-    one : OneStep
-        The step.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1, name="out")])
-    >>> model.compile("sgd", "mse")
-    >>> model.program(batch_size=2).stages["forward"]
-    [('z1 = dense(x, out/kernel, out/bias)', '2 x 1')]
-    """
+    """Writer of a step's instructions, which names the registers of the program."""
 
     def __init__(self, one: OneStep) -> None:
         self.one, self.model, self.traced = one, one.model, one.program
         self._names = dict(one.names())
         self._shapes = {one.names()[id(v)]: v.shape for v in self.model.weights}
-        self._dense = 0  # dense layers so far
+        self._dense = 0  # number of dense layers so far
         outputs = [o for o in self.model._objective.outputs if o.loss is not None]
         inputs = self.traced.program.inputs
         names = [s.name or "x" for s in self.model.inputs] if len(inputs) > 2 else ["x"]
@@ -130,13 +104,7 @@ class Writer:
             self._name(symbol, f"{output.name}_loss" if several else "loss")
 
     def listing(self) -> Listing:
-        """Write all stages.
-
-        Returns
-        -------
-        Listing
-            The text.
-        """
+        """Return the listing of all stages."""
         program = self.traced.program
         for gradient, out in program.stores:
             self._name(gradient, f"d_{self._path(out)}")
@@ -160,7 +128,7 @@ class Writer:
         extras = [f"{name}={value!r}" for name in _EXTRAS if (value := getattr(optimizer, name))]
         extras += ["use_ema=True"] * optimizer.use_ema
         extras += [f"the constraint of {self.text(v)}" for v in self.one.plan.constrained]
-        return Listing(stages, f"around the update: {', '.join(extras)}" if extras else "")
+        return Listing(stages, f"applied with the update: {', '.join(extras)}" if extras else "")
 
     def _path(self, gradient: Any) -> str:
         """Return the name of the weight that a gradient belongs to."""
@@ -168,7 +136,7 @@ class Writer:
         return next(self._names[id(v)] for v, own in pairs if own is gradient)
 
     def _name(self, symbol: Any, base: str) -> str:
-        """Name a register, unless it has a name."""
+        """Return the name of a register; assign one if needed."""
         name, number = base, 1
         while id(symbol) not in self._names:
             if name not in self._shapes:
@@ -178,18 +146,7 @@ class Writer:
         return self._names[id(symbol)]
 
     def text(self, value: Any) -> str:
-        """Write an argument.
-
-        Parameters
-        ----------
-        value : object
-            A register, a number or an option.
-
-        Returns
-        -------
-        str
-            Its name, or the number.
-        """
+        """Return the text of an argument: the name of a register, or a literal."""
         if id(value) in self._names:
             return self._names[id(value)]
         if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0:
@@ -197,7 +154,7 @@ class Writer:
         return self._name(value, "constant") if isinstance(value, np.ndarray) else repr(value)
 
     def _lines(self, n: Any) -> list[tuple[str, str]]:
-        """Write an instruction."""
+        """Return the lines of an instruction."""
         is_backward = isinstance(n.operation, Backward)
         own = n.operation.forward if is_backward else n
         operation, (out, *others) = own.operation, own.outputs
@@ -250,7 +207,7 @@ class Writer:
         return ", ".join(" x ".join(map(str, shape)) or "1" for shape in shapes)
 
     def _kind(self, operation: Any, rows: Any, fields: dict[str, str]) -> str:
-        """Return the key of an operation's template, and add the fields that it needs."""
+        """Return the template key of an operation, and set the fields that the template uses."""
         if hasattr(operation, "activation"):
             plain, name = operation.is_plain, operation.name
             is_row = plain and not hasattr(functional, name)
@@ -283,7 +240,7 @@ class Writer:
         return "loss"
 
     def _update(self) -> Any:
-        """Write the optimizer's step over each run of weights that lie together in memory."""
+        """Yield the lines of the optimizer step for each contiguous group of weights."""
         optimizer, plan = self.model.optimizer, self.one.plan
         left = [(self.text(v), v.size) for v in plan.variables]
         rate = str(np.float32(optimizer.learning_rate))
@@ -311,38 +268,15 @@ class Writer:
 
 
 def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
-    """Write the program of a model's training step as text.
-
-    Parameters
-    ----------
-    model : Model
-        A compiled and built model.
-    batch_size : int
-        The number of examples.
-    fused : bool
-        If True, list the program after rewrite rules, as it is run.
-
-    Returns
-    -------
-    Listing
-        The text.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
-    >>> model.compile("sgd", "mse")
-    >>> program_of(model, 2, False).stages["update"][-1]
-    ('sgd(weights, d_weights, 0.01)', '4')
-    """
+    """List the training step of a built and compiled model; if `fused`, after rewrite rules."""
     size = checks.whole("batch_size", batch_size)
     checks.flag("fused", fused)
     model._require_compiled("program")
-    expected = "The model must be built before program; call build(input_shape), or train it"
+    expected = "The model must be built before program; call build(input_shape) or fit"
     checks.require(model.built, expected, f"{model.name}, which is not built")
     inputs = [np.zeros((size, *s.shape[1:]), s.dtype) for s in model.inputs]
     own = copied(model, "program")
-    shapes = own._output_shapes(inputs)  # which also finds the outputs of a subclass
+    shapes = own._output_shapes(inputs)  # also determines the outputs of a subclass
     targets: list[Any] = []
     for output, shape in zip(own._objective.outputs, shapes, strict=True):
         is_labels = isinstance(output.loss, SparseCategoricalCrossentropy)

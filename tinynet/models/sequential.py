@@ -1,4 +1,4 @@
-"""Layers in a row."""
+"""Models that are a linear stack of layers."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tinynet.program.symbols import examples_of
 
 
 class Sequential(Model):
-    """Layers in a row.
+    """Linear stack of layers.
 
     Parameters
     ----------
     layers : list of Layer, optional
-        The layers, the first of which may be an `Input`.
+        Layers, the first of which may be an `Input`.
     trainable : bool
-        Whether training changes its weights.
+        Whether the weights are updated during training.
     name : str, optional
-        By default ``"sequential"``, numbered.
+        Name of the model. By default ``"sequential"``, with a number if it is not the first.
 
     Examples
     --------
@@ -45,17 +45,18 @@ class Sequential(Model):
         self._rebuild()
 
     def add(self, layer: Any) -> None:
-        """Append a layer; where the input's shape is known, it is built at once.
+        """Append a layer, and build it if the input shape is known.
 
         Parameters
         ----------
         layer : Layer or SymbolicTensor
-            The layer, or an `Input`.
+            Layer, or result of `Input`.
 
         Raises
         ------
         ValueError
-            If it is no layer, a second input, of a name that is taken, or does not fit.
+            If `layer` is not a layer, is a second input, has the name of another layer, or does not
+            accept the output of the previous layer.
         """
         graph, built = self._graph, self.built
         self._append(layer)
@@ -70,11 +71,11 @@ class Sequential(Model):
         if isinstance(layer, SymbolicTensor) and isinstance(layer.layer, InputLayer):
             layer = layer.layer
         received = f"{checks.shorten(layer)} of type {type(layer).__name__}"
-        checks.require(isinstance(layer, Layer), f"{self.name} takes layers only", received)
+        checks.require(isinstance(layer, Layer), f"{self.name} accepts only layers", received)
         if isinstance(layer, InputLayer):
             if self._input is not None or self._layers:
                 raise ValueError(
-                    f"{self.name} takes one input, before all layers. Received: {layer.name}"
+                    f"{self.name} must have one input, before all layers. Received: {layer.name}"
                 )
             self._enter(layer)
             return
@@ -97,12 +98,12 @@ class Sequential(Model):
         Parameters
         ----------
         rebuild : bool
-            Whether to build what is left.
+            If True, build the remaining model.
 
         Returns
         -------
-        Layer
-            The layer.
+        Layer or None
+            Removed layer; None if there was none.
         """
         if not self._layers:
             return None
@@ -118,7 +119,7 @@ class Sequential(Model):
             self.build(self._input.batch_shape)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Apply layer after layer."""
+        """Apply the layers one after another."""
         x = inputs
         if self._input is not None:
             x = self._adjusted(x, self._input.batch_shape)
@@ -127,8 +128,8 @@ class Sequential(Model):
         return x
 
     def _make_graph(self, shape: Any) -> None:
-        """Apply the layers to the symbolic input: those that are new, if layers were added."""
-        checks.require(self._layers, f"{self.name} has no layers: add some", "layers=[]")
+        """Apply the layers to the symbolic input; after `add`, only the new layers."""
+        checks.require(self._layers, f"{self.name} has no layers; add at least one", "layers=[]")
         if self._input is None:
             self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
         elif not fits(self._input.batch_shape, shape):
@@ -144,7 +145,7 @@ class Sequential(Model):
         self._graph = Graph(self._input.output, x)
 
     def get_config(self) -> dict[str, Any]:
-        """Return what the model is made of, without its weights."""
+        """Return the configuration of the model, without its weights."""
         entries = [] if self._input is None else [self._input]
         listed = [layers.serialize(layer) for layer in entries + self._layers]
         config = {**super().get_config(), "layers": listed}
@@ -154,17 +155,17 @@ class Sequential(Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Make a model from its configuration.
+        """Build a model from its configuration.
 
         Parameters
         ----------
         config : dict
-            What `get_config` returned.
+            Result of `get_config`.
 
         Returns
         -------
         Sequential
-            A new one, with new weights.
+            New model, with newly initialized weights.
         """
         listed = [layers.deserialize(entry) for entry in config["layers"]]
         model = cls(listed, config.get("trainable", True), config.get("name"))

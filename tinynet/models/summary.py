@@ -1,4 +1,4 @@
-"""The table that `model.summary()` prints, in the form of Keras'."""
+"""The table printed by `model.summary()`, in Keras' format."""
 
 from __future__ import annotations
 
@@ -23,31 +23,7 @@ def summary_lines(
     expand_nested: bool = False,
     show_trainable: bool = False,
 ) -> list[str]:
-    """Return a model as a table of text.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-    line_length : int, optional
-        Width in characters; by default that of the widest row.
-    expand_nested : bool
-        If True, list the layers of nested models, too.
-    show_trainable : bool
-        If True, show for each layer if it is trainable.
-
-    Returns
-    -------
-    list of str
-        The lines.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential, layers
-    >>> net = Sequential([layers.Input((2,)), layers.Dense(3, name="out")], name="net")
-    >>> summary_lines(net)[-3:-1]
-    [' Total params: 9 (36.00 B)', ' Trainable params: 9 (36.00 B)']
-    """
+    """Return the summary of a model as lines of text."""
     line_length = checks.optional(checks.whole, "line_length", line_length)
     header, *rows = _rows(model, expand_nested, show_trainable)
     table = _table(header, rows, line_length)
@@ -55,31 +31,14 @@ def summary_lines(
 
 
 def summary_html(model: Any) -> str:
-    """Return a model as a table for a notebook.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-
-    Returns
-    -------
-    str
-        HTML.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential, layers
-    >>> "<td" in summary_html(Sequential([layers.Input((2,)), layers.Dense(3)]))
-    True
-    """
+    """Return the summary of a model as an HTML table for notebooks."""
     header, *rows = _rows(model, True, False)
     note = ", ".join(_counts(model))
     return Table(f'Model: "{model.name}"', header, rows, note, (0, 1, 3))._repr_html_()
 
 
 def _counts(model: Any) -> list[str]:
-    """Return the number of parameters of each kind, and their memory."""
+    """Return lines with the number of parameters of each kind, and their memory."""
     optimizer = list(model.optimizer.variables) if model.optimizer is not None else []
     optimizer = optimizer if len(optimizer) > 2 else []
     counts = {"Total": [*model.weights, *optimizer], "Trainable": model.trainable_weights}
@@ -95,14 +54,14 @@ def _counts(model: Any) -> list[str]:
 
 
 def _is_chain(model: Any) -> bool:
-    """Return True if each layer is called once, with the output of the previous layer."""
+    """Return whether each layer is called once, with the output of the previous layer."""
     if not model._functional or model._has_own_call:
         return True
     return all(c.sources == [k - 1][: k > 0] for k, c in enumerate(connections(model)))
 
 
 def _rows(model: Any, expand_nested: bool, show_trainable: bool) -> list[Row]:
-    """Return the header and a row for each layer."""
+    """Return the header and one row per layer."""
     connects = not _is_chain(model)
     header = [*_HEADER, *["Connected to"] * connects, *["Trainable"] * show_trainable]
     corner = "└" if can_encode("└") else "-"
@@ -119,7 +78,7 @@ def _rows(model: Any, expand_nested: bool, show_trainable: bool) -> list[Row]:
             else:
                 kind = type(operation).__name__
                 if kind == "Model" and operation._functional:
-                    kind = "Functional"  # its class in Keras
+                    kind = "Functional"  # class name in Keras
                 count = f"{operation.count_params():,}" if operation.built else "0 (unbuilt)"
                 if isinstance(operation, InputLayer):
                     shapes = [operation.batch_shape]
@@ -142,7 +101,7 @@ def _rows(model: Any, expand_nested: bool, show_trainable: bool) -> list[Row]:
 
 
 def _table(header: Row, rows: list[Row], line_length: int | None) -> list[str]:
-    """Draw the box; a cell that is too long for it is cut."""
+    """Draw the table; cells that are too long are truncated."""
     widths = [33, 24, 15, 11, 11][: len(header)]
     if "Connected to" in header:
         widths[3] = 2 + max(len(row[3]) for row in [header, *rows])
