@@ -480,7 +480,7 @@ def test_duplicate_kernel_names_raise() -> None:
         pass
 
     known = row.KERNELS["record"]
-    with pytest.raises(ValueError, match=r"name must be that of one kernel. Received: .* and "):
+    with pytest.raises(ValueError, match=r"name must be unique. Received: .* and "):
         row.Kernel(record)
     assert row.KERNELS["record"] is known
 

@@ -1,21 +1,21 @@
-"""The speed: kernels, which the runner calls with rows of a program (see `program.machine`).
+"""Compiled kernels, called by the runner for the rows of a program (see `program.machine`).
 
-Read `functional` first. Where it has a formula, `chain` executes the operations that the formula
-consists of; only the updates of SGD, RMSprop and Adam are written out, to read and write memory
-once. The other kernels are those that loops of NumPy operations cannot express well:
+Read `functional` first. `chain` executes the elementwise operations of its formulas; only the
+updates of SGD, RMSprop and Adam are written out, so that they read and write memory once. All other
+kernels are loops that NumPy operations cannot express efficiently:
 
-- `matrix_product`: the three products of a dense layer, in tiles that fill the vector registers;
-- `csr`: the same for the first layer, of whose inputs only the non-zeros are computed with;
-- `learn`: the gradient of some rows of a kernel and their update, while they are in the cache;
-- `chain`, `elementary`: elementwise operations on blocks that fit the first-level cache;
+- `matrix_product`: the three matrix products of a dense layer, in register tiles;
+- `csr`: the same products for a CSR batch, computed from the non-zeros only;
+- `learn`: the gradient of a block of kernel rows and their update, while the block is in the cache;
+- `chain`, `elementary`: elementwise operations on blocks that fit in the L1 cache;
 - `random_numbers`: NumPy's random numbers;
-- `moving_elements`: copies of elements, and rows of tables;
-- `csr_conversion`: data becomes compressed rows;
-- `step_results`: scalars from and to memory;
-- `runner`: executes rows, many steps in one call, with several threads.
+- `moving_elements`: strided copies, and lookups of table rows;
+- `csr_conversion`: conversion of dense rows to CSR;
+- `step_results`: reading and writing scalars;
+- `runner`: executes the rows of many steps in one call, on several threads.
 
-All have one signature (`row`), allocate nothing and raise nothing, so that their machine code is
-kept in files and loaded without Numba (`object_code`, `compile_cache`, `compiler`). `simd` writes
-LLVM's vector instructions: 16 lanes in a fixed order and fused multiply-add, so that the bits are
-the same on every x86-64 processor with AVX2.
+All kernels have the same signature (`row`) and neither allocate memory nor raise exceptions. So
+their machine code can be cached in files and loaded without Numba (`object_code`, `compile_cache`,
+`compiler`). `simd` emits LLVM vector instructions: 16 lanes in a fixed order and explicit fused
+multiply-adds make results bit-identical on all x86-64 processors with AVX2.
 """

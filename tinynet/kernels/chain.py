@@ -1,42 +1,45 @@
-"""One kernel for all elementwise formulas: it interprets a list of operations, block by block.
+"""Kernel for elementwise formulas: an interpreter that executes operations block by block.
 
-The formula's space has R rows and C columns. It is cut into blocks that fit the first-level cache;
-for each block, every operation of the list is executed in order, so that intermediate results never
-leave the cache. Part p of `parts` processes a range of whole rows.
+The iteration space of a formula has R rows and C columns. It is divided into blocks that fit in the
+L1 cache. All operations of the list are executed on one block before the next, so that intermediate
+values never leave the cache. Part p of `parts` processes a range of whole rows.
 
     mode ROWS, C = 20                                     a temporary: rows of whole vectors
-    row 0   | 16 numbers      | 4 |  block 0, part 0      | 16 numbers      | 4 + 12 unused   |
-    row 1   | 16 numbers      | 4 |                       | 16 numbers      | 4 + 12 unused   |
-    row 2   | 16 numbers      | 4 |  block 1, part 0
-    ...                                                   one number per row: 16 equal numbers
-    row R-1 | 16 numbers      | 4 |  last part            | 16 numbers      |
+    row 0   | 16 elements     | 4 |  block 0, part 0      | 16 elements     | 4 + 12 unused   |
+    row 1   | 16 elements     | 4 |                       | 16 elements     | 4 + 12 unused   |
+    row 2   | 16 elements     | 4 |  block 1, part 0
+    ...                                                   one value per row: 16 equal lanes
+    row R-1 | 16 elements     | 4 |  last part            | 16 lanes        |
 
-Where C is a multiple of 16, arrays are read and written in place, otherwise by way of a temporary.
-In mode FLAT the space is a vector: its rows are vectors of 16 numbers, and the rest, if any, is a
-last row of fewer columns. Mode COLUMNS is mode ROWS for C a multiple of 16, but each part
-processes a range of vectors of all rows, so that several threads can sum over the rows.
+If C is a multiple of 16, arrays are read and written in place; otherwise they are copied to and
+from a temporary. In mode FLAT the space is one contiguous vector: its rows are SIMD vectors of 16
+elements, and the remainder, if any, is a last row of fewer columns. Mode COLUMNS is mode ROWS for C
+a multiple of 16, but each part processes a range of vectors of all rows: so several threads can
+compute sums over the rows.
 
-An operation is ``[number, to, a, b, c]``; the last four are indices of slots. A slot is
-``[kind, address, temporary, fixed]``; every kind but SCALAR and INDEX needs a temporary, which only
-slots of the kinds TEMP and ROW_TEMP may share. `fixed` slots do not move with the offset (FLAT).
+An operation is 5 int64 words, ``[number, to, a, b, c]``; the last four are indices of slots. A slot
+is 4 words, ``[kind, address, temporary, fixed]``. All kinds except SCALAR and INDEX need a
+temporary, which only slots of the kinds TEMP and ROW_TEMP may share. The address of a `fixed` slot
+does not move with the offset (FLAT).
 
 ==============  ====================================================================
 TEMP            temporary, shape (R, C)
-SCALAR          16 equal numbers
+SCALAR          scalar, stored in 16 equal lanes
 IN, OUT, INOUT  array of shape (R, C), read, written, or both
-COL             vector of shape (C,), the same for every row
-INDEX           the indices of the columns, 0, 1, ..., in whole vectors
-ROW, ROW_OUT    vector of shape (R,), one number per row, read or written
-LABEL           vector of int64, shape (R,), read as float32
-ROW_TEMP        temporary, shape (R,), each number in all lanes of a vector
-SUM_COL         vector of shape (C,): sums over the rows, one row after the other
-SUM_ALL         16 equal numbers: the sum of all elements, in double precision
+COL             vector of shape (C,), broadcast to all rows
+INDEX           column indices 0, 1, ... as float32, padded to whole vectors
+ROW, ROW_OUT    vector of shape (R,), one value per row, read or written
+LABEL           vector of int64, shape (R,), converted to float32
+ROW_TEMP        temporary, shape (R,), each value in all lanes of a vector
+SUM_COL         vector of shape (C,): sums over the rows, added in the order of the rows
+SUM_ALL         16 equal lanes: the sum of all elements, accumulated in float64
 ==============  ====================================================================
 
-A slot's place is the address of the block's first vector, the step to the next row and the step to
-the next vector. Steps of 0 repeat a vector, so that one loop per operation does all broadcasting.
+The place of a slot consists of the address of the block's first vector and two strides in bytes,
+to the next row and to the next vector. A stride of 0 repeats a vector, so that the same loop
+implements all kinds of broadcasting.
 
-Scratch memory of a part: `SLOTS` places, then the temporaries.
+The scratch memory of a part holds `SLOTS` places, then the temporaries.
 """
 
 from __future__ import annotations
@@ -75,28 +78,20 @@ FLAT, ROWS, COLUMNS = 0, 1, 2
 TEMP, SCALAR, IN, OUT, COL, ROW, ROW_OUT, LABEL, INDEX, SUM_COL, SUM_ALL, ROW_TEMP, INOUT = range(
     13
 )
-#: Largest number of slots.
+#: Maximum number of slots.
 SLOTS = 64
-#: Numbers of a block, unless a single row has more.
+#: Elements of a block, unless a single row has more; 8 KiB for each array.
 BLOCK = 2048
 _DOUBLES = ir.VectorType(F64, LANES)
-#: Bytes of a vector, a place and a slot or an operation's words.
+#: Bytes of a SIMD vector, a place, a slot, and the words of an operation.
 VECTOR, PLACE, SLOT, LINE = 64, 32, 32, 40
 
 
 class Operation(NamedTuple):
-    """An operation of the interpreter.
+    """Operation of the interpreter, by its number in the code.
 
-    Attributes
-    ----------
-    number : int
-        Number in the code.
-    function : callable
-        The same operation of NumPy arrays.
-    formula : callable or None
-        The same operation of `elementary.Lanes`; None for those that are not elementwise.
-    operands : int
-        Number of operands.
+    `function` is the same operation on NumPy arrays; `formula` is that on `elementary.Lanes`, or
+    None if it is not elementwise; `operands` is the number of operands.
     """
 
     number: int
@@ -114,7 +109,7 @@ def _smaller(a, b):
 
 
 def _maximum(a, b):
-    return where(a != a, a, _larger(a, b))  # as NumPy: NaN, then the larger, then b
+    return where(a != a, a, _larger(a, b))  # as in NumPy: a if it is NaN, then the larger, then b
 
 
 def _minimum(a, b):
@@ -126,11 +121,11 @@ def _sign(a):
 
 
 def _of_numbers(function):
-    """Return a function of arrays."""
+    """Return a function of arrays that applies a scalar function."""
     return np.vectorize(function, otypes=[np.float32])
 
 
-# Steps of optimizers: the new weights, then the new slots, rounded as in `functional`.
+# Optimizer steps: return the new weights and the new slots, rounded as in `functional`.
 
 
 def _sgd(w, d_w, learning_rate):
@@ -154,9 +149,9 @@ def _adam(w, d_w, m, v, alpha, one_minus_beta_1, one_minus_beta_2, epsilon):
     return w - m * alpha / (elementary.sqrt(v) + epsilon), m, v
 
 
-#: Moment estimates below it are set to zero.
+#: Moment estimates below this value are flushed to zero, so that they never become denormal.
 TINY = float(np.float32(1e-30))
-#: Number of arrays of each of these steps: the weights, their gradient, and the slots.
+#: Number of arrays of each step: weights, gradient and slots.
 OPTIMIZERS = {"sgd": 2, "sgd_momentum": 3, "rmsprop": 3, "adam": 4}
 
 _TABLE: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None, int]] = {
@@ -200,34 +195,19 @@ _TABLE: dict[str, tuple[Callable[..., Any], Callable[..., Any] | None, int]] = {
     "logical_and": (np.logical_and, lambda a, b: truth((a != 0.0) & (b != 0.0)), 2),
     "logical_or": (np.logical_or, lambda a, b: truth((a != 0.0) | (b != 0.0)), 2),
     "where": (lambda a, b, c: np.where(a != 0, b, c), lambda a, b, c: where(a != 0.0, b, c), 3),
-    # The arrays, then a second line: "operands" and the numbers.
+    # Optimizer steps: the arrays, then a second line of code, "operands", with the scalars.
     "sgd": (_sgd, None, 3),
     "sgd_momentum": (_sgd_momentum, None, 5),
     "rmsprop": (_rmsprop, None, 7),
     "adam": (_adam, None, 8),
     "operands": (np.positive, None, 0),
 }
-#: All operations by name; in the order of their numbers of operands.
+#: Operations by name, sorted by the number of operands.
 OPERATIONS = {name: Operation(i, *row) for i, (name, row) in enumerate(_TABLE.items())}
 
 
 def room_size(cols: int, temps: int, mode: int) -> int:
-    """Return the bytes of scratch memory of one part.
-
-    Parameters
-    ----------
-    cols : int
-        Number of columns, C.
-    temps : int
-        Number of temporaries.
-    mode : int
-        `FLAT`, `ROWS` or `COLUMNS`.
-
-    Returns
-    -------
-    int
-        Number of bytes, a multiple of 64.
-    """
+    """Return the bytes of scratch memory of one part, a multiple of 64."""
     vectors = 1 if mode == FLAT else (cols + LANES - 1) // LANES
     return SLOTS * PLACE + temps * max(4 * BLOCK, VECTOR * vectors)
 
@@ -245,13 +225,13 @@ if COMPILES:
         return Lanes(x.builder, x.builder.shuffle_vector(x.value, x.value, lanes))
 
     def _folded(x, combine):
-        """Combine all lanes in a fixed tree (halves, quarters, ...), the result in each lane."""
+        """Reduce all lanes in a fixed tree (halves, quarters, ...); each lane gets the result."""
         for distance in (8, 4, 2, 1):
             x = combine(x, _shuffled(x, [i ^ distance for i in range(LANES)]))
         return _shuffled(x, [0] * LANES)
 
     def _elementwise(b, formula, places, rows, vectors):
-        """Build the loops for ``places[0] = formula(places[1], ...)``."""
+        """Emit the loops for ``places[0] = formula(places[1], ...)``."""
         starts, row_steps, steps = zip(*places, strict=True)
 
         def vector_body(_, addresses):
@@ -266,9 +246,9 @@ if COMPILES:
         loop(b, I64(0), rows, 1, starts, row_body)
 
     def _of_rows(b, formula, places, rows):
-        """Build the loop for one number per row, which is in all lanes: 16 rows at a time.
+        """Emit the loop for an operation on row values (equal lanes), 16 rows at a time.
 
-        Temporaries have room for whole groups of 16 rows.
+        One lane per row is gathered into a vector; temporaries are padded to 16 rows for this.
         """
 
         def body(_, addresses):
@@ -284,10 +264,10 @@ if COMPILES:
         loop(b, I64(0), rows, LANES, [places[0][0], places[1][0]], body)
 
     def _along_row(b, address, step, row, totals, add):
-        """Build ``totals = add(x, *totals)`` for each vector x of a row.
+        """Emit ``totals = add(x, *totals)`` for each vector x of a row.
 
-        A row is the number of its vectors, the used lanes of the last one, and the number that the
-        others count as.
+        `row` is the number of vectors, the mask of the used lanes of the last vector, and the
+        identity element that replaces the unused lanes.
         """
         vectors, used, identity = row
 
@@ -301,7 +281,7 @@ if COMPILES:
         return add(x, *_lanes(b, values))
 
     def _row_reduction(b, add, finish, starts, places, rows, vectors, last):
-        """Build the loops for ``places[0] = reduce(places[1])`` of each row."""
+        """Emit the loops for ``places[0] = reduce(places[1])`` of each row."""
         (to, to_step, _), (a, a_step, step) = places
         row = vectors, below(b, last), starts[0]
         totals = [Lanes(b, splat(b, F32(x))) for x in starts]
@@ -314,7 +294,7 @@ if COMPILES:
         loop(b, I64(0), rows, 1, [to, a], body)
 
     def _row_sum(b, *arguments):
-        """Build the loops for sums: in 16 lanes, which are then added as a tree."""
+        """Emit the loops for row sums: 16 partial sums, which are added as a tree."""
 
         def add(x, total):
             return [total + x]
@@ -325,7 +305,7 @@ if COMPILES:
         _row_reduction(b, add, finish, [0.0], *arguments)
 
     def _row_extremum(b, best, start, *arguments):
-        """Build the loops for the largest or smallest numbers; NaN is kept apart."""
+        """Emit the loops for row maxima or minima; NaN is tracked separately."""
 
         def add(x, total, nan):
             return best(x, total), where(x != x, x, nan)
@@ -338,7 +318,7 @@ if COMPILES:
         _row_reduction(b, add, finish, [start, 0.0], *arguments)
 
     def _sum_col(b, places, rows, vectors, last):
-        """Build ``to[0] += a`` for each row, in order; four vectors of sums stay in registers."""
+        """Emit ``to[0] += a`` for each row, in order; four vectors of sums stay in registers."""
         to, a = places
 
         def columns(width):
@@ -363,13 +343,13 @@ if COMPILES:
         loop(b, fours, vectors, 1, starts, columns(1))
 
     def _sum_all(b, squares, places, rows, vectors, last):
-        """Build ``places[0] += the sum of places[1]``, in 16 lanes of double precision.
+        """Emit ``places[0] += sum of places[1]``, in 16 lanes of float64.
 
-        Of squares, which are not negative, four vectors without gaps and unused lanes are added in
-        single precision first: converting them takes most of the time.
+        For squares, which are not negative, four contiguous vectors without unused lanes are added
+        in float32 first, because the conversion to float64 takes most of the time.
         """
         (to, _, _), (a, a_step, step) = places
-        # One number per row is in all lanes, and counts once.
+        # A row value is in all lanes but must be counted once.
         is_row = b.and_(b.icmp_signed("==", step, I64(0)), b.icmp_signed("!=", a_step, I64(0)))
         used = b.select(is_row, I64(1), last)
         place = at(b, to, _DOUBLES)
@@ -399,7 +379,7 @@ if COMPILES:
         row = b.select(is_row, I64(1), vectors), below(b, used), 0.0
         b.store(loop(b, I64(0), rows, 1, values, body)[1], place)
 
-    #: What builds each reduction, and its options.
+    #: Function that emits each reduction, and its options.
     _REDUCTIONS = {
         "row_sum": (_row_sum,), "row_max": (_row_extremum, _larger, -math.inf),
         "row_min": (_row_extremum, _smaller, math.inf), "sum_col": (_sum_col,),
@@ -407,7 +387,7 @@ if COMPILES:
     }  # fmt: skip
 
     def _optimizer(b, name, arrays, numbers, count):
-        """Build the loop of an optimizer's step, for arrays without gaps between rows."""
+        """Emit the loop of an optimizer step, on arrays that are contiguous."""
         step, _, operands = _TABLE[name]
         starts = [place[0] for place in arrays[: OPTIMIZERS[name]]]
         numbers = numbers[: operands - len(starts)]
@@ -422,15 +402,15 @@ if COMPILES:
         loop(b, I64(0), count, 1, starts, body)
 
     def _joined(b, number, places, rows, vectors):
-        """Return the numbers of rows and vectors to loop over, and the places.
+        """Return rows, vectors and places after merging rows into a single loop if possible.
 
-        Rows of a single vector, and rows without gaps between them, are one long row.
+        Rows of a single vector, and rows without gaps between them, are processed as one long row.
         """
         to_row = b.icmp_signed("==", places[0][2], I64(0))
         vectors = b.select(to_row, I64(1), vectors)
         single = b.icmp_signed("==", vectors, I64(1))
         gapless = [b.icmp_signed("==", row, b.mul(step, vectors)) for _, row, step in places]
-        for i, first in ((2, "add"), (3, "where")):  # an operand that is not used does not matter
+        for i, first in ((2, "add"), (3, "where")):  # an unused operand may have gaps
             unused = b.icmp_signed("<", number, I64(OPERATIONS[first].number))
             gapless[i] = b.or_(gapless[i], unused)
         joint = b.or_(single, functools.reduce(b.and_, gapless))
@@ -439,7 +419,7 @@ if COMPILES:
         return b.select(joint, I64(1), rows), vectors, places
 
     def _build_execute(b, line, table, rows, vectors, last):
-        """Build the switch over the operations."""
+        """Emit the switch over the operations."""
 
         def place_of(line, i):
             place = b.add(table, b.mul(_word(b, line, i), I64(PLACE)))
@@ -457,7 +437,7 @@ if COMPILES:
                 used = joined[: 1 + operation.operands]
                 if name != "log":
                     _elementwise(b, operation.formula, used, all_rows, all_vectors)
-                else:  # softmax takes that of each row's sum
+                else:  # softmax takes the logarithm of row sums
                     is_row = [b.icmp_signed("==", step, I64(0)) for _, _, step in places[:2]]
                     is_row.append(b.icmp_signed("!=", places[1][1], I64(0)))
                     with b.if_else(functools.reduce(b.and_, is_row)) as (of_rows, others):
@@ -475,7 +455,7 @@ if COMPILES:
         b.position_at_end(done)
 
     def _build_copy(loads):
-        """Return a function that builds a copy of rows, `last` numbers of their last vectors."""
+        """Return a function that emits a copy of rows; `last` lanes of the last vector are used."""
 
         def build(b, to, to_step, a, a_step, rows, vectors, last):
             whole, used = b.sub(vectors, I64(1)), below(b, last)
@@ -498,13 +478,13 @@ if COMPILES:
         return b.load(at(b, b.add(address, I64(8 * i)), I64))
 
     def _call(b, name, build, *words):
-        """Build the call of a function of words, which is built once."""
+        """Emit the call of a function of int64 words, which is emitted once per module."""
         function = b.module.globals.get(name)
         if function is None:
             kind = ir.FunctionType(ir.VoidType(), [I64] * len(words))
             function = ir.Function(b.module, kind, name)
             function.linkage = "internal"
-            # Unrolled loops are not faster here, and take long to compile.
+            # Unrolling these loops does not make them faster, but takes long to compile.
             for attribute in ("noinline", "optsize", "nounwind"):
                 function.attributes.add(attribute)
             body = ir.IRBuilder(function.append_basic_block("entry"))
@@ -514,37 +494,37 @@ if COMPILES:
 
     @emitted()
     def execute(b, line, table, rows, vectors, last):
-        """Execute the operation at an address, for a block."""
+        """Execute the operation at the address `line` on a block."""
         _call(b, "execute", _build_execute, line, table, rows, vectors, last)
 
     @emitted()
     def load_rows(b, to, to_step, a, a_step, rows, vectors, last):
-        """Copy rows from memory; unused lanes become 0."""
+        """Copy rows from memory to a temporary; unused lanes become 0."""
         _call(b, "load_rows", _build_copy(True), to, to_step, a, a_step, rows, vectors, last)
 
     @emitted()
     def store_rows(b, to, to_step, a, a_step, rows, vectors, last):
-        """Copy rows to memory, without unused lanes."""
+        """Copy rows from a temporary to memory, without the unused lanes."""
         _call(b, "store_rows", _build_copy(False), to, to_step, a, a_step, rows, vectors, last)
 
     @emitted("float32")
     def float32_at(b, address):
-        """Load a number."""
+        """Load a float32."""
         return b.load(at(b, address, F32))
 
     @emitted()
     def put_float32(b, address, x):
-        """Store a number."""
+        """Store a float32."""
         b.store(x, at(b, address, F32))
 
     @emitted()
     def fill(b, address, x):
-        """Store a number in every lane of a vector."""
+        """Store a value in all lanes of a vector."""
         store(b, splat(b, x), address)
 
     @emitted("float64")
     def sum_at(b, address):
-        """Return the sum of a vector of float64, as a tree."""
+        """Return the sum of 16 float64 lanes, added as a tree."""
         total = Lanes(b, b.load(at(b, address, _DOUBLES)))
         return b.extract_element(_folded(total, Lanes.__add__).value, I32(0))
 
@@ -559,7 +539,7 @@ else:
             operands += vector(line + LINE, 5, np.int64)[1:].tolist()
         found = [vector(table + PLACE * i, 3, np.int64).tolist() for i in operands]
         to, a, *others = (_strided(*place, rows, vectors) for place in found)
-        # Numbers of a row, without unused lanes; one number per row counts once.
+        # Columns of a row without unused lanes; a row value counts once.
         is_row = found[1][2] == 0 != found[1][1]
         flat = a.reshape(rows, -1)[:, : 1 if is_row else LANES * (vectors - 1) + last]
         if name in OPTIMIZERS:
@@ -582,7 +562,7 @@ else:
                 to[...] = operation.function(*[a, *others][: operation.operands])
 
     def _strided(address, row_step, step, rows, vectors):
-        """Return what is at a place, shape (rows, vectors, 16)."""
+        """Return a view of a place, shape (rows, vectors, 16)."""
         size = (row_step * (rows - 1) + step * (vectors - 1)) // 4 + LANES
         shape, steps = (rows, vectors, LANES), (row_step, step, 4)
         return np.lib.stride_tricks.as_strided(vector(address, size, np.float32), shape, steps)
@@ -615,16 +595,16 @@ else:
 
 @inner
 def _begin(slot, place, temp, row, first, left, rows, cols, vectors, full, is_flat, is_first):
-    """Write a slot's place in a block that begins at a row and an element; copy what it reads.
+    """Write a slot's place for a block that begins at a row and element; copy its input if needed.
 
-    Arrays have `full` columns, of which the block's begin at `left`.
+    Arrays have `full` columns, of which those of the block begin at `left`.
     """
     kind, address = int64_at(slot, 0), int64_at(slot, 1)
     last, row_step, step = cols - LANES * (vectors - 1), VECTOR * vectors, VECTOR
     is_sum = (kind == SUM_COL) | (kind == SUM_ALL)
     if (kind == IN) | (kind == OUT) | (kind == INOUT):
         address += 4 * first
-        if last == LANES:
+        if last == LANES:  # whole vectors only: use the array in place
             temp, row_step = address, 4 * full
         elif kind != OUT:
             load_rows(temp, row_step, address, 4 * full, rows, vectors, last)
@@ -643,7 +623,7 @@ def _begin(slot, place, temp, row, first, left, rows, cols, vectors, full, is_fl
             put_float32(temp + 4 * i, np.float32(int64_at(address, first + i)))
     elif is_sum:
         row_step, step = 0, VECTOR if kind == SUM_COL else 0
-        if is_first:  # 16 numbers of float64 are two vectors
+        if is_first:  # 16 lanes of float64 take two vectors
             for i in range(vectors if kind == SUM_COL else 2):
                 fill(temp + VECTOR * i, np.float32(0))
     elif kind != TEMP:
@@ -661,7 +641,7 @@ def _begin(slot, place, temp, row, first, left, rows, cols, vectors, full, is_fl
 
 @inner
 def _end(slot, temp, row, first, left, rows, cols, vectors, full, is_last):
-    """Copy what a slot's temporary holds of a block to memory, and a sum after the last block."""
+    """Copy a slot's temporary to memory after a block, and a sum after the last block."""
     kind, address, last = int64_at(slot, 0), int64_at(slot, 1), cols - LANES * (vectors - 1)
     if ((kind == OUT) | (kind == INOUT)) and last != LANES:
         store_rows(address + 4 * first, 4 * full, temp, VECTOR * vectors, rows, vectors, last)
@@ -679,6 +659,10 @@ def chain(
     part, parts, count, per, cols, mode, code, ops, slots, n_slots, offset, length, flush, room,
     room_size,
 ):  # fmt: skip
+    # count: address of the number of examples; per: rows per example; code, slots: addresses of
+    # `ops` operations and `n_slots` slots; room: scratch memory, `room_size` bytes for each part.
+    # Mode FLAT only: unless `length` is negative, `length` elements from element `offset` on.
+    # With `flush`, denormal results are flushed to zero, as in updates of weights.
     before = flush_denormals(True) if flush else False
     room += part * room_size
     temps, rows, rest = room + SLOTS * PLACE, int64_at(count, 0) * per, 0
@@ -688,14 +672,15 @@ def chain(
         rest = size % LANES if part == parts - 1 else 0
     else:
         offset = 0
+    # The part has the rows `row` to `end` and, in mode COLUMNS, only the columns from `left` on.
     full, left, row, end = cols, 0, rows * part // parts, rows * (part + 1) // parts
     if mode == COLUMNS:
         vectors = cols // LANES
         left, right = vectors * part // parts * LANES, vectors * (part + 1) // parts * LANES
         row, end, cols = 0, rows, right - left
-    vectors = (cols + LANES - 1 + (cols == 0)) // LANES  # of a row; no columns: 0 numbers of one
+    vectors = (cols + LANES - 1 + (cols == 0)) // LANES  # vectors per row, at least 1
     temp_size = VECTOR * (vectors if vectors > BLOCK // LANES else BLOCK // LANES)
-    most = BLOCK // LANES // vectors + (vectors > BLOCK // LANES)
+    most = BLOCK // LANES // vectors + (vectors > BLOCK // LANES)  # rows per block, at least 1
     element, is_first = row * full + left, True
     while True:
         n = most if most < end - row else end - row
@@ -707,7 +692,7 @@ def chain(
                 slot, room + PLACE * s, temps + temp_size * int64_at(slot, 2), row, first, left, n,
                 cols, vectors, full, mode == FLAT, is_first,
             )  # fmt: skip
-        for k in range(ops):  # the whole block, then the next operation
+        for k in range(ops):  # each operation processes the whole block
             execute(code + LINE * k, room, n, vectors, cols - LANES * (vectors - 1))
         for s in range(n_slots):
             slot = slots + SLOT * s
@@ -717,7 +702,7 @@ def chain(
         if is_last:
             break
         row, element, is_first = row + n, element + n * full, False
-        if row == end:  # the rest is a row of fewer columns
+        if row == end:  # the remainder is a row of fewer columns
             row, end, cols, rest = 0, 1, rest, 0
     if flush:
         flush_denormals(before)

@@ -1,15 +1,16 @@
-"""The compile cache: object code of kernels in files, found and checked without Numba.
+"""The compile cache: object code of kernels in files, loaded and verified without Numba.
 
-``$TINYNET_CACHE/kernels`` (or ``kernels`` in the user's cache folder) has one folder for each
-combination of what machine code depends on: the sources of the kernels, the processor, Python,
-NumPy, Numba and LLVM, and settings. It may be deleted at any time. There, each kernel is a file::
+``$TINYNET_CACHE/kernels`` (or ``kernels`` in the user's cache directory) has a folder for each
+combination of everything that determines machine code: the sources of the kernels, the processor,
+the versions of Python, NumPy, Numba and LLVM, and settings. It can be deleted at any time. A folder
+has one file for each kernel::
 
-    SHA-256 of all that follows and of the names of the folder and the file      32 bytes
-    names of the functions that the code calls, with spaces between them, and a line feed
-    object code, as LLVM writes it
+    SHA-256 checksum of the rest, including the names of the folder and the file      32 bytes
+    names of the external functions that the code calls, separated by spaces, and a newline
+    object code, as emitted by LLVM
 
-A file is written atomically, and used only if its checksum is right and nobody else can have
-written it: machine code that is loaded will be executed.
+A file is written atomically. It is loaded only if its checksum is correct and no other user can
+have written it, because the machine code will be executed.
 """
 
 from __future__ import annotations
@@ -35,26 +36,26 @@ from tinynet import config
 from tinynet._core.cache_folder import cache_folder
 from tinynet.kernels.numba_functions import CPU, FEATURES
 
-_KEPT_DAYS = 90  # after that, the unused folder of another version is removed
-#: The folder of the sources that all machine code depends on.
+_KEPT_DAYS = 90  # age at which unused folders are removed
+#: Folder of the sources on which all machine code depends.
 SOURCES = Path(__file__).parent
-# Read as soon as possible after they are imported, since a file may be replaced at any time.
+# Read immediately after import, because the files may be replaced at any time.
 _sources = hashlib.sha256(b"".join(f.read_bytes() for f in sorted(SOURCES.glob("*.py")))).digest()
 
 
 class Object(NamedTuple):
-    """Object code of a kernel, and the names of the functions that it calls."""
+    """Object code of a kernel, and the names of the external functions that it calls."""
 
     symbols: tuple[str, ...]
     data: bytes
 
 
 def read(name: str) -> Object | None:
-    """Return a kernel's object code, or None if there is none that can be trusted."""
+    """Return a kernel's object code, or None if it is missing, corrupted or not trusted."""
     if (folder := _folder()) is None:
         return None
     try:
-        # The owner of the open file is checked, so that it cannot be replaced in between.
+        # Check the owner of the open file, because the path may be replaced after a check.
         with open(folder / name, "rb") as file:
             trusted = _is_own(os.fstat(file.fileno()))
             digest, content = file.read(32), file.read()
@@ -67,10 +68,10 @@ def read(name: str) -> Object | None:
 
 
 def write(name: str, code: Object) -> None:
-    """Write a kernel's object code, if possible.
+    """Write a kernel's object code atomically, if possible.
 
-    It is not flushed to disk, as a model is: the checksum finds an incomplete file, and waiting for
-    the disk would cost as much as compiling a small kernel.
+    The file is not flushed to disk, unlike a model's: the checksum detects an incomplete file, and
+    waiting for the disk would take as long as compiling a small kernel.
     """
     with contextlib.suppress(OSError):
         if (folder := _folder()) is None:
@@ -86,7 +87,7 @@ def write(name: str, code: Object) -> None:
 
 
 def is_filled() -> bool:
-    """Return whether there is any object code, which this very Numba has compiled."""
+    """Return whether the cache has object code, which proves that this version of Numba works."""
     with contextlib.suppress(OSError):
         return (folder := _folder()) is not None and any(folder.iterdir())
     return False
@@ -96,12 +97,12 @@ config._proofs.append(is_filled)
 
 
 def is_writable() -> bool:
-    """Return whether object code can be kept."""
+    """Return whether object code can be written to the cache."""
     return (folder := _folder()) is not None and os.access(folder, os.W_OK)
 
 
 def _folder() -> Path | None:
-    """Return the folder for the machine code of this program; None if it cannot be created."""
+    """Return the folder for the machine code of this configuration, or None if it is not usable."""
     with contextlib.suppress(OSError):
         numbas = os.environ.get("NUMBA_CACHE_DIR")
         home = Path(numbas, "tinynet") if numbas else cache_folder()
@@ -111,7 +112,7 @@ def _folder() -> Path | None:
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
             _tidy(kernels)
-        # lstat: a link might lead to a folder that others can write to.
+        # lstat, because a symbolic link may lead to a folder that other users can write to.
         status = folder.lstat()
         if stat.S_ISDIR(status.st_mode) and _is_own(status):
             return folder
@@ -120,7 +121,7 @@ def _folder() -> Path | None:
 
 @functools.cache
 def key() -> str:
-    """Return a digest of what machine code depends on."""
+    """Return a hash of everything that determines machine code."""
     versions = (sys.version, np.__version__, llvmlite.__version__, llvm.llvm_version_info, _numba())
     target = (CPU, FEATURES, llvm.get_process_triple(), sys.byteorder)
     words = repr((versions, target, config.DEBUG_BUFFERS, _sources)).encode()
@@ -128,7 +129,7 @@ def key() -> str:
 
 
 def _numba() -> bytes:
-    """Return the version of Numba, which importing it would take long to tell."""
+    """Return Numba's version without the slow import of Numba."""
     found = importlib.util.find_spec("numba")
     if found is None or found.origin is None:
         return b""
@@ -140,7 +141,7 @@ def _numba() -> bytes:
 
 
 def _tidy(kernels: Path) -> None:
-    """Remove folders to which nothing was written for a long time."""
+    """Remove folders that were not modified for a long time."""
     for folder in kernels.iterdir():
         status = folder.lstat()
         if _is_own(status) and time.time() - status.st_mtime > _KEPT_DAYS * 24 * 3600:
@@ -150,10 +151,10 @@ def _tidy(kernels: Path) -> None:
 def _is_own(status: os.stat_result) -> bool:
     """Return whether only this user can have written a file."""
     if sys.platform == "win32":
-        return True  # others have no access to the user's profile
+        return True  # the user's profile is private
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def _digest(path: Path, content: bytes) -> bytes:
-    """Return the checksum of a file's content and of its name within the cache."""
+    """Return the checksum of a file's content and of its name in the cache."""
     return hashlib.sha256(f"{path.parent.name}/{path.name}\n".encode() + content).digest()

@@ -1,8 +1,8 @@
-"""Object code of kernels, made by Numba and LLVM: by a worker process, or in this one.
+"""Compiles kernels to object code with Numba and LLVM, in a worker process or in this process.
 
-Numba translates a kernel, and the functions that it calls, to LLVM's language. They are optimized
-once, together, so that nothing of Numba or Python is left: a worker process tells Numba not to
-optimize anything itself.
+Numba translates a kernel and the functions that it calls to LLVM IR. The IR is optimized once, as a
+whole, so that no code of Numba or Python remains; a worker process therefore disables Numba's own
+optimization.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tinynet.kernels.compile_cache import Object
 from tinynet.kernels.kernel_function import FIRST, KERNELS, KernelFunction
 from tinynet.kernels.numba_functions import CPU, FEATURES, OPTIONS
 
-# What machine code may call: the C library's functions for memory, and for the pauses of threads.
+# External functions that machine code may call: C functions for memory, time and yielding.
 ALLOWED = {"memcpy", "memmove", "memset", "bzero", "__bzero"}
-# Of instructions that old processors lack.
+# Fallbacks for instructions that old processors lack.
 ALLOWED |= {"ceilf", "floor", "floorf", "fma", "fmaf", "roundevenf"}
 ALLOWED |= {"clock_gettime", "sched_getcpu", "sched_yield", "usleep"}
-# Numba counts references to arrays. Kernels' arrays own nothing, so that there is nothing to count.
+# Numba's reference counting of arrays; it can be removed, because kernels' arrays own no memory.
 _COUNTING = r"^define [^\n]*@NRT_(?:in|de)cref\(.*?^}\n"
-# An object of Python's, by its address in this process. Without it, it is found if it is used.
+# A Python object, by its address in this process; external, so that any use is an undefined symbol.
 _ADDRESS = r'^(@"?numba\.dynamic\.globals[^ ]*) = .*$'
 _NO_COUNTING = """
 define internal void @NRT_incref(ptr %x) alwaysinline { ret void }
@@ -42,10 +42,8 @@ define internal void @NRT_decref(ptr %x) alwaysinline { ret void }
 def compile_kernel(kernel: KernelFunction) -> Object:
     """Return object code with one function, ``void symbol(int64* row, int64 part, int64 parts)``.
 
-    Raises
-    ------
-    RuntimeError
-        If a kernel calls what it may not, such as Python or a function that allocates memory.
+    Raise an error if it calls functions that are not in `ALLOWED`, such as those of Python or for
+    memory allocation.
     """
     module = _module(kernel)
     target = llvm.Target.from_triple(llvm.get_process_triple())
@@ -69,16 +67,16 @@ def compile_kernel(kernel: KernelFunction) -> Object:
 
 
 def _module(kernel: KernelFunction) -> Any:
-    """Return LLVM's module with a kernel, which reads the words of its row.
+    """Return the LLVM module of a kernel, with a function that reads the words of its row.
 
-    Its function calls what Numba made of the kernel and ignores the status, as kernels raise
-    nothing. All else becomes internal, so that LLVM removes what is not needed.
+    This function calls the one compiled by Numba and ignores its status, as kernels raise no
+    exceptions. All other functions become internal, so that LLVM removes what is unused.
     """
     numba: Any = importlib.import_module("numba")
 
     try:
         os.getcwd()
-    except OSError:  # it was deleted, and Numba would use it to shorten paths in messages
+    except OSError:  # deleted; Numba would need it for messages
         numba.core.ir.Loc._get_path = lambda location: location.filename
     words = range(len(kernel.words))
     signature = numba.void(*[numba.int64] * (2 + len(words)))
@@ -88,7 +86,7 @@ def _module(kernel: KernelFunction) -> Any:
     native = re.escape(result.fndesc.llvm_func_name)
     found = re.search(rf'^define [^\n]*@("?{native}"?)\(', text, re.M)
     if found is None:
-        raise RuntimeError(f"Numba made no function of the kernel {kernel.name}")
+        raise RuntimeError(f"Numba compiled no function for the kernel {kernel.name}")
     loads = "\n".join(
         f"  %p{k} = getelementptr i64, ptr %row, i64 {FIRST + k}\n  %w{k} = load i64, ptr %p{k}"
         for k in words
@@ -115,7 +113,7 @@ define void @{kernel.symbol}(ptr %row, i64 %part, i64 %parts) {{
 
 
 def _undefined(data: bytes) -> list[str]:
-    """Return the names in the symbol table of an ELF file that the file does not define."""
+    """Return the undefined symbols of an ELF object file."""
     place, size, count = struct.unpack_from("<40xQ10xHH", data)
     sections = [struct.unpack_from("<4xI16xQQI", data, place + i * size) for i in range(count)]
     names = []
@@ -123,7 +121,7 @@ def _undefined(data: bytes) -> list[str]:
         if kind != 2:  # not a symbol table
             continue
         text = sections[link][1]
-        for at in range(start + 24, start + length, 24):  # the first is empty
+        for at in range(start + 24, start + length, 24):  # the first entry is empty
             name, section = struct.unpack_from("<I2xH", data, at)
             if section == 0:
                 names.append(data[text + name : data.index(b"\0", text + name)].decode())
@@ -131,18 +129,18 @@ def _undefined(data: bytes) -> list[str]:
 
 
 def work() -> None:
-    """Compile what is named in each line of standard input; write object code for `_ask`.
+    """Compile the kernels named on lines of standard input; write their object code for `_ask`.
 
-    What Numba may print goes to standard error.
+    Output that Numba prints is redirected to standard error.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that waits for the code decides
-    gc.disable()  # Numba makes many objects, few of them garbage
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process handles it
+    gc.disable()  # Numba allocates many objects, few of them garbage
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
         for line in sys.stdin:
             key, module, name = line.split()
             if key != compile_cache.key():
-                return  # the sources were changed after that process had imported them
+                return  # the sources changed after the parent imported them
             importlib.import_module(module)
             symbols, data = compile_kernel(KERNELS[name])
             head = json.dumps([name, len(data), *symbols]).encode()

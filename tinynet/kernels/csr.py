@@ -1,28 +1,28 @@
-"""The first layer on compressed sparse rows (CSR): only the non-zeros of the inputs are computed.
+"""The first layer of a network on a CSR batch: only the non-zeros of the inputs are computed with.
 
-Row i of the data has its non-zeros at ``indptr[i]`` to ``indptr[i + 1]`` of `values`; `indices`
-has their columns, in ascending order. A batch is the rows ``first`` to ``first + n`` of the data,
-or of the permutation `rows` if it is not 0.
+The non-zeros of row i are the elements ``indptr[i]`` to ``indptr[i + 1]`` of `values` (float32);
+`indices` (uint16) has their columns, in ascending order. A batch is the rows ``first`` to
+``first + n`` of the data or, if the address `rows` is not 0, of this permutation of the rows.
 
-Forward, `linear_csr` adds ``values[k] * w[indices[k], :]`` to the sums of one example, a group
-of up to 8 vectors of 16 units in registers. The kernel's rows are taken in blocks which stay in
-the first-level cache while all examples use them::
+In the forward pass, `linear_csr` adds ``values[k] * w[indices[k], :]`` to the pre-activations of
+one example; a register tile holds up to 8 vectors of 16 units. The kernel matrix is divided into
+blocks of rows that stay in the L1 cache while all examples use them::
 
-                  w: units ->                  The two halves of the inputs have
-    first half    +-------+-------+            a sum each, `out` and `rest`: part 0
-                  | block | next  |            computes the first, part 1 the second,
-                  +-------+ group |            or a single part both.
+                  w: units ->                  Each half of the inputs has separate sums,
+    first half    +-------+-------+            `out` and `rest`: part 0 computes the first,
+                  | block | next  |            part 1 the second; a single part computes
+                  +-------+ tile  |            both.
                   | block |       |
     second half   +-------+       |
                   | ...   |       |
                   +-------+-------+
 
-Backward, the batch is sorted by column first (`sort_csr`). Chunks of `size` examples have a
-counter for each column and room for all examples::
+In the backward pass, the batch is first sorted by column (`sort_csr`). Each chunk of `size`
+examples has a counter for each column, and memory for the pairs of all its examples::
 
     counts: d int32 | pairs: d x size x (example: int32, value: float32) | next chunk ...
 
-Then row p of the kernel's gradient is a sum over the pairs of column p; parts are ranges of rows.
+Row p of the kernel's gradient is then a sum over the pairs of column p; parts are ranges of rows.
 All sums are bit-identical to those of the dense products (`matrix_product`), which also add zeros.
 """
 
@@ -48,49 +48,50 @@ from tinynet.kernels.simd import (
     uint16_at,
 )
 
-_MOST = 8 if AVX512 else 4  # vectors of a group
-# In the forward pass, where wider groups use longer pieces of the kernel's rows.
+_MOST = 8 if AVX512 else 4  # vectors of a register tile
+# In the forward pass, wider tiles read longer contiguous segments of the kernel's rows.
 _MOST_FORWARD = 2 * _MOST if AVX512 else _MOST
-_CACHED = 1 << (16 if AVX512 else 15)  # bytes of a block of kernel rows
-#: The most examples of a chunk.
+_CACHED = 1 << (16 if AVX512 else 15)  # bytes of a block of kernel rows, for the L1 cache
+#: Maximum number of examples of a chunk.
 CHUNK = 128
 
 
 def csr_room_size(n: int) -> int:
-    """Return how many bytes of scratch memory each part of `linear_csr` needs for n examples."""
+    """Return the bytes of scratch memory that each part of `linear_csr` needs for n examples."""
     return (16 * n + 63) // 64 * 64
 
 
 def sorted_size(n: int, d: int) -> int:
-    """Return how many bytes the sorted batch of `n` examples with `d` columns needs."""
+    """Return the bytes of a sorted batch of `n` examples with `d` columns."""
     size = min(n, CHUNK)
     return -(-n // max(size, 1)) * chunk_bytes(d, size)
 
 
 @inner
 def counts_bytes(d):
-    """Return how many bytes the counters of a chunk take."""
+    """Return the bytes of a chunk's counters."""
     return (4 * d + 63) // 64 * 64
 
 
 @inner
 def column_bytes(size):
-    """Return how far the pairs of neighboring columns are apart: an odd number of cache lines.
+    """Return the bytes from one column's pairs to the next: an odd number of cache lines.
 
-    For most columns only the first line is used. These lines would share a few sets of the cache.
+    Most columns use only their first line. With an even distance, these lines would share a few
+    sets of the cache.
     """
     return (8 * size) | 64
 
 
 @inner
 def chunk_bytes(d, size):
-    """Return how many bytes a chunk of `size` examples takes."""
+    """Return the bytes of a chunk of `size` examples."""
     return counts_bytes(d) + d * column_bytes(size)
 
 
 @inner
 def group(width, most=_MOST):
-    """Return how many of `width` units the next group has: `most` vectors, or half of it, or ..."""
+    """Return the number of units of the next tile: at most `most` vectors, halved to fit."""
     vectors = most
     while width <= LANES * (vectors - 1):
         vectors //= 2
@@ -126,10 +127,11 @@ if not COMPILES:
 else:
 
     def _groups(b, width, build, most=_MOST):
-        """Call ``build(masks, offsets)`` for the masks and distances of a group's vectors.
+        """Emit ``build(masks, offsets)`` for each possible number of vectors of a tile.
 
-        If the last one is partial, it is masked, or with AVX2, which is slow at that, begins
-        earlier: some units are computed twice.
+        A partial last vector is masked. On AVX2, where masks are slow, it overlaps with the
+        previous
+        vector instead, so that some units are computed twice.
         """
 
         def choose(vectors):
@@ -156,10 +158,11 @@ else:
 
     @emitted()
     def _add_some(b, indices, values, place, end, w, ldw, init, width, out):
-        """Out = init + the products of an example's next non-zeros, in columns before `end`.
+        """Compute ``out = init + sum`` over an example's next non-zeros, in columns before `end`.
 
-        The numbers at `place` are the next non-zero, which is moved on, and the end of the row.
-        The sums begin with 0 if `init` is 0.
+        `place` holds two int64: the index of the next non-zero, which is updated, and the end of
+        the
+        row. Without `init` (0), sums start at 0.
         """
         first, stop = (b.load(simd.at(b, b.add(place, I64(k)), I64)) for k in (0, 8))
         begun = b.icmp_signed("!=", init, I64(0))
@@ -201,10 +204,10 @@ else:
         _groups(b, width, build, _MOST_FORWARD)
 
     def gather(b, counts, pairs, stride, chunks, d_y, ldw, width, finish):
-        """Build a row of the gradient: the examples' rows of `d_y`, times the pairs' values.
+        """Emit a row of the gradient: the sum of the pairs' values times rows of `d_y`.
 
-        The counters and pairs of the chunks are `stride` apart. ``finish(sums, masks, offsets)``
-        builds what becomes of the vectors.
+        Counters and pairs of successive chunks are `stride` bytes apart. ``finish(sums, masks,
+        offsets)`` emits the use of the sums.
         """
         zero = simd.splat(b, simd.F32(0))
 
@@ -245,7 +248,7 @@ else:
 
 @inlined
 def _bounds(indptr, rows, i):
-    """Return where the non-zeros of a row begin and end."""
+    """Return the range of a row's non-zeros."""
     row = i if rows == 0 else int64_at(rows, i)
     return int64_at(indptr, row), int64_at(indptr, row + 1)
 
@@ -255,10 +258,10 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
                room_size):  # fmt: skip
     """Compute the two halves of ``x @ w + bias``: `out`, and `rest` without the bias.
 
-    Of two parts, each computes a half. `bias` may be 0: then the sums begin with 0.
+    With two parts, each computes one half. Without a bias (address 0), sums start at 0.
     """
     first, n, half = int64_at(step, 1), int64_at(step, 2), d if d <= LONGEST else d // 2
-    places = room + part * room_size  # for each example, its next non-zero and the end of its row
+    places = room + part * room_size  # per example: next non-zero, end of row (int64)
     for i in range(n):
         begin, end = _bounds(indptr, rows, first + i)
         put_int64(places, 2 * i + 1, end)
@@ -269,13 +272,14 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
     while j < u:
         width = group(u - j, _MOST_FORWARD)
         if not AVX512 and width < LANES and j > 0:
-            j, width = u - LANES, LANES  # some columns again, rather than a partial vector
+            j, width = u - LANES, LANES  # recompute columns to avoid a partial vector
         for h in range(2):
             if h % parts != part:
                 continue
             low, high, to = (half, d, rest + 4 * j) if h else (0, half, out + 4 * j)
             init = bias + 4 * j if h == 0 and bias != 0 else 0
-            if parts > 1 or h == 0:  # otherwise the first half has ended where this one begins
+            if parts > 1 or h == 0:  # a single part continues where the first half ended
+                # Binary search for each example's first non-zero in this half.
                 for i in range(n):
                     begin, end = _bounds(indptr, rows, first + i)
                     while begin < end and low > 0:
@@ -285,6 +289,7 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
                         else:
                             end = middle
                     put_int64(places, 2 * i, begin)
+            # Blocks of kernel rows that stay in the L1 cache while all examples use them.
             blocks = max(((high - low) * 4 * width + _CACHED - 1) // _CACHED, 1)
             for block in range(blocks):
                 stop = low + (high - low) * (block + 1) // blocks
@@ -297,7 +302,7 @@ def linear_csr(part, parts, step, indptr, indices, values, rows, w, bias, out, r
 
 @kernel
 def add_halves(part, parts, count, per, out, rest, u, rectifies):
-    """Compute ``out = (out + rest) + 0``, rectified if `rectifies` is 1."""
+    """Compute ``out = (out + rest) + 0``, followed by ReLU if `rectifies` is 1."""
     size = int64_at(count, 0) * per * u
     begin, end = size * part // parts, size * (part + 1) // parts
     y = vector(int(out + 4 * begin), end - begin, np.float32)
@@ -323,6 +328,7 @@ def sort_csr(part, parts, step, indptr, indices, values, rows, pairs, d, size):
             for k in range(begin, end):
                 p = uint16_at(indices, k)
                 number = int32_at(counts, p)
+                # One store writes the pair: the example is the lower half, the value the upper.
                 put_int64(found + p * stride, number, int32_at(values, k) << 32 | i)
                 put_int32(counts, p, number + 1)
 
@@ -335,7 +341,7 @@ def gradient_rows(pairs, n, d, size, begin, end, d_y, u, out):
     while j < u:
         width = group(u - j)
         if not AVX512 and width < LANES and j > 0:
-            j, width = u - LANES, LANES  # some columns again, rather than a partial vector
+            j, width = u - LANES, LANES  # recompute columns to avoid a partial vector
         for p in range(begin, end):
             place = out + 4 * (u * (p - begin) + j)
             pair = found + column_bytes(size) * p
@@ -345,7 +351,7 @@ def gradient_rows(pairs, n, d, size, begin, end, d_y, u, out):
 
 @kernel
 def kernel_gradient_csr(part, parts, count, pairs, d_y, out, d, u, size):
-    """``out = x.T @ d_y`` for the sorted batch; parts are ranges of the rows of `out`."""
+    """Compute ``out = x.T @ d_y`` for the sorted batch; parts are ranges of the rows of `out`."""
     begin, end = d * part // parts, d * (part + 1) // parts
     flushing = flush(True)
     gradient_rows(pairs, int64_at(count, 0), d, size, begin, end, d_y, u, out + 4 * u * begin)

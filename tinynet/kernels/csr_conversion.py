@@ -1,10 +1,10 @@
-"""Dense rows become compressed sparse rows (CSR): first they are counted, then they are written.
+"""Conversion of dense rows to CSR: the non-zeros are counted first, then written.
 
-The rows of an array have at least 64 columns of uint8 (or bool), float32 or float64, `kind` bytes
-each, and lie one after the other. 64 columns at a time are compared with 0, which gives a mask
-with one bit for each; its ones are taken out from the right::
+The rows are contiguous and have at least 64 columns of uint8 (or bool), float32 or float64, of
+`kind` bytes each. 64 columns at a time are compared with 0; the result is a bit mask, whose bits
+are extracted from the lowest to the highest::
 
-    row      0 7 0 0 5 ... | ... | the last 64 columns      (those seen already are shifted out)
+    row      0 7 0 0 5 ... | ... | the last 64 columns      (columns seen before are shifted out)
     mask     ...10010
     indices  1, 4, ...                                      uint16
     values   7.0, 5.0, ...                                  float32
@@ -21,7 +21,7 @@ from tinynet.kernels.numba_functions import emitted, inlined
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import I64, int64_at, put_int64, put_uint16
 
-#: Data types that are read as they are, by their size.
+#: Dtypes that are read without conversion, by size in bytes.
 KINDS = {1: np.dtype(np.uint8), 4: np.dtype(np.float32), 8: np.dtype(np.float64)}
 _BITS, _LANES = 64, 16
 
@@ -53,7 +53,7 @@ else:
         return {1: ir.IntType(8), 4: ir.FloatType(), 8: ir.DoubleType()}[kind]
 
     def _masks(kind):
-        """Return the intrinsic that compares 64 numbers with 0, without the first `drop` bits."""
+        """Return an intrinsic that compares 64 elements with 0, without the first `drop` bits."""
 
         @emitted("int64")
         def mask(b, address, drop):
@@ -69,7 +69,7 @@ else:
         return mask
 
     def _conversion(kind):
-        """Return the intrinsic that copies a number to a float32."""
+        """Return an intrinsic that copies an element as float32."""
 
         @emitted()
         def convert(b, source, to):
@@ -82,12 +82,12 @@ else:
 
     @emitted("int64")
     def _first(b, mask):
-        """Return the number of the rightmost one in a mask."""
+        """Return the index of the lowest bit of a mask."""
         return simd.call(b, "llvm.cttz.i64", I64, mask, ir.IntType(1)(1))
 
     @emitted("int64")
     def _ones(b, mask):
-        """Count the ones in a mask."""
+        """Return the number of bits of a mask."""
         return simd.call(b, "llvm.ctpop.i64", I64, mask)
 
 
@@ -97,7 +97,7 @@ _convert_1, _convert_4, _convert_8 = map(_conversion, KINDS)
 
 @inlined
 def _mask(row, j, width, kind):
-    """Return which of the columns from j on are not 0: of 64, or of those that are left."""
+    """Return the mask of the non-zeros among (at most) 64 columns from j on."""
     first = min(j, width - _BITS)
     place, drop = row + kind * first, j - first
     if kind == 1:
@@ -107,7 +107,7 @@ def _mask(row, j, width, kind):
 
 @kernel
 def count_non_zeros(part, parts, n, x, kind, width, counts):
-    """Count the non-zeros of each of n rows: `counts`, int64."""
+    """Write the number of non-zeros of each of n rows to `counts`, int64."""
     for i in range(n * part // parts, n * (part + 1) // parts):
         count = 0
         for j in range(0, width, _BITS):
@@ -117,7 +117,7 @@ def count_non_zeros(part, parts, n, x, kind, width, counts):
 
 @kernel
 def compress_rows(part, parts, n, x, kind, width, indptr, indices, values):
-    """Write the non-zeros of n rows, those of row i from number ``indptr[i]`` on."""
+    """Write the non-zeros of n rows; those of row i start at index ``indptr[i]``."""
     for i in range(n * part // parts, n * (part + 1) // parts):
         row, k = x + i * width * kind, int64_at(indptr, i)
         for j in range(0, width, _BITS):

@@ -1,11 +1,11 @@
-"""Elementary functions of float32 vectors, with an error of at most 1 unit in the last place.
+"""Elementary functions of float32 vectors, with an error of at most 1 unit in the last place (ulp).
 
-Each function is written once, with operators and the few functions defined first. The arguments are
-`Lanes`, for which the operators emit LLVM instructions, or NumPy arrays. A result depends on no
-other lane, no instruction is reordered or contracted, and each `fma` is explicit, so that the bits
-are the same with AVX2 and with AVX-512. The polynomials are minimax approximations whose error is
-small compared with float32's rounding error. ``python -m benchmarks.elementary`` measures the
-errors of the results.
+Each function is written once, with operators and the basic functions at the beginning. Arguments
+are `Lanes`, whose operators emit LLVM instructions, or NumPy arrays. A lane's result does not
+depend on other lanes, no instruction is reordered or contracted, and each `fma` is explicit, so
+that results are bit-identical with AVX2 and AVX-512. The polynomials are minimax approximations
+whose error is small compared with float32 rounding error. ``python -m benchmarks.elementary``
+measures the errors of the results.
 
 ==========  =================================================================================
 exp, expm1  ``x = n log(2) + r`` with an integer n and ``|r| <= log(2) / 2``, so that
@@ -13,7 +13,7 @@ exp, expm1  ``x = n log(2) + r`` with an integer n and ``|r| <= log(2) / 2``, so
 tanh        ``x + x**3 p(x**2)`` for ``|x| < 1``, otherwise ``1 - 2 / (exp(2 |x|) + 1)``
 log, log1p  ``x = 2**n (1 + f)`` with ``3/4 <= 1 + f < 3/2``, so that
             ``log(x) = n log(2) + log(1 + f)``; the latter is a polynomial of f
-power       ``exp(y log(|x|))``; there log is an odd polynomial of ``f / (2 + f)``
+power       ``exp(y log(|x|))``; here log is an odd polynomial of ``f / (2 + f)``
 erfc        ``exp(-x**2)`` times a polynomial of ``(x - k) / (x + k)``, for x >= 0
 erf         ``x p(x**2)`` for ``|x| < 1/2``, otherwise ``1 - erfc(|x|)``
 ==========  =================================================================================
@@ -37,32 +37,24 @@ _NUMPY = {F32: np.float32, F64: np.float64, I32: np.int32, I64: np.int64}
 
 
 class Lanes:
-    """A vector of `LANES` numbers or truth values in registers, with the operators of an array.
-
-    Parameters
-    ----------
-    builder : llvmlite.ir.IRBuilder
-        Builder of the function that is being compiled.
-    value : llvmlite.ir.Value
-        Vector.
-    """
+    """A vector of `LANES` numbers or truth values in registers, with the operators of an array."""
 
     def __init__(self, builder: Any, value: Any) -> None:
         self.builder, self.value = builder, value
 
     @property
     def element(self) -> Any:
-        """Type of one number."""
+        """Type of one lane."""
         return self.value.type.element
 
     def like(self, number: Any) -> Any:
-        """Return a number as a vector of this type, or a vector's value."""
+        """Return a scalar as a constant vector of this type, or the value of a vector."""
         if isinstance(number, Lanes):
             return number.value
         return ir.Constant(self.value.type, [number] * LANES)
 
     def call(self, name: str, *others: Any) -> Lanes:
-        """Call one of LLVM's intrinsic functions that return a vector of this type."""
+        """Call an LLVM intrinsic that returns a vector of this type."""
         values = [self.value, *(self.like(x) for x in others)]
         name = f"llvm.{name}.v{LANES}{'f32' if self.element == F32 else 'f64'}"
         return Lanes(self.builder, call(self.builder, name, self.value.type, *values))
@@ -91,7 +83,7 @@ def _operator(on_floats: str, on_integers: str, reflected: bool = False) -> Any:
 def _comparison(sign: str) -> Any:
     def comparison(self: Lanes, other: Any) -> Lanes:
         values = self.value, self.like(other)
-        if self.element in (F32, F64):  # NaN is not equal to itself
+        if self.element in (F32, F64):  # != must be true for NaN
             ordered = sign != "!="
             compare = self.builder.fcmp_ordered if ordered else self.builder.fcmp_unordered
         else:
@@ -114,11 +106,11 @@ for _name, _sign in zip(
     setattr(Lanes, f"__{_name}__", _comparison(_sign))
 
 
-# What the formulas need in addition to operators, of `Lanes` or of NumPy arrays.
+# Functions that the formulas need in addition to operators, for `Lanes` and NumPy arrays.
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
-    """Return x where the condition holds, and y elsewhere; one of them may be a number."""
+    """Return x where the condition is true, and y elsewhere; one of them may be a scalar."""
     if not isinstance(condition, Lanes):
         return np.where(condition, x, y)
     kind = x if isinstance(x, Lanes) else y
@@ -127,7 +119,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
 
 def fma(a: Any, b: Any, c: Any) -> Any:
-    """Return ``a * b + c``, rounded once (float64 arrays: rounded twice)."""
+    """Return ``a * b + c`` with a single rounding (float64 arrays: two roundings)."""
     if isinstance(a, Lanes):
         return a.call("fma", b, c) if FMA else a * b + c
     if a.dtype == np.float32:
@@ -137,7 +129,7 @@ def fma(a: Any, b: Any, c: Any) -> Any:
 
 
 def polynomial(x: Any, *coefficients: float) -> Any:
-    """Return ``c[0] + c[1] x + c[2] x**2 + ...``, by Horner's rule."""
+    """Evaluate ``c[0] + c[1] x + c[2] x**2 + ...`` by Horner's rule."""
     *others, y = coefficients
     for c in reversed(others):
         y = fma(x, y, c)
@@ -145,32 +137,32 @@ def polynomial(x: Any, *coefficients: float) -> Any:
 
 
 def absolute(x: Any) -> Any:
-    """Return the absolute values."""
+    """Return the absolute value."""
     return x.call("fabs") if isinstance(x, Lanes) else np.abs(x)
 
 
 def floor(x: Any) -> Any:
-    """Round down."""
+    """Round down to an integer."""
     return x.call("floor") if isinstance(x, Lanes) else np.floor(x)
 
 
 def ceil(x: Any) -> Any:
-    """Round up."""
+    """Round up to an integer."""
     return x.call("ceil") if isinstance(x, Lanes) else np.ceil(x)
 
 
 def rint(x: Any) -> Any:
-    """Round to the nearest integer, halves to the even one."""
+    """Round to the nearest integer, halves to even."""
     return x.call("roundeven") if isinstance(x, Lanes) else np.rint(x)
 
 
 def sqrt(x: Any) -> Any:
-    """Return the square roots."""
+    """Return the square root."""
     return x.call("sqrt") if isinstance(x, Lanes) else np.sqrt(x)
 
 
 def truth(condition: Any) -> Any:
-    """Return 1 where the condition holds, and 0 elsewhere, as float32."""
+    """Return 1.0 where the condition is true, and 0.0 elsewhere, as float32."""
     if not isinstance(condition, Lanes):
         return np.float32(condition)
     return condition.convert("uitofp", F32)
@@ -191,12 +183,12 @@ def single(x: Any) -> Any:
 
 
 def bits(x: Any, element: Any) -> Any:
-    """Return the numbers of another type, of the same size, that have the same bits."""
+    """Reinterpret the bits as another type of the same size."""
     return x.convert("bitcast", element) if isinstance(x, Lanes) else x.view(_NUMPY[element])
 
 
 def high_half(x: Any) -> Any:
-    """Return the upper 32 bits of float64: sign, exponent and the first bits of the fraction."""
+    """Return the upper 32 bits of float64: sign, exponent, and the first bits of the fraction."""
     if not isinstance(x, Lanes):
         return (x.view(np.int64) >> 32).astype(np.int32)
     shifted = bits(x, I64).value
@@ -205,19 +197,19 @@ def high_half(x: Any) -> Any:
 
 
 def from_high_half(x: Any) -> Any:
-    """Return the float64 numbers with these upper 32 bits; the lower bits are 0."""
+    """Return the float64 value with these upper 32 bits; the lower bits are 0."""
     if not isinstance(x, Lanes):
         return (x.astype(np.int64) << 32).view(np.float64)
     wide: Any = x.convert("zext", I64)
     return bits(wide << 32, F64)
 
 
-# ---------------------------------------------------------------- exp and its relatives
+# ---------------------------------------------------------------- exp and related functions
 
 _LOG_2 = math.log(2)
-# The first has few bits, so that its product with a small integer is exact.
+# The upper part has few bits, so that its product with a small integer is exact.
 _LOG_2_HIGH, _LOG_2_LOW = 0.693359375, -2.12194440e-4
-# The last bit of a number of this size is 1: adding it rounds to an integer.
+# At this magnitude the last bit of a float is 1, so that adding the constant rounds to an integer.
 _MAGIC, _MAGIC64 = 1.5 * 2**23, 1.5 * 2**52
 _EXPM1 = (
     0.5000000061931154, 0.16666542990556205, 0.041666282051798745, 0.008366584095225676,
@@ -226,7 +218,7 @@ _EXPM1 = (
 
 
 def _limited(x: Any, low: float, high: float) -> Any:
-    """Limit x to a range, so that the exponent of a result fits; NaN stays NaN."""
+    """Limit x to a range, so that the exponent of a result does not overflow; NaN stays NaN."""
     x = where(x < low, low, x)
     return where(x > high, high, x)
 
@@ -237,25 +229,25 @@ def _with_sign(y: Any, x: Any) -> Any:
 
 
 def _reduced(x: Any) -> tuple[Any, Any, Any]:
-    """Return r, ``expm1(r) - r`` and n, in the exponent's place, where ``x = n log(2) + r``."""
-    shifted = fma(x, 1 / _LOG_2, _MAGIC)  # its last bits are n
+    """Return r, ``expm1(r) - r``, and n in the exponent bits, where ``x = n log(2) + r``."""
+    shifted = fma(x, 1 / _LOG_2, _MAGIC)  # the last bits are n
     n = shifted - _MAGIC
     r = fma(n, -_LOG_2_LOW, fma(n, -_LOG_2_HIGH, x))
     return r, r * r * polynomial(r, *_EXPM1), bits(shifted, I32) << 23
 
 
 def exp(x: Any) -> Any:
-    """Compute e**x, in single precision."""
+    """Compute the exponential, in single precision."""
     t = where(x < -105.0, -105.0, x)
     r, more, exponent = _reduced(t)
     sum_ = r + 1.0
-    y = sum_ + (more + (r - (sum_ - 1.0)))  # r - (sum - 1): the rounding error of the sum
-    # A denormal result is computed with a larger exponent, then multiplied by a power of two.
+    y = sum_ + (more + (r - (sum_ - 1.0)))  # r - (sum - 1) is the rounding error of the sum
+    # A denormal result is computed with a larger exponent and then scaled by a power of two.
     is_small = t < -87.0
     y = bits(y, I32) + exponent
     y = bits(where(is_small, y + (64 << 23), y), F32)
     y = where(is_small, y * 2.0**-64, y)
-    return where(x <= 88.72283, y, x + math.inf)  # the largest argument; NaN stays NaN
+    return where(x <= 88.72283, y, x + math.inf)  # largest argument; NaN stays NaN
 
 
 def tanh(x: Any) -> Any:
@@ -268,7 +260,7 @@ def tanh(x: Any) -> Any:
         -0.008595111779868603, 0.00307859038002789, -0.0008411348680965602, 0.00012147014058427885,
     )  # fmt: skip
     small = fma(size * z, p, size)
-    # Otherwise 1 - 2 / (exp(2 |x|) + 1).
+    # For |x| >= 1: 1 - 2 / (exp(2 |x|) + 1).
     r, more, exponent = _reduced(size + size)
     scale = bits(exponent + (127 << 23), F32)
     large = 1.0 - 2.0 / fma(scale, r + more, scale + 1.0)
@@ -277,29 +269,29 @@ def tanh(x: Any) -> Any:
 
 def _expm1_and_scale(x: Any) -> tuple[Any, Any]:
     """Return ``expm1(r)`` and ``2**n`` of float64 x, where ``x = n log(2) + r``."""
-    shifted = fma(x, 1 / _LOG_2, _MAGIC64)  # its last bits are n
+    shifted = fma(x, 1 / _LOG_2, _MAGIC64)  # the last bits are n
     r = fma(shifted - _MAGIC64, -_LOG_2, x)
     scale = bits((bits(shifted, I64) << 52) + (1023 << 52), F64)
     return fma(r * polynomial(r, *_EXPM1), r, r), scale
 
 
 def _exp64(x: Any) -> Any:
-    """Compute e**x of float64, to float32's accuracy."""
+    """Compute the exponential of float64 with float32 accuracy."""
     fraction, scale = _expm1_and_scale(x)
     return fma(scale, fraction, scale)
 
 
 def expm1(x: Any) -> Any:
-    """Compute e**x - 1, also for small x."""
+    """Compute ``exp(x) - 1``, accurate also for small x."""
     fraction, scale = _expm1_and_scale(double(_limited(x, -105.0, 89.0)))
     y = single(fma(scale, fraction, scale - 1.0))
     return where(x == 0.0, x, y)  # -0 stays -0
 
 
-# ---------------------------------------------------------------- log and its relatives
+# ---------------------------------------------------------------- log and related functions
 
 
-_THREE_QUARTERS = 0x3F400000  # its bits
+_THREE_QUARTERS = 0x3F400000  # bits of 0.75
 
 
 def _log_sum(n: Any, f: Any) -> Any:
@@ -309,7 +301,7 @@ def _log_sum(n: Any, f: Any) -> Any:
         0.14276240766048431, -0.12727785110473633, 0.11700654029846191, -0.09116142243146896,
         0.037672463804483414,
     )  # fmt: skip
-    # n log(2) + (f - f**2 / 2 + f**3 p); the rounding error of its two large terms' sum is added.
+    # n log(2) + (f - f**2 / 2 + f**3 p), plus the rounding error of the sum of its two large terms.
     z = f * f
     more = fma(n, _LOG_2_LOW, fma(f * z, p, z * -0.5))
     large = n * _LOG_2_HIGH
@@ -318,7 +310,7 @@ def _log_sum(n: Any, f: Any) -> Any:
 
 
 def _log_at_ends(x: Any, y: Any) -> Any:
-    """Return y, or the logarithm of x where x is not a positive number."""
+    """Return y, or the logarithm of x if x is not a positive finite number."""
     y = where(x < math.inf, y, x)  # infinity and NaN
     return where(x == 0.0, -math.inf, where(x < 0.0, math.nan, y))
 
@@ -334,11 +326,11 @@ def log(x: Any) -> Any:
 
 
 def log1p(x: Any) -> Any:
-    """Compute log(1 + x), also for small x, in single precision."""
+    """Compute ``log(1 + x)``, accurate also for small x, in single precision."""
     whole = x + 1.0
     word = bits(whole, I32) - _THREE_QUARTERS
     scale = bits(0x3F800000 - (word & (-1 << 23)), F32)  # 2**-n
-    # Of (1 + x) / 2**n - 1, as if 1 + x were not rounded; that does not matter where x is large.
+    # (1 + x) / 2**n - 1 without the rounding error of 1 + x, which is negligible for large x.
     f = bits((word & 0x7FFFFF) + _THREE_QUARTERS, F32) - 1.0
     f = where(x < 2.0**24, fma(x, scale, scale - 1.0), f)
     y = _log_at_ends(whole, _log_sum(single(word >> 23), f))
@@ -346,8 +338,8 @@ def log1p(x: Any) -> Any:
 
 
 def _log64(x: Any) -> Any:
-    """Compute log(x) of float64, to more than float32's accuracy; x is not negative."""
-    n = (high_half(x) - 0x3FE6A09E) >> 20  # the bits of sqrt(1/2)
+    """Compute the logarithm of float64 x >= 0, with more than float32 accuracy."""
+    n = (high_half(x) - 0x3FE6A09E) >> 20  # upper bits of sqrt(1/2)
     f = fma(x, from_high_half((1023 - n) << 20), -1.0)
     s = f / (f + 2.0)
     z = s * s
@@ -360,7 +352,7 @@ def _log64(x: Any) -> Any:
 
 
 def power(x: Any, y: Any) -> Any:
-    """Compute x**y, with the special cases of NumPy and C."""
+    """Compute ``x**y``, with the special cases of NumPy and C."""
     a, b = double(x), double(y)
     size = absolute(a)
     result = _exp64(_limited(_log64(size) * b, -700.0, 700.0))
@@ -373,11 +365,11 @@ def power(x: Any, y: Any) -> Any:
     return single(where(is_one, 1.0, result))
 
 
-# ---------------------------------------------------------------- normal distribution
+# ---------------------------------------------------------------- error function
 
 
 def _erfc64(t: Any) -> Any:
-    """Compute 1 - erf(t) of float64, to float32's accuracy; t is not negative."""
+    """Compute ``1 - erf(t)`` of float64 t >= 0, with float32 accuracy."""
     inverse = 1.0 / (t + 2.5)
     p = polynomial(
         (t - 2.5) * inverse,
@@ -399,6 +391,6 @@ def erf(x: Any) -> Any:
 
 
 def erfc(x: Any) -> Any:
-    """Compute the complementary error function, 1 - erf(x)."""
+    """Compute the complementary error function, ``1 - erf(x)``."""
     y = _erfc64(double(_limited(absolute(x), 0.0, 11.0)))
     return single(where(double(x) < 0.0, 2.0 - y, y))

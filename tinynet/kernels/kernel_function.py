@@ -1,4 +1,4 @@
-"""The functions that kernels are, by name."""
+"""Registry of kernel functions by name."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-#: Words of a row; those before `FIRST` are the runner's.
+#: Number of int64 words of a row; the runner owns those before `FIRST`.
 WORDS, FIRST = 32, 8
-#: All kernels by name.
+#: Kernels by name.
 KERNELS: dict[str, Any] = {}
 
 
 class KernelFunction:
-    """A function of ``part``, ``parts`` and the words of a row.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(part, parts, *words)``; the names of its parameters name the words.
-    """
+    """A kernel ``function(part, parts, *words)``, whose parameters name the words of a row."""
 
     def __init__(self, function: Callable[..., None]) -> None:
         self.function, self.name = function, function.__name__
@@ -29,6 +23,6 @@ class KernelFunction:
             most = WORDS - FIRST
             raise ValueError(f"words must be at most {most}. Received: {self.words} of {self.name}")
         other = KERNELS.setdefault(self.name, self).function
-        if other.__module__ != function.__module__:  # rows find their kernel by this name
-            raise ValueError(f"name must be that of one kernel. Received: {function} and {other}")
+        if other.__module__ != function.__module__:  # names identify kernels
+            raise ValueError(f"name must be unique. Received: {function} and {other}")
         KERNELS[self.name] = self

@@ -1,17 +1,17 @@
-"""The gradient of a dense layer's kernel and the update that follows it, block by block.
+"""The gradient of a dense layer's kernel, fused with the optimizer update, block by block.
 
-The gradient of some rows of the kernel is computed into scratch memory that stays in the cache,
-and the same rows are updated immediately::
+The gradient of a block of rows is computed into scratch memory that stays in the cache, and the
+same rows of the kernel are updated immediately. The complete gradient is never stored::
 
-       kernel, moments: d x u                     gradient
+       kernel, moments: d x u                     gradient (scratch memory)
     part 0  | block of rows |  <-- update --  | block of part 0 |  <-- x.T @ d_y
             | next block    |                 | block of part 1 |
     part 1  | block of rows |
             | ...           |
 
-`learn` and `learn_csr` call any update: a row of the kernel `chain`, of which every part has a
-copy that reads the part's gradient. `learn_csr_adam` applies Adam itself, with weight decay and an
-L2 penalty, while the gradient is in registers.
+`learn` and `learn_csr` support any update, which is a row of the kernel `chain`: each part has a
+copy of that row, which reads the gradient of the part. `learn_csr_adam` implements Adam, with
+optional weight decay and L2 penalty, while the gradient is in SIMD registers.
 """
 
 import functools
@@ -30,18 +30,18 @@ from tinynet.kernels.numba_functions import emitted, flush, inner
 from tinynet.kernels.row import call_at, kernel, vector
 from tinynet.kernels.simd import AVX512, I32, I64, LANES, int64_at, put_int64
 
-_CACHED = 1 << 17  # bytes of a block of the gradient, if its rows are not larger
-# Rows that a block should have, in up to twice _CACHED bytes: `product` copies d_y for each block.
+_CACHED = 1 << 17  # bytes of a gradient block, unless its rows are larger
+# Minimum rows of a block, up to twice _CACHED bytes, because `product` copies d_y for each block.
 _ROWS = 64
 
 
 def gradient_size(u: int) -> int:
-    """Return how many bytes of scratch memory each part needs for the gradient of its block."""
+    """Return the bytes of scratch memory that each part needs for the gradient of a block."""
     return max(_CACHED, min(4 * _ROWS * u, 2 * _CACHED), (48 * u + 63) // 64 * 64)
 
 
 def room_size() -> int:
-    """Return how many other bytes of scratch memory each part of `learn` needs."""
+    """Return the bytes of other scratch memory that each part of `learn` needs."""
     return 8 * WORDS + product_room_size()
 
 
@@ -68,7 +68,7 @@ else:
 
     def _build_adam(b, gradients, masks, offsets, w, m, v, alpha, rate_1, rate_2, epsilon, decay,
                     rate, penalty):  # fmt: skip
-        """Build `functional.adam` for some vectors of the gradient."""
+        """Emit `functional.adam` for some vectors of the gradient."""
         is_decayed, is_penalized = (b.icmp_signed("!=", a, I64(0)) for a in (decay, penalty))
         places = [(b.add(w, offset), mask) for offset, mask in zip(offsets, masks, strict=True)]
 
@@ -103,8 +103,9 @@ else:
                 old.append(x)
             bits = b.bitcast(means[p], ir.VectorType(I32, LANES))
             moving = bits if moving is None else b.or_(moving, bits)
-        # Where all first moments are 0, as for pixels at the border, the weights do not change:
-        # the divisions and roots, which take most of the time, are skipped.
+        # If all first moments are 0, as for pixels at the border, the weights do not change. Then
+        # skip the
+        # divisions and square roots, which take most of the time.
         step, small = (b.load(simd.at(b, a, simd.F32)) for a in (alpha, epsilon))
         infinite = simd.F32(float("inf"))
         size = simd.call(b, "llvm.fabs.f32", simd.F32, step)
@@ -123,7 +124,7 @@ else:
     @emitted()
     def _gather_adam(b, counts, pairs, stride, chunks, d_y, ldw, width, w, m, v,
                      alpha, rate_1, rate_2, epsilon, decay, rate, penalty):  # fmt: skip
-        """Update one row of the kernel, whose gradient stays in registers."""
+        """Update one row of the kernel while its gradient is in registers."""
 
         def finish(sums, masks, offsets):
             numbers = alpha, rate_1, rate_2, epsilon, decay, rate, penalty
@@ -134,16 +135,18 @@ else:
 
 @inner
 def _blocks(d, u, gradient_size, parts):
-    """Return into how many blocks of rows each part is cut."""
+    """Return the number of blocks of rows per part."""
     rows = max(gradient_size // (4 * u), 1)
     return max(((d + parts - 1) // parts + rows - 1) // rows, 1)
 
 
 @inner
 def _gradient(product, count, per, x, d_y, d, u, block, blocks, out, room):
-    """Compute one block of the rows of ``x.T @ d_y``."""
+    """Compute one block of rows of ``x.T @ d_y`` with the kernel at `product`."""
     put_int64(room, 0, product)
     to, scratch = out - 4 * u * (d * block // blocks), room + 8 * WORDS
+    # A row for `product` is written to scratch memory. The part `block` of `blocks` would write to
+    # its rows of the whole gradient; `to` is shifted so that they are at `out`.
     words = KERNEL, count, per, x, d_y, 0, to, d, u, scratch, 0
     for i in range(len(words)):
         put_int64(room, FIRST + i, words[i])
@@ -152,7 +155,7 @@ def _gradient(product, count, per, x, d_y, d, u, block, blocks, out, room):
 
 @inner
 def _update(update, subrow, offset, length, begin, end):
-    """Update the elements from `begin` to `end`."""
+    """Update the elements from `begin` to `end` with the kernel at `update`."""
     put_int64(subrow, offset, begin)
     put_int64(subrow, length, end - begin)
     call_at(update, subrow, 0, 1)
@@ -164,8 +167,8 @@ def learn(part, parts, count, per, x, d_y, d, u, product, update, subrows, offse
     """Update a kernel by the gradient ``x.T @ d_y``.
 
     `product` and `update` are addresses of kernels. Part p calls `update` with the row at
-    ``subrows + p * 256``, of which it sets the words number `offset` and `length`. It finds the
-    gradient of its block at ``gradient + p * gradient_size``.
+    ``subrows + p * 256``, in which it sets the words with the indices `offset` and `length`. The
+    gradient of its block is at ``gradient + p * gradient_size``. All sizes are in bytes.
     """
     gradient, room = gradient + part * gradient_size, room + part * room_size
     each = _blocks(d, u, gradient_size, parts)
@@ -194,11 +197,11 @@ def learn_csr(part, parts, count, pairs, d_y, d, u, size, update, subrows, offse
 @kernel
 def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, rate_1, rate_2,
                    epsilon, decay, rate, penalty):  # fmt: skip
-    """Update a kernel by the gradient of a sorted batch, which stays in registers, and Adam.
+    """Update a kernel by Adam, with the gradient of a sorted CSR batch in registers.
 
-    The words from `alpha` on are addresses of vectors of 16 equal numbers. Those of the weight
-    decay, ``w -= w * decay * rate``, and of the factor of a penalty's gradient, ``penalty * w``,
-    may be 0. If the units are not a multiple of 16, `learn_csr` is faster on AVX2.
+    The words from `alpha` on are addresses of scalars, stored as 16 equal lanes. Those of the
+    weight decay, ``w -= w * decay * rate``, and of the gradient of an L2 penalty, ``penalty * w``,
+    may be 0 (none). On AVX2, `learn_csr` is faster unless the units are a multiple of 16.
     """
     begin, end = d * part // parts, d * (part + 1) // parts
     chunks, stride = (int64_at(count, 0) + size - 1) // size, chunk_bytes(d, size)
@@ -207,7 +210,7 @@ def learn_csr_adam(part, parts, count, pairs, d_y, d, u, size, w, m, v, alpha, r
     j = 0
     while j < u:
         width = group(u - j)
-        if not AVX512 and width > LANES:  # no weight may be updated twice
+        if not AVX512 and width > LANES:  # no overlap: update each weight once
             width = group(width // LANES * LANES)
         for p in range(begin, end):
             at, pair = 4 * (u * p + j), found + column_bytes(size) * p

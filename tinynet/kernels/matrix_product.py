@@ -1,31 +1,32 @@
-"""The three matrix products of a dense layer, for AVX-512, AVX2 and others, without BLAS.
+"""The three matrix products of a dense layer, for AVX-512, AVX2 and other processors, without BLAS.
 
-All are one routine, ``out = a @ b + bias``, which computes `out` tile by tile::
+All three are the same routine, ``out = a @ b + bias``, which computes `out` in register tiles::
 
                      panel of b: 16, 32 or 64
                      columns, at most DEEP rows
                     +--------+
                     | k = 0  |      For every k, a tile loads row k of the panel and
-                    |  ...   |      one number of each row of a, and adds their products
-                    +--------+      to sums that stay in registers.
+                    |  ...   |      broadcasts one element of each row of a, and adds
+                    +--------+      their products to sums that stay in registers.
      rows of a      +--------+
-    +------------+  |  tile  |      6 rows (or 4) x 4 vectors of 16 numbers; with AVX2
+    +------------+  |  tile  |      6 rows (or 4) x 4 vectors of 16 lanes; with AVX2
     | k = 0 ...  |  |        |      1 vector, which takes two registers. Narrower tiles
-    +------------+  +--------+      compute the columns that are left.
+    +------------+  +--------+      compute the remaining columns.
                     |  next  |
                     +--------+
 
-A panel is copied, so that it is contiguous, where its rows lie far apart and several rows of `a`
-are multiplied with it. For ``b.T`` it is transposed, and so are rows of ``a.T``: a processor reads
-numbers that lie side by side faster than numbers on as many pages of memory.
+A panel is packed, i.e. copied to contiguous memory, if its rows are far apart and several rows of
+`a` are multiplied by it. For ``b.T`` panels are transposed, and for ``a.T`` rows of `a`: contiguous
+elements are faster to read than elements on as many pages of memory.
 
-Every number of `out` is the same chain of fused multiply-adds in any tile: it begins with the bias
-or 0 and adds the products in the order of k; 0 is added at the end, which makes -0 a 0. If a layer
-has more than `LONGEST` inputs, its output is the sum of two chains, one for each half of the
-inputs: CSR inputs (`csr`) are computed by two threads, one half each.
+Every element of `out` is the same chain of fused multiply-adds in any tile: it starts with the bias
+or 0, adds the products in the order of k, and adds 0 at the end, which turns -0 into 0. If a layer
+has more than `LONGEST` inputs, its output is the sum of two such chains, one for each half of the
+inputs: for a CSR batch (`csr`), two threads compute one half each. So results are bit-identical for
+all tiles, numbers of threads and input formats.
 
-The parts of a product are ranges of its panels, or of its rows if there are few panels. Part p
-uses the scratch memory at ``room + p * room_size``::
+The parts of a product are ranges of its panels, or of its rows if there are few panels. Part p uses
+the scratch memory at ``room + p * room_size``::
 
     | panel: DEEP x 64 | sums of the second half: CHUNK x 64, or rows of a.T |
 """
@@ -52,26 +53,27 @@ from tinynet.kernels.simd import (
     put_int32,
 )
 
-#: The most inputs whose products with the kernel are summed in one chain.
+#: Maximum number of inputs whose products are summed in a single chain.
 LONGEST = 256
-_VECTORS = 4 if AVX512 else 1  # of a tile's row
-_TALL, _LOW = (6, 4) if FMA else (2, 2)  # rows of a tile
-# Rows of a tile of one vector: with fewer sums, each multiply-add would wait for the one before.
+_VECTORS = 4 if AVX512 else 1  # vectors per row of a tile
+_TALL, _LOW = (6, 4) if FMA else (2, 2)  # rows per tile
+# Rows of a tile of one vector: with fewer independent sums, each fused multiply-add would wait for
+# the previous one.
 _NARROW = 16 if AVX512 else _TALL
-_SINGLE = 4  # vectors of a tile for a single row
+_SINGLE = 4  # vectors of a tile of one row
 _WIDE, _WIDEST = _VECTORS * LANES, _SINGLE * LANES
 _DEEP = 128 if AVX512 else 256  # rows of a panel
-_CHUNK = 512  # rows of `a` that are multiplied with one panel
-_SPAN, _TRANSPOSED = 512, 1 << 16  # rows and numbers of ``a`` that are transposed at a time
-# Copying a panel saves time if more than _FEW rows of `a` are multiplied with it, or more than
-# _FEWER where the panel's own rows are at least _APART bytes apart.
+_CHUNK = 512  # rows of `a` that are multiplied by a panel
+_SPAN, _TRANSPOSED = 512, 1 << 16  # rows and elements of `a` transposed at a time
+# Packing a panel saves time if more than _FEW rows of `a` are multiplied by it, or more than _FEWER
+# if the rows of the panel are at least _APART bytes apart.
 _FEW, _FEWER, _APART = 64, 24, 2048
-#: Which product, see `product`.
+#: Modes of the kernel `product`.
 FORWARD, INPUTS, KERNEL = range(3)
 
 
 def room_size() -> int:
-    """Return how many bytes of scratch memory each part of a product needs."""
+    """Return the bytes of scratch memory that each part of a product needs."""
     return 4 * (_WIDEST * _DEEP + max(_WIDEST * _CHUNK, _TRANSPOSED))
 
 
@@ -108,15 +110,15 @@ else:
     def _tile_of(height, vectors, full=False):
         """Return the function that computes ``out = init + a @ b``, or adds it to `out`.
 
-        Addresses and distances are in bytes; `init` and `gate` may be 0. If there are fewer rows,
-        the missing ones repeat the first row and store the same numbers. A `full` tile has no
-        masks: Intel's processors take as long for one as for a multiply-add.
+        Addresses and strides are in bytes; `init` and `gate` may be 0 (none). Missing rows of a
+        partial tile repeat the first row and store the same values. A `full` tile needs no masks,
+        which take as long as fused multiply-adds on Intel processors.
         """
 
         @emitted()
         def tile(b, a, down, along, right, ldb, depth, init, init_down, out, out_down, rows, width,
                  add, rectifies, gate):  # fmt: skip
-            masked = (_MASKS or height == 1) and not full  # a single row's panel is not copied
+            masked = (_MASKS or height == 1) and not full  # the panel of a single row is not packed
             cells = [(r, p) for r in range(height) for p in range(vectors)]
             row = [
                 b.select(b.icmp_signed("<", I64(r), rows), I64(r), I64(0)) for r in range(height)
@@ -146,14 +148,14 @@ else:
             offsets = [b.add(b.mul(out_down, row[r]), I64(64 * p)) for r, p in cells]
 
             def added(z, offset, mask):
-                """Add the first half."""
+                """Add the sums of the first half of the inputs."""
                 return b.fadd(b.fadd(simd.load(b, b.add(out, offset), mask), z), zero)
 
             def rectified(z, *_):
                 return b.select(b.fcmp_ordered("<", z, zero), zero, z)  # NaN stays NaN
 
             def gated(z, offset, mask):
-                """Apply the gradient of a rectifier."""
+                """Apply the gradient of ReLU, given the activations."""
                 y = simd.load(b, b.add(gate, offset), mask)
                 return b.select(b.fcmp_ordered(">", y, zero), z, b.fmul(z, zero))
 
@@ -175,7 +177,7 @@ else:
             if AVX512:
                 put(masks)
                 return
-            # Masked stores are slow here.
+            # Masked stores are slow without AVX-512.
             with b.if_else(b.icmp_signed(">=", width, I64(LANES * vectors))) as (whole, partial):
                 with whole:
                     put([None] * vectors)
@@ -186,7 +188,7 @@ else:
 
     @emitted()
     def _copy(b, source, source_down, rows, width, to, to_down, padded):
-        """Copy a matrix; with `padded`, also write 0 to the end of each row's last vector."""
+        """Copy a matrix; if `padded`, fill the last vector of each row with 0."""
         whole = b.and_(width, I64(-LANES))
         mask = simd.below(b, b.sub(width, whole))
         rest = b.mul(whole, I64(4))
@@ -208,8 +210,8 @@ else:
 
         simd.loop(b, I64(0), rows, 1, [], copy_row, False)
 
-    # A block of 16 x 16 is transposed by exchanging numbers, pairs of numbers, halves of vectors,
-    # and quarters between two rows: their distance, and where both new rows come from.
+    # A block of 16 x 16 is transposed by exchanging elements, pairs, halves of vectors and quarters
+    # between two rows: distance of the rows, and source lanes of the two new rows.
     _quarters = range(0, LANES, 4)
     _EXCHANGES = (
         (1, *([q + LANES * s + k for q in _quarters for k in half for s in (0, 1)]
@@ -223,9 +225,9 @@ else:
 
     @emitted()
     def _transpose(b, source, source_down, rows, width, to, to_down):
-        """to[:rows, :width] = source[:width, :rows].T, in blocks of 16 x 16.
+        """Copy ``to[:rows, :width] = source[:width, :rows].T``, in blocks of 16 x 16.
 
-        Beyond `width` and `rows`, up to the end of the last block, anything may be written.
+        Memory beyond `width` and `rows`, up to the end of the last block, may be overwritten.
         """
 
         def block(i, j):
@@ -255,7 +257,7 @@ else:
         simd.loop(b, I64(0), width, LANES, [], along_rows, False)
 
 
-_MASKS = AVX512  # a partial panel need not be copied
+_MASKS = AVX512  # a partial panel need not be packed
 _tile_tall, _tile_low = _tile_of(_TALL, _VECTORS, AVX512), _tile_of(_LOW, _VECTORS, AVX512)
 _tile_half = _tile_of(_TALL, 2, AVX512)
 _tile_narrow, _tile_single = _tile_of(_NARROW, 1), _tile_of(1, _SINGLE)
@@ -265,21 +267,24 @@ _tile_narrow, _tile_single = _tile_of(_NARROW, 1), _tile_of(1, _SINGLE)
 def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_size):
     """Compute one of the products of a layer with `d` inputs and `u` units.
 
-    FORWARD: ``out = a @ b + extra``; `extra` is the bias or 0. With `which` + 8, rectified.
-    INPUTS: ``out = a @ b.T``; if `extra` is not 0, it is the address of activations, and `out` is
-    0 where they are not positive.
-    KERNEL: ``out = a.T @ b``, with flush-to-zero, as the update that follows.
+    FORWARD: ``out = a @ b + extra``; `extra` is the bias or 0. ReLU is applied if `which` has 8
+    added. INPUTS: ``out = a @ b.T``; if `extra` is not 0, it is the address of activations, and
+    `out` is 0 where they are not positive. KERNEL: ``out = a.T @ b``, with flush-to-zero as in the
+    optimizer update that follows.
     """
-    # All addresses and distances are in bytes. The numbers of a column of `a` are `down` apart,
-    # those of a row `along`.
+    # count: address of the number of examples; per: rows per example; a, b, extra, out: addresses
+    # of float32 arrays; room: scratch memory, `room_size` bytes for each part.
+    # All addresses and strides are in bytes: `down` from one row of `a` to the next, `along` from
+    # one
+    # column of `a` to the next, `ldb` from one row of `b` to the next.
     panel = room + part * room_size
     rest = panel + 4 * _WIDEST * _DEEP
     rectifies, which = which >> 3, which & 7
     n = int64_at(count, 0) * per
     columns, depth, down, along, ldb, gate = u, d, 4 * d, 4, 4 * u, 0
-    half = d if d <= LONGEST else d // 2  # the first chain has the inputs before it
-    flip = which == INPUTS and u != 1  # a single column is a row already
-    # The only column of a product is computed as a row, which takes fewer instructions.
+    half = d if d <= LONGEST else d // 2  # end of the first chain's inputs
+    flip = which == INPUTS and u != 1  # a single column is contiguous already
+    # A product with a single column is computed as a row, which takes fewer instructions.
     turned = u == 1 and (which == KERNEL or (which == FORWARD and n > 2))
     if which == INPUTS:
         columns, depth, down, half, gate, extra = d, u, 4 * u, u, extra, 0
@@ -306,7 +311,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
         padded = ((depth + spans - 1) // spans + LANES - 1) // LANES * LANES
         chunk, x_down, x_along = min(_TRANSPOSED // padded // LANES * LANES, chunk), 4 * padded, 4
     chunks = (end - begin + chunk - 1) // chunk
-    chunk = (end - begin + chunks - 1) // max(chunks, 1)  # about equally many rows each time
+    chunk = (end - begin + chunks - 1) // max(chunks, 1)  # chunks of about equal size
     for at in range(chunks * spans):
         top, span = begin + at // spans * chunk, at % spans
         from_k, to_k = depth * span // spans, depth * (span + 1) // spans
@@ -320,7 +325,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
             width = last - j
             single = rows < 3
             if not _MASKS and spans == 1 and not single and width < LANES <= width + j - first:
-                j, width = last - LANES, LANES  # some columns again, rather than a partial vector
+                j, width = last - LANES, LANES  # recompute columns to avoid a partial vector
             width = min(width, _WIDEST if single else _WIDE)
             if AVX512 and not single and width < _WIDE:
                 width = min(width, 2 * LANES if width >= 2 * LANES else LANES)
@@ -330,8 +335,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
             copied = not single and (far or (not _MASKS and width < _WIDE))
             y, k = out + top * out_down + 4 * j, from_k
             while True:
-                # The next inputs: about equally many each time, and all before the middle or
-                # all after it.
+                # Next inputs: segments of about equal size, which do not cross the middle `half`.
                 start, stop = (from_k, min(half, to_k)) if k < half else (half, to_k)
                 blocks = (stop - start + _DEEP - 1) // _DEEP
                 size = max(min((stop - start + blocks - 1) // max(blocks, 1), stop - k), 0)
@@ -343,7 +347,7 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
                     _copy(b + k * ldb + 4 * j, ldb, size, width, panel, line, 1)
                 else:
                     right, right_down = b + k * ldb + 4 * j, ldb
-                # Where the sums begin (at 0 if `init` is 0), and where they go to.
+                # Initial values of the sums (none if `init` is 0), and the destination.
                 second, final = k > 0 and k >= half, k + size >= depth
                 init, init_down, to, to_down = y, out_down, y, out_down
                 if second and k > half:
@@ -395,9 +399,9 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
 
 @kernel
 def take_rows(part, parts, step, rows, x, out, width):
-    """Copy the batch's rows of `width` numbers: ``out[:n] = x[rows[first : first + n]]``.
+    """Copy the batch's rows of `width` elements: ``out[:n] = x[rows[first : first + n]]``.
 
-    `rows` is the address of int64 numbers, or 0: the batch is the rows from `first` on.
+    `rows` is the address of int64 row indices, or 0 for the contiguous rows from `first` on.
     """
     first, n = int64_at(step, 1), int64_at(step, 2)
     begin, end, size = n * part // parts, n * (part + 1) // parts, 4 * width
@@ -406,7 +410,7 @@ def take_rows(part, parts, step, rows, x, out, width):
         return
     ahead = 2 if size > 512 else 8
     for i in range(begin, end):
-        # Rows are scattered over memory, so rows are prefetched some time before.
+        # The rows are scattered in memory, so they are prefetched some iterations ahead.
         following = x + int64_at(rows, first + min(i + ahead, end - 1)) * size
         for j in range(0, size, 64):
             prefetch(following + j)
@@ -414,27 +418,29 @@ def take_rows(part, parts, step, rows, x, out, width):
 
 
 class _Product:
-    """One of the products, with its own words; its rows call the kernel `product`."""
+    """A matrix product with its own names of words; its rows call the kernel `product`."""
 
     def __init__(self, which: int, **names: str) -> None:
         self.which, self.names = which, names
         self.words = [*names, "count", "per", "out", "d", "u", "room", "room_size"]
 
     def row(self, rectifies: int = 0, **words: int) -> np.ndarray[Any, Any]:
-        """Return a row that calls it."""
+        """Return a row that calls the product."""
         if words.keys() != set(self.words):
             raise TypeError(f"words must be {self.words}. Received: {[*words]}")
         named = {self.names.get(name, name): word for name, word in words.items()}
         return product.row(which=self.which + 8 * rectifies, **{"extra": 0, **named})
 
     def __call__(self, row: np.ndarray[Any, Any], part: int = 0, parts: int = 1) -> None:
-        """Call it once, for tests and trials."""
+        """Call the product once, for tests and experiments."""
         product(row, part, parts)
 
 
-#: ``out = x @ w + bias``; the words are count, per, x, w, bias (or 0), out, d, u, room, room_size.
+#: Compute ``out = x @ w + bias``; the words are count, per, x, w, bias (or 0), out, d, u, room and
+#: room_size.
 linear = _Product(FORWARD, x="a", w="b", bias="extra")
-#: ``out = d_y @ w.T``; if `y` is not 0, `out` is 0 where the activations `y` are not positive.
+#: Compute ``out = d_y @ w.T``; unless `y` is 0, `out` is 0 where the activations `y` are not
+#: positive.
 linear_dx = _Product(INPUTS, d_y="a", w="b", y="extra")
-#: ``out = x.T @ d_y``.
+#: Compute ``out = x.T @ d_y``.
 kernel_gradient = _Product(KERNEL, x="a", d_y="b")

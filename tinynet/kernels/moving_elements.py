@@ -1,13 +1,14 @@
-"""Kernels that move elements: copies from and to any places, and rows of a table.
+"""Kernels that move elements: strided copies, and lookups of table rows.
 
-`copy_elements` reads and writes as NumPy's strides say, in float32 numbers::
+`copy_elements` reads and writes with strides like NumPy's, but in elements (float32), not bytes::
 
-    source  x_first -> | . . a b . . c d |        rows of x_0, elements of x_1, x_2, x_3
+    source  x_first -> | . . a b . . c d |        strides x_0 (batch axis), x_1, x_2, x_3
                              |       |
-    out     y_first -> | a b c d |                the same with y
+    out     y_first -> | a b c d |                strides y_0, y_1, y_2, y_3
 
-`look_up` copies rows of a table, and `look_up_backward` adds to them. The rows of the result are
-cut into parts; those of the table are for the latter, so that each is summed by one part, in order.
+`look_up` copies rows of a table, and `look_up_backward` adds to them. Parts are ranges of rows: of
+the result in `look_up`, of the table in `look_up_backward`, so that each row of the table is summed
+by one part, in order.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ def copy_elements(
     part, parts, count, source, out, size_1, size_2, size_3, x_0, x_1, x_2, x_3, y_0, y_1, y_2, y_3,
     x_first, y_first,
 ):  # fmt: skip
-    """Copy float32 of a shape (word(count), `size_1`, `size_2`, `size_3`) to other places.
+    """Copy a float32 array of shape (word(count), `size_1`, `size_2`, `size_3`) between strides.
 
-    Element (n, i, j, k) is the number ``x_first + n * x_0 + i * x_1 + j * x_2 + k * x_3`` of the
-    source, and that of `out` with y instead of x. So arrays are concatenated, sliced, transposed,
-    repeated (x_1 = 0), ...
+    Element (n, i, j, k) is at index ``x_first + n * x_0 + i * x_1 + j * x_2 + k * x_3`` of the
+    source, and at the same index with y instead of x of `out`. This implements concatenation,
+    slices, transposition, repetition (x_1 = 0), ...
     """
     n = vector(count, 1, np.int64)[0]
     for i in range(n * part // parts * size_1, n * (part + 1) // parts * size_1):
@@ -46,7 +47,7 @@ def copy_elements(
 
 @inlined
 def _index(indices, size_of, i):
-    """Return an index, of 4 or 8 bytes, or a float (`size_of` is 0) without its fraction."""
+    """Return an index of 4 or 8 bytes, or a truncated float32 if `size_of` is 0."""
     if size_of == 0:
         x = vector(indices + 4 * i, 1, np.float32)[0]
         return np.int64(x) if -1 < x < 2.0**31 else np.int64(-1)
@@ -59,8 +60,9 @@ def _index(indices, size_of, i):
 def look_up(part, parts, count, per, indices, size_of, table, size, width, out, step, stops):
     """Copy the rows of a float32 table at ``word(count) * per`` indices.
 
-    `size_of` is the number of bytes of an index, 4 or 8; the table's shape is (`size`, `width`).
-    An index that is not from 0 to size - 1 sets the stop flag to `stops`; its row becomes 0.
+    `size_of` is the number of bytes of an index: 4 or 8, or 0 for float32. The table has the shape
+    (`size`, `width`). An index that is not in [0, size) sets the stop flag to `stops`, and its row
+    of the result is 0.
     """
     n = vector(count, 1, np.int64)[0] * per
     x, y = matrix(table, size, width, np.float32), matrix(out, n, width, np.float32)
@@ -79,7 +81,7 @@ def look_up(part, parts, count, per, indices, size_of, table, size, width, out, 
 def look_up_backward(part, parts, count, per, indices, size_of, size, width, d_y, out):
     """Compute the gradient with respect to the table: add each row of `d_y` at its index.
 
-    Each part sets its own rows of `out`; indices out of range are skipped.
+    Each part sets its own range of rows of `out`; indices that are out of range are skipped.
     """
     n = vector(count, 1, np.int64)[0] * per
     g, y = matrix(d_y, n, width, np.float32), matrix(out, size, width, np.float32)

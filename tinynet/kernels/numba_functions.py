@@ -1,9 +1,9 @@
-"""What kernels are written with: helper functions, and instructions that Python has no words for.
+"""Decorators for kernels' inner functions, and for intrinsics that emit LLVM instructions.
 
 Importing Numba takes longer than loading all machine code of a network, and Numba is needed only to
-make that code. So no file of kernels imports it. Functions that are decorated here turn into
-Numba's when Numba meets them, which is when it compiles a kernel that calls them; `types` and
-`cgutils` are Numba's modules, imported when they are first used: inside of an intrinsic function.
+compile that code. So no file of kernels imports it. Decorated functions become Numba functions when
+Numba compiles a kernel that calls them. `types`, `cgutils` and `arrayobj` are Numba's modules,
+imported on first use in an intrinsic.
 """
 
 from __future__ import annotations
@@ -21,34 +21,28 @@ from tinynet.config import COMPILES, _numba_setting
 
 
 def _features() -> str:
-    """Return the features of the processor that code is compiled for."""
+    """Return the features of the target processor."""
     if (given := _numba_setting("CPU_FEATURES")) or CPU.lower() == "generic":
         return given
     try:
         features = llvm.get_host_cpu_features()
-    except RuntimeError:  # LLVM does not know them on every platform
+    except RuntimeError:  # not supported on every platform
         return ""
     if _numba_setting("ENABLE_AVX") == "0":
         features.update(dict.fromkeys((name for name in features if name.startswith("avx")), False))
     return str(features.flatten())
 
 
-#: Name and features of the processor that code is compiled for: this one, or one to imitate.
+#: Name and features of the target processor: this one, unless Numba's settings name another one.
 CPU = _numba_setting("CPU_NAME") or llvm.get_host_cpu_name()
 FEATURES = _features()
 
 
 class Helper:
-    """A function that kernels call. Numba gets it when it compiles the first of them.
+    """A function that kernels call, converted to a Numba function when one of them is compiled.
 
-    Parameters
-    ----------
-    function : callable
-        Function.
-    make : callable
-        ``make(function, **options)`` returns the function as Numba knows it.
-    **options
-        Options for Numba, which itself looks for ``inline`` in `targetoptions`.
+    ``make(function, **options)`` returns the Numba function. Numba itself reads the option
+    ``inline`` from `targetoptions`.
     """
 
     def __init__(self, function: Any, make: Callable[..., Any], **options: Any) -> None:
@@ -56,12 +50,12 @@ class Helper:
         self._make, self._made = make, None
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call the function from Python, as what it is in Python."""
+        """Call the Python function."""
         return self.py_func(*arguments)
 
     @property
     def _numba_type_(self) -> Any:
-        """The function's type; Numba asks everything for it that it does not know."""
+        """Numba type of the function; Numba reads this attribute of objects of unknown type."""
         from numba.core.registry import cpu_target
 
         if self._made is None:
@@ -72,7 +66,7 @@ class Helper:
 
 
 def _helper(**options: Any) -> Callable[[Any], Any]:
-    """Return a decorator of functions that kernels call."""
+    """Return a decorator for functions that kernels call."""
 
     def make(function: Any, **options: Any) -> Any:
         numba: Any = importlib.import_module("numba")
@@ -81,32 +75,28 @@ def _helper(**options: Any) -> Callable[[Any], Any]:
     return lambda f: Helper(f, make, **OPTIONS, **options) if COMPILES else f
 
 
-#: Options of every function: it divides as NumPy does, Python does not call it, and it has no
-#: expressions of arrays, which Numba would look for.
+#: Options of every function: NumPy's division semantics, no wrappers for calls from Python, and no
+#: search for array expressions, which kernels do not contain.
 OPTIONS = {
     "error_model": "numpy", "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
     "no_rewrites": True,
 }  # fmt: skip
-#: A function of its own in the machine code, unless LLVM prefers otherwise.
+#: Decorator for a separate function in the machine code, unless LLVM decides to inline it.
 inner = _helper()
-#: A function that becomes part of its callers: for a few lines, or with types for arguments.
+#: Decorator for a function that is always inlined: for a few lines, or with types as arguments.
 inlined = _helper(inline="always")
 
 
 def intrinsic(function: Any) -> Any:
-    """Make a function that writes LLVM's instructions, as ``numba.extending.intrinsic`` does."""
+    """Decorate a function that emits LLVM instructions, as ``numba.extending.intrinsic`` does."""
     return Helper(function, lambda f: importlib.import_module("numba.extending").intrinsic(f))
 
 
 def emitted(result: str = "void") -> Callable[[Any], Any]:
-    """Return a decorator that makes an intrinsic of a function that writes its instructions.
+    """Return a decorator that turns a function which emits instructions into an intrinsic.
 
-    That is called with LLVM's builder and the values: floats of 32 bits, and whole numbers of 64.
-
-    Parameters
-    ----------
-    result : str
-        Numba's name for the type of the result.
+    The function is called with LLVM's IR builder and the values: float32, or int64 for integers.
+    `result` is Numba's name for the type of the result.
     """
 
     def decorate(function: Any) -> Any:
@@ -126,7 +116,7 @@ def emitted(result: str = "void") -> Callable[[Any], Any]:
 
 
 class _Module:
-    """A module that is imported when something of it is first needed."""
+    """A module that is imported on first use."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -138,12 +128,12 @@ class _Module:
 types: Any = _Module("numba.core.types")
 cgutils: Any = _Module("numba.core.cgutils")
 arrayobj: Any = _Module("numba.np.arrayobj")
-#: The type of a pointer to anything.
+#: Type of an untyped pointer.
 BYTES = ir.IntType(8).as_pointer()
 
 
 def external(module: Any, kind: Any, name: str) -> Any:
-    """Return the function of a module with a name, or declare it."""
+    """Return a module's function with this name; declare it if necessary."""
     return module.globals.get(name) or ir.Function(module, kind, name)
 
 
@@ -151,16 +141,17 @@ if not COMPILES or platform.machine() not in ("x86_64", "AMD64"):
 
     @inner
     def flush(on):
-        """Do nothing."""
+        """Do nothing; return the argument."""
         return on
 
 else:
 
     @intrinsic
     def flush(typing_context, on):
-        """Take this thread's results that are denormal for 0, or no longer; return what it did."""
+        """Set this thread's flush-to-zero mode for denormal results; return the previous mode."""
 
         def generate(context, builder, signature, arguments):
+            # Bit 15 of the register MXCSR is the flush-to-zero mode; it belongs to the thread.
             word, flag = ir.IntType(32), ir.Constant(ir.IntType(32), 1 << 15)
             kind = ir.FunctionType(ir.VoidType(), [BYTES])
             room = builder.alloca(word)
@@ -169,7 +160,7 @@ else:
             old = builder.load(room)
             others = builder.and_(old, builder.not_(flag))
             new = builder.select(arguments[0], builder.or_(old, flag), others)
-            with builder.if_then(builder.icmp_unsigned("!=", old, new)):  # changing it is slow
+            with builder.if_then(builder.icmp_unsigned("!=", old, new)):  # writing it is slow
                 builder.store(new, room)
                 builder.call(external(builder.module, kind, "llvm.x86.sse.ldmxcsr"), [pointer])
             return builder.icmp_unsigned("!=", builder.and_(old, flag), ir.Constant(word, 0))

@@ -3,14 +3,14 @@
 ::
 
     prepare   the cache ──────────────────────────────┐
-                 │ what is not there                   ├─> object code ─> one engine ─> addresses
+                 │ missing kernels                     ├─> object code ─> one engine ─> addresses
                  └─> queue ─> worker process per core ─┘
-                        └───> this process, if there can be no worker, or one has failed
+                        └───> this process, if no worker can be started or a worker failed
 
-A worker is a Python process that imports Numba, compiles one kernel after the other and writes the
-object code to a pipe, from which a thread of this process reads it. So this process never imports
-Numba, and can go on with something else while kernels are compiled. The code of worker threads is
-compiled `later`: training begins without it, and the program ends when it is in the cache.
+A worker is a Python process that imports Numba, compiles one kernel after the other and writes
+object code to a pipe, which is read by a thread of this process. So this process never imports
+Numba, and it can continue while kernels are compiled. The code of worker threads is compiled
+`later`: training starts without it, and the program exits only when it is in the cache.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from tinynet.kernels import compile_cache
 from tinynet.kernels.kernel_function import KernelFunction
 from tinynet.kernels.numba_functions import CPU, FEATURES
 
-_PATIENCE_SECONDS = 1.0  # of waiting, before a message explains the delay
+_PATIENCE_SECONDS = 1.0  # delay until a message is printed
 _MOST_WORKERS = 4
-_LAST_SECONDS = 60.0  # of waiting when the program ends
-_REST_SECONDS = 5.0  # that a worker waits for more, since importing Numba takes it half a second
-# Of a worker that was killed or stopped with an error, or writes something else.
+_LAST_SECONDS = 60.0  # maximum delay at exit
+_REST_SECONDS = 5.0  # idle time until a worker exits; starting one takes 0.5 s
+# Exceptions if a worker was killed, failed, or wrote something unexpected.
 _FAILURES = (OSError, EOFError, ValueError, TypeError)
-# Without the packages of `site`: their paths are given, and warnings are no errors.
+# No `site` packages, because the paths are given, and no warnings that are raised as errors.
 _OPTIONS = ["-S", "-W", "ignore", "-c"]
-# What a worker executes. It imports the kernels only, not the whole package, and no SciPy, which
-# Numba would import for products of matrices.
+# Program of a worker. It imports only the kernels instead of the whole package, and blocks SciPy,
+# which Numba would import for matrix products.
 _START = """
 import sys
 sys.path[:] = sys.argv[2:]
@@ -58,25 +58,25 @@ work()
 
 
 class Loader:
-    """Kernels' machine code in this process."""
+    """Machine code of kernels in this process. `changed` guards the lists; threads wait on it."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.addresses: dict[KernelFunction, int] = {}
         self.codes: dict[KernelFunction, compile_cache.Object] = {}
-        # Kernels without code: for any worker, at a worker, for this process.
+        # Kernels without code: waiting for a worker, being compiled by one, or for this process.
         self.queue: list[KernelFunction] = []
         self.begun: list[KernelFunction] = []
         self.own: list[KernelFunction] = []
-        #: Kernels that the program does without until they are compiled.
+        #: Kernels that the program can do without until they are compiled.
         self.later: set[KernelFunction] = set()
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.idle = 0  # of the workers
-        self.engines: list[Any] = []  # they own the memory at the addresses
+        self.idle = 0  # number of idle workers
+        self.engines: list[Any] = []  # engines own the memory at the addresses
         self.said = False
 
     def prepare(self, kernels: Iterable[KernelFunction], later: bool = False) -> None:
-        """Find the code of kernels, or begin to compile it in the background: `later` ones last."""
+        """Find the code of kernels, or compile it in the background (`later` ones last)."""
         with self.changed:
             kernels = dict.fromkeys(kernels)
             self.later.update(kernels if later else ())
@@ -102,7 +102,7 @@ class Loader:
         kernels = list(kernels)
         if any(kernel not in self.addresses for kernel in kernels):
             self.prepare(kernels)
-            with self.changed:  # what is waited for comes first
+            with self.changed:  # kernels that are waited for come first
                 self.queue.sort(key=lambda kernel: kernel not in kernels)
             self._wait(kernels)
             with self.changed:
@@ -112,20 +112,20 @@ class Loader:
         return [self.addresses[kernel] for kernel in kernels]
 
     def is_ready(self, kernels: Iterable[KernelFunction]) -> bool:
-        """Return whether kernels have code; if not, begin to compile them in the background."""
+        """Return whether kernels have code; if not, start to compile them in the background."""
         missing = [kernel for kernel in kernels if kernel not in self.addresses]
         if missing:
             self.prepare(missing)
         return not self._missing(missing)
 
     def is_compiling(self, kernels: Iterable[KernelFunction]) -> bool:
-        """Return whether there are workers that compile kernels, or will."""
+        """Return whether workers compile any of these kernels, or will do so."""
         with self.changed:
             coming = {*self.queue, *self.begun}
             return bool(self.workers) and not coming.isdisjoint(kernels)
 
     def _wait(self, kernels: list[KernelFunction]) -> None:
-        """Wait for the workers, and compile what they do not."""
+        """Wait for the workers; compile what they cannot compile."""
         begin = time.perf_counter()
         keyboard_interrupt.compiling += 1
         try:
@@ -160,7 +160,7 @@ class Loader:
         self._put(kernel, compiler.compile_kernel(kernel))
 
     def _put(self, kernel: KernelFunction, code: compile_cache.Object) -> None:
-        """Take new object code."""
+        """Store new object code, also in the compile cache."""
         if is_kept(kernel) and not _unknown(code):
             compile_cache.write(kernel.name, code)
         with self.changed:
@@ -171,7 +171,7 @@ class Loader:
             self.changed.notify_all()
 
     def _link(self, kernels: list[KernelFunction]) -> None:
-        """Load kernels' code into one engine, which takes a millisecond for all."""
+        """Load the code of kernels into one engine, in about a millisecond."""
         for kernel in kernels:
             if unknown := _unknown(self.codes[kernel]):
                 names = ", ".join(unknown)
@@ -186,12 +186,16 @@ class Loader:
             del self.codes[kernel]
 
     def _tell(self) -> None:
-        """Print a message at a terminal, once, that explains the delay."""
+        """Print a message that explains the delay, once, if standard error is a terminal."""
         if self.said:
             return
         self.said = True
         kept = compile_cache.is_writable()
-        when = "once on this machine" if kept else "in every run: TINYNET_CACHE must be yours alone"
+        when = (
+            "once on this machine"
+            if kept
+            else "in every run: TINYNET_CACHE must be a folder that only you can write to"
+        )
         with contextlib.suppress(OSError, ValueError):
             if sys.stderr is not None and sys.stderr.isatty():
                 print(f"tinynet: compiling its kernels, {when}", file=sys.stderr, flush=True)
@@ -199,22 +203,22 @@ class Loader:
     # ------------------------------------------------------------------ workers
 
     def _start_worker(self) -> None:
-        """Start a process that compiles, and a thread that reads what it writes, if possible."""
+        """Start a worker process, and a thread that reads its output, if possible."""
         if getattr(sys, "frozen", False) or "python" not in Path(sys.executable or "").name.lower():
-            return  # this program is not Python's, and would be started again
+            return  # a frozen program would start itself again
         environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
         environment |= {"NUMBA_CPU_NAME": CPU, "NUMBA_CPU_FEATURES": FEATURES, "NUMBA_OPT": "0"}
         environment |= {"OPENBLAS_NUM_THREADS": "1"}
         paths = []
         for path in sys.path:
-            with contextlib.suppress(OSError):  # the working directory was deleted
+            with contextlib.suppress(OSError):  # deleted working directory
                 paths.append(os.path.abspath(path))
         with contextlib.suppress(OSError, ValueError):
             worker = subprocess.Popen(
                 [sys.executable, *_OPTIONS, _START, compile_cache.SOURCES.parent, *paths],
-                cwd=compile_cache.SOURCES,  # this process's own may have been deleted
+                cwd=compile_cache.SOURCES,  # the working directory may have been deleted
                 env=environment,
-                # Without buffers, whose locks a fork would leave locked for ever.
+                # No buffers: a fork could leave their locks locked for ever.
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -223,12 +227,12 @@ class Loader:
             self.workers.append(worker)
             try:
                 _thread.start_new_thread(self._feed, (worker,))
-            except RuntimeError:  # there are too many threads, or the interpreter is ending
+            except RuntimeError:  # too many threads, or the interpreter exits
                 self.workers.remove(worker)
                 _end(worker)
 
     def _feed(self, worker: subprocess.Popen[bytes]) -> None:
-        """Give a worker one kernel after the other, until there are none or it fails."""
+        """Send kernels to a worker one by one, until the queue is empty or the worker fails."""
         kernel: Any = None
         try:
             while True:
@@ -252,8 +256,8 @@ class Loader:
                 self.workers.remove(worker)
                 self.changed.notify_all()
 
-    def forget(self) -> None:
-        """Give up the workers, which belong to another process after a fork."""
+    def abandon(self) -> None:
+        """Abandon the workers after a fork, because they belong to the parent process."""
         self.changed = threading.Condition()
         self.own += self.queue + self.begun
         for worker in self.workers:
@@ -263,25 +267,25 @@ class Loader:
         self.later.clear()
 
     def end(self) -> None:
-        """End the workers with this process; the next one has all that this one did without."""
+        """Wait at exit until `later` kernels are cached, and stop the workers."""
         with contextlib.suppress(KeyboardInterrupt), self.changed:
             self.changed.wait_for(lambda: not self.is_compiling(self.later), _LAST_SECONDS)
         self.kill()
 
     def kill(self) -> None:
-        """End the workers now."""
+        """Stop the workers immediately."""
         for worker in [*self.workers]:
             worker.kill()
 
 
 def is_kept(kernel: KernelFunction) -> bool:
-    """Return whether a kernel is one of this package's, whose sources are part of the cache key."""
+    """Return whether a kernel belongs to this package, whose sources are part of the cache key."""
     return kernel.function.__module__.rpartition(".")[0] == __package__
 
 
 def _engine() -> Any:
-    """Return a new engine of LLVM's; the first one of a process makes LLVM know its functions."""
-    with contextlib.suppress(RuntimeError):  # newer versions do it themselves
+    """Return a new LLVM engine; initialize LLVM if necessary."""
+    with contextlib.suppress(RuntimeError):  # not needed in newer versions
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
     target = llvm.Target.from_triple(llvm.get_process_triple())
@@ -290,16 +294,16 @@ def _engine() -> Any:
 
 
 def _length(kernel: KernelFunction) -> int:
-    """Return a measure of the time to compile a kernel: the length of the file that it is in."""
+    """Return an estimate of a kernel's compile time: the length of its source file."""
     with contextlib.suppress(OSError):
         return os.path.getsize(kernel.function.__code__.co_filename)
     return 0
 
 
 def _unknown(code: compile_cache.Object) -> list[str]:
-    """Return the functions that the code calls and this process does not have.
+    """Return the external functions of the code that do not exist in this process.
 
-    LLVM would not complain, and the code would jump to address 0.
+    LLVM would not report them, and the code would jump to address 0.
     """
     if code.symbols and not _loader.engines:
         _loader.engines.append(_engine())
@@ -307,7 +311,7 @@ def _unknown(code: compile_cache.Object) -> list[str]:
 
 
 def _ask(worker: subprocess.Popen[bytes], kernel: KernelFunction) -> compile_cache.Object:
-    """Have a worker compile a kernel."""
+    """Compile a kernel in a worker; return its object code."""
     assert worker.stdin is not None
     assert worker.stdout is not None
     worker.stdin.write(
@@ -330,7 +334,7 @@ def _close(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
-    """End a worker that has nothing more to do."""
+    """Stop a worker that has no more work."""
     _close(worker)
     with contextlib.suppress(OSError):
         worker.kill()
@@ -342,4 +346,4 @@ prepare, addresses, is_ready = _loader.prepare, _loader.load, _loader.is_ready
 is_compiling = _loader.is_compiling
 atexit.register(_loader.end)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_loader.forget)
+    os.register_at_fork(after_in_child=_loader.abandon)

@@ -1,22 +1,23 @@
-"""A kernel that draws random numbers as NumPy does.
+"""A kernel that draws the same random numbers as NumPy.
 
 A PCG64 generator (O'Neill, "PCG: A family of simple fast space-efficient statistically good
 algorithms for random number generation", 2014) is a linear congruential generator of 128 bits,
-``s = a * s + inc``. Each state gives a word of 64 bits, and a word gives two numbers: the lower
-half, then the upper half, of which the upper 24 bits count. NumPy keeps in memory::
+``s = a * s + inc``. Each state gives one word of 64 bits, and each word two float32 numbers: one
+from the lower half, then one from the upper half, of which the upper 24 bits are used. NumPy's
+memory layout is::
 
-    state address ->  pcg_state | has_uint32, uinteger     the upper half of a word not used yet
+    state address ->  pcg_state | has_uint32, uinteger     the unused upper half of a word
                           |
                           +-->  s (low, high) | inc (low, high)
 
-A state depends on the state before, and a product of 128 bits takes longer than all else. So four
-states are computed side by side, each from the one four words before, with ``a**4`` in place of
-``a`` and the matching increment::
+Each state depends on the previous one, and the 128-bit product takes most of the time. So four
+independent chains are computed side by side: each state is computed from the one four words
+before, with ``a**4`` instead of ``a`` and the matching increment::
 
     s1  s2  s3  s4           ->  8 numbers of out
     s5  s6  s7  s8           ->  8 numbers of out       s5 = a**4 * s1 + (a**3 + a**2 + a + 1) * inc
 
-`draw_uniform` is not split: one part draws everything.
+`draw_uniform` is not divided: part 0 draws all numbers, to keep their order.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from tinynet.kernels.simd import F32, at, call
 
 _WORD, _MASK = 64, 2**64 - 1
 _FACTOR = 0x2360ED051FC65DA44385DF649FCCF645
-# Four steps at once: the power of the factor, and what the increment is multiplied by.
+# Four steps in one: power of the factor, and multiplier of the increment.
 _FACTOR4, _SUM4 = pow(_FACTOR, 4, 2**128), sum(_FACTOR**k for k in range(4)) % 2**128
 _A_LOW, _A_HIGH = np.uint64(_FACTOR & _MASK), np.uint64(_FACTOR >> _WORD)
 _A4_LOW, _A4_HIGH = np.uint64(_FACTOR4 & _MASK), np.uint64(_FACTOR4 >> _WORD)
@@ -79,13 +80,13 @@ else:
 
     @emitted("uint64")
     def _output(b, low, high):
-        """Return the word of a state: its halves combined, rotated by the six highest bits."""
+        """Return the word of a state: the XOR of its halves, rotated by the upper six bits."""
         both, count = b.xor(low, high), b.lshr(high, _I64(58))
         return call(b, "llvm.fshr.i64", _I64, both, both, count)
 
     @emitted()
     def _put(builder, address, a, b, c, d):
-        """Write the eight numbers of four words to an address."""
+        """Write the eight float32 numbers of four words to an address."""
         words = ir.VectorType(_I64, 4)(ir.Undefined)
         for k, word in enumerate((a, b, c, d)):
             words = builder.insert_element(words, word, ir.IntType(32)(k))
@@ -102,9 +103,9 @@ def _number(half):
 
 @kernel
 def draw_uniform(part, parts, count, numbers, state, out):
-    """Draw ``word(count) * numbers`` float32 from 0 to below 1, as ``Generator.random`` does.
+    """Draw ``word(count) * numbers`` float32 in [0, 1), as ``Generator.random`` does.
 
-    `state` is what `state_address` returned; the generator goes on from there.
+    `state` is the address from `state_address`; the generator's state is updated in place.
     """
     n = vector(count, 1, np.int64)[0] * numbers
     if part > 0 or n <= 0:
@@ -132,7 +133,7 @@ def draw_uniform(part, parts, count, numbers, state, out):
         low3, high3 = _step(low3, high3, _A4_LOW, _A4_HIGH, c_low, c_high)
         low4, high4 = _step(low4, high4, _A4_LOW, _A4_HIGH, c_low, c_high)
         i += 8
-    # The last one to four words one by one, since the state of the last one is kept.
+    # The last one to four words are computed one by one, because the final state must be stored.
     while True:
         word = _output(low, high)
         lower, upper = np.uint32(word & _LOWER), np.uint32(word >> np.uint64(32))
@@ -148,23 +149,10 @@ def draw_uniform(part, parts, count, numbers, state, out):
 
 
 def state_address(generator: np.random.Generator) -> int | None:
-    """Return the address of a generator's state, if it is as `draw_uniform` expects it.
+    """Return the address of a generator's state; valid as long as the generator lives.
 
-    Parameters
-    ----------
-    generator : Generator
-        The generator; the address is valid as long as it lives.
-
-    Returns
-    -------
-    int or None
-        None where numbers must be drawn by NumPy: for another kind of bit generator, and where
-        NumPy keeps the state in another form.
-
-    Examples
-    --------
-    >>> state_address(np.random.Generator(np.random.MT19937(0))) is None
-    True
+    None if NumPy must draw: for other bit generators, or if NumPy's memory layout differs from
+    the one above, which is verified.
     """
     bits = generator.bit_generator
     if type(bits) is not np.random.PCG64:
@@ -172,7 +160,7 @@ def state_address(generator: np.random.Generator) -> int | None:
     address = int(bits.ctypes.state_address)
     known = bits.state
     place, kept = _words(address, 2)
-    # Within the object, so that what is read is certainly its memory.
+    # Check that the address is within the object, so that it can be read safely.
     inside = id(bits) <= place <= id(bits) + sys.getsizeof(bits) - 32 and place % 8 == 0
     if not inside or kept != known["has_uint32"] | known["uinteger"] << 32:
         return None

@@ -1,9 +1,9 @@
-"""Kernels as the runner calls them: with a row of whole numbers, a part, and the number of parts.
+"""Kernels as called by the runner: with a row of int64 words, a part, and the number of parts.
 
-A row is `WORDS` int64. Its first words belong to the runner; the kernel's own arguments, all of
-them int64, begin at word `FIRST`: addresses, sizes, strides. A kernel allocates nothing, raises
-nothing and calls nothing of Python, so that its machine code can be kept in a file and loaded
-without Numba (`object_code`). With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python.
+A row is `WORDS` int64. The first words belong to the runner; the arguments of the kernel, all int64
+(addresses, sizes, strides), start at word `FIRST`. A kernel does not allocate memory, raise
+exceptions or call Python, so that its machine code can be cached in a file and loaded without Numba
+(`object_code`). With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python.
 """
 
 from __future__ import annotations
@@ -20,23 +20,17 @@ from tinynet.kernels.numba_functions import arrayobj, emitted, intrinsic, types
 
 
 class Kernel(KernelFunction):
-    """A kernel that can be called.
-
-    Parameters
-    ----------
-    function : callable
-        ``function(part, parts, *words)``; the names of its parameters name the words.
-    """
+    """A kernel that can be called: ``function(part, parts, *words)``."""
 
     @property
     def address(self) -> int:
-        """Address of the machine code; compiled or loaded when it is first asked for."""
+        """Address of the machine code, which is compiled or loaded on first access."""
         if not COMPILES:
             return [*KERNELS].index(self.name) + 1
         return object_code.addresses([self])[0]
 
     def row(self, **words: int) -> np.ndarray[Any, Any]:
-        """Return a row that calls it; every word must be given."""
+        """Return a row that calls the kernel; all words must be given."""
         if words.keys() != set(self.words):
             raise TypeError(f"{self.name} takes the words {self.words}. Received: {[*words]}")
         row = np.zeros(WORDS, np.int64)
@@ -45,7 +39,7 @@ class Kernel(KernelFunction):
         return row
 
     def __call__(self, row: np.ndarray[Any, Any], part: int = 0, parts: int = 1) -> None:
-        """Call it once, for tests and trials."""
+        """Call the kernel once, for tests and experiments."""
         if COMPILES:
             _PROTOTYPE(self.address)(row.ctypes.data, part, parts)
         else:
@@ -56,7 +50,7 @@ class Kernel(KernelFunction):
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
-#: Decorator that makes a kernel of a function.
+#: Decorator that turns a function into a kernel.
 kernel = Kernel
 
 
@@ -65,14 +59,14 @@ if COMPILES:
 
     @emitted()
     def call_at(b, address, row, part, parts):
-        """Call the kernel at an address with the row at another."""
+        """Call the kernel at an address with the row at another address."""
         word = ir.IntType(64)
         kind = ir.FunctionType(ir.VoidType(), [word.as_pointer(), word, word])
         function = b.inttoptr(address, kind.as_pointer())
         b.call(function, [b.inttoptr(row, word.as_pointer()), part, parts])
 
     def _array(dimensions, kind):
-        """Return an intrinsic's signature and instructions: an array, of an address and sizes."""
+        """Return signature and code of an intrinsic that views memory as a C-contiguous array."""
         array = types.Array(kind.dtype, dimensions, "C")
 
         def generate(context, builder, signature, arguments):
@@ -90,22 +84,22 @@ if COMPILES:
 
     @intrinsic
     def vector(typing_context, address, n, kind):
-        """Return the vector of `n` numbers at an address; sooner compiled than ``carray``."""
+        """Return a vector of `n` elements at an address; it compiles faster than ``carray``."""
         return _array(1, kind)
 
     @intrinsic
     def matrix(typing_context, address, rows, columns, kind):
-        """Return the matrix at an address, its rows one after the other."""
+        """Return a C-contiguous matrix at an address."""
         return _array(2, kind)
 
 else:
 
     def call_at(address: int, row: int, part: int, parts: int) -> None:
-        """Call the kernel of a number with the row at an address."""
+        """Call the kernel with this number with the row at an address."""
         [*KERNELS.values()][address - 1](vector(row, WORDS, np.int64), part, parts)
 
     def vector(address: int, n: int, kind: Any) -> Any:
-        """Return the vector of `n` numbers at an address."""
+        """Return a vector of `n` elements at an address."""
         kind = np.dtype(kind)
         if n <= 0:
             return np.zeros(0, kind)
@@ -114,5 +108,5 @@ else:
         )
 
     def matrix(address: int, rows: int, columns: int, kind: Any) -> Any:
-        """Return the matrix at an address, its rows one after the other."""
+        """Return a C-contiguous matrix at an address."""
         return vector(address, rows * columns, kind).reshape(rows, columns)

@@ -1,34 +1,36 @@
-"""The runner: it calls the kernels of a table's rows, step after step.
+"""The runner: calls the kernels of a table's rows, step after step.
 
-One thread executes the rows of a step in their order (`run`). Several threads share a table as
-follows (`run_with_workers`, the caller, and `work`, one worker thread each)::
+A single thread executes the rows of a step in order (`run`). Several threads share a table as
+follows (`run_with_workers` is the calling thread, `work` is one worker thread)::
 
     row          caller         worker 1       worker 2      (an example)
     0 begin      begin
-    1 linear     part 0 of 3    part 1         part 2        SPLIT: each worker has its own part
-    2 sort                      sort                         ASIDE: the first worker that is free
+    1 linear     part 0 of 3    part 1         part 2        SPLIT: one part per thread
+    2 sort                      sort                         ASIDE: the first idle worker
     3 loss       loss                                        ALONE: the caller
     4 learn      part 0 of 3    part 1         part 2
 
-What a worker may do is a task: a part of a SPLIT row, or an ASIDE row. Caller and workers go
-through the same steps in the same order. A task is done by whoever claims it first: by its worker
-as soon as all that it waits for is done, or by the caller if it needs the result and no worker has
-begun. So a worker that sleeps costs speed only, and nobody ever waits except for a task that is
-being computed. Who computes what changes no bit: kernels divide their work between sums.
+A task is a unit of work for a worker: a part of a SPLIT row, or an ASIDE row. The caller and the
+workers go through the same steps in the same order. The thread that claims a task first executes
+it: its worker, as soon as all tasks that it waits for are done, or the caller, if it needs the
+result and no worker has begun. So a sleeping worker only costs speed, and a thread never waits
+except for a task that is being computed. Results are bit-identical whichever thread computes a
+task, because kernels never divide a sum between parts.
 
-Memory, in int64 words; all that several threads write is on cache lines of its own::
+Memory layout, in int64 words; everything that several threads write has separate cache lines::
 
-    head     the row of `run` or `run_with_workers`: where all else is
-    rows     one row per kernel call; its first FIRST words are the runner's
-    step     the step block: number of the step, its batch, the stop flag
+    head     the row of `run` or `run_with_workers`: addresses of all else
+    rows     one row per kernel call; the runner owns its first FIRST words
+    step     the step block: index of the step, its batch, the stop flag
     tasks    one line per task, in the order of the rows: what to call, what it waits for
     lines    one line per task, and per row of the caller that a task waits for:
              the steps in which it was last claimed and done
     state    the caller's measurements: whether workers make this table faster
     pool     one per group of threads, for any number of tables: current step, stop flag, ...
 
-Steps are counted over all calls, and a claim of a step is possible only if all earlier ones are
-smaller: a worker that comes late, with the number of a step that is over, can claim nothing.
+Python allocates all of it and keeps it alive (`program.row_order`, `training.thread_pool`). Steps
+are numbered across all calls, and a step can be claimed only if the last claimed step is smaller: a
+late worker, which still has the number of a finished step, cannot claim anything.
 """
 
 import numpy as np
@@ -38,18 +40,19 @@ from tinynet.kernels.numba_functions import emitted, inner
 from tinynet.kernels.row import call_at, kernel, vector
 from tinynet.kernels.simd import I32, I64, at, call, int64_at
 
-#: Words of a row: address of the kernel, line where the caller says that it is done (0: nobody
-#: asks), number of parts (0: not the caller's), and the tasks to be finished before.
+#: Words of a row: address of the kernel; line in which the caller marks the row as done (0: none);
+#: number of parts (0: not executed by the caller); list and number of tasks to finish first.
 ADDRESS, SAYS, PARTS, FINISHES, FINISH_COUNT = range(5)
-#: Words of the step block. A kernel sets STOP to 1: the runner returns after this row.
+#: Words of the step block. A kernel sets STOP to 1 to make the runner return after its row.
 NUMBER, EXAMPLE, N, STOP = range(4)
-#: Words of a task: its row, part (its worker's number; 0: any worker's), number of parts, line,
-#: and the lines that it waits for.
+#: Words of a task: row; part (number of its worker; 0: any worker); number of parts; line; list and
+#: number of the lines that it waits for.
 ROW, PART, OF, LINE, WAITS, WAIT_COUNT = range(6)
 TASK = 8
-#: Words of the pool, each group on a cache line of its own: the step that workers may work on;
-#: whether they end; the caller's processor, and whether it has use for workers; the tasks; the
-#: caller's own; and from BUSY on, a line per thread with the step whose tasks it looks at.
+#: Words of the pool; each group has a separate cache line: current step, for which workers may
+#: claim
+#: tasks; whether workers exit; the caller's processor, and whether it needs workers; the tasks; the
+#: caller's private words; and from BUSY on, one line per thread: the step whose tasks it reads.
 CURRENT, END, PLACE, NEEDED, TASKS, TASK_COUNT = 0, 8, 16, 17, 24, 25
 THREADS, LATE, REST, STEPS, _TIME, _PATIENCE, BUSY = 32, 33, 34, 35, 36, 38, 40
 #: Words of a table's state: its last step; whether the caller works alone, and for how many more
@@ -57,39 +60,39 @@ THREADS, LATE, REST, STEPS, _TIME, _PATIENCE, BUSY = 32, 33, 34, 35, 36, 38, 40
 LAST, ALONE, LEFT, PHASE, LENGTH, SINCE, SPENT, PACE = range(8)
 SINGLE, WINS, NEXT, INTERVAL, RESULT = range(8, 13)
 STATE = 16
-_RESTS = 2  # in ALONE: for a while, whatever the measurements say
+_RESTS = 2  # value of ALONE: rest, regardless of the measurements
 
 _BYTES, _LANES = 8 * WORDS, 16
-_CLAIMED, _DONE, _LINE = 0, 8, 64  # bytes
-_OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds, idle rounds (about 20 ms), microseconds
-# On a busy machine a caller is faster alone. After TOO_LATE tasks that no worker began, it works
-# alone for PAUSE nanoseconds. After waiting for a worker for _LONG nanoseconds and 1 / _PART of a
-# step, it works alone for _TIMES the wait. Parts of a long row never end at the same time, so the
-# limit grows with the step.
+_CLAIMED, _DONE, _LINE = 0, 8, 64  # offsets in a line, and its size, in bytes
+_OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds; idle rounds, about 20 ms; microseconds
+# On a busy machine, a caller alone is faster. After TOO_LATE tasks that no worker began, it works
+# alone for PAUSE nanoseconds. After waiting for a worker for more than _LONG nanoseconds and 1 /
+# _PART of a step, it works alone for _TIMES the wait. The limit grows with the step, because the
+# parts of a long row never end at the same time.
 TOO_LATE, PAUSE, _LONG, _PART, _TIMES = 100, 20_000_000, 50_000, 2, 8
-# Whether workers help is measured in _PAIRS pairs of stretches of _STRETCH nanoseconds, or in
-# _FEWER of steps of at least _LONG_STEP nanoseconds, which are measured more exactly. The next
-# trial comes after _RARELY times the length of this one; that pause doubles after each trial, up to
-# _SELDOM nanoseconds.
+# The benefit of workers is measured in _PAIRS pairs of periods of _STRETCH nanoseconds, or in
+# _FEWER pairs for steps of at least _LONG_STEP nanoseconds, which are measured more precisely. The
+# next trial follows after _RARELY times the duration of this one; the interval doubles after each
+# trial with the same result, up to _SELDOM nanoseconds.
 _PAIRS, _STRETCH, _RARELY, _SELDOM = 7, 200_000, 30, 2_000_000_000
 _FEWER, _LONG_STEP = 3, 1_000_000
 
 
 @emitted("int64")
 def get(b, address):
-    """Read a word, and see all that its writer wrote before."""
+    """Load a word, ordered before all later accesses (sequentially consistent)."""
     return b.load_atomic(at(b, address, I64), "seq_cst", 8)
 
 
 @emitted()
 def put(b, address, value):
-    """Write a word after all that was written before."""
+    """Store a word, ordered after all earlier accesses (release)."""
     b.store_atomic(value, at(b, address, I64), "release", 8)
 
 
 @emitted("boolean")
 def swap(b, address, old, new):
-    """Write a word if it is `old`; return whether it was. All threads agree on the order."""
+    """Compare-and-swap: store a word if it is `old`; return whether it was."""
     return b.extract_value(b.cmpxchg(at(b, address, I64), old, new, "seq_cst", "seq_cst"), 1)
 
 
@@ -100,13 +103,13 @@ def _call_c(b, name, *arguments):
 
 @emitted("int64")
 def _clock(b, room):
-    """Write the clock that always goes forward to two words: seconds, nanoseconds."""
+    """Write the monotonic clock to two words: seconds and nanoseconds."""
     return _call_c(b, "clock_gettime", I32(1), at(b, room, I64))
 
 
 @emitted("int64")
 def _yield(b):
-    """Let another thread have this processor, if one waits for it."""
+    """Yield the processor to another thread that is ready to run."""
     return _call_c(b, "sched_yield")
 
 
@@ -118,7 +121,7 @@ def _nap(b):
 
 @emitted("int64")
 def _processor(b):
-    """Return the number of the processor that executes this."""
+    """Return the number of the processor that this thread runs on."""
     return _call_c(b, "sched_getcpu")
 
 
@@ -127,10 +130,11 @@ def _processor(b):
 
 @kernel
 def begin(part, parts, step, batch, examples, scalars, splats, count):
-    """Begin a step: its batch and its scalars.
+    """Begin a step: set its batch and its scalars.
 
-    step: the step block; batch: batch size; examples: number of examples in this call;
-    scalars: float32 table (steps, count), of which the step's row is copied to `splats`.
+    `step` is the step block, `batch` the batch size, and `examples` the number of examples of the
+    call. The step's row of `scalars`, a float32 table (steps, count), is broadcast to `splats`, 16
+    lanes for each scalar.
     """
     block = vector(step, 4, np.int64)
     block[NUMBER] += 1
@@ -146,7 +150,7 @@ def begin(part, parts, step, batch, examples, scalars, splats, count):
 
 @kernel
 def run(part, parts, rows, count, steps, step):
-    """Execute all rows of each step in their order, until a kernel sets the stop flag."""
+    """Execute all rows of each step in order, until a kernel sets the stop flag."""
     block = vector(step, 4, np.int64)
     for _ in range(steps):
         for i in range(count):
@@ -167,7 +171,7 @@ def _call(task):
 
 @inner
 def _is_ready(task, s):
-    """Return whether all that a task waits for is done in step s."""
+    """Return whether all tasks that a task waits for are done in step s."""
     waits, k, count = int64_at(task, WAITS), 0, int64_at(task, WAIT_COUNT)
     while k < count and get(int64_at(waits, k) + _DONE) == s:
         k += 1
@@ -176,21 +180,21 @@ def _is_ready(task, s):
 
 @inner
 def _claim(line, s):
-    """Return whether the task is this thread's in step s."""
+    """Claim a task for this thread in step s; return whether it succeeded."""
     before = get(line + _CLAIMED)
     return before < s and swap(line + _CLAIMED, before, s)
 
 
 @inner
 def _now(pool):
-    """Read the clock that always goes forward, in nanoseconds."""
+    """Return the monotonic time in nanoseconds."""
     _clock(pool + 8 * _TIME)
     return int64_at(pool, _TIME) * 1_000_000_000 + int64_at(pool, _TIME + 1)
 
 
 @inner
 def _compute(task, s):
-    """Compute a task unless a thread has begun it; return whether this one did."""
+    """Compute a task unless another thread has claimed it; return whether it was computed."""
     line = int64_at(task, LINE)
     if not _claim(line, s):
         return False
@@ -201,7 +205,7 @@ def _compute(task, s):
 
 @inner
 def _finish(pool, task, s):
-    """Compute a task that no worker has begun, or else await its end; return whether computed."""
+    """Compute a task that no worker has begun, or wait for its end; return whether computed."""
     line = int64_at(task, LINE)
     if _compute(task, s):
         return True
@@ -210,7 +214,7 @@ def _finish(pool, task, s):
         while get(line + _DONE) != s:
             rounds += 1
             if rounds % _OFTEN == 0:
-                _yield()  # it may be this processor that the worker waits for
+                _yield()  # the worker may need this processor
         if rounds > 256:
             lost = _now(pool) - begin
             if lost > int64_at(pool, _PATIENCE):
@@ -222,7 +226,7 @@ def _finish(pool, task, s):
 def _finish_all(pool, tasks, count, s):
     """Finish the tasks at these addresses, in order; return how many no worker had begun."""
     taken = 0
-    if count > 1:  # nothing is awaited as long as there is something to do
+    if count > 1:  # compute all available tasks before waiting
         for k in range(count):
             task = int64_at(tasks, k)
             if _is_ready(task, s):
@@ -237,14 +241,15 @@ def _finish_all(pool, tasks, count, s):
 
 @kernel
 def work(part, parts, pool):
-    """Be worker `part` of the pool until told to end."""
+    """Run worker thread `part` of the pool until it is told to exit."""
     current, busy, idle, last = pool + 8 * CURRENT, pool + 8 * (BUSY + 8 * part), 0, 0
     while get(pool + 8 * END) == 0:
         s = get(current)
         if s <= last:
             idle += 1
             if idle % _OFTEN == 0:
-                # A worker that nobody needs, or that keeps its caller from running, must not spin.
+                # An idle worker that is not needed, or that runs on the caller's processor, must
+                # not spin.
                 unneeded = idle > _SLEEP or get(pool + 8 * NEEDED) == 0
                 if unneeded or _processor() == get(pool + 8 * PLACE):
                     _nap()
@@ -253,8 +258,9 @@ def work(part, parts, pool):
             continue
         idle, last = 0, s
         swap(busy, 0, s)
-        # From here on the caller leaves the tasks in place; they are those of step s if this is
-        # still the current one.
+        # From here on, the caller does not replace the tasks. They belong to step s if it is still
+        # the
+        # current step.
         if get(current) == s:
             tasks = int64_at(pool, TASKS)
             for k in range(int64_at(pool, TASK_COUNT)):
@@ -281,19 +287,19 @@ def work(part, parts, pool):
 
 @inner
 def _count(own, now):
-    """Count the time since the last call as the stretch's, unless the caller rested."""
+    """Add the time since the last call to the period's, unless the caller rested."""
     own[SPENT] += now - own[SINCE] if own[ALONE] != _RESTS else 0
     own[SINCE] = now
 
 
 @inner
 def _decide(pool, own):
-    """Decide whether the caller works alone in the next steps, and in how many.
+    """Decide whether the caller works alone, and for how many steps.
 
-    A trial is pairs of stretches of steps: one with workers, and as many steps alone. Until the
-    next trial, workers are used if they were faster in most of the pairs. Trials become rare as
-    long as they have the same result; the next one comes sooner if steps with workers have become
-    slower than those alone were.
+    A trial consists of pairs of periods with the same number of steps: one with workers, one
+    without. Until the next trial, workers are used if they were faster in most pairs. Trials become
+    rarer while their result stays the same; the next trial comes earlier if steps with workers have
+    become slower than steps without.
     """
     now, mine, phase = _now(pool), vector(pool, BUSY, np.int64), own[PHASE]
     resting = mine[REST] > now
@@ -334,18 +340,18 @@ def _decide(pool, own):
 def run_with_workers(
     part, parts, rows, count, steps, step, tasks, task_count, last, last_count, state, pool
 ):
-    """Execute steps as `run` does, with the workers of a pool; they work on nothing afterwards.
+    """Execute steps as `run` does, with the workers of a pool, which are idle after the call.
 
-    last, last_count: the tasks to be finished at the end of a step.
+    `last` and `last_count` are the tasks to be finished at the end of each step.
     """
     block, mine = vector(step, 4, np.int64), vector(pool, BUSY, np.int64)
     own, current = vector(state, STATE, np.int64), pool + 8 * CURRENT
     if mine[TASKS] != tasks:
-        for other in range(1, mine[THREADS]):  # those that still look at the tasks of another table
+        for other in range(1, mine[THREADS]):  # workers may still read another table's tasks
             while get(pool + 8 * (BUSY + 8 * other)) != 0:
                 _yield()
         mine[TASKS], mine[TASK_COUNT] = tasks, task_count
-    mine[STEPS] = max(mine[STEPS], own[LAST])  # another pool may have executed these rows
+    mine[STEPS] = max(mine[STEPS], own[LAST])  # another pool may have run this table
     own[SINCE] = _now(pool)
     for _ in range(steps):
         if own[LEFT] == 0 or mine[REST] > 0:
@@ -373,7 +379,7 @@ def run_with_workers(
             if not alone and int64_at(row, SAYS) != 0:
                 put(int64_at(row, SAYS) + _DONE, s)
         if not alone:
-            if block[STOP]:  # later tasks wait for this row, and are never begun
+            if block[STOP]:  # later tasks wait for this row and never begin
                 for k in range(task_count):
                     task = tasks + k * 8 * TASK
                     if int64_at(task, ROW) < row:

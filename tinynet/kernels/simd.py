@@ -1,7 +1,7 @@
-"""LLVM instructions on vectors of 16 float32, for the intrinsics of the other kernels.
+"""LLVM instructions on vectors of 16 float32 lanes, for the intrinsics of other kernels.
 
-An address is an int64, `b` the IR builder. AVX2 processors compute a vector in two halves, with
-the same bits.
+Addresses are int64 values, `b` is the IR builder. AVX2 processors compute a vector as two halves,
+with bit-identical results.
 """
 
 import platform
@@ -15,7 +15,7 @@ from tinynet.kernels.row import vector
 
 _features = FEATURES.split(",")
 AVX512 = "+avx512f" in _features
-#: Without this instruction the compiler would call a slow function of the C library.
+#: Without this instruction, the compiler would call a slow function of the C library.
 FMA = "+fma" in _features or platform.machine() in ("aarch64", "arm64")
 LANES = 16
 I64, I32, I1, F32 = ir.IntType(64), ir.IntType(32), ir.IntType(1), ir.FloatType()
@@ -23,30 +23,30 @@ VECTOR = ir.VectorType(F32, LANES)
 
 
 def view(address, rows, columns, down, along=4):
-    """Return the float32 matrix at an address, for kernels that run as plain Python."""
+    """Return a view of float32 memory (strides in bytes), for kernels that run as plain Python."""
     size = ((rows - 1) * down + (columns - 1) * along) // 4 + 1
     memory = vector(int(address), size if rows > 0 and columns > 0 else 0, np.float32)
     return np.lib.stride_tricks.as_strided(memory, (rows, columns), (down, along))
 
 
 def at(b, address, kind):
-    """Make an address a pointer."""
+    """Convert an address to a pointer."""
     return b.inttoptr(address, kind.as_pointer())
 
 
 def call(b, name, result, *arguments):
-    """Call a function of LLVM by name."""
+    """Call an LLVM function by name."""
     kind = ir.FunctionType(result, [a.type for a in arguments])
     return b.call(external(b.module, kind, name), arguments)
 
 
 def shifted(b, address, vectors):
-    """Return the address of the vector that comes `vectors` later."""
+    """Return the address of the vector that is `vectors` vectors later."""
     return b.add(address, I64(4 * LANES * vectors)) if vectors else address
 
 
 def load(b, address, mask=None):
-    """Load a vector; lanes outside the mask are 0 and their memory is not touched."""
+    """Load a vector; lanes outside the mask become 0, and their memory is not read."""
     if mask is None:
         return b.load(at(b, address, VECTOR), align=4)
     place = at(b, address, VECTOR)
@@ -54,7 +54,7 @@ def load(b, address, mask=None):
 
 
 def store(b, x, address, mask=None):
-    """Store a vector; memory of lanes outside the mask is not touched."""
+    """Store a vector; the memory of lanes outside the mask is not written."""
     if mask is None:
         b.store(x, at(b, address, VECTOR), align=4)
     else:
@@ -65,7 +65,8 @@ def store(b, x, address, mask=None):
 def below(b, width, first=0):
     """Return the mask of the lanes i with ``first + i < width``."""
     if AVX512:
-        # Bits, as LLVM would repeat a comparison wherever the mask is used, also in loops.
+        # Compute bits, because LLVM would repeat a comparison wherever the mask is used, even in
+        # loops.
         lanes = b.sub(width, I64(first))
         lanes = b.select(b.icmp_signed(">", lanes, I64(0)), lanes, I64(0))
         lanes = b.select(b.icmp_signed("<", lanes, I64(LANES)), lanes, I64(LANES))
@@ -76,26 +77,26 @@ def below(b, width, first=0):
 
 
 def splat(b, x):
-    """Return a vector of 16 equal numbers."""
+    """Return a vector of 16 equal lanes."""
     none = ir.VectorType(x.type, LANES)(ir.Undefined)
     first = b.insert_element(none, x, I32(0))
     return b.shuffle_vector(first, none, ir.VectorType(I32, LANES)([0] * LANES))
 
 
 def broadcast(b, address):
-    """Return a vector of 16 times the number at an address."""
+    """Load a number and broadcast it to 16 lanes."""
     return splat(b, b.load(at(b, address, F32)))
 
 
 def fma(b, x, y, z):
-    """Return ``x * y + z``, rounded once where the processor can."""
+    """Return ``x * y + z``, with a single rounding if the processor supports it."""
     if FMA:
         return call(b, "llvm.fma.v16f32", VECTOR, x, y, z)
     return b.fadd(b.fmul(x, y), z)
 
 
 def when(b, condition, values, build):
-    """Build ``if condition: values = build(values)``; return the values."""
+    """Emit ``if condition: values = build(values)``; return the values."""
     before = b.block
     with b.if_then(condition):
         new = build(values)
@@ -108,17 +109,17 @@ def when(b, condition, values, build):
 
 
 def as_is(module, branch):
-    """Keep LLVM from unrolling the loop that ends with a branch; short loops gain nothing."""
+    """Prevent LLVM from unrolling the loop that ends with this branch; it would not be faster."""
     option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
     loop_id = ir.MDValue(module, [option], str(len(module.metadata)))
-    loop_id.operands = (loop_id, option)  # LLVM expects that the first is the node itself
+    loop_id.operands = (loop_id, option)  # LLVM requires a self-reference
     branch.set_metadata("llvm.loop", loop_id)
 
 
 def loop(b, start, stop, step, values, body, unrolls=True):
-    """Build ``for i in range(start, stop, step): values = body(i, values)``; return the values.
+    """Emit ``for i in range(start, stop, step): values = body(i, values)``; return the values.
 
-    LLVM may unroll it, if `unrolls`.
+    LLVM may unroll the loop if `unrolls`.
     """
     before, inside, after = b.block, b.append_basic_block("loop"), b.append_basic_block("done")
     b.cbranch(b.icmp_signed("<", start, stop), inside, after)
@@ -142,9 +143,9 @@ def loop(b, start, stop, step, values, body, unrolls=True):
 
 
 def _numbers(kind):
-    """Return the functions that read and write one of the whole numbers at an address.
+    """Return functions that read and write an integer at an index from an address.
 
-    Compiling them takes much less time than compiling an array does.
+    They compile much faster than array accesses.
     """
     size = np.dtype(kind).itemsize
     if not COMPILES:
@@ -182,13 +183,13 @@ uint16_at, put_uint16 = _numbers(np.uint16)
 if not COMPILES:
 
     def prefetch(address):
-        """Do nothing: Python has no such instruction."""
+        """Do nothing: Python has no prefetch instruction."""
 
 else:
 
     @emitted()
     def prefetch(b, address):
-        """Ask for the memory at an address without waiting for it."""
+        """Prefetch the cache line at an address."""
         place = at(b, address, ir.IntType(8))
         read, keep, data = I32(0), I32(3), I32(1)
         call(b, "llvm.prefetch.p0", ir.VoidType(), place, read, keep, data)

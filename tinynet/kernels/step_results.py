@@ -1,17 +1,17 @@
-"""Single numbers: what Python reads of a step, and the scalars that other kernels read.
+"""Scalars: the per-step results that Python reads, and the scalars that other kernels read.
 
-Kernels read a scalar as 16 equal numbers, one cache line; a table of float64 has a row for each
-step, which Python reads after the last one::
+Kernels read a scalar as 16 equal float32 lanes, one cache line. Results are written to a float64
+table with one row per step, which Python reads after the last step::
 
     scalar   | x | x | ... | x |  16 float32
                 |
                 |  sources: the address of each scalar
                 v
-    table    | loss   penalty | accuracy ... |   step 0        losses are checked: one that is not
-             | loss   penalty | accuracy ... |   step 1        finite sets the stop flag of the step
+    table    | loss   penalty | accuracy ... |   step 0        A loss that is not finite
+             | loss   penalty | accuracy ... |   step 1        sets the stop flag.
              | ...                           |
 
-There is little to do: one thread, the caller, does it.
+These kernels take little time, so that only the caller executes them, in one part.
 """
 
 import math
@@ -24,15 +24,16 @@ from tinynet.kernels.row import kernel, vector
 
 @inlined
 def _first(sources, k):
-    """Return the first number of the k-th source."""
+    """Return the first lane of the k-th source."""
     return vector(vector(sources, k + 1, np.int64)[k], 1, np.float32)[0]
 
 
 @kernel
 def record(part, parts, step, sources, numbers, table, checked, stops):
-    """Write so many numbers to the step's row of the float64 table.
+    """Write the scalars to the step's row of the float64 table, which has `numbers` columns.
 
-    The first `checked` of them are losses. If `stops` is 1, stop if one is not finite; if 2, stop.
+    The first `checked` scalars are losses. With `stops` = 1, a loss that is not finite sets the
+    stop flag; with `stops` = 2, the flag is always set.
     """
     block = vector(step, 4, np.int64)
     first = block[0] * numbers
@@ -46,7 +47,7 @@ def record(part, parts, step, sources, numbers, table, checked, stops):
 
 @kernel
 def spread(part, parts, source, is_label, out):
-    """Write one number, or an int64 label, 16 times: as scalars are read."""
+    """Broadcast a float32, or an int64 label, to 16 lanes, the format of scalars."""
     if is_label:
         x = np.float32(vector(source, 1, np.int64)[0])
     else:
@@ -58,13 +59,13 @@ def spread(part, parts, source, is_label, out):
 
 @kernel
 def pick(part, parts, source, out):
-    """Write one number of a scalar."""
+    """Write a scalar as a single float32."""
     vector(out, 1, np.float32)[0] = vector(source, 1, np.float32)[0]
 
 
 @kernel
 def count_rows(part, parts, step, pers, out, numbers):
-    """Write the number of rows for each number of rows per example, 16 times as float32."""
+    """Write the number of rows of the batch, ``n * per``, as a scalar for each entry of `pers`."""
     n = vector(step, 4, np.int64)[2]
     per, counts = vector(pers, numbers, np.int64), vector(out, 16 * numbers, np.float32)
     for k in range(16 * numbers):

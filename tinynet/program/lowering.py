@@ -154,18 +154,23 @@ class Lowering:
 
     def __init__(self) -> None:
         self.groups: list[Group] = []
+        #: Index of the group that computes each node.
         self._place: dict[Node, int] = {}
+        #: Nodes by group, operation and inputs: equal nodes are computed once.
         self._known: dict[Any, Node] = {}
-        #: Index of the last group that reads each Variable, by id.
+        #: Index of the last group that reads each Variable, and its current value, by id.
         self._readers: dict[int, int] = {}
         self.current: dict[Any, Traced] = {}
         #: Shapes of Variables, by id.
         self.shapes: dict[Any, tuple[int, ...]] = {}
+        #: First group that may be extended: earlier ones precede a Python call.
         self._floor = 0
+        #: Id of the Variable whose update is being lowered; groups with different tags stay apart.
         self.tag: Any = None
         #: Nodes that must be stored in registers, independent of their readers.
         self.registers: dict[Node, Any] = {}
         self._leaves: dict[Any, Traced] = {}
+        #: Copies of scalars in memory that are broadcast to 16 lanes, by the original node.
         self._spread: dict[Node, Node] = {}
         self._splats: set[Node] = set()
 

@@ -238,6 +238,7 @@ class Machine:
         self._taken: set[Any] = set()  # owners of registers that are reused
         self._parts: list[Any] = []
         self._set: dict[str, int] = {}
+        # The step block, and a count of 1 for values without a batch axis.
         self.step = self._array(8, np.int64)
         self.one = self._array(8, np.int64)
         self.one[0] = 1

@@ -92,7 +92,13 @@ class GradientTape:
             self._tracked[id(item)] = item
 
     def record(self, call: Instruction) -> None:
-        """Record a computed call of an operation if one of its inputs is tracked."""
+        """Record a computed call of an operation if one of its inputs is tracked.
+
+        Parameters
+        ----------
+        call : Instruction
+            Call, with the values of its inputs.
+        """
         if call.operation.backward is None:
             return
         if self._watches_variables:
