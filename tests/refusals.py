@@ -253,7 +253,9 @@ LAYERS: Rows = {
                 lambda: layers.Normalization(mean=[3.0, 1.0], variance=[1.0]),
                 lambda: layers.Normalization(axis=None, mean=[3.0], variance=[1.0]),
             ],
-            "a given mean": [lambda: layers.Normalization(mean=3.0, variance=1.0).adapt(SQUARE)],
+            "must be None to use adapt": [
+                lambda: layers.Normalization(mean=3.0, variance=1.0).adapt(SQUARE)
+            ],
             "at least one example": [
                 lambda: layers.Normalization().adapt([]),
                 lambda: layers.Normalization().adapt(np.zeros((0, 3))),
@@ -264,7 +266,7 @@ LAYERS: Rows = {
                 lambda: layers.Embedding(3, 2)([[3]]),
                 lambda: layers.Embedding(3, 2)([[-1]]),
             ],
-            "Examples of p_re_lu.* must": [lambda: layers.PReLU()(layers.Input((None,)))],
+            "Inputs of p_re_lu.* must": [lambda: layers.PReLU()(layers.Input((None,)))],
             "must have 3 dimensions": [lambda: layers.Permute((2, 1))(SQUARE)],
             "must have 2 dimensions": [lambda: layers.RepeatVector(2)(np.zeros((2, 2, 2)))],
             "at least 3 dimensions": [lambda: layers.TimeDistributed(layers.Dense(2))(SQUARE)],
@@ -417,9 +419,9 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
         losses.SparseCategoricalCrossentropy,
         ([2, 3], "labels from 0 to 2"),
         ([2, -1], "labels from 0 to 2"),
-        ([2, 0.5], "whole numbers"),
-        ([2, np.nan], "whole numbers"),
-        ([2, np.inf], "whole numbers"),
+        ([2, 0.5], "integer labels"),
+        ([2, np.nan], "integer labels"),
+        ([2, np.inf], "integer labels"),
         (["a", "b"], "real numbers"),
         (np.eye(3)[:2], "categorical_crossentropy"),
         ([[1, 2]], "shape"),
@@ -430,13 +432,13 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
         (LABELS, "sparse_categorical_crossentropy, or .*one-hot"),
         ([[2], [0]], "use sparse_categorical_crossentropy"),
         ([[0, 1], [1, 0]], r"the predictions' shape \(2, 3\)"),
-        ([[0, 1, 0], [1, np.inf, 0]], "finite true values.* in row 1"),
+        ([[0, 1, 0], [1, np.inf, 0]], "finite targets.* in row 1"),
         ([["a", "b", "c"]] * 2, "real numbers"),
     ),
     **wrong_targets(
         losses.MeanSquaredError,
         (LABELS, "utils.to_categorical"),
-        ([[0, 1, np.nan], [1, 0, 0]], "finite true values.* in row 0"),
+        ([[0, 1, np.nan], [1, 0, 0]], "finite targets.* in row 0"),
     ),
     **wrong_targets(losses.BinaryCrossentropy, ([1, 0], "utils.to_categorical")),
     **wrong_targets(losses.CategoricalHinge, (LABELS, "utils.to_categorical")),
@@ -446,7 +448,7 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
             "Unknown loss": [lambda: losses.get("sparse")],
             "loss must be a name": [lambda: losses.get(3)],
             "loss must be the name": [lambda: losses.as_loss(None)],
-            r"must fit values of shape \(2,\)": [
+            r"must match values of shape \(2,\)": [
                 lambda: losses.SparseCategoricalCrossentropy()(LABELS, GUESSES, [1, 2, 3]),
             ],
             "axis must be the last": [
@@ -465,7 +467,7 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
                 lambda: metrics.check("acuracy"),
             ],
             "metric must be a name": [lambda: metrics.check(3)],
-            r"true values of shape \(3": [
+            r"targets of shape \(3": [
                 lambda: metrics.SparseCategoricalAccuracy()([1, 2], EYE),
                 lambda: metrics.CategoricalAccuracy()([1, 2, 2], EYE),
                 lambda: metrics.R2Score()([0.0, 1.0, 2.0], EYE),
@@ -654,7 +656,7 @@ WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
         "of uint64": (at(4, 2**64 - 1, np.uint64), "from 0 to 2.*row 4"),
         "negative": (at(4, -1, int), "from 0 to 2.*Received: -1 in row 4"),
         "from 1": (Y + 1, "from 0 to 2.* and .* more"),
-        "fractional": (at(4, 0.5), "whole numbers.*0.5 in row 4"),
+        "fractional": (at(4, 0.5), "integer labels.*0.5 in row 4"),
         "not a number": (at(4, np.nan), "from 0 to 2.*whole.*nan in row 4"),
         "infinite": (at(4, np.inf), "from 0 to 2.*inf in row 4"),
         "huge": (at(4, 1e300), "from 0 to 2.*row 4"),
@@ -890,8 +892,8 @@ OF_MODELS: list[tuple[str, Callable[..., Any]]] = [
     ),
     ("must have different names", later(Sequential, [DENSE, DENSE])),
     ("must have different names", lambda model: model.add(model.layers[0])),
-    ("is not an axis", later(Sequential, [ENTRY, layers.Softmax(axis=5)])),
-    ("is not an axis", lambda model: model.add(layers.Softmax(axis=4))),
+    ("must be an axis", later(Sequential, [ENTRY, layers.Softmax(axis=5)])),
+    ("must be an axis", lambda model: model.add(layers.Softmax(axis=4))),
     ("has no layers; add at least one", lambda: Sequential()([[0.0]])),
     ("has no layers; add at least one", lambda: Sequential().predict([[0.0]])),
     ("has no layers; add at least one", lambda: Sequential().build((None, 2))),

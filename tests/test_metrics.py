@@ -11,7 +11,7 @@ from tests import models
 from tinynet import Sequential, callbacks, layers, metrics
 
 P = [[0.1, 0.6, 0.3], [0.5, 0.1, 0.4], [0.2, 0.2, 0.6]]
-# metric: (true values, predictions, weights, result)
+# metric: (targets, predictions, weights, result)
 CASES = [
     (metrics.SparseCategoricalAccuracy, [1, 2, 2], P, None, 2 / 3),
     (metrics.SparseCategoricalAccuracy, [[1], [2], [2]], P, None, 2 / 3),
@@ -174,7 +174,9 @@ def test_r2_score_over_batches() -> None:
     # Six targets, as Keras counts, and two inputs.
     adjusted = metrics.R2Score(num_regressors=2)(y, p)
     assert float(adjusted) == pytest.approx(1 - (1 - np.mean(scores)) * 5 / 3)
-    with pytest.warns(UserWarning, match=r"plain score.*Received: num_regressors=5, 6 targets"):
+    with pytest.warns(
+        UserWarning, match=r"standard R2 score.*Received: num_regressors=5, 6 targets"
+    ):
         assert float(metrics.R2Score(num_regressors=5)(y, p)) == pytest.approx(np.mean(scores))
 
 

@@ -1269,7 +1269,7 @@ def test_fit_trains_shared_layer() -> None:
 def test_binary_accuracy_warns_about_other_targets(name: str) -> None:
     model = Sequential([layers.Input((4,)), layers.Dense(1, "tanh")])
     model.compile("sgd", "mse", metrics=[name])
-    with pytest.warns(UserWarning, match=rf"{name} counts targets of 0 or 1 only; .*from -1 to 1"):
+    with pytest.warns(UserWarning, match=rf"{name} expects targets of 0 or 1; .*from -1 to 1"):
         model.fit(X / 255, 2.0 * (Y > 0) - 1, verbose=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

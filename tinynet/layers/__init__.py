@@ -1,4 +1,4 @@
-"""Layers: the parts of a network, each with its weights."""
+"""Layers: the building blocks of a network, each with its own weights."""
 
 from tinynet.layers.activation import *
 from tinynet.layers.activity_regularization import *

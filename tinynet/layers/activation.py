@@ -1,4 +1,4 @@
-"""A layer that applies an activation."""
+"""Layer that applies an activation function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Activation"]
 
 
 class _Applied(Layer):
-    """The base of layers that apply their attribute `activation` to every element."""
+    """Base class of the layers that apply an activation function."""
 
     activation: Any
 
@@ -22,7 +22,7 @@ class _Applied(Layer):
 
 
 def _not_negative(name: str, value: Any) -> float:
-    """Check an option of a rectifier; Keras raises ValueError for None."""
+    """Validate a non-negative option; None raises ValueError, as in Keras."""
     if value is None:
         raise ValueError(f"{name} must be a number from 0 up. Received: {name}=None")
     return checks.number(name, value, 0)
@@ -30,14 +30,14 @@ def _not_negative(name: str, value: Any) -> float:
 
 @declared(_registry)
 class Activation(_Applied):
-    """Apply an activation to every element.
+    """Layer that applies an activation function to its input.
 
     Parameters
     ----------
     activation : str or callable
-        Activation.
+        Activation function, or its name.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Normalization over the batch."""
+"""Batch normalization."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ __all__ = ["BatchNormalization"]
 
 
 def _axis(name: str, axis: Any) -> Any:
-    """Check an axis, or a list of axes."""
+    """Validate an axis, or a list of axes."""
     if isinstance(axis, list | tuple):
         return [checks.whole(name, each, -64) for each in axis]
     return checks.whole(name, axis, -64)
 
 
 def _only_axis(name: str, axis: Any) -> int:
-    """Check an axis, which may be the only one in a list."""
+    """Validate an axis, or a list of one axis."""
     alone = isinstance(axis, list | tuple) and len(axis) == 1
     return checks.whole(name, axis[0] if alone else axis, -64)
 
 
 @declared(_registry)
 class BatchNormalization(Layer):
-    """Normalize every feature to mean 0 and variance 1 over the batch, then scale and shift it.
+    """Batch normalization: normalize each feature over the mini-batch, then scale and shift it.
 
-    In training, mean and variance are the batch's, and their moving averages are updated; else
-    they are these moving averages. Ioffe and Szegedy, "Batch normalization" (2015).
+    ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``. In training, the mean and the
+    variance are those of the mini-batch, and their moving averages are updated. In inference, the
+    moving averages are used instead. Ioffe and Szegedy, "Batch normalization" (2015).
 
     Parameters
     ----------
@@ -42,22 +43,26 @@ class BatchNormalization(Layer):
     momentum : float
         Decay rate of the moving averages.
     epsilon : float
-        Added to the variance.
-    center, scale : bool
-        If True, `beta` is added, and if True, the result is multiplied by `gamma`.
+        Small constant added to the variance, to avoid division by zero.
+    center : bool
+        If True, add the trainable offset `beta`.
+    scale : bool
+        If True, multiply by the trainable scale `gamma`.
     beta_initializer, gamma_initializer : str or Initializer
-        Initializers of the weights.
+        Initializers of `beta` and `gamma`.
     moving_mean_initializer, moving_variance_initializer : str or Initializer
         Initializers of the moving averages.
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
-        Regularizers of the weights.
+        Regularizers of `beta` and `gamma`.
     beta_constraint, gamma_constraint : str or Constraint, optional
-        Constraints of the weights.
+        Constraints on `beta` and `gamma`.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
+    The first feature has mean 1 and variance 1: ``(0 - 1) / sqrt(1 + 0.001) = -0.9995``.
+
     >>> BatchNormalization()([[0.0, 4.0], [2.0, 8.0]], training=True).numpy().round(4)
     array([[-0.9995, -0.9999],
            [ 0.9995,  0.9999]], dtype=float32)
@@ -90,13 +95,13 @@ class BatchNormalization(Layer):
         if size is None or (self.built and size != self.moving_mean.size):
             own = self.moving_mean.size if self.built else "a fixed number of"
             raise ValueError(
-                f"{self.name} takes inputs with {own} features on axis {self.axis}. "
+                f"Inputs of {self.name} must have {own} features on axis {self.axis}. "
                 f"Received: shape {tuple(input_shape)}"
             )
         return size
 
     def build(self, input_shape: Shape) -> None:
-        """Build the weights; those of an earlier build are dropped."""
+        """Create the weights, replacing those of an earlier build."""
         shape = (self._features(input_shape),)
         gamma, beta = shape if self.scale else None, shape if self.center else None
         moving = {"moving_mean": shape, "moving_variance": shape}

@@ -1,4 +1,4 @@
-"""The dense layer: every input connected with every unit."""
+"""Fully connected layer."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ __all__ = ["Dense"]
 
 @declared(_registry)
 class Dense(Layer):
-    """Connect every input with every unit: ``activation(x @ kernel + bias)``.
+    """Fully connected layer: ``y = activation(x @ kernel + bias)``.
+
+    For inputs of shape (N, ..., D), `kernel` has shape (D, U), `bias` has shape (U,), and the
+    output has shape (N, ..., U), where U is the number of units.
 
     Parameters
     ----------
     units : int
-        Number of outputs.
+        Number of units, the size of the output.
     activation : str or callable, optional
-        Activation that is applied to the pre-activations; by default none.
+        Activation function; by default, the output is linear.
     use_bias : bool
         If True, add a bias.
     kernel_initializer, bias_initializer : str or Initializer
-        Initializers of the weights.
+        Initializers of the kernel and the bias.
     kernel_regularizer, bias_regularizer : str or Regularizer, optional
-        Regularizers of the weights.
+        Regularizers of the kernel and the bias.
     kernel_constraint, bias_constraint : str or Constraint, optional
-        Constraints of the weights.
+        Constraints on the kernel and the bias.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Raises
     ------
@@ -40,6 +43,8 @@ class Dense(Layer):
 
     Examples
     --------
+    With a kernel of ones and a bias of zeros, each unit computes the sum of the inputs:
+
     >>> layer = Dense(2, kernel_initializer="ones")
     >>> layer([[1.0, 2.0, 3.0]]).numpy()
     array([[6., 6.]], dtype=float32)
@@ -60,7 +65,7 @@ class Dense(Layer):
         self.bias: Variable | None = None
 
     def build(self, input_shape: Shape) -> None:
-        """Build kernel and bias; those of an earlier build are dropped."""
+        """Create the kernel and the bias, replacing those of an earlier build."""
         kernel, bias = (self._inputs(input_shape), self.units), (self.units,)
         self._build_weights(input_shape, kernel=kernel, bias=bias if self.use_bias else None)
 

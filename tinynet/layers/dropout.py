@@ -16,27 +16,29 @@ __all__ = ["Dropout"]
 
 @declared(_registry)
 class Dropout(Layer):
-    """In training, set a fraction of the inputs to 0 and scale the others up.
+    """Dropout: set a random fraction of the inputs to 0 in training.
 
-    The others are multiplied by ``1 / (1 - rate)``, so that sums keep their expected size.
-    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting" (2014).
+    The other inputs are multiplied by ``1 / (1 - rate)``, so that the expected sum of the inputs
+    does not change. In inference, the inputs are returned unchanged. Srivastava et al., "Dropout:
+    a simple way to prevent neural networks from overfitting" (2014).
 
     Parameters
     ----------
     rate : float
-        Fraction to drop, from 0 to 1.
+        Fraction of the inputs to drop, from 0 to 1.
     noise_shape : tuple of (int or None), optional
-        Shape of the random choice: along a size of 1, all inputs are kept or dropped together;
-        None is the input's own size.
+        Shape of the binary dropout mask, which is broadcast to the shape of the inputs; None for
+        the size of the inputs along an axis. With ``(None, 1, D)``, all steps of a sequence share
+        one mask.
     seed : int, optional
-        Seed that makes the choices repeatable; each call still draws further numbers.
+        Random seed, for reproducible masks. Each call draws a new mask.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Raises
     ------
     ValueError
-        If `rate` is not from 0 to 1.
+        If `rate` is not between 0 and 1.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The exponential linear unit as a layer."""
+"""Exponential linear unit as a layer."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["ELU"]
 
 @declared(_registry)
 class ELU(_Applied):
-    """Apply the exponential linear unit: ``x`` above 0, ``alpha * (exp(x) - 1)`` below.
+    """Exponential linear unit: ``x`` if ``x > 0``, else ``alpha * (exp(x) - 1)``.
 
     Clevert et al., "Fast and accurate deep network learning by exponential linear units" (2015).
 
     Parameters
     ----------
     alpha : float
-        Scale of the part below 0.
+        Scale of the negative part.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Trainable vectors for integers, such as words and categories."""
+"""Embeddings: trainable vectors for integers, such as the indices of words or categories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Embedding"]
 
 
 def _checked_rows(table: Array, indices: Array) -> Array:
-    """Return the row of each index, which must be in range."""
+    """Return the row of each index; raise an error if an index is out of range."""
     wrong = (indices < 0) | (indices >= len(table))
     if wrong.any():
         raise ValueError(
@@ -27,7 +27,7 @@ def _checked_rows(table: Array, indices: Array) -> Array:
 
 
 def _not_supported(name: str, value: Any) -> None:
-    """Refuse an argument that only Keras supports."""
+    """Raise an error if an argument that only Keras supports is given."""
     if value is not None:
         raise NotImplementedError(
             f"tinynet does not support {name} of Embedding. "
@@ -37,38 +37,45 @@ def _not_supported(name: str, value: Any) -> None:
 
 @declared(_registry)
 class Embedding(Layer):
-    """Replace every integer by a trainable vector, a row of the weight `embeddings`.
+    """Embedding: map each integer to a trainable vector, a row of the weight `embeddings`.
+
+    The input contains integers and has any shape; the output has one more axis, of size
+    `output_dim`.
 
     Parameters
     ----------
     input_dim : int
-        Number of vectors: one more than the largest integer.
+        Number of vectors (vocabulary size): the largest integer plus 1.
     output_dim : int
-        Size of a vector.
+        Length of each vector.
     embeddings_initializer : str or Initializer
-        Initializer of the vectors.
+        Initializer of `embeddings`.
     embeddings_regularizer : str or Regularizer, optional
-        Regularizer of the vectors.
+        Regularizer of `embeddings`.
     embeddings_constraint : str or Constraint, optional
-        Constraint of the vectors.
+        Constraint on `embeddings`.
     mask_zero : bool
-        Must be False: masks are not supported.
+        Must be False; masks are not supported.
     weights : array_like, shape (input_dim, output_dim), optional
-        Initial vectors.
+        Initial value of `embeddings`.
     lora_rank, lora_alpha, quantization_config : None
         Not supported.
     input_length : int, optional
-        Accepted as Keras does, with a warning and without effect.
+        Accepted for compatibility with Keras, with a warning and without effect.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Raises
     ------
+    NotImplementedError
+        If an argument that is not supported is given.
     ValueError
-        If an argument is not supported; when called, if an input is out of range.
+        When the layer is called, if an integer is out of range.
 
     Examples
     --------
+    The integers 2 and 1 select the last and the middle row:
+
     >>> Embedding(3, 2, weights=[[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])([[2, 1]]).numpy()
     array([[[3., 4.],
             [1., 2.]]], dtype=float32)
@@ -97,14 +104,14 @@ class Embedding(Layer):
             self.set_weights(weights if alone else [weights])
 
     def build(self, input_shape: Any = None) -> None:
-        """Build the vectors, unless they are built."""
+        """Create the embeddings if they do not exist."""
         if self.built:
             super().build(input_shape or ())
         else:
             self._build_weights(input_shape or (), embeddings=(self.input_dim, self.output_dim))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape with another axis, of size `output_dim`."""
+        """Return the input shape with `output_dim` appended."""
         return (*input_shape, self.output_dim)
 
     def call(self, x: Any) -> Any:
@@ -113,5 +120,5 @@ class Embedding(Layer):
         return look_up(self.embeddings, TABLE["cast"](x, "int32"))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+        """Return the constructor arguments."""
         return {"activity_regularizer": None, **super().get_config()}

@@ -1,4 +1,4 @@
-"""Examples as vectors."""
+"""Layer that flattens each example into a vector."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["Flatten"]
 
 @declared(_registry)
 class Flatten(Layer):
-    """Flatten every example: ``(N, 28, 28)`` becomes ``(N, 784)``.
+    """Layer that flattens each example into a vector: ``(N, 28, 28)`` becomes ``(N, 784)``.
 
     Parameters
     ----------
-    data_format : {None, "channels_last", "channels_first"}
-        Order of an image's axes; only ``"channels_last"``, the default, is supported.
+    data_format : {None, "channels_last"}
+        Order of the axes of images; only ``"channels_last"``, the default, is supported.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
@@ -36,5 +36,5 @@ class Flatten(Layer):
         return TABLE["flatten"](x)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+        """Return the constructor arguments."""
         return {**super().get_config(), "data_format": self.data_format or "channels_last"}

@@ -1,4 +1,4 @@
-"""Noise that multiplies."""
+"""Multiplicative Gaussian noise."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ __all__ = ["GaussianDropout"]
 
 @declared(_registry)
 class GaussianDropout(Layer):
-    """In training, multiply the inputs by noise with mean 1 and variance ``rate / (1 - rate)``.
+    """Multiplicative Gaussian noise, in training only.
 
-    Mean and variance are those of the factors of `Dropout`. Srivastava et al., "Dropout: a
-    simple way to prevent neural networks from overfitting" (2014).
+    The inputs are multiplied by random factors with mean 1 and variance ``rate / (1 - rate)``, as
+    those of `Dropout` have. Srivastava et al., "Dropout: a simple way to prevent neural networks
+    from overfitting" (2014).
 
     Parameters
     ----------
     rate : float
-        Drop rate, from 0 to below 1.
+        Dropout rate, at least 0 and less than 1.
     seed : int, optional
-        Seed that makes the noise repeatable; each call still draws further numbers.
+        Random seed, for reproducible noise. Each call draws new noise.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Noise that is added."""
+"""Additive Gaussian noise."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ["GaussianNoise"]
 
 @declared(_registry)
 class GaussianNoise(Layer):
-    """In training, add noise with mean 0 to the inputs.
+    """Additive Gaussian noise with mean 0, in training only.
 
     Parameters
     ----------
     stddev : float
         Standard deviation of the noise, from 0 to 1.
     seed : int, optional
-        Seed that makes the noise repeatable; each call still draws further numbers.
+        Random seed, for reproducible noise. Each call draws new noise.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------

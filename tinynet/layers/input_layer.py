@@ -1,4 +1,4 @@
-"""The input of a model."""
+"""Input of a model."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["Input", "InputLayer"]
 
 @_registry.register()
 class InputLayer(Layer):
-    """The shape of a model's input.
+    """Input of a model, which declares its shape and data type.
 
     Parameters
     ----------
     shape : tuple of int, optional
         Shape of one example.
     batch_size : int, optional
-        Number of examples, if it is fixed.
+        Batch size, if it is fixed.
     dtype : str, optional
-        Data type of the input.
+        Data type of the input; by default `config.floatx()`.
     batch_shape : tuple of (int or None), optional
-        Instead of `shape` and `batch_size`: both together.
+        Shape including the batch size; replaces `shape` and `batch_size`.
     name : str, optional
-        By default ``"input_layer"``, numbered.
+        Name of the layer; by default ``"input_layer"``, with a number.
     input_shape : tuple of int, optional
-        Former name of `shape`.
+        Alias of `shape`, for compatibility with older versions of Keras.
 
     Raises
     ------
@@ -57,7 +57,7 @@ class InputLayer(Layer):
         shape = input_shape if shape is None else shape
         if (shape is None) == (batch_shape is None):
             raise ValueError(
-                "An input takes either shape or batch_shape. "
+                "Exactly one of shape and batch_shape must be given. "
                 f"Received: shape={shape}, batch_shape={batch_shape}"
             )
         if batch_shape is None:
@@ -73,7 +73,7 @@ class InputLayer(Layer):
         self._nodes = [node]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the state of a copy."""
+        """Restore the state of a copy, with a symbolic output."""
         super().__setstate__(state)
         self._add_node()
 
@@ -82,7 +82,7 @@ class InputLayer(Layer):
         return x
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+        """Return the constructor arguments."""
         return {
             "batch_shape": list(self.batch_shape),
             "dtype": self.input_dtype,
@@ -104,18 +104,18 @@ def Input(
     shape : tuple of int, optional
         Shape of one example.
     batch_size : int, optional
-        Number of examples, if it is fixed.
+        Batch size, if it is fixed.
     dtype : str, optional
-        Data type of the input.
+        Data type of the input; by default `config.floatx()`.
     batch_shape : tuple of (int or None), optional
-        Instead of `shape` and `batch_size`: both together.
+        Shape including the batch size; replaces `shape` and `batch_size`.
     name : str, optional
-        By default ``"input_layer"``, numbered.
+        Name of the layer; by default ``"input_layer"``, with a number.
 
     Returns
     -------
     SymbolicTensor
-        Symbolic tensor for the list of a `Sequential`, or to call layers on.
+        Symbolic tensor: the first entry of a `Sequential`, or the argument of a layer.
 
     Raises
     ------
@@ -131,5 +131,5 @@ def Input(
 
 
 def _check_ndim(layer: Layer, input_shape: Shape, ndim: int) -> None:
-    expected = f"Inputs of {layer.name} must have {ndim} dimensions, the batch axis included"
+    expected = f"Inputs of {layer.name} must have {ndim} dimensions, including the batch axis"
     checks.require(len(input_shape) == ndim, expected, f"an input of shape {tuple(input_shape)}")

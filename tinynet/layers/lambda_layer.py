@@ -1,4 +1,4 @@
-"""A layer that applies a function."""
+"""Layer that applies a function."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["Lambda"]
 
 
 def _function(name: str, value: Any) -> Any:
-    """Return the function, which a configuration has by its name."""
+    """Return the function, which a configuration refers to by name."""
     if isinstance(value, dict) and value.get("class_name") == "__lambda__":
         raise ValueError(
-            "function must be a named function to be loaded, which is passed in "
-            "custom_objects: code in a file is never run. Received: a Lambda of code"
+            "function must be a named function, passed in custom_objects, to be loaded; code in "
+            "a file is never run. Received: a Lambda layer with serialized code"
         )
     if isinstance(value, str | dict):
         value = _registry.get(value)
@@ -26,20 +26,21 @@ def _function(name: str, value: Any) -> Any:
 
 @declared(_registry)
 class Lambda(Layer):
-    """Apply a function of operations; the layer has no weights.
+    """Layer that applies a function to its input; it has no weights.
 
     Parameters
     ----------
     function : callable
-        The function of the input. It is called with `training` if it has such a parameter.
+        Function of the input, made of operations such as those of `tinynet.ops`. It is called
+        with `training` if it has a parameter of this name.
     output_shape : tuple of int or callable, optional
-        Accepted as Keras does, without effect: the shape is that of the function's result.
-    mask : object
-        Must be None.
+        Accepted for compatibility with Keras, without effect; the shape is inferred.
+    mask : None
+        Not supported.
     arguments : dict, optional
-        Further arguments of the function, by name.
+        Additional keyword arguments of the function.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
@@ -61,7 +62,7 @@ class Lambda(Layer):
         known = parameters_of(self.function)
         if not isinstance(given, dict) or not ("kwargs" in known or set(given) <= known):
             raise TypeError(
-                "arguments must be a dict of further arguments of the function. "
+                "arguments must be a dict of keyword arguments of the function. "
                 f"Received: arguments={checks.shorten(given)}"
             )
         self.arguments = dict(given)
@@ -76,7 +77,7 @@ class Lambda(Layer):
         return "training" in parameters_of(self.function)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; a function without a name can't be written."""
+        """Return the constructor arguments; raise an error if the function has no name."""
         if getattr(self.function, "__name__", "<lambda>") == "<lambda>":
             raise ValueError(
                 f"function of {self.name} must be a named function to be saved; register it with "

@@ -1,11 +1,11 @@
-"""Layers: the parts of a network, each with its weights and its `call`.
+"""Base class of all layers.
 
-`build` creates the weights once the shape of the input is known. `call` computes the output by
-operations, which know their gradients. It is called on tensors with values; on symbolic tensors,
-when a model is made of layers; and once more when a program is traced.
+`build` creates the weights when the shape of the input is known. `call` computes the output with
+differentiable operations. It is called eagerly on tensors, on symbolic tensors when a model is
+built from layers, and again when a program is traced.
 
-A custom layer defines `build` and ``call(x)``, as in Keras. It may define `backward`, too, or both
-`forward` and `backward`: then it is one instruction that Python runs.
+A custom layer defines `build` and ``call(x)``, as in Keras. If it also defines `backward`, or both
+`forward` and `backward`, it is one instruction of a program, run in Python.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ __all__ = ["deserialize", "Layer", "serialize"]
 _registry = Registry("layer", "keras.layers")
 
 SERIALS = itertools.count()
-#: How often something has changed on which programs depend, such as `trainable` of a layer.
+#: Number of changes to anything that programs depend on, such as `trainable` of a layer.
 STRUCTURE = [0]
 _NOT_STRUCTURE = ("built", "compiled", "history", "loss", "optimizer", "stop_training")
-# Attributes of a model that do not say which layers a custom class has.
+# Attributes of a model in which `_inner_layers` does not search for layers.
 _NOT_INSIDE = ("_args", "_layers", "_input")
 
 _DTYPES = {name: np.dtype(name) for name in config.FLOATS}
 
 
-#: Function that makes the initial values of all weights instead of their initializers, if any:
-#: while a file is loaded, whose weights replace them.
+#: Function that creates the initial values of all weights instead of their initializers, if any.
+#: Used while a file is loaded, because its weights replace the initial values.
 initializer_override: ContextVar[Callable[..., Any] | None] = ContextVar("override", default=None)
 
 
 class _KeepsArguments:
-    """The base of `Layer`, which itself must have the signature of its `__init__`."""
+    """Base class of `Layer`; separate, because `__new__` would hide the signature of `__init__`."""
 
-    #: Arguments of the constructor, by position and by name.
+    #: Positional and keyword arguments of the constructor.
     _args: ClassVar[Any] = ((), {})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Keep the arguments of a custom class, from which its configuration is made."""
+        """Store the arguments of a custom class, for its configuration."""
         layer = super().__new__(cls)
         if cls not in _registry.written:
             layer._args = (args, kwargs)  # type: ignore[misc]  # of this instance
@@ -70,7 +70,7 @@ class _KeepsArguments:
 
 
 def _name(name: str, value: Any) -> str:
-    """Check the name of a layer."""
+    """Validate the name of a layer."""
     if not isinstance(value, str) or not value or "/" in value:
         raise ValueError(
             f"name must be a string without '/'. Received: name={checks.shorten(value)}"
@@ -80,27 +80,42 @@ def _name(name: str, value: Any) -> str:
 
 @declared()
 class Layer(_KeepsArguments):
-    """The base of all layers.
+    """Base class of all layers.
+
+    A custom layer defines ``call(x)``, and `build` if it has weights.
 
     Parameters
     ----------
     name : str, optional
-        By default the class name in snake case, numbered.
+        Name of the layer; by default the class name in snake case, with a number.
     trainable : bool
-        If True, training changes its weights.
+        If True, training updates the weights of the layer.
     dtype : {"float32", "float64"}, optional
-        Data type of its computations; by default `config.floatx()`.
+        Data type of the weights and the computations; by default `config.floatx()`.
     input_shape : tuple of int, optional
         Shape of one example, if the layer is the first of a model.
     input_dim : int, optional
-        The same, for inputs of one dimension.
+        Short for ``input_shape=(input_dim,)``.
     activity_regularizer : str or Regularizer, optional
-        Penalty on the output, which is added to the loss.
+        Regularizer of the output, whose penalty is added to the loss.
     **kwargs : object
-        Not supported; they are listed in the error.
+        Not supported; other arguments raise an error.
 
     Examples
     --------
+    A layer that multiplies its input by one trainable weight:
+
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight((), "ones", name="factor")
+    ...
+    ...     def call(self, x):
+    ...         return self.factor * x
+    >>> Scale()([[2.0, 3.0]]).numpy()
+    array([[2., 3.]], dtype=float32)
+
+    Calling `build` creates the weights:
+
     >>> from tinynet.layers import Dense
     >>> layer = Dense(2, name="hidden")
     >>> layer.build((None, 3))
@@ -116,11 +131,11 @@ class Layer(_KeepsArguments):
     input_dim: int | None = argument(None, checks.whole, kept=False)
     activity_regularizer: Any = found(None, regularizers.get)
 
-    #: Arguments that only this kind of layer has; the others are written by `get_config` itself.
+    #: Arguments of this class that `get_config` adds to those of the base class.
     _arguments: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Mark a layer as built after the `build` of a custom class, as in Keras."""
+        """Mark the layer as built after `build` of a custom class, as in Keras."""
         super().__init_subclass__(**kwargs)
         own = vars(cls).get("build")
         if own is not None and not cls.__module__.startswith("tinynet."):
@@ -140,7 +155,7 @@ class Layer(_KeepsArguments):
         self._serial = next(SERIALS)
         self._weights: list[Variable] = []
         self._build_shape: Any = None  # a shape, or a list or dict of them
-        #: Its calls on symbolic tensors, and what `add_loss` was given in the last other call.
+        #: Calls on symbolic tensors, and the values that `add_loss` got in the last eager call.
         self._nodes: list[Node] = []
         self._losses: list[Any] = []
         self._first_shape: Shape | None = None
@@ -148,48 +163,45 @@ class Layer(_KeepsArguments):
         if shape is not None:
             self._first_shape = (None, *checks.shape("input_shape", shape))
 
-    # -- to be defined by each kind of layer
+    # -- methods to override
 
     def build(self, input_shape: Any) -> None:
-        """Build the weights; called automatically before the first use.
+        """Create the weights; called automatically before the first call.
 
         Parameters
         ----------
         input_shape : tuple of (int or None)
-            Shape of the input, batch size first.
+            Shape of the input, including the batch size.
 
         Raises
         ------
         ValueError
-            If the layer does not support such a shape.
+            If the layer does not support the shape.
         """
         self._build_shape = map_shapes(tuple, input_shape)
         self.built = True
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape of the output: that of `call` on zeros.
+        """Compute the shape of the output, by default by applying `call` to zeros.
 
         Parameters
         ----------
         input_shape : tuple of (int or None), or nested list or dict of them
-            Shape of the input, batch size first.
+            Shape of the input, including the batch size.
 
         Returns
         -------
         tuple of (int or None), or nested list or dict of them
-            Shape of the output.
+            Shape of the output, including the batch size.
         """
         inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), input_shape)
-        with self._tried():  # without random numbers
+        with self._tried():  # zeros instead of initializers, so that no random numbers are drawn
             outputs = within({initializer_override: np.zeros}, self._outputs_for, (inputs,), {})
         return mapped(lambda y: y.shape, outputs)
 
     @contextlib.contextmanager
     def _tried(self, keeps: bool = False) -> Iterator[None]:
-        """If the layer is not built, build it for a trial; afterwards it is as before.
-
-        With `keeps` that is so only after an error.
-        """
+        """Restore the state of an unbuilt layer on exit; with `keeps`, only after an error."""
         if self.built:
             yield
             return
@@ -207,21 +219,21 @@ class Layer(_KeepsArguments):
                 value[:] = items
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
-        """Compute the output: instead of `call`, together with a `backward`.
+        """Compute the output; a custom layer may define this, with `backward`, instead of `call`.
 
         Parameters
         ----------
         x : ndarray, shape (N, ...)
-            The input.
+            Input.
         work : Workspace
-            Buffers, and values that `backward` needs.
+            Buffers, and storage for values that `backward` needs.
         training : bool
-            If True, this is a training step.
+            If True, the layer is called in training.
 
         Returns
         -------
         ndarray, shape (N, ...)
-            The output.
+            Output.
         """
         options = {"training": training} if "training" in self._parameters else {}
         x = copies(x)[0]
@@ -230,45 +242,48 @@ class Layer(_KeepsArguments):
         return np.ascontiguousarray(y, x.dtype)
 
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
-        """Write the gradients of the weights to ``work.gradients``; return that of the input.
+        """Compute the gradients with respect to the weights and the input.
+
+        The gradients with respect to the weights are written to the arrays in ``work.gradients``,
+        one for each of `weights`, or None if the weight is not trainable.
 
         Parameters
         ----------
         d_y : ndarray, shape (N, ...)
             Upstream gradient; may be overwritten.
         work : Workspace
-            The one that `forward` was given, with the input in ``work.x`` if `call` was used.
+            Workspace of the call of `forward`, with the input in ``work.x`` if `call` was used.
         need_d_x : bool
-            False if the gradient with respect to the input is not used.
+            If False, the gradient with respect to the input is not needed.
 
         Returns
         -------
         ndarray, shape (N, ...), or None
-            The gradient with respect to the input, if it is needed.
+            Gradient with respect to the input, or None if it is not needed.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define backward")
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the output by operations."""
+        """Compute the output with operations."""
         raise NotImplementedError(
             f"{type(self).__name__} must define call(x), or forward(x, work, training)"
         )
 
     @property
     def _asks_for_training(self) -> bool:
-        """Whether code that is not tinynet's own is told whether it is called in training."""
+        """Whether a custom `call` has a parameter `training`."""
         own = type(self).call if "call" not in vars(self) else self.call
         is_own = str(getattr(own, "__module__", None)).startswith("tinynet.")
         return "training" in self._parameters and not is_own
 
     @property
     def _runs_in_python(self) -> bool:
-        """Whether it defines `forward` or `backward`, and is one instruction."""
+        """Whether it defines `forward` or `backward`, so that it is one instruction in Python."""
         own = type(self)
         return own.forward is not Layer.forward or own.backward is not Layer.backward
 
     def _require_backward(self) -> None:
-        """Refuse a layer with its own `forward` but no `backward`."""
+        """Raise an error if the layer defines `forward` but not `backward`."""
         own = type(self)
         if own.forward is not Layer.forward and own.backward is Layer.backward:
             raise ValueError(
@@ -279,20 +294,20 @@ class Layer(_KeepsArguments):
 
     @property
     def _parameters(self) -> frozenset[str]:
-        """Names of the parameters of `call`; "kwargs" if it takes any."""
+        """Names of the parameters of `call`, with "kwargs" if it accepts any keyword."""
         return parameters_of(type(self).call if "call" not in vars(self) else self.call)
 
     def _node(self) -> Node:
         if not self._nodes:
             raise AttributeError(
-                f"{self.name} has an input and an output once it is part of a built model. "
+                f"{self.name} has no input or output until it is part of a built model. "
                 f"Received: built={self.built}"
             )
         return self._nodes[-1]
 
     @property
     def output(self) -> Any:
-        """Symbolic output of the layer; if it is part of several models, each finds its own."""
+        """Symbolic output of the layer; if it has several, each model uses the one in its graph."""
         last = self._node().outputs
         if len(self._nodes) == 1 or not isinstance(last, SymbolicTensor):
             return last
@@ -302,22 +317,22 @@ class Layer(_KeepsArguments):
 
     @property
     def input(self) -> Any:
-        """Symbolic input of the layer; that of its last call if there are several."""
+        """Symbolic input of the layer; if it was called several times, of the last call."""
         inputs = self._node().args[:1] or (self._node().outputs,)
         return inputs[0]
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments.
+        """Return the constructor arguments.
 
         Returns
         -------
         dict
-            Argument for `from_config`.
+            Configuration, from which `from_config` builds the same layer.
         """
         arguments: dict[str, Any] = {}
         if type(self) not in _registry.written:
             owner = next(cls for cls in type(self).__mro__ if "get_config" in vars(cls))
-            if owner.__module__.startswith("tinynet."):  # a custom class without its own
+            if owner.__module__.startswith("tinynet."):  # a custom class that inherits get_config
                 arguments = self._given_arguments()
         if self.activity_regularizer is not None:
             arguments["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
@@ -332,7 +347,7 @@ class Layer(_KeepsArguments):
         }
 
     def _given_arguments(self) -> dict[str, Any]:
-        """Return the arguments that a custom class was constructed with."""
+        """Return the constructor arguments of a custom class."""
         parameters = inspect.signature(type(self).__init__).parameters
         bound = inspect.signature(type(self).__init__).bind(self, *self._args[0], **self._args[1])
         found = dict(list(bound.arguments.items())[1:])
@@ -346,22 +361,21 @@ class Layer(_KeepsArguments):
                 )
         return found
 
-    # -- the same for every layer
+    # -- methods that layers inherit
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Build a layer from its configuration.
+        """Create a layer from its configuration.
 
         Parameters
         ----------
         config : dict
-            Result of `get_config`. Keys that the constructor does not know, as other versions
-            of Keras write them, are ignored.
+            Result of `get_config`. Unknown keys, which other versions of Keras write, are ignored.
 
         Returns
         -------
         Layer
-            New layer, without weights.
+            New layer, not built.
         """
         known, late = keywords(cls, Layer), {}
         parameters = inspect.signature(cls).parameters
@@ -384,42 +398,42 @@ class Layer(_KeepsArguments):
         regularizer: Any = None,
         constraint: Any = None,
     ) -> Variable:
-        """Add a weight; called by `build`.
+        """Add a weight to the layer, usually in `build`.
 
         Parameters
         ----------
         shape : tuple of int
-            Shape; by default that of a number.
+            Shape of the weight; by default a scalar.
         initializer : str or Initializer, optional
-            Its first values; by default ``"glorot_uniform"``, and zeros for integers and bool.
+            Initial values; by default ``"glorot_uniform"``, or zeros for integers and booleans.
         dtype : str, optional
-            Its type: a float type, that of integers or bool; by default the layer's.
+            Data type: float, integer or bool; by default the data type of the layer.
         trainable : bool
-            If True, training changes it.
+            If True, training updates the weight.
         name : str
-            Name.
+            Name of the weight.
         regularizer : str or Regularizer, optional
             Regularizer of the weight.
         constraint : str or Constraint, optional
-            Constraint of the weight.
+            Constraint on the weight.
 
         Returns
         -------
         Variable
-            The weight, which is now one of `weights`.
+            New weight.
         """
         shape = tuple(shape or ())
         if not all(hasattr(size, "__index__") for size in shape):
             raise ValueError(
-                "shape must be whole numbers; take sizes that are open from the input_shape of "
-                f"build. Received: shape={shape}"
+                "shape must be whole numbers; create weights in build, where the sizes of the "
+                f"input are known from input_shape. Received: shape={shape}"
             )
         is_counted = dtype is not None and np.dtype(checks.type_name(dtype)).kind in "iub"
         dtype = checks.type_name(dtype) if is_counted else checks.float_type(dtype, self.dtype)
         default = "zeros" if is_counted else "glorot_uniform"
         make = initializer_override.get() or initializers.get(initializer or default)
         values = make(shape, dtype=dtype)
-        expected = f"The initializer of {self.name}/{name} must give values of shape {shape}"
+        expected = f"The initializer of {self.name}/{name} must return values of shape {shape}"
         checks.require(values.shape == shape, expected, f"shape {values.shape}")
         weight = Variable(values, trainable, dtype, name, f"{self.name}/{name}")
         weight.regularizer = regularizers.get(regularizer)
@@ -428,7 +442,7 @@ class Layer(_KeepsArguments):
         return weight
 
     def _build_weights(self, input_shape: Any, **shapes: tuple[int, ...] | None) -> None:
-        """Build the weights of given names and shapes, as the arguments named after them say."""
+        """Create weights with the options in attributes such as ``{name}_initializer``."""
         self._weights = []
         for name, shape in shapes.items():
             if shape is not None:
@@ -440,10 +454,10 @@ class Layer(_KeepsArguments):
         Layer.build(self, input_shape)
 
     def _inner_layers(self) -> list[Layer]:
-        """Return the layers in the attributes of a custom class, in containers too.
+        """Return the layers in the attributes of a custom class, including nested containers.
 
-        They are in the order in which attributes and entries were set; sets, which have no order,
-        in the order in which their layers were made.
+        They are in the order in which attributes and entries were set; those in sets, which have
+        no order, in the order in which they were created.
         """
         if type(self) in _registry.written:
             return []
@@ -451,18 +465,18 @@ class Layer(_KeepsArguments):
         return _layers_in(own, {id(self)})
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """Return what `build_from_config` needs to build the layer as it is now.
+        """Return the argument of `build_from_config`.
 
         Returns
         -------
         dict or None
-            The shape of the input, if the layer is built.
+            Shape of the input, or None if the layer is not built.
         """
         shape = self._build_shape
         return {"input_shape": map_shapes(list, shape)} if shape else None
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Build the layer as it was when it was saved.
+        """Build the layer with the input shape that it had when it was saved.
 
         Parameters
         ----------
@@ -473,13 +487,13 @@ class Layer(_KeepsArguments):
 
     @property
     def weights(self) -> list[Variable]:
-        """All weights: its own, the trainable ones first, then those of each layer inside of it."""
+        """All weights of the layer, trainable ones first, then those of each nested layer."""
         own = sorted(self._weights, key=lambda w: not w.trainable)
         return unique(own + [w for la in self._sublayers() for w in la.weights])
 
     @property
     def trainable_weights(self) -> list[Variable]:
-        """The weights that training changes."""
+        """Weights that training updates."""
         if not self.trainable:
             return []
         own = [w for w in self._weights if w.trainable]
@@ -487,24 +501,24 @@ class Layer(_KeepsArguments):
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
-        """The weights that training leaves as they are."""
+        """Weights that training does not update."""
         trainable = {id(w) for w in self.trainable_weights}
         return [w for w in self.weights if id(w) not in trainable]
 
-    # Keras has two names for each.
+    # Aliases, as in Keras.
     @property
     def variables(self) -> list[Variable]:
-        """The same as `weights`."""
+        """Alias of `weights`."""
         return self.weights
 
     @property
     def trainable_variables(self) -> list[Variable]:
-        """The same as `trainable_weights`."""
+        """Alias of `trainable_weights`."""
         return self.trainable_weights
 
     @property
     def non_trainable_variables(self) -> list[Variable]:
-        """The same as `non_trainable_weights`."""
+        """Alias of `non_trainable_weights`."""
         return self.non_trainable_weights
 
     def get_weights(self) -> list[Array]:
@@ -513,22 +527,22 @@ class Layer(_KeepsArguments):
         Returns
         -------
         list of ndarray
-            One for each of `weights`, in their order.
+            One array for each of `weights`, in the same order.
         """
         return [w.array.copy() for w in self.weights]
 
     def set_weights(self, weights: Any) -> None:
-        """Set all weights; nothing is changed if one of them does not fit.
+        """Set all weights; if an error is raised, no weight is changed.
 
         Parameters
         ----------
         weights : list of array_like
-            One for each of `weights`, in their order.
+            One array for each of `weights`, in the same order.
 
         Raises
         ------
         ValueError
-            If their number, a shape or a type is wrong, or the layer is not built.
+            If the number of arrays, a shape or a data type is wrong, or the layer is not built.
         """
         own = self.weights
         if not isinstance(weights, Iterable) or isinstance(weights, str | bytes):
@@ -537,7 +551,7 @@ class Layer(_KeepsArguments):
             )
         new = [w.array if isinstance(w, Variable) else w for w in weights]
         if len(new) != len(own):
-            hint = "" if self.built else "; it has none before it is built"
+            hint = "" if self.built else "; it has no weights before it is built"
             raise ValueError(
                 f"{self.name} takes a list of {len(own)} weights{hint}. "
                 f"Received: {len(new)} weights"
@@ -553,12 +567,12 @@ class Layer(_KeepsArguments):
             variable.array[...] = array
 
     def count_params(self) -> int:
-        """Count the elements of all weights.
+        """Count the parameters: the elements of all weights.
 
         Returns
         -------
         int
-            Their number.
+            Number of parameters.
 
         Raises
         ------
@@ -573,24 +587,24 @@ class Layer(_KeepsArguments):
         return sum(w.size for w in self.weights)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Apply the layer.
+        """Apply the layer to an input; build it first if necessary.
 
         Parameters
         ----------
         *args, **kwargs : object
-            Arguments of `call`: first the input, an array with the batch axis first, a tensor, or
-            a nested list or dict of them. `training` is True in a training step; by
-            default it is that of the layer around this one.
+            Arguments of `call`. The first is the input: an array or tensor whose axis 0 is the
+            batch axis, or a nested list or dict of them. `training` is True in a training step;
+            by default, it is inherited from the calling layer.
 
         Returns
         -------
         Tensor or SymbolicTensor, or nested list or dict of them
-            The output.
+            Output.
 
         Raises
         ------
         ValueError
-            If the input's shape does not fit.
+            If the layer does not support the shape of the input.
         """
         if not args and not kwargs:
             raise TypeError(f"{self.name} must be called with an input. Received: no argument")
@@ -613,7 +627,7 @@ class Layer(_KeepsArguments):
         shape = _open_shape(self, args[0] if args else next(iter(kwargs.values())))
         self._build_once(shape)
         if type(self).compute_output_shape is not Layer.compute_output_shape and args[:1]:
-            self.compute_output_shape(shape)  # which may refuse it
+            self.compute_output_shape(shape)  # raises an error if the shape is not supported
         if training is not None and "training" in self._parameters:
             kwargs["training"] = training
         recorder = RECORDER.get()
@@ -627,7 +641,7 @@ class Layer(_KeepsArguments):
         return within({CALL: inner}, self._called, args, kwargs, bool(training))
 
     def _called(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
-        """Compute the output; tell the program that is traced which layer it is part of."""
+        """Compute the output; record the layer in the program that is traced, if any."""
         recorder = RECORDER.get()
         start = 0 if recorder is None else len(recorder.instructions)
         if recorder is not None:
@@ -643,7 +657,7 @@ class Layer(_KeepsArguments):
         return y
 
     def _compute(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
-        """Call `call`, or record the layer as one instruction that Python runs."""
+        """Run `call`, or record the layer as one instruction that is run in Python."""
         if self._runs_in_python:
             inputs = [args[0], *self.trainable_weights]
             return apply(LayerCall(self, training), inputs, {})
@@ -653,17 +667,17 @@ class Layer(_KeepsArguments):
         return mapped(lambda v: v if isinstance(v, TensorMethods) else as_tensor(v), y)
 
     def add_loss(self, loss: Any) -> None:
-        """Add to the loss that is minimized; inside of `call`.
+        """Add a term to the loss, from inside `call`.
 
         Parameters
         ----------
-        loss : Tensor, or list of them
-            A scalar computed from tensors.
+        loss : Tensor or list of Tensor
+            Scalar, computed from tensors.
         """
         call = CALL.get()
         if call is None:
             raise ValueError(
-                "add_loss must be called inside of call. Received: add_loss outside of a call"
+                "add_loss must be called inside call. Received: add_loss outside of a call"
             )
         for value in flattened(loss):
             call.losses.append(value)
@@ -672,12 +686,12 @@ class Layer(_KeepsArguments):
 
     @property
     def losses(self) -> list[Any]:
-        """The losses that the last call added by `add_loss`, then the penalties of the weights."""
+        """Losses that the last call added with `add_loss`, then the penalties of the weights."""
         found = [loss for layer in self._all_layers() for loss in layer._losses]
         return found + [v.regularizer(v) for v in self.trainable_weights if v.regularizer]
 
     def _all_layers(self) -> list[Layer]:
-        """Return the layer and all layers inside of it, each once."""
+        """Return the layer and all nested layers, without duplicates."""
         found: list[Layer] = []
         todo, seen = [self], {id(self)}
         while todo:
@@ -689,11 +703,11 @@ class Layer(_KeepsArguments):
         return found
 
     def _sublayers(self) -> list[Layer]:
-        """Return the layers directly inside of it."""
+        """Return the directly nested layers."""
         return self._inner_layers()
 
     def _to_graph(self, args: Any, kwargs: dict[str, Any]) -> Any:
-        """Apply the layer to symbolic tensors of a model."""
+        """Apply the layer to symbolic tensors."""
         self._build_once(_open_shape(self, args[0] if args else next(iter(kwargs.values()))))
         check_size([x.tried for x in flattened([args, kwargs]) if isinstance(x, SymbolicTensor)])
         outputs = self._outputs_for(args, kwargs)
@@ -705,7 +719,7 @@ class Layer(_KeepsArguments):
         return outputs
 
     def _outputs_for(self, args: Any, kwargs: dict[str, Any], function: Any = None) -> Any:
-        """Return symbolic outputs for symbolic inputs: they have the shapes of those of zeros."""
+        """Return symbolic outputs for symbolic inputs, with the shapes of the outputs for zeros."""
         leaves = [x for x in flattened([args, kwargs]) if isinstance(x, SymbolicTensor)]
         count = max((len(x.examples) for x in leaves), default=1)
         each = [self._on_zeros(args, kwargs, k, function or self) for k in range(count)]
@@ -715,14 +729,14 @@ class Layer(_KeepsArguments):
         )
 
     def _on_zeros(self, args: Any, kwargs: dict[str, Any], k: int, function: Any) -> Any:
-        """Call the layer on examples of symbolic tensors; it has the same state afterwards."""
+        """Call the layer on the examples of symbolic tensors, without changing its state."""
 
         def example(value: Any) -> Any:
             if not isinstance(value, SymbolicTensor):
                 return value
             return as_tensor(value.examples[k % len(value.examples)])
 
-        # Only the call of a custom layer may assign to a trainable weight.
+        # Only custom layers may assign to a trainable weight in `call`.
         before = [
             (v, v.array.copy())
             for layer in self._all_layers()
@@ -748,13 +762,13 @@ class Layer(_KeepsArguments):
                 generator.state = state
 
     def _random_states(self) -> list[tuple[Any, Any]]:
-        """Return the random generators of the layer and of those inside, with their states."""
+        """Return the random generators of the layer and all nested layers, with their states."""
         inside = [value for layer in self._all_layers() for value in vars(layer).values()]
         generators = [v.bit_generator for v in inside if isinstance(v, np.random.Generator)]
         return [(generator, generator.state) for generator in generators]
 
     def _to_input(self, x: Any) -> Any:
-        """Return an argument of `call` as tensors, of this layer's dtype if they are floats."""
+        """Convert an argument of `call` to tensors; floats are cast to the dtype of the layer."""
         if isinstance(x, list | tuple | dict) and any(
             isinstance(v, TensorMethods | np.ndarray | Variable) for v in flattened(x)
         ):
@@ -772,11 +786,11 @@ class Layer(_KeepsArguments):
             return as_tensor(array)
         return as_tensor(np.ascontiguousarray(array, self.dtype))
 
-    #: If True, inputs are converted to the layer's dtype; if True, integers are left as they are.
+    #: Whether float inputs are cast to the dtype of the layer; whether integers are kept.
     _autocasts, _takes_integers = True, False
 
     def _build_once(self, input_shape: Any) -> None:
-        """Build the layer if it is not built; all-or-nothing, whatever interrupts it."""
+        """Build the layer if it is not built; all-or-nothing, even if it is interrupted."""
         if self.built:
             return
         before = list(self._weights)
@@ -787,7 +801,7 @@ class Layer(_KeepsArguments):
             raise
 
     def __getattr__(self, name: str) -> Any:
-        """Raise the error for an attribute that is missing, and say why it may be."""
+        """Raise an error for a missing attribute, with the likely reason."""
         if hasattr(type(self), name):  # a property that raised an error
             return object.__getattribute__(self, name)
         kind, own = type(self).__name__, self.__dict__
@@ -804,7 +818,7 @@ class Layer(_KeepsArguments):
         raise AttributeError(f"{kind!r} object has no attribute {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; a Variable that replaces a weight becomes the weight."""
+        """Set an attribute; track Variables as weights, replacing the weight of the same name."""
         old = self.__dict__.get(name)
         if isinstance(value, Variable) and isinstance(old, Variable):
             self._weights = [value if weight is old else weight for weight in self._weights]
@@ -818,11 +832,11 @@ class Layer(_KeepsArguments):
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what it is applied to: models know."""
+        """Return the state without symbolic calls, which belong to models."""
         return {**self.__dict__, "_nodes": [], "_losses": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a copy's state."""
+        """Restore the state of a copy."""
         self.__dict__.update(state)
 
     def __repr__(self) -> str:
@@ -830,10 +844,10 @@ class Layer(_KeepsArguments):
 
 
 def _plain(value: Any) -> Any:
-    """Return an argument as a configuration has it."""
+    """Convert an argument to its form in a configuration."""
     if isinstance(value, tuple):
         return list(value)
-    value = getattr(value, "wrapped", value)  # of a regularizer, the function
+    value = getattr(value, "wrapped", value)  # the function that a regularizer wraps
     return _registry.serialize(value) if callable(value) else value
 
 
@@ -841,26 +855,7 @@ Layer._arguments = ()
 
 
 class LayerCall(Operation):
-    """A layer with its own `forward` or `backward`, as an operation that Python runs.
-
-    Parameters
-    ----------
-    layer : Layer
-        The layer.
-    training : bool
-        If True, it is called in training.
-
-    Examples
-    --------
-    >>> class Double(Layer):
-    ...     def call(self, x):
-    ...         return 2 * x
-    ...
-    ...     def backward(self, d_y, work, need_d_x=True):
-    ...         return 2 * d_y
-    >>> LayerCall(Double(), False).compute([np.ones((1, 1), np.float32)], {}, Workspace())
-    array([[2.]], dtype=float32)
-    """
+    """Operation that runs a layer with custom `forward` or `backward` in Python."""
 
     has_work = stateful = True
 
@@ -868,12 +863,12 @@ class LayerCall(Operation):
         super().__init__(layer.name, lambda x: x, lambda d_y, y, x: d_y)
         self.layer, self._training = layer, training
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
-        # For each of the layer's variables, its place among those that are trained.
+        # Index of each variable of the layer among the trainable ones, or None.
         places = {id(v): n for n, v in enumerate(layer.trainable_weights)}
         self._places = [places.get(id(v)) for v in layer.weights]
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Array:
-        """Return zeros of the output's shape; the layer is not run."""
+        """Return zeros of the shape of the output, without running the layer."""
         shape = self._output_shape(arrays[0].shape)
         sizes = [size or 0 for size in shape]
         if shape[:1] == (None,):
@@ -893,7 +888,7 @@ class LayerCall(Operation):
         return (shape[0], *self._shapes[shape[1:]])
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
-        """Compute the output; it must have the shape that the layer says."""
+        """Compute the output and check its shape."""
         layer, x = self.layer, self._converted(arrays[0])
         y: Array = self._converted(layer.forward(x, work, self._training))
         if work.checked != (x.shape, y.shape):
@@ -913,11 +908,11 @@ class LayerCall(Operation):
     ) -> list[Array | None]:
         """Compute the gradients with respect to the input and the trainable weights."""
         layer, x = self.layer, arrays[0]
-        # Without an array to write to, the gradients of several calls are summed.
+        # Without output arrays, the gradients of several calls are summed.
         given = (outs or [None] * len(arrays))[1:]
         pairs = zip(arrays[1:], given, strict=True)
         own = [np.zeros_like(w) if out is None else out for w, out in pairs]
-        # A frozen weight has None; a layer that learns nothing has an empty list.
+        # Frozen weights have None; a layer without trainable weights has an empty list.
         work.gradients = [None if n is None else own[n] for n in self._places] if own else []
         d_x = layer.backward(self._converted(np.array(d_y)), work, needs[0])
         if needs[0] and np.shape(d_x) != x.shape:  # type: ignore[arg-type]  # None has a shape
@@ -929,7 +924,7 @@ class LayerCall(Operation):
         return [None if d_x is None else np.asarray(d_x, x.dtype), *own]
 
     def _converted(self, x: Any) -> Any:
-        """Return an array as kernels take it: of the layer's dtype, contiguous and writable."""
+        """Convert to a contiguous, writable array of the dtype of the layer."""
         dtype = _DTYPES[self.layer.dtype]
         if type(x) is np.ndarray and x.dtype is dtype and x.flags.carray:
             return x
@@ -940,105 +935,46 @@ class LayerCall(Operation):
 
 
 def _is_shape(shape: tuple[int, ...], expected: Shape) -> bool:
-    """Whether a shape is the expected one, in which None may be any size."""
+    """Return whether a shape matches the expected one, in which None matches any size."""
     return len(shape) == len(expected) and all(
         b in (None, a) for a, b in zip(shape, expected, strict=True)
     )
 
 
 def unique(variables: list[Variable]) -> list[Variable]:
-    """Return variables without repetitions: a layer may be part of several others.
-
-    Parameters
-    ----------
-    variables : iterable of Variable
-        The variables.
-
-    Returns
-    -------
-    list of Variable
-        Each once, in order.
-
-    Examples
-    --------
-    >>> v = Variable(1.0)
-    >>> len(unique([v, v]))
-    1
-    """
+    """Return the variables without duplicates, which shared layers cause, in order."""
     return list({id(variable): variable for variable in variables}.values())
 
 
 def changed() -> None:
-    """Let programs be traced again: something has changed on which they depend.
-
-    Examples
-    --------
-    >>> before = STRUCTURE[0]
-    >>> changed()
-    >>> STRUCTURE[0] > before
-    True
-    """
+    """Mark all programs as outdated, so that they are traced again."""
     STRUCTURE[0] += 1
 
 
-# Programs are laid out for a backend.
+# Programs are specific to a backend.
 config._on_backend_change.append(changed)
 
 
 @functools.lru_cache(512)
 def parameters_of(function: Any) -> frozenset[str]:
-    """Return the names of a function's parameters.
-
-    Parameters
-    ----------
-    function : callable
-        The function.
-
-    Returns
-    -------
-    frozenset of str
-        The names.
-
-    Examples
-    --------
-    >>> sorted(parameters_of(lambda x, training: x))
-    ['training', 'x']
-    """
+    """Return the names of a function's parameters, with "kwargs" if it accepts any keyword."""
     found = inspect.signature(function).parameters
     any_name = any(p.kind is p.VAR_KEYWORD for p in found.values())
     return frozenset([*found, "kwargs"] if any_name else found)
 
 
 def map_shapes(function: Callable[[Any], Any], shapes: Any) -> Any:
-    """Apply a function to each shape in a nested list or dict of shapes.
-
-    Parameters
-    ----------
-    function : callable
-        The function.
-    shapes : tuple of (int or None), or nested list or dict of them
-        The shapes.
-
-    Returns
-    -------
-    object
-        The results, structured in the same way.
-
-    Examples
-    --------
-    >>> map_shapes(len, [(None, 2), (None, 3, 4)])
-    [2, 3]
-    """
+    """Apply a function to each shape in a nested list or dict of shapes; keep the structure."""
     if isinstance(shapes, dict):
         results = {key: map_shapes(function, shapes[key]) for key in sorted(shapes)}
-        return {key: results[key] for key in shapes}  # called in the order of `flattened`
+        return {key: results[key] for key in shapes}  # called in sorted order, as in `flattened`
     if all(size is None or hasattr(size, "__index__") for size in shapes):
         return function(tuple(shapes))
     return [map_shapes(function, shape) for shape in shapes]
 
 
 def _layers_in(value: Any, seen: set[int]) -> list[Layer]:
-    """Return a layer, or the layers in nested containers, that were not seen before."""
+    """Return the layers in a value or nested container, except those in `seen`; update `seen`."""
     if id(value) in seen or not isinstance(value, Layer | dict | list | tuple | set | frozenset):
         return []
     seen.add(id(value))
@@ -1051,7 +987,7 @@ def _layers_in(value: Any, seen: set[int]) -> list[Layer]:
 
 
 def _open_shape(layer: Layer, x: Any) -> Any:
-    """Return the shape of tensors with an open batch size."""
+    """Return the shapes of tensors, with None as the batch size."""
     if any(not getattr(leaf, "shape", ()) for leaf in flattened(x)):
         raise ValueError(
             f"{layer.name} takes an array with a batch axis. Received: {checks.shorten(x)}"
@@ -1064,7 +1000,7 @@ deserialize = _registry.deserialize
 
 
 def _by_example(penalty: Any, output: Any) -> Any:
-    """Divide the penalty on an output by the batch size, which need not be known, as Keras does."""
+    """Divide the penalty on an output by the batch size, as in Keras; it may be unknown."""
     if not output.shape:
         return penalty
     size = math.prod(output.shape[1:])

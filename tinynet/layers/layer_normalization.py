@@ -1,4 +1,4 @@
-"""Normalization over each example."""
+"""Layer normalization."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ __all__ = ["LayerNormalization"]
 
 @declared(_registry)
 class LayerNormalization(OverAxes):
-    """Normalize every example to mean 0 and variance 1, then scale and shift its features.
+    """Layer normalization: normalize each example over its features, then scale and shift it.
 
-    ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``, where mean and variance are
-    those of one example along `axis`. Ba et al., "Layer normalization" (2016).
+    ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``, where the mean and the variance
+    are computed for each example along `axis`. Ba et al., "Layer normalization" (2016).
 
     Parameters
     ----------
     axis : int or list of int
         Axis or axes of the features.
     epsilon : float
-        Added to the variance.
-    center, scale : bool
-        If True, `beta` is added, and if True, the result is multiplied by `gamma`.
+        Small constant added to the variance, to avoid division by zero.
+    center : bool
+        If True, add the trainable offset `beta`.
+    scale : bool
+        If True, multiply by the trainable scale `gamma`.
     beta_initializer, gamma_initializer : str or Initializer
-        Initializers of the weights.
+        Initializers of `beta` and `gamma`.
     beta_regularizer, gamma_regularizer : str or Regularizer, optional
-        Regularizers of the weights.
+        Regularizers of `beta` and `gamma`.
     beta_constraint, gamma_constraint : str or Constraint, optional
-        Constraints of the weights.
+        Constraints on `beta` and `gamma`.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
+    The second example has mean 20 and variance 100: ``(10 - 20) / sqrt(100 + 0.001)`` is about -1.
+
     >>> LayerNormalization()([[0.0, 2.0], [10.0, 30.0]]).numpy().round(2)
     array([[-1.,  1.],
            [-1.,  1.]], dtype=float32)
@@ -61,7 +65,7 @@ class LayerNormalization(OverAxes):
         self.beta: Variable | None = None
 
     def build(self, input_shape: Shape) -> None:
-        """Build gamma and beta; those of an earlier build are dropped."""
+        """Create `gamma` and `beta`, replacing those of an earlier build."""
         self._known_sizes(input_shape)
         self.axis = sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
         sizes = self._known_sizes(input_shape)
@@ -80,5 +84,5 @@ class LayerNormalization(OverAxes):
         return y if self.beta is None else y + TABLE["reshape"](self.beta, kept)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, and an old one of Keras'."""
+        """Return the constructor arguments, and `rms_scaling`, which Keras saves."""
         return {**super().get_config(), "rms_scaling": False}

@@ -1,4 +1,4 @@
-"""The leaky rectifier as a layer."""
+"""Leaky rectified linear unit as a layer."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["LeakyReLU"]
 
 @declared(_registry)
 class LeakyReLU(_Applied):
-    """Apply the rectifier with a small slope below 0.
+    """Leaky rectified linear unit: ``x`` if ``x > 0``, else ``negative_slope * x``.
 
     Parameters
     ----------
     negative_slope : float
-        Slope below 0.
+        Slope for negative inputs.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Raises
     ------
     ValueError
-        If it is negative.
+        If `negative_slope` is negative.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Layers that combine several tensors into one: `Add`, `Concatenate`, `Dot` and their siblings."""
+"""Layers that merge several tensors into one, such as `Add`, `Concatenate` and `Dot`."""
 
 from __future__ import annotations
 
@@ -19,17 +19,9 @@ __all__ += ["subtract"]
 
 
 class Merge(Layer):
-    """The base of layers whose input is a list of tensors.
+    """Base class of the layers whose input is a list of tensors."""
 
-    Its arguments are those of `Layer`.
-
-    Examples
-    --------
-    >>> Add()([np.ones((1, 2)), np.ones((1, 2))]).numpy()
-    array([[2., 2.]], dtype=float32)
-    """
-
-    #: Smallest and largest number of inputs.
+    #: Minimum and maximum number of inputs.
     _numbers = (1, math.inf)
 
     def build(self, input_shape: Any) -> None:
@@ -51,7 +43,7 @@ class Merge(Layer):
             np.broadcast_shapes(*([size or 1 for size in s[1:]] for s in padded))
         except ValueError:
             raise ValueError(
-                f"{self.name} takes inputs whose shapes can be broadcast. "
+                f"{self.name} takes inputs with shapes that can be broadcast together. "
                 f"Received: shapes {[tuple(s) for s in shapes]}"
             ) from None
 
@@ -71,9 +63,9 @@ class Merge(Layer):
 
 @_registry.register()
 class Add(Merge):
-    """Add tensors, element by element: the end of a residual block.
+    """Layer that adds tensors elementwise, for example at the end of a residual block.
 
-    Its arguments are those of `Layer`.
+    The arguments are those of `Layer`.
 
     Examples
     --------
@@ -84,9 +76,9 @@ class Add(Merge):
 
 @_registry.register()
 class Subtract(Merge):
-    """Subtract the second of two tensors from the first.
+    """Layer that subtracts the second of two tensors from the first.
 
-    Its arguments are those of `Layer`.
+    The arguments are those of `Layer`.
 
     Examples
     --------
@@ -99,9 +91,9 @@ class Subtract(Merge):
 
 @_registry.register()
 class Multiply(Merge):
-    """Multiply tensors, element by element.
+    """Layer that multiplies tensors elementwise.
 
-    Its arguments are those of `Layer`.
+    The arguments are those of `Layer`.
 
     Examples
     --------
@@ -112,9 +104,9 @@ class Multiply(Merge):
 
 @_registry.register()
 class Average(Merge):
-    """Compute the mean of tensors, element by element.
+    """Layer that computes the elementwise mean of tensors.
 
-    Its arguments are those of `Layer`.
+    The arguments are those of `Layer`.
 
     Examples
     --------
@@ -128,9 +120,9 @@ class Average(Merge):
 
 @_registry.register()
 class Maximum(Merge):
-    """Compute the largest of the elements of tensors in each place.
+    """Layer that computes the elementwise maximum of tensors.
 
-    Its arguments are those of `Layer`.
+    The arguments are those of `Layer`.
 
     Examples
     --------
@@ -141,9 +133,9 @@ class Maximum(Merge):
 
 @_registry.register()
 class Minimum(Merge):
-    """Compute the smallest of the elements of tensors in each place.
+    """Layer that computes the elementwise minimum of tensors.
 
-    Its arguments are those of `Layer`.
+    The arguments are those of `Layer`.
 
     Examples
     --------
@@ -154,14 +146,14 @@ class Minimum(Merge):
 
 @declared(_registry)
 class Concatenate(Merge):
-    """Join tensors along an axis.
+    """Layer that concatenates tensors along an axis.
 
     Parameters
     ----------
     axis : int
-        Axis along which their sizes may differ.
+        Axis along which to concatenate. The other sizes must be equal.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
@@ -178,7 +170,7 @@ class Concatenate(Merge):
             others = {
                 (len(s), *(n for k, n in enumerate(s) if k != self.axis % rank)) for s in shapes
             }
-        expected = f"{self.name} takes inputs whose shapes are the same but for axis {self.axis}"
+        expected = f"{self.name} takes inputs of equal shapes, except along axis {self.axis}"
         checks.require(len(others) == 1, expected, f"shapes {[tuple(s) for s in shapes]}")
 
     def _merge(self, inputs: list[Any]) -> Any:
@@ -186,29 +178,32 @@ class Concatenate(Merge):
 
 
 def _axes(name: str, value: Any) -> Any:
-    """Check an axis, or a list of two."""
+    """Validate an axis, or a list of two axes."""
     if not isinstance(value, list | tuple):
         return checks.whole(name, value, -64)
     if len(value) != 2:
-        raise ValueError(f"axes must be one or two whole numbers. Received: axes={value}")
+        raise ValueError(f"axes must be an axis or a list of two axes. Received: axes={value}")
     return [checks.whole(name, axis, -64) for axis in value]
 
 
 @declared(_registry)
 class Dot(Merge):
-    """Compute the dot products of two tensors along an axis of each, example by example.
+    """Layer that computes the dot products of two tensors, for each example.
 
     Parameters
     ----------
     axes : int or tuple of (int, int)
-        Axis, or axis of each input.
+        Axis along which to multiply and sum, or one axis for each input.
     normalize : bool
-        If True, scale to length 1 along the axes first; the result is the cosine.
+        If True, normalize the inputs along the axes first, so that the result is the cosine
+        similarity.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
+    ``1 * 3 + 2 * 4 = 11``:
+
     >>> Dot(axes=1)([np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])]).numpy()
     array([[11.]], dtype=float32)
     """
@@ -257,19 +252,19 @@ def _normalized(x: Any, axis: int) -> Any:
 
 
 def add(inputs: Any, **kwargs: Any) -> Any:
-    """Apply a new `Add` layer to a list of tensors.
+    """Apply an `Add` layer to a list of tensors.
 
     Parameters
     ----------
     inputs : list of tensors
         Tensors.
     **kwargs : object
-        As for `Add`.
+        See `Add`.
 
     Returns
     -------
     Tensor or SymbolicTensor
-        The output.
+        Output.
 
     Examples
     --------
@@ -280,19 +275,19 @@ def add(inputs: Any, **kwargs: Any) -> Any:
 
 
 def subtract(inputs: Any, **kwargs: Any) -> Any:
-    """Apply a new `Subtract` layer to a list of two tensors.
+    """Apply a `Subtract` layer to a list of two tensors.
 
     Parameters
     ----------
     inputs : list of tensors
-        The two tensors.
+        Two tensors.
     **kwargs : object
-        As for `Subtract`.
+        See `Subtract`.
 
     Returns
     -------
     Tensor or SymbolicTensor
-        The output.
+        Output.
 
     Examples
     --------
@@ -303,19 +298,19 @@ def subtract(inputs: Any, **kwargs: Any) -> Any:
 
 
 def multiply(inputs: Any, **kwargs: Any) -> Any:
-    """Apply a new `Multiply` layer to a list of tensors.
+    """Apply a `Multiply` layer to a list of tensors.
 
     Parameters
     ----------
     inputs : list of tensors
         Tensors.
     **kwargs : object
-        As for `Multiply`.
+        See `Multiply`.
 
     Returns
     -------
     Tensor or SymbolicTensor
-        The output.
+        Output.
 
     Examples
     --------
@@ -326,19 +321,19 @@ def multiply(inputs: Any, **kwargs: Any) -> Any:
 
 
 def average(inputs: Any, **kwargs: Any) -> Any:
-    """Apply a new `Average` layer to a list of tensors.
+    """Apply an `Average` layer to a list of tensors.
 
     Parameters
     ----------
     inputs : list of tensors
         Tensors.
     **kwargs : object
-        As for `Average`.
+        See `Average`.
 
     Returns
     -------
     Tensor or SymbolicTensor
-        The output.
+        Output.
 
     Examples
     --------
@@ -349,19 +344,19 @@ def average(inputs: Any, **kwargs: Any) -> Any:
 
 
 def maximum(inputs: Any, **kwargs: Any) -> Any:
-    """Apply a new `Maximum` layer to a list of tensors.
+    """Apply a `Maximum` layer to a list of tensors.
 
     Parameters
     ----------
     inputs : list of tensors
         Tensors.
     **kwargs : object
-        As for `Maximum`.
+        See `Maximum`.
 
     Returns
     -------
     Tensor or SymbolicTensor
-        The output.
+        Output.
 
     Examples
     --------
@@ -372,19 +367,19 @@ def maximum(inputs: Any, **kwargs: Any) -> Any:
 
 
 def minimum(inputs: Any, **kwargs: Any) -> Any:
-    """Apply a new `Minimum` layer to a list of tensors.
+    """Apply a `Minimum` layer to a list of tensors.
 
     Parameters
     ----------
     inputs : list of tensors
         Tensors.
     **kwargs : object
-        As for `Minimum`.
+        See `Minimum`.
 
     Returns
     -------
     Tensor or SymbolicTensor
-        The output.
+        Output.
 
     Examples
     --------
@@ -395,21 +390,21 @@ def minimum(inputs: Any, **kwargs: Any) -> Any:
 
 
 def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
-    """Apply a new `Concatenate` layer to a list of tensors.
+    """Apply a `Concatenate` layer to a list of tensors.
 
     Parameters
     ----------
     inputs : list of tensors
-        The tensors.
+        Tensors.
     axis : int
-        As for `Concatenate`.
+        See `Concatenate`.
     **kwargs : object
-        As for `Concatenate`.
+        See `Concatenate`.
 
     Returns
     -------
     Tensor or SymbolicTensor
-        The output.
+        Output.
 
     Examples
     --------
@@ -420,21 +415,21 @@ def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
 
 
 def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:
-    """Apply a new `Dot` layer to a list of two tensors.
+    """Apply a `Dot` layer to a list of two tensors.
 
     Parameters
     ----------
     inputs : list of tensors
-        The two tensors.
+        Two tensors.
     axes : int or tuple of (int, int)
-        As for `Dot`.
+        See `Dot`.
     **kwargs : object
-        As for `Dot`.
+        See `Dot`.
 
     Returns
     -------
     Tensor or SymbolicTensor
-        The output.
+        Output.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Normalization by the statistics of given data."""
+"""Normalization of features by the mean and variance of a data set."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ __all__ = ["Normalization"]
 
 @_registry.register()
 class Normalization(OverAxes):
-    """Normalize every feature to mean 0 and variance 1 over the data.
+    """Feature-wise normalization: ``y = (x - mean) / sqrt(variance)``.
 
-    ``y = (x - mean) / sqrt(variance)``. Mean and variance are those of the data that `adapt`
-    is called with, or the given ones; training does not change them.
+    The mean and the variance are computed from data by `adapt`, or given as arguments; training
+    does not change them.
 
     Parameters
     ----------
     axis : int, tuple of int or None
-        Axes with a mean and a variance for each of their elements; None for one of each.
+        Axis or axes along which each index has its own mean and variance, usually the features;
+        None for one mean and variance of all values.
     mean, variance : float or array_like, optional
-        Given mean and variance; both or neither.
+        Mean and variance to use instead of those of `adapt`. Both or neither must be given.
     invert : bool
         If True, compute the inverse, ``y = mean + x * sqrt(variance)``.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
@@ -65,42 +66,45 @@ class Normalization(OverAxes):
         ]
         if shapes[0] != shapes[1] or len(shapes[0] or ()) > len(self.axis):
             raise ValueError(
-                "mean and variance must both be given, in one shape with at most "
-                f"{len(self.axis)} dimensions for axis={self.axis}; or neither. "
+                "mean and variance must both be given, with equal shapes of at most "
+                f"{len(self.axis)} dimensions for axis={self.axis}, or both be None. "
                 f"Received: mean={checks.shorten(mean)}, variance={checks.shorten(variance)}"
             )
         self.adapt_mean: Variable
         self.adapt_variance: Variable
 
     def build(self, input_shape: Shape) -> None:
-        """Build mean and variance; those of an earlier build are dropped."""
+        """Create the mean and the variance, replacing those of an earlier build."""
         sizes = self._known_sizes(input_shape)
         self._weights = []
         if self.input_mean is None:
             self.adapt_mean = self.add_weight(sizes, "zeros", trainable=False, name="mean")
             self.adapt_variance = self.add_weight(sizes, "ones", trainable=False, name="variance")
-            # Keras' files have this weight too, which is not used.
+            # Not used, but part of Keras' file format.
             self._weights.append(Variable(0, False, "int64", "count", f"{self.name}/count"))
         else:
             np.broadcast_to(np.asarray(self.input_mean), sizes)
         super().build(input_shape)
 
     def adapt(self, data: Any) -> None:
-        """Compute mean and variance of data; they are not changed if it raises.
+        """Compute the mean and the variance of a data set, replacing earlier values.
+
+        If an error is raised, the earlier values are kept.
 
         Parameters
         ----------
-        data : array_like, or iterable of batches
-            The data. Of batches that are tuples, the first item is used.
+        data : array_like or iterable of batches
+            Data set. If batches are tuples, the first entry is used.
 
         Raises
         ------
         ValueError
-            If mean and variance are given, there are no data, or shapes differ.
+            If `mean` and `variance` were given to the constructor, `data` is empty, or the shapes
+            of batches differ.
         """
         if self.input_mean is not None:
             raise ValueError(
-                f"{self.name} must not have a given mean to be adapted. "
+                f"mean and variance of {self.name} must be None to use adapt. "
                 f"Received: mean={checks.shorten(self.input_mean)}"
             )
         if hasattr(data, "shape"):
@@ -125,12 +129,12 @@ class Normalization(OverAxes):
                 variance = variance + share * (1 - share) * moved**2
                 mean = mean + share * moved
         if not total:
-            raise ValueError("data must hold at least one example. Received: none")
+            raise ValueError("data must contain at least one example. Received: no examples")
         self.adapt_mean.assign(mean)
         self.adapt_variance.assign(variance)
 
     def _over_inputs(self, given: Any, adapted: str) -> Any:
-        """Return the given value or the adapted one, in a shape that broadcasts to inputs."""
+        """Return the given or adapted value, in a shape that broadcasts to the inputs."""
         if not self.built or self._build_shape is None:
             return None
         value = getattr(self, adapted) if given is None else np.asarray(given)
@@ -139,12 +143,12 @@ class Normalization(OverAxes):
 
     @property
     def mean(self) -> Any:
-        """Mean, in a shape that broadcasts to inputs; None before the layer is built."""
+        """Mean, in a shape that broadcasts to the inputs; None before the layer is built."""
         return self._over_inputs(self.input_mean, "adapt_mean")
 
     @property
     def variance(self) -> Any:
-        """Variance, in a shape that broadcasts to inputs; None before the layer is built."""
+        """Variance, in a shape that broadcasts to the inputs; None before the layer is built."""
         return self._over_inputs(self.input_variance, "adapt_variance")
 
     def call(self, x: Any) -> Any:
@@ -154,6 +158,6 @@ class Normalization(OverAxes):
         return self.mean + x * deviation if self.invert else (x - self.mean) / deviation
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+        """Return the constructor arguments."""
         given = {"mean": self.input_mean, "variance": self.input_variance}
         return {**super().get_config(), **{k: np.array(v).tolist() for k, v in given.items()}}

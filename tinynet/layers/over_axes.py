@@ -1,4 +1,4 @@
-"""The base of layers that normalize over axes."""
+"""Base class of the layers with an argument `axis`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ from tinynet.program import Shape
 
 
 class OverAxes(Layer):
-    """The base of layers with an argument `axis`: one axis or several.
-
-    Examples
-    --------
-    >>> from tinynet.layers import LayerNormalization
-    >>> LayerNormalization(axis=[1, 2]).axis
-    [1, 2]
-    """
+    """Base class of the layers with an argument `axis`: one axis, or a list of axes."""
 
     axis: Any
 
     def _sizes(self, input_shape: Shape) -> Shape:
-        """Return the sizes of the axes."""
+        """Return the sizes of the axes in `input_shape`."""
         axes = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
         if not all(-len(input_shape) <= axis < len(input_shape) for axis in axes):
             raise ValueError(
@@ -31,7 +24,7 @@ class OverAxes(Layer):
         return tuple(input_shape[axis] for axis in axes)
 
     def _known_sizes(self, input_shape: Shape) -> tuple[int, ...]:
-        """Return the sizes of the axes, which must be known and must not change."""
+        """Return the sizes of the axes; raise an error if they are unknown or have changed."""
         sizes = self._sizes(input_shape)
         expected = self._sizes(self._build_shape) if self.built and self._build_shape else sizes
         if sizes != expected or None in sizes:
@@ -42,7 +35,7 @@ class OverAxes(Layer):
         return sizes  # type: ignore[return-value]  # without None
 
     def _kept(self, shape: Shape) -> Any:
-        """Return a shape with 1 for every other axis, which broadcasts."""
+        """Return a shape that broadcasts to `shape`: size 1 along all other axes."""
         axes = self.axis if isinstance(self.axis, list | tuple) else [self.axis]
         kept = {axis % len(shape) for axis in axes}
         return tuple(size if i in kept else 1 for i, size in enumerate(shape))

@@ -1,4 +1,4 @@
-"""Examples with their axes in another order."""
+"""Layer that reorders the axes of each example."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ def _dims(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"dims must be a tuple of axes. Received: dims={checks.shorten(value)}")
     dims = tuple(checks.whole(name, axis, 1, ValueError) for axis in value)
-    expected = "dims must have every axis from 1 to their number once"
+    expected = f"dims must be a permutation of the axes from 1 to {len(dims)}"
     checks.require(sorted(dims) == list(range(1, len(dims) + 1)), expected, f"dims={dims}")
     return dims
 
 
 @declared(_registry)
 class Permute(Layer):
-    """Reorder the axes of every example.
+    """Layer that reorders the axes of each example.
 
     Parameters
     ----------
     dims : tuple of int
-        The axes in their new order, counted from 1: the batch axis stays.
+        New order of the axes. Counting starts at 1; the batch axis, 0, does not move.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Raises
     ------
     ValueError
-        If `dims` does not have every axis once.
+        If `dims` is not a permutation.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class Permute(Layer):
     dims: Any = required(_dims)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape in another order."""
+        """Return the permuted input shape."""
         _check_ndim(self, input_shape, len(self.dims) + 1)
         return (input_shape[0], *(input_shape[axis] for axis in self.dims))
 
@@ -58,5 +58,5 @@ class Permute(Layer):
         return TABLE["transpose"](x, (0, *self.dims))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+        """Return the constructor arguments."""
         return {**super().get_config(), "dims": self.dims}

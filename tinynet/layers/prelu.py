@@ -1,4 +1,4 @@
-"""A leaky rectifier whose slopes are learned."""
+"""Parametric rectified linear unit."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ __all__ = ["PReLU"]
 
 
 def _axes(name: str, value: Any) -> list[int]:
-    """Check one axis or several."""
+    """Validate an axis, or a list of axes."""
     axes = value if isinstance(value, list | tuple) else [value]
     return [checks.whole(name, axis) for axis in axes]
 
 
 @declared(_registry)
 class PReLU(Layer):
-    """Apply the rectifier with trainable slopes below 0, one for each feature.
+    """Parametric rectified linear unit: ``x`` if ``x > 0``, else ``alpha * x``.
 
-    ``y = x`` above 0, ``alpha * x`` below. He et al., "Delving deep into rectifiers" (2015).
+    The slopes `alpha` are trainable, one for each feature. He et al., "Delving deep into
+    rectifiers" (2015).
 
     Parameters
     ----------
@@ -31,11 +32,11 @@ class PReLU(Layer):
     alpha_regularizer : str or Regularizer, optional
         Regularizer of the slopes.
     alpha_constraint : str or Constraint, optional
-        Constraint of the slopes.
+        Constraint on the slopes.
     shared_axes : int or list of int, optional
-        Axes along which features share a slope, counted with the batch axis.
+        Axes along which the slopes are shared, where axis 0 is the batch axis.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
@@ -49,7 +50,7 @@ class PReLU(Layer):
     shared_axes: Any = argument(None, _axes)
 
     def _shape(self, input_shape: Shape) -> Any:
-        """Return the shape of the slopes for inputs of a shape."""
+        """Return the shape of the slopes for an input shape."""
         sizes: list[Any] = [*input_shape]
         for axis in self.shared_axes or []:
             expected = f"shared_axes of {self.name} must be among the axes of its input"
@@ -60,13 +61,13 @@ class PReLU(Layer):
         own = self.alpha.shape if self.built else shape
         if shape != own or None in shape:
             raise ValueError(
-                f"Examples of {self.name} must have the shape {own}, or other sizes on "
-                f"shared_axes. Received: an input of shape {tuple(input_shape)}"
+                f"Inputs of {self.name} must have the shape {(None, *own)}, where shared axes can "
+                f"have any size. Received: an input of shape {tuple(input_shape)}"
             )
         return shape
 
     def build(self, input_shape: Shape) -> None:
-        """Build the slopes; those of an earlier build are dropped."""
+        """Create the slopes, replacing those of an earlier build."""
         self.alpha: Variable
         self._build_weights(input_shape, alpha=self._shape(input_shape))
 

@@ -1,4 +1,4 @@
-"""The rectifier as a layer."""
+"""Rectified linear unit as a layer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["ReLU"]
 
 @declared(_registry)
 class ReLU(_Applied):
-    """Apply the rectifier, with Keras' three options.
+    """Rectified linear unit: ``max(x, 0)``.
 
-    ``y = max(x, 0)``; with options, ``x`` up to `max_value` where ``x > threshold``, and
-    ``negative_slope * (x - threshold)`` below.
+    With the arguments below, the output is ``min(x, max_value)`` if ``x > threshold``, else
+    ``negative_slope * (x - threshold)``.
 
     Parameters
     ----------
@@ -24,17 +24,19 @@ class ReLU(_Applied):
     negative_slope : float
         Slope below `threshold`.
     threshold : float
-        Input from which on the output is not reduced.
+        Input above which the output equals the input.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Raises
     ------
     ValueError
-        If an option is negative.
+        If an argument is negative.
 
     Examples
     --------
+    ``0.5 * -1 = -0.5``, 2, and ``min(9, 3) = 3``:
+
     >>> ReLU(max_value=3, negative_slope=0.5)([[-1.0, 2.0, 9.0]]).numpy()
     array([[-0.5,  2. ,  3. ]], dtype=float32)
     """

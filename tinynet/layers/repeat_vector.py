@@ -1,4 +1,4 @@
-"""Vectors, repeated."""
+"""Layer that repeats each example."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["RepeatVector"]
 
 @declared(_registry)
 class RepeatVector(Layer):
-    """Repeat every example: ``(N, D)`` becomes ``(N, n, D)``.
+    """Layer that repeats each example `n` times: ``(N, D)`` becomes ``(N, n, D)``.
 
     Parameters
     ----------
     n : int
         Number of repetitions.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
@@ -34,7 +34,7 @@ class RepeatVector(Layer):
     n: int = required(checks.whole)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the input's shape with another axis, of size `n`."""
+        """Return the input shape with a new axis 1 of size `n`."""
         _check_ndim(self, input_shape, 2)
         check_size([input_shape], self.n)
         return (input_shape[0], self.n, input_shape[1])

@@ -1,4 +1,4 @@
-"""Inputs on another scale."""
+"""Layer that rescales its input."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ __all__ = ["Rescaling"]
 
 @declared(_registry)
 class Rescaling(Layer):
-    """Scale and shift: ``x * scale + offset``, for example pixels by 1/255.
+    """Layer that rescales its input: ``x * scale + offset``.
+
+    For example, a scale of 1/255 converts pixels from 0 to 255 to values from 0 to 1.
 
     Parameters
     ----------
-    scale, offset : float
-        Factor and addend.
+    scale : float
+        Factor.
+    offset : float
+        Value to add.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------

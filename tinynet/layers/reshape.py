@@ -1,4 +1,4 @@
-"""Examples in another shape."""
+"""Layer that reshapes each example."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ def _target_shape(name: str, value: Any) -> tuple[int, ...]:
     sizes = value if isinstance(value, list | tuple) else (value,)
     shape = tuple(checks.whole(name, size, -1, ValueError) for size in sizes)
     valid = shape.count(-1) <= 1 and 0 not in shape
-    expected = "target_shape must hold positive integers, and -1 at most once"
+    expected = "target_shape must contain positive integers, and -1 at most once"
     checks.require(valid, expected, f"target_shape={shape}")
     return shape
 
 
 @declared(_registry)
 class Reshape(Layer):
-    """Reshape every example, which keeps its number of elements.
+    """Layer that reshapes each example.
 
     Parameters
     ----------
     target_shape : tuple of int
-        Shape of one example; one size may be -1, which is then computed.
+        New shape of one example. One size may be -1; it is inferred from the others.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Raises
     ------
     ValueError
-        If the numbers of elements differ.
+        If the number of elements would change.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Reshape(Layer):
         target = tuple(total // known if size == -1 else size for size in self.target_shape)
         if math.prod(target) != total:
             raise ValueError(
-                f"{self.name} makes examples of shape {self.target_shape}, so its inputs must "
-                f"have the same number of elements. Received: shape {(None, *sizes)}"
+                f"target_shape={self.target_shape} of {self.name} must have the same number of "
+                f"elements as one input example. Received: shape {(None, *sizes)}"
             )
         return RESHAPE(x, target=target)

@@ -1,4 +1,4 @@
-"""The softmax as a layer."""
+"""Softmax as a layer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["Softmax"]
 
 @declared(_registry)
 class Softmax(_Applied):
-    """Convert scores to probabilities.
+    """Softmax: convert logits to probabilities, ``exp(x) / sum(exp(x))``.
 
     Parameters
     ----------
     axis : int
-        Axis along which they sum to 1.
+        Axis along which the probabilities sum to 1.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class Softmax(_Applied):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
-        expected = f"axis={self.axis} of {self.name} is not an axis of the input"
+        expected = f"axis={self.axis} of {self.name} must be an axis of the input"
         checks.require(-x.ndim <= self.axis < x.ndim, expected, f"shape {tuple(x.shape)}")
         last = self.axis in (-1, x.ndim - 1)
         return self.activation(x) if last else self.activation(x, axis=self.axis)

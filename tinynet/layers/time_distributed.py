@@ -1,4 +1,4 @@
-"""A layer that applies another one to every step of a sequence."""
+"""Layer that applies another layer to each step of a sequence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["TimeDistributed"]
 
 
 def _layer(name: str, value: Any) -> Layer:
-    """Return the layer, of which a file has the configuration."""
+    """Return the layer, or build it from a configuration."""
     layer = deserialize(value) if isinstance(value, dict) else value
     if not isinstance(layer, Layer):
         raise ValueError(f"layer must be a Layer. Received: layer={checks.shorten(value)}")
@@ -22,19 +22,21 @@ def _layer(name: str, value: Any) -> Layer:
 
 @declared(_registry)
 class TimeDistributed(Layer):
-    """Apply a layer to every step of a sequence, with the same weights.
+    """Layer that applies another layer to each step of a sequence, with the same weights.
+
+    Axis 1 of the input contains the steps: ``(N, T, ...)``.
 
     Parameters
     ----------
     layer : Layer
-        The layer; the axis after the batch axis is that of the steps.
+        Layer to apply.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Raises
     ------
     ValueError
-        If `layer` is not a layer; when built, if inputs have fewer than 3 dimensions.
+        If `layer` is not a `Layer`, or if an input has fewer than 3 dimensions.
 
     Examples
     --------
@@ -58,18 +60,18 @@ class TimeDistributed(Layer):
         return (input_shape[0], *input_shape[2:])
 
     def build(self, input_shape: Shape) -> None:
-        """Build the layer."""
+        """Build the wrapped layer."""
         self.layer._build_once(self._step_shape(input_shape))
         super().build(input_shape)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """Return the layer's output shape with the axis of the steps."""
+        """Return the output shape of the wrapped layer, with the steps as axis 1."""
         batch, *sizes = self.layer.compute_output_shape(self._step_shape(input_shape))
         return (batch, input_shape[1], *sizes)
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Compute the output."""
-        if type(self.layer) is Dense:  # which applies to the last axis, at every step
+        if type(self.layer) is Dense:  # it applies to the last axis, so all steps in one call
             return self.layer(x, training=training)
         steps = [self.layer(x[:, i], training=training) for i in range(x.shape[1])]
         return TABLE["stack"](steps, axis=1)

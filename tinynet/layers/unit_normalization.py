@@ -1,4 +1,4 @@
-"""Examples scaled to length 1."""
+"""L2 normalization of each example."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ __all__ = ["UnitNormalization"]
 
 @declared(_registry)
 class UnitNormalization(OverAxes):
-    """Divide every example by its length, the root of its sum of squares.
+    """L2 normalization: divide each example by its Euclidean norm, ``x / sqrt(sum(x**2))``.
 
     Parameters
     ----------
     axis : int or list of int
-        Axis or axes along which the squares are summed.
+        Axis or axes along which the norm is computed.
     **kwargs : object
-        As for `Layer`.
+        Arguments of the base class `Layer`.
 
     Examples
     --------
+    The norm is ``sqrt(3**2 + 4**2) = 5``:
+
     >>> UnitNormalization()([[3.0, 4.0]]).numpy()
     array([[0.6, 0.8]], dtype=float32)
     """
@@ -37,5 +39,5 @@ class UnitNormalization(OverAxes):
         self._sizes(x.shape)
         axis = tuple(self.axis) if isinstance(self.axis, list) else self.axis
         squares = TABLE["sum"](TABLE["square"](x), axis, True)
-        # The bound of the length, 1e-12, also keeps the gradient of zeros finite.
+        # The lower bound of the norm, 1e-12, also keeps the gradient at zero finite.
         return x * TABLE["rsqrt"](TABLE["maximum"](squares, 1e-24))

@@ -1,13 +1,13 @@
-"""Losses: one number for how wrong predictions are, and its gradient.
+"""Losses: scalar measures of the error of predictions, and their gradients.
 
-A loss computes one value for each example, and reduces them to their mean. `call` computes the
-values; `backward` computes the gradient with respect to the predictions from those with respect to
-the values.
+A loss computes one value for each example, and reduces the values, by default to their mean. `call`
+computes the values; `backward` computes the gradient with respect to the predictions from the
+gradient with respect to the values.
 
-**From logits.** A cross-entropy of a softmax is computed from the softmax's input, which is
-exact where the probabilities have rounded to 0 or 1. Where a model ends in a softmax, training
-and evaluation do so automatically, as Keras on TensorFlow does; a loss that is given
-probabilities as data clips them instead.
+**From logits.** The cross-entropy of a softmax is computed from the logits, the input of the
+softmax. This is accurate even where the probabilities are rounded to 0 or 1. If a model ends with a
+softmax, training and evaluation do this automatically, as Keras does with TensorFlow. If a loss is
+called on probabilities, it clips them instead.
 """
 
 from tinynet._core.checks import numeric as numeric

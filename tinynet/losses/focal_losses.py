@@ -1,4 +1,4 @@
-"""Focal losses: cross-entropies that count well predicted examples less."""
+"""Focal losses: cross-entropies that reduce the weight of easy examples."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ __all__ = ["BinaryFocalCrossentropy", "CategoricalFocalCrossentropy"]
 
 @declared(_registry)
 class BinaryFocalCrossentropy(SmoothedLoss):
-    """Cross-entropy of yes-or-no answers, multiplied by ``(1 - p_t) ** gamma``.
+    """Binary focal cross-entropy: binary cross-entropy times the focal factor ``(1 - p_t)**gamma``.
 
-    ``p_t`` is the predicted probability of the true answer [1]_: with `gamma` = 2, a prediction
-    of 0.9 for the truth counts a hundredth of what it counts in `BinaryCrossentropy`.
+    ``p_t`` is the predicted probability of the true class [1]_. The factor reduces the weight of
+    easy examples: with ``gamma=2``, it is ``(1 - 0.9)**2 = 0.01`` where the true class is
+    predicted with probability 0.9.
 
     Parameters
     ----------
     apply_class_balancing : bool
-        If True, multiply by `alpha` where the answer is yes and by ``1 - alpha`` where it is no.
+        If True, multiply by `alpha` for class 1 and by ``1 - alpha`` for class 0.
     alpha : float
-        Weight of the answer yes.
+        Weight of class 1.
     gamma : float
-        Exponent of the factor; 0 for `BinaryCrossentropy`.
+        Focusing parameter: exponent of the focal factor. 0 gives `BinaryCrossentropy`.
     from_logits : bool
-        If True, the predictions are scores before sigmoid, rather than probabilities.
+        If True, the predictions are logits; otherwise, they are probabilities.
     label_smoothing : float
-        Fraction by which true probabilities are moved towards one half.
+        Amount of smoothing, from 0 to 1: targets are moved towards 0.5 by this fraction.
     axis : int
-        Axis of the mean: the last.
+        Axis of the mean; must be the last.
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     References
     ----------
@@ -43,7 +44,7 @@ class BinaryFocalCrossentropy(SmoothedLoss):
 
     Examples
     --------
-    ``-(1 - 0.75) ** 2 * log(0.75)``:
+    ``-(1 - 0.75)**2 * log(0.75)``:
 
     >>> round(float(BinaryFocalCrossentropy()([[1]], [[0.75]])), 5)
     0.01798
@@ -52,7 +53,7 @@ class BinaryFocalCrossentropy(SmoothedLoss):
     apply_class_balancing: bool = argument(False, checks.flag)
     alpha: float = argument(0.25, checks.number)
     gamma: float = argument(2.0, checks.number)
-    # Of any type, because type checkers expect inherited arguments first.
+    # Declared as Any, because type checkers expect inherited arguments first.
     from_logits: Any = argument(False)
     label_smoothing: Any = argument(0.0)
     axis: Any = argument(-1)
@@ -61,7 +62,7 @@ class BinaryFocalCrossentropy(SmoothedLoss):
     dtype: Any = argument(None)
 
     def __complete(self) -> None:
-        # Keras applies sigmoid to the predictions if it is told that they are scores.
+        # With from_logits=True, Keras applies the sigmoid itself.
         self.logits_of = () if self.from_logits else (activations.sigmoid,)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
@@ -77,25 +78,26 @@ class BinaryFocalCrossentropy(SmoothedLoss):
 
 @declared(_registry)
 class CategoricalFocalCrossentropy(OneHotLoss):
-    """Cross-entropy of one-hot rows, multiplied by ``alpha * (1 - p) ** gamma``.
+    """Categorical focal cross-entropy: ``-sum(alpha * (1 - p)**gamma * y_true * log(p))``.
 
-    ``value = sum(-alpha * (1 - p) ** gamma * y_true * log(p))`` [1]_, where p are the predicted
-    probabilities, divided by their sum.
+    `p` are the predicted probabilities, normalized to sum to 1 [1]_.
 
     Parameters
     ----------
     alpha : float
-        Factor.
+        Factor of the loss.
     gamma : float
-        Exponent; 0 for `alpha` times `CategoricalCrossentropy`.
+        Focusing parameter: exponent of the focal factor. 0 gives `alpha` times
+        `CategoricalCrossentropy`.
     from_logits : bool
-        If True, the predictions are scores before softmax, rather than probabilities.
+        If True, the predictions are logits; otherwise, they are probabilities.
     label_smoothing : float
-        Fraction of each true probability that is shared among all classes.
+        Amount of smoothing, from 0 to 1: this fraction of the probability is distributed equally
+        over all classes.
     axis : int
-        Axis of the classes: the last.
+        Axis of the classes; must be the last.
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     References
     ----------
@@ -103,7 +105,7 @@ class CategoricalFocalCrossentropy(OneHotLoss):
 
     Examples
     --------
-    ``-0.25 * (1 - 0.75) ** 2 * log(0.75)``:
+    ``-0.25 * (1 - 0.75)**2 * log(0.75)``:
 
     >>> round(float(CategoricalFocalCrossentropy()([[1, 0]], [[0.75, 0.25]])), 6)
     0.004495
@@ -111,7 +113,7 @@ class CategoricalFocalCrossentropy(OneHotLoss):
 
     alpha: float = argument(0.25, checks.number)
     gamma: float = argument(2.0, checks.number)
-    # Of any type, because type checkers expect inherited arguments first.
+    # Declared as Any, because type checkers expect inherited arguments first.
     from_logits: Any = argument(False)
     label_smoothing: Any = argument(0.0)
     axis: Any = argument(-1)
@@ -119,7 +121,7 @@ class CategoricalFocalCrossentropy(OneHotLoss):
     name: Any = argument(None)
     dtype: Any = argument(None)
 
-    #: As in Keras, which computes it from the probabilities that the model ends in.
+    #: As in Keras, which computes this loss from the probabilities that a model returns.
     logits_of = ()
 
     def call(self, y_true: Array, y_pred: Array) -> Array:

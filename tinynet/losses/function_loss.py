@@ -1,4 +1,4 @@
-"""Losses that are functions: the custom ones, and the functions of the built-in ones."""
+"""Functions as losses, and the built-in losses as functions."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ _GRADIENTS = ("backward", "step")
 
 
 class FunctionLoss(Loss):
-    """A user's own function, or object, as a loss.
+    """Loss that applies a custom function or object.
 
     Parameters
     ----------
     function : callable or object
-        ``function(y_true, y_pred)``, or its method ``call``, returns one value for each
-        example; its attribute ``backward(d_values, y_true, y_pred)`` the gradient in `y_pred`.
+        Function ``function(y_true, y_pred)``, or an object with such a method `call`, that returns
+        one value for each example. An attribute ``backward(d_values, y_true, y_pred)``, if there
+        is one, returns the gradient with respect to `y_pred`; by default, the function is
+        differentiated.
     reduction, name, dtype : str
-        As for `Loss`.
+        See `Loss`.
 
     Raises
     ------
     ValueError
-        If there is no such attribute.
+        If `function` is not callable and has no method `call`.
 
     Examples
     --------
@@ -79,19 +81,7 @@ class FunctionLoss(Loss):
 
 
 class FunctionOf:
-    """A class of losses or metrics as a function: one value for each example.
-
-    Parameters
-    ----------
-    owner : type
-        The class. The function has its name in snake case.
-
-    Examples
-    --------
-    >>> from tinynet.metrics import top_k_categorical_accuracy
-    >>> top_k_categorical_accuracy([[0, 1]], [[0.2, 0.8]], k=1).numpy()
-    array([1.], dtype=float32)
-    """
+    """Base class: a class of losses or metrics as a function that returns the unreduced values."""
 
     def __init__(self, owner: type[Any]) -> None:
         self.owner = owner
@@ -103,21 +93,18 @@ class FunctionOf:
         self.__signature__ = inspect.Signature(data + [p.replace(kind=kind) for p in options])
 
     def __call__(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Compute the values.
+        """Compute the value of each example.
 
         Parameters
         ----------
-        y_true : array_like
-            The true values.
-        y_pred : array_like, shape (N, ..., C)
-            The predictions.
         *args, **kwargs : object
-            These, and the options of the class, in order or by name.
+            `y_true` and `y_pred`, followed by the arguments of the class, except for `reduction`,
+            `name` and `dtype`.
 
         Returns
         -------
         Tensor, shape (N, ...)
-            The values.
+            Value of each example.
         """
         given = suggestions.bound(self, args, kwargs)
         return self._values(given.pop("y_true"), given.pop("y_pred"), given)
@@ -127,15 +114,17 @@ class FunctionOf:
 
 
 class LossFunction(FunctionOf):
-    """A loss as a function: one value for each example.
+    """A loss as a function, which returns one value for each example.
 
     Parameters
     ----------
     owner : type
-        The loss. The function has its name in snake case.
+        Class of the loss. The name of the function is the name of the class in snake case.
 
     Examples
     --------
+    The mean of ``1**2`` and ``3**2`` is 5:
+
     >>> get("mse")([[0.0, 0.0]], [[1.0, 3.0]]).numpy()
     array([5.], dtype=float32)
     """
@@ -153,22 +142,23 @@ get, serialize, deserialize = _registry.get, _registry.serialize, _registry.dese
 
 
 def as_loss(identifier: Any) -> Loss:
-    """Make the object that `compile` needs of whatever names a loss.
+    """Convert an identifier of a loss, such as the argument of `compile`, to a `Loss`.
 
     Parameters
     ----------
-    identifier : str, dict, function or object
-        A name, a loss, or what `FunctionLoss` takes.
+    identifier : str, dict, callable or Loss
+        Name of a loss, configuration, custom function or object as in `FunctionLoss`, or loss.
 
     Returns
     -------
     Loss
-        The loss.
+        Loss object.
 
     Raises
     ------
     ValueError
-        If it names none, or its gradient is that of another loss.
+        If the identifier is unknown, or a subclass replaces `call` but not the gradient of a
+        built-in loss.
 
     Examples
     --------
@@ -186,7 +176,7 @@ def as_loss(identifier: Any) -> Loss:
     built_in = [n for n in _GRADIENTS if getattr(kind, n) is not getattr(Loss, n)]
     if any(owners["call"] < owners[n] for n in built_in):
         raise ValueError(
-            f"{kind.__name__}.call must not replace that of a built-in loss, whose gradient is of "
-            f"its own call; derive from losses.Loss instead. Received: {checks.shorten(found)}"
+            f"{kind.__name__} must not override only call of a built-in loss, because the gradient "
+            f"would not match; derive from losses.Loss instead. Received: {checks.shorten(found)}"
         )
     return found

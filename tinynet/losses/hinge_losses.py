@@ -1,4 +1,4 @@
-"""Hinge losses: 0 for predictions on the right side by a margin of 1."""
+"""Hinge losses: 0 for predictions that are correct by a margin of at least 1."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 
 @_registry.register()
 class Hinge(FormulaLoss):
-    """Hinge loss of targets -1 and 1: ``mean(max(1 - y_true * y_pred, 0))``.
+    """Hinge loss: ``mean(max(1 - y_true * y_pred, 0))``, for targets -1 and 1.
 
-    If all targets of a batch are 0 or 1, they become -1 and 1.
+    If all targets of a batch are 0 or 1, they are converted to -1 and 1.
 
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
-    The first prediction is right by less than the margin, the second by more.
+    Both predictions have the correct sign, but the first is less than 1 from 0:
+    ``(max(1 - 0.5, 0) + max(1 - 3, 0)) / 2 = 0.25``.
 
     >>> float(Hinge()([[1, -1]], [[0.5, -3.0]]))
     0.25
@@ -31,10 +32,10 @@ class Hinge(FormulaLoss):
     0.25
     """
 
-    _by_batch = True  # whether targets are converted depends on all of the batch
+    _by_batch = True  # whether targets are converted depends on the whole batch
 
     def _margins(self, y_true: Array, y_pred: Array) -> Array:
-        """Compute what each prediction lacks of the margin."""
+        """Compute the hinge of each prediction: how far it is below the margin."""
         is_binary = ops.all(ops.logical_or(ops.equal(y_true, 0), ops.equal(y_true, 1)))
         return ops.maximum(1 - ops.where(is_binary, 2 * y_true - 1, y_true) * y_pred, 0)
 
@@ -45,17 +46,19 @@ class Hinge(FormulaLoss):
 
 @_registry.register()
 class SquaredHinge(Hinge):
-    """Squared hinge loss of targets -1 and 1: ``mean(max(1 - y_true * y_pred, 0) ** 2)``.
+    """Squared hinge loss: ``mean(max(1 - y_true * y_pred, 0)**2)``, for targets -1 and 1.
 
-    If all targets of a batch are 0 or 1, they become -1 and 1.
+    If all targets of a batch are 0 or 1, they are converted to -1 and 1.
 
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    ``((1 - 0.5)**2 + 0) / 2``:
+
     >>> float(SquaredHinge()([[1, -1]], [[0.5, -3.0]]))
     0.125
     """
@@ -67,18 +70,21 @@ class SquaredHinge(Hinge):
 
 @_registry.register()
 class CategoricalHinge(FormulaLoss):
-    """Hinge loss of one-hot rows: ``max(neg - pos + 1, 0)``.
+    """Categorical hinge loss: ``max(neg - pos + 1, 0)``, for one-hot targets.
 
-    ``pos`` is the score of the true class, ``neg`` the largest score of the others, or 0 if all
-    of these are negative: ``pos = sum(y_true * y_pred)``, ``neg = max((1 - y_true) * y_pred)``.
+    ``pos = sum(y_true * y_pred)`` is the score of the true class, and
+    ``neg = max((1 - y_true) * y_pred)`` is the largest score of the other classes, or 0 if all of
+    these are negative.
 
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    ``0.5 - 1.25 + 1``:
+
     >>> float(CategoricalHinge()([[0, 1, 0]], [[0.5, 1.25, 0.25]]))
     0.25
     """

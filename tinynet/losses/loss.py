@@ -1,4 +1,4 @@
-"""What a loss is: one value for each example, their mean, and the way back."""
+"""Base class of all losses: values of examples, their reduction, and their gradients."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["DenseLoss", "fit_weights", "Loss", "Reduction", "REDUCTIONS"]
 _registry = Registry("loss", "keras.losses")
 
 
-# How far rounding may move a probability out of its range.
+# Tolerance for targets that are out of range because of rounding errors.
 _ROUNDING = 1e-5
 
 
@@ -33,29 +33,32 @@ REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None, "mean_with_sam
 
 
 class Loss(Configurable):
-    """The base of all losses.
+    """Base class of all losses.
 
-    A loss of your own defines ``call(y_true, y_pred)``, which returns one value for each
-    example, and ``backward(d_values, y_true, y_pred)``, which returns the gradient in `y_pred`.
+    A custom loss defines ``call(y_true, y_pred)``, which returns one value for each example. It
+    may also define ``backward(d_values, y_true, y_pred)``, which returns the gradient with respect
+    to `y_pred`; by default, `call` is differentiated.
 
     Parameters
     ----------
     name : str, optional
-        By default the class name in snake case.
+        Name of the loss; by default the class name in snake case.
     reduction : str, optional
-        ``"sum_over_batch_size"`` and ``"mean"`` divide the sum of the weighted values by their
-        number, ``"mean_with_sample_weight"`` by the sum of the weights; ``"sum"`` does not
-        divide; ``"none"`` or None returns the values.
+        Reduction of the weighted values of the examples. ``"sum_over_batch_size"`` and ``"mean"``
+        divide their sum by the number of values, ``"mean_with_sample_weight"`` divides it by the
+        sum of the weights, ``"sum"`` does not divide it; ``"none"`` or None returns the values.
     dtype : str, optional
-        The type to compute in; by default `config.floatx()`.
+        Data type of the computation; by default `config.floatx()`.
 
     Raises
     ------
     ValueError
-        If there is no such reduction.
+        If `reduction` is unknown.
 
     Examples
     --------
+    The mean of ``1**4`` and ``2**4`` is 8.5:
+
     >>> class FourthPower(Loss):
     ...     def call(self, y_true, y_pred):
     ...         return ((y_pred - y_true) ** 4).mean(axis=-1)
@@ -68,15 +71,15 @@ class Loss(Configurable):
 
     _arguments: tuple[str, ...] = ("name", "reduction")
 
-    #: The activations whose input the loss is computed from, where a model ends in one.
+    #: Activations whose input (logits) the loss is computed from if a model ends with one of them.
     logits_of: tuple[activations.Activation, ...] = ()
-    #: Whether the predictions are such inputs already.
+    #: Whether the predictions are logits.
     from_logits = False
-    #: Whether `step` computes the probabilities, which it leaves in ``work.y``.
+    #: Whether `step` also computes the probabilities, and stores them in ``work.y``.
     gives_probabilities = False
-    #: Whether it is the user's, who may look at a batch as a whole, or keep it.
+    #: Whether it is a custom loss, which may use a batch as a whole, or keep a reference to it.
     _custom = False
-    #: Whether a value depends on other examples of the batch.
+    #: Whether the value of an example depends on other examples of the batch.
     _by_batch = False
 
     def __init_subclass__(cls) -> None:
@@ -94,11 +97,11 @@ class Loss(Configurable):
 
     @property
     def is_mean(self) -> bool:
-        """Whether the loss of all data is the mean of its batches', however they are cut."""
+        """Whether the loss of a data set is the mean over batches, for any partition."""
         is_mean = self.reduction in ("sum_over_batch_size", "mean")
         return is_mean and not (self._custom or self._by_batch)
 
-    # -- to be defined by each kind of loss
+    # -- methods to override
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
         """Compute the value of each example.
@@ -106,31 +109,31 @@ class Loss(Configurable):
         Parameters
         ----------
         y_true : ndarray
-            What `prepare` made of the true values.
+            Targets, as returned by `prepare`.
         y_pred : ndarray, shape (N, ..., C)
-            The predictions.
+            Predictions.
 
         Returns
         -------
         ndarray, shape (N, ...)
-            The values.
+            Value of each example.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define call(y_true, y_pred)")
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        """Compute the gradient with respect to the predictions, by default from `call`.
+        """Compute the gradient with respect to the predictions; the default differentiates `call`.
 
         Parameters
         ----------
         d_values : ndarray, shape (N, ...)
-            Upstream gradient of each value.
+            Upstream gradient: gradient with respect to each value.
         y_true, y_pred : ndarray
-            As in `call`.
+            Targets and predictions, as in `call`.
 
         Returns
         -------
         ndarray, shape (N, ..., C)
-            The gradient.
+            Gradient with respect to `y_pred`.
         """
 
         def values(predictions: Any) -> Any:
@@ -140,35 +143,35 @@ class Loss(Configurable):
         return pull_back(values, y_pred, d_values)
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        """Compute the gradient with respect to the true values, if they are computed, too."""
+        """Compute the gradient with respect to the targets, if they depend on trainable weights."""
         raise ValueError(
-            f"y_true of {self.name} must not be computed from what is trained: this loss has no "
-            "gradient with respect to it; use ops.stop_gradient, or write the loss with functions "
-            "of tinynet.ops. Received: a y_true that depends on it"
+            f"y_true of {self.name} must not depend on trainable weights, because this loss does "
+            "not support gradients with respect to y_true; use ops.stop_gradient, or write the "
+            "loss with functions of tinynet.ops. Received: y_true that depends on them"
         )
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check the true values and bring them into the form that `call` takes.
+        """Validate the targets and convert them to the form that `call` expects.
 
         Parameters
         ----------
         y_true : array_like
-            The true values.
+            Targets.
         output_shape : tuple of (int or None)
-            The shape of the predictions, batch size first.
+            Shape of the predictions, including the batch size.
 
         Returns
         -------
         ndarray
-            One row for each example.
+            Targets, one row for each example.
 
         Raises
         ------
         ValueError
-            If they can't be what was meant.
+            If the targets do not match the loss or the predictions.
         """
         y = numeric("y_true", y_true)
-        with np.errstate(over="ignore"):  # what is too large for the type becomes infinite
+        with np.errstate(over="ignore"):  # values that are too large become infinite
             y = y.astype(self.dtype, copy=False)
         if len(output_shape) == 2 and output_shape[-1] == 1 and y.ndim == 1:
             y = y[:, None]
@@ -177,72 +180,72 @@ class Loss(Configurable):
         return np.ascontiguousarray(y)
 
     def values_shape(self, y_true: Array, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
-        """Return the shape of the values, which is that of sample weights.
+        """Compute the shape of the values, which is also the shape of the sample weights.
 
         Parameters
         ----------
         y_true : ndarray
-            Targets that `prepare` returned.
+            Targets, as returned by `prepare`.
         output_shape : tuple of (int or None)
-            Shape of the predictions, batch size first.
+            Shape of the predictions, including the batch size.
 
         Returns
         -------
         tuple of int
-            Their shape.
+            Shape of the values.
         """
-        # Both are of an example each, or `squeezed` drops the predictions' last axis.
+        # If the targets have one axis less, `squeezed` drops the last axis of the predictions.
         dropped = y_true.ndim == len(output_shape) - 1 and output_shape[-1] == 1
         return y_true.shape[: max(len(output_shape) - 1 - dropped, 1)]
 
     def squeezed(self, y_true: Array, y_pred: Array) -> Array:
-        """Drop the last axis of predictions (N, T, 1) if the targets are (N, T), as Keras does.
+        """Drop the last axis of predictions (N, T, 1) if the targets are (N, T), as in Keras.
 
         Parameters
         ----------
         y_true : ndarray
-            Targets that `prepare` returned.
+            Targets, as returned by `prepare`.
         y_pred : ndarray
             Predictions.
 
         Returns
         -------
         ndarray
-            The predictions that `call` takes.
+            Predictions, in the shape that `call` expects.
         """
         dropped = y_true.ndim > 1 and y_pred.shape == (*y_true.shape, 1)
         return y_pred[..., 0] if dropped else y_pred
 
-    # -- the same for every loss
+    # -- methods that losses inherit
 
     def on_logits(self) -> Loss:
-        """Return the same loss for the input of `logits_of` in place of its output.
+        """Return a copy of the loss whose predictions are logits.
 
         Returns
         -------
         Loss
-            The loss.
+            Copy with ``from_logits=True``.
         """
         other = copy.copy(self)
         other.from_logits = True
         return other
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
-        """Compute the loss of predictions given as data.
+        """Compute the loss.
 
         Parameters
         ----------
         y_true : array_like
-            The true values.
+            Targets.
         y_pred : array_like, shape (N, ..., C)
-            The predictions.
+            Predictions.
         sample_weight : array_like, optional
-            What each value counts.
+            Weight of each value.
 
         Returns
         -------
         Tensor
-            The loss, without dimensions unless `reduction` is none.
+            Loss, a scalar; with ``reduction="none"``, the weighted values.
         """
         kinds: Any = (Tensor, SymbolicTensor) if TAPES.get() else SymbolicTensor
         if isinstance(y_pred, kinds) or isinstance(y_true, kinds):
@@ -261,35 +264,35 @@ class Loss(Configurable):
         return as_tensor(np.asarray(self.reduce(values, weights), self.dtype))
 
     def _by_operations(self, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
-        """Compute the loss so that a tape or a program can follow; from logits as Keras does."""
+        """Compute the loss with differentiable operations, from logits if possible, as in Keras."""
         activation, logits = y_pred.computed_by
         if activation in self.logits_of:
             return self.on_logits()._by_operations(y_true, logits, sample_weight)
         labels = y_true
         if not isinstance(y_true, SymbolicTensor):
             labels = self.prepare(to_array(y_true), y_pred.shape)
-            if isinstance(y_true, Tensor) and labels.dtype.kind == "f":  # a tape may follow it
+            if isinstance(y_true, Tensor) and labels.dtype.kind == "f":  # it may be on a tape
                 labels = TABLE["reshape"](TABLE["cast"](y_true, labels.dtype), labels.shape)
         if sample_weight is not None and not isinstance(sample_weight, SymbolicTensor):
             sample_weight = numeric("sample_weight", to_array(sample_weight), self.dtype)
         return self.reduced(labels, y_pred, sample_weight)
 
     def reduced(self, y_true: Any, y_pred: Any, weights: Any) -> Any:
-        """Compute the reduced loss by operations.
+        """Compute the reduced loss with differentiable operations.
 
         Parameters
         ----------
         y_true : array, Tensor or SymbolicTensor
-            What `prepare` made of the true values.
+            Targets, as returned by `prepare`.
         y_pred : Tensor or SymbolicTensor
-            The predictions.
+            Predictions.
         weights : array or SymbolicTensor, optional
-            The sample weights, of the values' shape or one for each example.
+            Sample weights, in the shape of the values or one for each example.
 
         Returns
         -------
         Tensor or SymbolicTensor
-            The loss, without dimensions unless `reduction` is none.
+            Loss, a scalar; with ``reduction="none"``, the weighted values.
         """
         predictions = self.squeezed(y_true, TABLE["cast"](y_pred, self.dtype))
         if self._has_own_gradient:
@@ -301,9 +304,9 @@ class Loss(Configurable):
                 values.shape and values.shape[0] != predictions.shape[0]
             ):
                 raise ValueError(
-                    f"The loss {self.name} must compute its result from y_pred, one value for "
-                    "each example, by operations: operators, functions of tinynet.ops, or NumPy "
-                    "functions of the tensor itself. Received: "
+                    f"The loss {self.name} must compute one value for each example from y_pred, "
+                    "with operations: operators, functions of tinynet.ops, or NumPy functions "
+                    "applied to the tensor. Received: "
                     f"{type(values).__name__} of shape {getattr(values, 'shape', ())}"
                 )
         if not isinstance(y_true, SymbolicTensor):
@@ -321,37 +324,37 @@ class Loss(Configurable):
         return total
 
     def _pure(self, inputs: list[Any]) -> Pure | None:
-        """Return functions of predictions, targets and weights, if they are all there is to do."""
+        """Return forward and backward functions that compute the whole loss, if there are any."""
         return None
 
     @property
     def _has_own_gradient(self) -> bool:
-        """Whether it defines `backward`, or `step`; else `call` is differentiated."""
+        """Whether it defines `backward` or `step`; otherwise `call` is differentiated."""
         kind = type(self)
         return kind.backward is not Loss.backward or kind.step is not Loss.step
 
     def step(
         self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace
     ) -> tuple[float, Array]:
-        """Compute the loss and its gradient in the predictions.
+        """Compute the loss and its gradient with respect to the predictions.
 
         Parameters
         ----------
         y_true : ndarray
-            What `prepare` made of the true values.
+            Targets, as returned by `prepare`.
         y_pred : ndarray, shape (N, ..., C)
-            The predictions.
+            Predictions.
         weights : ndarray, shape (N, ...), optional
-            The sample weights.
+            Sample weights.
         work : Workspace
-            Where buffers live.
+            Reusable buffers.
 
         Returns
         -------
         float
-            The loss.
+            Loss.
         ndarray, shape (N, ..., C)
-            The gradient.
+            Gradient with respect to `y_pred`.
         """
         weights = self.effective_weights(y_true, weights)
         predictions = self.squeezed(y_true, y_pred)
@@ -368,36 +371,36 @@ class Loss(Configurable):
         return self.reduce(values, weights), d_y.reshape(y_pred.shape)
 
     def effective_weights(self, y_true: Array, weights: Array | None) -> Array | None:
-        """Say what each value counts: the sample weights, unless some values don't count.
+        """Compute the weight of each value: the sample weight, unless the loss ignores the value.
 
         Parameters
         ----------
         y_true : ndarray
-            What `prepare` made of the true values.
+            Targets, as returned by `prepare`.
         weights : ndarray, optional
-            The sample weights.
+            Sample weights.
 
         Returns
         -------
         ndarray or None
-            The weights; None if all count 1.
+            Weight of each value, or None if all weights are 1.
         """
         return weights
 
     def divisor(self, weights: Array | None, count: int) -> float:
-        """Say what the sum of the weighted values is divided by.
+        """Compute the divisor of the sum of the weighted values.
 
         Parameters
         ----------
         weights : ndarray, optional
-            The sample weights.
+            Sample weights.
         count : int
-            The number of values.
+            Number of values.
 
         Returns
         -------
         float
-            The divisor that the reduction asks for.
+            Divisor, depending on `reduction`: the number of values, the sum of the weights, or 1.
         """
         if self.reduction in ("sum_over_batch_size", "mean"):
             return max(count, 1)
@@ -406,19 +409,19 @@ class Loss(Configurable):
         return 1
 
     def d_values(self, weights: Array | None, out: Array) -> Array:
-        """Compute the gradient of the reduced loss in each value.
+        """Compute the gradient of the reduced loss with respect to each value.
 
         Parameters
         ----------
         weights : ndarray, optional
-            The sample weights, of the values' shape.
+            Sample weights, in the shape of the values.
         out : ndarray
-            Where to write the result, of the values' shape.
+            Output array, in the shape of the values.
 
         Returns
         -------
         ndarray
-            The gradient: 1 over the number of values, for a plain mean.
+            Gradient, written to `out`: weight of each value divided by `divisor`.
         """
         divisor = self.divisor(weights, out.size)
         if weights is None:
@@ -433,14 +436,14 @@ class Loss(Configurable):
         Parameters
         ----------
         values : ndarray
-            The value of each example.
+            Value of each example.
         weights : ndarray, optional
-            The sample weights, of the same shape.
+            Sample weights, in the same shape.
 
         Returns
         -------
         float
-            The loss, in the values' precision.
+            Loss, computed in the precision of the values.
         """
         weighted = values if weights is None else values * weights
         total = np.add.reduce(weighted.reshape(-1))
@@ -448,29 +451,32 @@ class Loss(Configurable):
 
 
 def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
-    """Bring sample weights to the shape of the values that they weigh.
+    """Broadcast sample weights to the shape of the values of a loss.
 
     Parameters
     ----------
     weights : ndarray
         A scalar, one weight for each example, or one for each value.
     shape : tuple of int
-        The shape of the values.
+        Shape of the values.
 
     Returns
     -------
     ndarray
-        The weights, of that shape.
+        Weights, contiguous, of the given shape.
 
     Raises
     ------
     ValueError
-        If they don't fit.
+        If the weights cannot be broadcast.
 
     Examples
     --------
-    >>> fit_weights(np.array([[1.0], [2.0]]), (2,))
-    array([1., 2.])
+    One weight for each of 2 examples, broadcast to 3 values for each:
+
+    >>> fit_weights(np.array([1.0, 2.0]), (2, 3))
+    array([[1., 1., 1.],
+           [2., 2., 2.]])
     """
     if weights.ndim == len(shape) + 1 and weights.shape[-1] == 1:
         weights = weights[..., 0]
@@ -480,42 +486,21 @@ def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
     except ValueError:
         inner = weights.shape[: len(shape)] == shape  # one weight for each averaged element
         raise ValueError(
-            f"sample_weight or class_weight must fit values of shape {shape}"
+            f"sample_weight or class_weight must match values of shape {shape}"
             f"{'; give y a last axis of size 1' if inner else ''}. Received: weights of shape "
             f"{weights.shape}"
         ) from None
 
 
 def weights_of(sample_weight: Any, shape: tuple[int, ...], dtype: Any) -> Array | None:
-    """Return weights as numbers that fit values of a shape; None for None.
-
-    Parameters
-    ----------
-    sample_weight : array_like, optional
-        Weights.
-    shape : tuple of int
-        Shape of the values.
-    dtype : dtype
-        Data type of the weights.
-
-    Returns
-    -------
-    ndarray or None
-        Weight of each value.
-
-    Examples
-    --------
-    >>> weights_of([2, 3], (2, 1), "float32")
-    array([[2.],
-           [3.]], dtype=float32)
-    """
+    """Convert sample weights to an array that matches values of this shape; keep None."""
     if sample_weight is None:
         return None
     return fit_weights(numeric("sample_weight", sample_weight, dtype), shape)
 
 
 class _Values(Operation):
-    """The values of a loss with its own `backward`, as an operation."""
+    """Operation that computes the values of a loss that defines `backward`."""
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Array:
         """Compute the value of each example."""
@@ -525,7 +510,7 @@ class _Values(Operation):
     def gradients(
         self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
-        """Compute the gradients with respect to predictions and true values."""
+        """Compute the gradients with respect to predictions and targets."""
         loss, predictions, labels = options["loss"], np.ascontiguousarray(arrays[0]), arrays[1]
         d_values = np.asarray(d_y)
         found: list[Array | None] = [None, None]
@@ -544,20 +529,7 @@ _STEP = inspect.signature(lambda y_pred, y_true, weights: None)
 
 
 class LossStep(Operation):
-    """A loss and its gradient, computed at once; the probabilities, too, if it computes them.
-
-    Parameters
-    ----------
-    loss : Loss
-        The loss.
-
-    Examples
-    --------
-    >>> from tinynet.losses import MeanSquaredError
-    >>> y, y_pred = np.zeros((1, 2), np.float32), np.float32([[1.0, 3.0]])
-    >>> LossStep(MeanSquaredError())(y_pred, y, None)[0]
-    Tensor(5.)
-    """
+    """Operation that computes a loss and its gradient together, and the probabilities if needed."""
 
     has_work = True
 
@@ -567,15 +539,15 @@ class LossStep(Operation):
         self.loss = loss
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
-        """Return arrays of the results' shapes."""
+        """Return arrays with the shapes of the results."""
         return np.zeros(()), np.zeros_like(arrays[0])
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
-        """Return the functions of the loss, if there are any for such predictions."""
+        """Return the functions of the loss, if there are any for these inputs."""
         return self.loss._pure(inputs)
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
-        """Compute loss and predictions, and note the gradient."""
+        """Compute the loss and the probabilities, and store the gradient in ``work.x``."""
         predictions, y_true, weights = arrays
         work.y = None
         value, work.x = self.loss.step(y_true, predictions, weights, work)
@@ -584,7 +556,7 @@ class LossStep(Operation):
     def gradients(
         self, d_y: Any, y: Any, arrays: Any, options: Any, needs: Any, work: Any, outs: Any
     ) -> list[Array | None]:
-        """Return the gradient."""
+        """Return the stored gradient, multiplied by the upstream gradient."""
         d_predictions = work.x
         if d_y != 1:
             d_predictions = d_predictions * d_predictions.dtype.type(d_y)
@@ -592,32 +564,34 @@ class LossStep(Operation):
 
 
 class DenseLoss(Loss):
-    """The base of the losses whose true values have the predictions' shape.
+    """Base class of the losses whose targets have the same shape as the predictions.
 
     Parameters
     ----------
     name, reduction, dtype : str
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    Targets of shape (N,) become a column if the predictions have shape (N, 1):
+
     >>> DenseLoss().prepare([1, 0], (None, 1)).shape
     (2, 1)
     """
 
-    #: What to do with class labels in place of one-hot rows.
-    hint = "utils.to_categorical makes such rows of class labels"
-    #: The smallest and the largest target.
+    #: Hint of the error message for class labels instead of one-hot rows.
+    hint = "utils.to_categorical converts class labels to one-hot rows"
+    #: Minimum and maximum of the targets.
     target_range = (-math.inf, math.inf)
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check that targets are finite, in the loss's range and of the predictions' shape."""
+        """Check that the targets are finite, in range, and of the shape of the predictions."""
         y = super().prepare(y_true, output_shape)
         own, last = tuple(output_shape)[1:], tuple(output_shape)[-1:]
         if y.shape[1:] != own and (last != (1,) or y.shape[1:] != own[:-1] or y.ndim < 2):
             labels = y.ndim < len(output_shape) or y.shape[-1] == 1
             raise ValueError(
-                f"{self.name} takes true values of the predictions' shape {tuple(output_shape)}"
+                f"{self.name} takes targets of the shape of the predictions, {tuple(output_shape)}"
                 f"{'; ' + self.hint if labels else ''}. Received: shape {np.shape(y_true)}"
             )
         if not y.size:
@@ -626,7 +600,7 @@ class DenseLoss(Loss):
         if not (np.isfinite(low) and np.isfinite(high)):
             row = np.argwhere(~np.isfinite(y))[0][0]
             raise ValueError(
-                f"{self.name} takes finite true values. "
+                f"{self.name} takes finite targets. "
                 f"Received: {checks.shorten(y[row].tolist())} in row {row}"
             )
         least, most = self.target_range
@@ -639,9 +613,9 @@ class DenseLoss(Loss):
         return y
 
     def _how_to_scale(self, y: Array, low: float, high: float) -> str:
-        """Suggest how to bring targets into the range from 0 to 1."""
+        """Suggest how to scale targets to the range from 0 to 1."""
         if low >= -1 and high <= 1:
-            return "turn -1 to 1 into 0 to 1 with (y + 1) / 2"
+            return "use (y + 1) / 2 for targets from -1 to 1"
         if low >= 0 and y.shape[-1] == 1 and high < 100 and (y == np.rint(y)).all():
             return "use sparse_categorical_crossentropy for class labels"
         if low >= 0:
@@ -650,10 +624,12 @@ class DenseLoss(Loss):
 
 
 class Reduction:
-    """Names of the ways to reduce the values of a loss, as `tf.keras.losses.Reduction` has them.
+    """Names of the reductions of a loss, as in `tf.keras.losses.Reduction`.
 
     Examples
     --------
+    The sum of ``1**2`` and ``2**2``:
+
     >>> from tinynet.losses import MeanSquaredError
     >>> MeanSquaredError(Reduction.SUM)([[0.0], [0.0]], [[1.0], [2.0]]).numpy()
     np.float32(5.0)

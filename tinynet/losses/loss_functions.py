@@ -1,4 +1,4 @@
-"""The built-in losses as functions, with all of their names."""
+"""The built-in losses as functions, with all aliases."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Cross-entropies: how surprised the predicted probabilities are by the truth.
+"""Cross-entropies between targets and predicted probabilities.
 
-A model that ends in a softmax or a sigmoid is trained and evaluated from its input, whichever
-of the two it is and whichever of these losses, as Keras on TensorFlow does.
+If a model ends with a softmax or a sigmoid, all of these losses are computed from its logits in
+training and evaluation, as Keras does with TensorFlow.
 """
 
 from __future__ import annotations
@@ -35,25 +35,33 @@ def _on_last_axis(axis: int, output_shape: tuple[int | None, ...]) -> None:
 
 @declared(_registry)
 class SparseCategoricalCrossentropy(Loss):
-    """Cross-entropy between class labels and predicted probabilities.
+    """Cross-entropy between class labels and predicted probabilities: ``-log(y_pred[label])``.
 
-    ``value = -log(probability of the label)``.
+    The labels are integers; use `CategoricalCrossentropy` for one-hot targets.
 
     Parameters
     ----------
     from_logits : bool
-        Whether the predictions are scores before softmax, rather than probabilities.
+        If True, the predictions are logits; otherwise, they are probabilities.
     ignore_class : int, optional
-        A label that does not count.
+        Label to ignore: such examples do not contribute to the loss.
     reduction : str, optional
-        As for `Loss`.
+        See `Loss`.
     axis : int
-        The axis of the classes: the last.
+        Axis of the classes; must be the last.
     name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    The probabilities of the true classes are 0.5 and 0.25: ``-(log(0.5) + log(0.25)) / 2``.
+
+    >>> loss = SparseCategoricalCrossentropy()
+    >>> round(float(loss([2, 0], [[0.25, 0.25, 0.5], [0.25, 0.5, 0.25]])), 5)
+    1.03972
+
+    From logits:
+
     >>> loss = SparseCategoricalCrossentropy(from_logits=True)
     >>> round(float(loss([2, 0], [[1.0, 2.0, 3.0], [0.0, -1.0, 4.0]])), 5)
     2.21618
@@ -71,15 +79,15 @@ class SparseCategoricalCrossentropy(Loss):
     def __complete(self, axis: int) -> None:
         self.axis = axis
         if self.ignore_class is not None:
-            self.logits_of = ()  # Keras loses the input of a softmax when a class is ignored
+            self.logits_of = ()  # as in Keras, which uses the probabilities if a class is ignored
 
     @property
     def _by_batch(self) -> bool:  # type: ignore[override]  # depends on options
-        """Whether a class is ignored: each batch's mean is over the labels that count."""
+        """Whether a class is ignored: the mean of a batch is then over the other labels."""
         return self.ignore_class is not None
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check the labels: whole numbers from 0 to C - 1, one for each example."""
+        """Validate the labels: integers from 0 to C - 1, one for each example."""
         _on_last_axis(self.axis, output_shape)
         y = numeric("y_true", y_true)
         classes = output_shape[-1]
@@ -101,19 +109,19 @@ class SparseCategoricalCrossentropy(Loss):
             row = wrong[0]
             ignored = "" if self.ignore_class is None else f", or {self.ignore_class}"
             raise ValueError(
-                f"{self.name} takes labels from 0 to {(classes or 0) - 1}{ignored}, in whole "
-                f"numbers, since the model has {classes} outputs. "
+                f"{self.name} takes integer labels from 0 to {(classes or 0) - 1}{ignored}, "
+                f"because the model has {classes} outputs. "
                 f"Received: {checks.shorten(y[row].tolist())} in row {row}"
                 + (f" and {wrong.size - 1} more" if wrong.size > 1 else "")
             )
         return np.ascontiguousarray(y, np.int64)
 
     def values_shape(self, y_true: Array, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
-        """Return the shape of the values: that of the labels."""
+        """Return the shape of the values, which is the shape of the labels."""
         return y_true.shape
 
     def squeezed(self, y_true: Array, y_pred: Array) -> Array:
-        """Return the predictions: their last axis holds the classes."""
+        """Return the predictions unchanged, because their last axis is the classes."""
         return y_pred
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
@@ -128,7 +136,7 @@ class SparseCategoricalCrossentropy(Loss):
         return values.reshape(y_true.shape)
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        """Compute the gradient in the predictions."""
+        """Compute the gradient with respect to the predictions."""
         labels, rows = self._flat(y_true, y_pred)
         d = d_values.reshape(-1)
         if self.from_logits:
@@ -149,11 +157,11 @@ class SparseCategoricalCrossentropy(Loss):
 
     @property
     def gives_probabilities(self) -> bool:  # type: ignore[override]  # depends on options
-        """Whether `step` computes the probabilities, too."""
+        """Whether `step` also computes the probabilities."""
         return self.from_logits and self.ignore_class is None
 
     def _pure(self, inputs: list[Any]) -> Pure | None:
-        """Return functions for the mean over one label for each row of logits."""
+        """Return fused functions for the mean over rows of logits with one label each."""
         logits, labels = inputs[0].examples, inputs[1].examples
         matching = all(
             len(z) == len(y) and z.ndim == 2 for z, y in zip(logits, labels, strict=True)
@@ -168,11 +176,11 @@ class SparseCategoricalCrossentropy(Loss):
     def step(
         self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace
     ) -> tuple[float, Array]:
-        """Compute the loss and its gradient; from logits in one go, with the probabilities."""
+        """Compute the loss and its gradient; from logits, also the probabilities, in one pass."""
         if not self.from_logits or self.ignore_class is not None:
             return super().step(y_true, y_pred, weights, work)
         labels, rows = y_true.reshape(-1), y_pred.reshape(-1, y_pred.shape[-1])
-        if labels.shape != rows.shape[:1]:  # which the kernel does not check
+        if labels.shape != rows.shape[:1]:  # the kernel does not check this
             raise ValueError(
                 f"{self.name} must have one label for each of {len(rows)} rows of predictions. "
                 f"Received: {len(labels)} labels"
@@ -188,7 +196,7 @@ class SparseCategoricalCrossentropy(Loss):
         return self.reduce(values, weights), d_rows.reshape(y_pred.shape)
 
     def effective_weights(self, y_true: Array, weights: Array | None) -> Array | None:
-        """Let ignored labels count nothing, and the mean be over the others."""
+        """Set the weight of ignored labels to 0, so that the mean is over the other labels."""
         if self.ignore_class is None:
             return weights
         counted: Array = (y_true != self.ignore_class).astype(self.dtype)
@@ -201,24 +209,7 @@ class SparseCategoricalCrossentropy(Loss):
 
 @declared()
 class SmoothedLoss(DenseLoss):
-    """The base of the cross-entropies with true probabilities.
-
-    Parameters
-    ----------
-    from_logits : bool
-        Whether the predictions are scores, rather than probabilities.
-    label_smoothing : float
-        How much of each true probability is taken away and shared among all classes.
-    axis : int
-        The axis of the classes: the last.
-    reduction, name, dtype : str, optional
-        As for `Loss`.
-
-    Examples
-    --------
-    >>> BinaryCrossentropy(label_smoothing=0.2).smoothed(np.array([1.0, 0.0]), 2)
-    array([0.9, 0.1])
-    """
+    """Base class of the cross-entropies whose targets are probabilities."""
 
     from_logits: bool = argument(False, checks.flag)
     label_smoothing: float = argument(0.0, checks.number, 0, 1)
@@ -231,19 +222,19 @@ class SmoothedLoss(DenseLoss):
     target_range = (0.0, 1.0)
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check that the true values are finite and of the predictions' shape."""
+        """Check the axis and the targets."""
         _on_last_axis(self.axis, output_shape)
         return super().prepare(y_true, output_shape)
 
     def smoothed(self, y_true: Array, classes: int) -> Array:
-        """Smooth the true probabilities.
+        """Apply label smoothing.
 
         Parameters
         ----------
         y_true : ndarray
-            The true probabilities.
+            Targets.
         classes : int
-            Among how many classes to share.
+            Number of classes.
 
         Returns
         -------
@@ -256,35 +247,18 @@ class SmoothedLoss(DenseLoss):
 
 
 class OneHotLoss(SmoothedLoss):
-    """The base of the cross-entropies of one-hot rows, or soft labels.
-
-    Parameters
-    ----------
-    from_logits : bool
-        If True, the predictions are scores before softmax, rather than probabilities.
-    label_smoothing : float
-        Fraction of each true probability that is shared among all classes.
-    axis : int
-        Axis of the classes: the last.
-    reduction, name, dtype : str, optional
-        As for `Loss`.
-
-    Examples
-    --------
-    >>> OneHotLoss().prepare([[0, 1]], (1, 2))
-    array([[0., 1.]], dtype=float32)
-    """
+    """Base class of the cross-entropies whose targets are one-hot rows or soft labels."""
 
     hint = (
-        "for class labels use sparse_categorical_crossentropy, "
-        "or make one-hot rows with utils.to_categorical"
+        "use sparse_categorical_crossentropy for class labels, "
+        "or convert them to one-hot rows with utils.to_categorical"
     )
-    #: One row may count more than another, so that its sum is not 1.
+    #: Rows may have different weights, so that their sums are not 1.
     target_range = (0.0, math.inf)
     _warned = False
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check that targets are not negative; warn once about rows of a model's data above 1."""
+        """Check that targets are not negative; warn once about rows with a sum above 1."""
         y = super().prepare(y_true, output_shape)
         if output_shape[0] is None and not self._warned and y.size:
             largest = y.sum(axis=-1).max()
@@ -298,28 +272,32 @@ class OneHotLoss(SmoothedLoss):
         return y
 
     def _how_to_scale(self, y: Array, low: float, high: float) -> str:
-        return "each row holds probabilities of the classes, such as a row of to_categorical"
+        return "each row must contain the probabilities of the classes, as from to_categorical"
 
 
 @_registry.register()
 class CategoricalCrossentropy(OneHotLoss):
-    """Cross-entropy between one-hot rows, or soft labels, and predicted probabilities.
+    """Cross-entropy between one-hot targets and predictions: ``-sum(y_true * log(y_pred))``.
 
-    ``value = -sum(y_true * log(y_pred))``.
+    The targets may also be soft labels, that is probabilities of the classes; use
+    `SparseCategoricalCrossentropy` for integer labels.
 
     Parameters
     ----------
     from_logits : bool
-        Whether the predictions are scores before softmax, rather than probabilities.
+        If True, the predictions are logits; otherwise, they are probabilities.
     label_smoothing : float
-        How much of each true probability is taken away and shared among all classes.
+        Amount of smoothing, from 0 to 1: this fraction of the probability is distributed equally
+        over all classes.
     axis : int
-        The axis of the classes: the last.
+        Axis of the classes; must be the last.
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    The probabilities of the true classes are 0.95 and 0.1: ``-(log(0.95) + log(0.1)) / 2``.
+
     >>> loss = CategoricalCrossentropy()
     >>> round(float(loss([[0, 1, 0], [0, 0, 1]], [[0.05, 0.95, 0], [0.1, 0.8, 0.1]])), 3)
     1.177
@@ -333,14 +311,14 @@ class CategoricalCrossentropy(OneHotLoss):
         return functional.crossentropy(y, y_pred, config.epsilon())
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        """Compute the gradient in the predictions."""
+        """Compute the gradient with respect to the predictions."""
         y = self.smoothed(y_true, y_pred.shape[-1])
         if self.from_logits:
             return functional.softmax_crossentropy_backward(d_values, y, y_pred)
         return functional.crossentropy_backward(d_values, y, y_pred, config.epsilon())
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        # The loss is linear in the true probabilities.
+        # The loss is linear in the targets.
         classes = [np.zeros_like(y_pred) for _ in range(y_pred.shape[-1])]
         for k, only in enumerate(classes):
             only[..., k] = 1
@@ -352,23 +330,25 @@ class CategoricalCrossentropy(OneHotLoss):
 
 @_registry.register()
 class BinaryCrossentropy(SmoothedLoss):
-    """Cross-entropy between yes-or-no answers and the predicted probabilities of yes.
+    """Cross-entropy between binary targets (0 or 1) and predicted probabilities of 1.
 
-    ``value = mean(-y_true * log(y_pred) - (1 - y_true) * log(1 - y_pred))`` over the last axis.
+    ``-mean(y_true * log(y_pred) + (1 - y_true) * log(1 - y_pred))``, over the last axis.
 
     Parameters
     ----------
     from_logits : bool
-        Whether the predictions are scores before sigmoid, rather than probabilities.
+        If True, the predictions are logits; otherwise, they are probabilities.
     label_smoothing : float
-        How far true probabilities are moved towards a half.
+        Amount of smoothing, from 0 to 1: targets are moved towards 0.5 by this fraction.
     axis : int
-        The axis of the mean: the last.
+        Axis of the mean; must be the last.
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    The probabilities of the targets are 0.4, 0.4, 0.6 and 0.4: ``-(3 * log(0.4) + log(0.6)) / 4``.
+
     >>> round(float(BinaryCrossentropy()([[0, 1], [0, 0]], [[0.6, 0.4], [0.4, 0.6]])), 3)
     0.815
     """
@@ -383,7 +363,7 @@ class BinaryCrossentropy(SmoothedLoss):
         return np.asanyarray(values.mean(axis=-1))
 
     def backward(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        """Compute the gradient in the predictions."""
+        """Compute the gradient with respect to the predictions."""
         y = self.smoothed(y_true, 2)
         d = d_values[..., None] / y_pred.dtype.type(y_pred.shape[-1])
         if self.from_logits:
@@ -391,7 +371,7 @@ class BinaryCrossentropy(SmoothedLoss):
         return functional.binary_crossentropy_backward(d, y, y_pred, config.epsilon())
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        # The loss is linear in the true probabilities.
+        # The loss is linear in the targets.
         yes, no = np.ones_like(y_pred)[..., None], np.zeros_like(y_pred)[..., None]
         plain = copy.copy(self)
         plain.label_smoothing = 0.0

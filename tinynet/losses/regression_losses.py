@@ -18,18 +18,7 @@ __all__ += ["Poisson", "cosine_similarity"]
 
 
 class FormulaLoss(DenseLoss):
-    """The base of losses that are one formula, whose first argument is the reduction.
-
-    Parameters
-    ----------
-    reduction, name, dtype : str, optional
-        As for `Loss`.
-
-    Examples
-    --------
-    >>> FormulaLoss("sum", "own").get_config()
-    {'name': 'own', 'reduction': 'sum'}
-    """
+    """Base class of the losses whose first argument is the reduction."""
 
     def __init__(
         self,
@@ -41,20 +30,9 @@ class FormulaLoss(DenseLoss):
 
 
 class MeanCost(FormulaLoss):
-    """The base of means, over the last axis, of a cost of each error.
+    """Base class of the losses that are the mean of a cost of each error over the last axis."""
 
-    Parameters
-    ----------
-    reduction, name, dtype : str, optional
-        As for `Loss`.
-
-    Examples
-    --------
-    >>> float(MeanSquaredError()([[0.0, 0.0]], [[1.0, 3.0]]))
-    5.0
-    """
-
-    #: Name of the cost in `functional.ERRORS`, and its further arguments.
+    #: Name of the cost in `functional.ERRORS`, and its additional arguments.
     cost = ""
     options: tuple[float, ...] = ()
 
@@ -67,20 +45,23 @@ class MeanCost(FormulaLoss):
         return functional.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        return -self.backward(d_values, y_true, y_pred)  # the cost is one of their difference
+        # The cost depends only on the difference between predictions and targets.
+        return -self.backward(d_values, y_true, y_pred)
 
 
 @_registry.register()
 class MeanSquaredError(MeanCost):
-    """Mean of the squared errors: ``mean((y_pred - y_true)**2)``.
+    """Mean squared error: ``mean((y_pred - y_true)**2)``.
 
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    ``((1 - 0)**2 + (1 - 1)**2) / 2``:
+
     >>> float(MeanSquaredError()([[0.0, 1.0]], [[1.0, 1.0]]))
     0.5
     """
@@ -90,15 +71,17 @@ class MeanSquaredError(MeanCost):
 
 @_registry.register()
 class MeanAbsoluteError(MeanCost):
-    """Mean of the absolute errors: ``mean(|y_pred - y_true|)``.
+    """Mean absolute error: ``mean(|y_pred - y_true|)``.
 
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    ``(|3 - 0| + |1 - 1|) / 2``:
+
     >>> float(MeanAbsoluteError()([[0.0, 1.0]], [[3.0, 1.0]]))
     1.5
     """
@@ -108,15 +91,19 @@ class MeanAbsoluteError(MeanCost):
 
 @_registry.register()
 class LogCosh(MeanCost):
-    """Mean of the errors' ``log(cosh(y_pred - y_true))``.
+    """Log-cosh loss: ``mean(log(cosh(y_pred - y_true)))``.
+
+    It is close to ``e**2 / 2`` for small errors `e`, and to ``|e| - log(2)`` for large errors.
 
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    ``(log(cosh(1)) + log(cosh(0))) / 2``:
+
     >>> round(float(LogCosh()([[0.0, 0.0]], [[1.0, 0.0]])), 4)
     0.2169
     """
@@ -126,19 +113,22 @@ class LogCosh(MeanCost):
 
 @declared(_registry)
 class Huber(MeanCost):
-    """Mean of a cost that is quadratic for small errors and linear for large ones.
+    """Huber loss: quadratic for small errors and linear for large errors.
 
-    ``e**2 / 2`` up to `delta`, ``delta * |e| - delta**2 / 2`` above.
+    The mean of ``e**2 / 2`` if ``|e| <= delta``, else ``delta * |e| - delta**2 / 2``, where
+    ``e = y_pred - y_true``.
 
     Parameters
     ----------
     delta : float
-        Absolute error above which the cost is linear.
+        Absolute error above which the loss is linear.
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    ``(1**2 / 2 + (3 - 1 / 2)) / 2``:
+
     >>> float(Huber()([[0.0, 0.0]], [[1.0, 3.0]]))
     1.5
     """
@@ -161,10 +151,12 @@ class KLDivergence(FormulaLoss):
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
+    ``1 * log(1 / 0.5)``:
+
     >>> round(float(KLDivergence()([[0.0, 1.0]], [[0.5, 0.5]])), 4)
     0.6931
     """
@@ -188,19 +180,19 @@ class KLDivergence(FormulaLoss):
 
 @_registry.register()
 class Poisson(FormulaLoss):
-    """Poisson loss of predicted rates: ``mean(y_pred - y_true * log(y_pred + epsilon))``.
+    """Poisson loss: ``mean(y_pred - y_true * log(y_pred + epsilon))``.
 
-    Up to a constant, it is the negative log-likelihood of counts `y_true` that are distributed
-    as Poisson with the mean `y_pred`.
+    Up to a constant, it is the negative log-likelihood of counts `y_true` from a Poisson
+    distribution with mean `y_pred`.
 
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
-    Rates of 1, whose logarithm is 0, and of 2: ``(1 + 2 - 3 * log(2)) / 2``.
+    ``(1 - 5 * log(1) + 2 - 3 * log(2)) / 2``:
 
     >>> round(float(Poisson()([[5.0, 3.0]], [[1.0, 2.0]])), 4)
     0.4603
@@ -213,16 +205,18 @@ class Poisson(FormulaLoss):
 
 @_registry.register()
 class MeanAbsolutePercentageError(FormulaLoss):
-    """Mean of the errors in percent: ``mean(100 * |y_true - y_pred| / max(|y_true|, epsilon))``.
+    """Mean absolute percentage error: ``100 * mean(|(y_true - y_pred) / y_true|)``.
+
+    Targets with an absolute value below `config.epsilon()` are replaced by it in the denominator.
 
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
-    The first prediction is off by a quarter of the target, the second by a half.
+    The errors are 25% and 50% of the targets:
 
     >>> float(MeanAbsolutePercentageError()([[4.0, 2.0]], [[5.0, 1.0]]))
     37.5
@@ -236,18 +230,18 @@ class MeanAbsolutePercentageError(FormulaLoss):
 
 @_registry.register()
 class MeanSquaredLogarithmicError(FormulaLoss):
-    """Mean of the squared differences ``log(y_pred + 1) - log(y_true + 1)``.
+    """Mean squared logarithmic error: ``mean((log(y_pred + 1) - log(y_true + 1))**2)``.
 
-    Numbers below `config.epsilon()` are replaced by it.
+    Targets and predictions below `config.epsilon()` are replaced by it.
 
     Parameters
     ----------
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
-    Twice the target plus 1 costs ``log(2) ** 2``, whatever the size of the target.
+    If ``y_pred + 1`` is twice ``y_true + 1``, the loss is ``log(2)**2`` for targets of any size:
 
     >>> [round(float(MeanSquaredLogarithmicError()([[y]], [[2 * y + 1]])), 4) for y in (1.0, 99.0)]
     [0.4805, 0.4805]
@@ -261,14 +255,17 @@ class MeanSquaredLogarithmicError(FormulaLoss):
 
 @declared(_registry)
 class CosineSimilarity(FormulaLoss):
-    """Cosine of the angle between targets and predictions, negated: -1 for the same direction.
+    """Negative cosine similarity: ``-sum(normalize(y_true) * normalize(y_pred))``.
+
+    It is -1 for vectors in the same direction, 0 for orthogonal vectors, and 1 for vectors in
+    opposite directions.
 
     Parameters
     ----------
     axis : int
-        Axis of the vectors; not 0, the axis of the examples.
+        Axis of the vectors; must not be 0, the batch axis.
     reduction, name, dtype : str, optional
-        As for `Loss`.
+        See `Loss`.
 
     Examples
     --------
@@ -283,7 +280,7 @@ class CosineSimilarity(FormulaLoss):
     dtype: Any = argument(None)
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check the axis, and that the targets are finite and of the predictions' shape."""
+        """Check the axis and the targets."""
         n = len(output_shape)
         if self.axis % n == 0 or not -n <= self.axis < n:
             raise ValueError(
@@ -293,7 +290,7 @@ class CosineSimilarity(FormulaLoss):
         return super().prepare(y_true, output_shape)
 
     def values_shape(self, y_true: Array, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
-        """Return the shape of the values: that of the targets without the axis."""
+        """Return the shape of the values: the shape of the targets without `axis`."""
         axis = self.axis % y_true.ndim
         return y_true.shape[:axis] + y_true.shape[axis + 1 :]
 
@@ -304,7 +301,7 @@ class CosineSimilarity(FormulaLoss):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the axis, which Keras leaves out, if it differs."""
+        """Return the constructor arguments; as in Keras, without a default `axis`."""
         left_out = ("axis",) if self.axis == -1 else ()
         return {k: v for k, v in super().get_config().items() if k not in left_out}
 

@@ -1,8 +1,8 @@
 """Metrics: values computed over all batches of an epoch.
 
-A metric adds up what it sees (`update_state`) until it is asked (`result`) or starts again
-(`reset_state`). Most are a `Mean` of one value for each example; a custom function,
-``fn(y_true, y_pred)``, is converted to one.
+`update_state` adds a batch to the state of a metric, `result` computes the metric from the state,
+and `reset_state` resets it. Most metrics are the `Mean` of one value for each example; a custom
+function ``fn(y_true, y_pred)`` is wrapped in a `MeanMetricWrapper`.
 """
 
 from tinynet.losses.loss_functions import *

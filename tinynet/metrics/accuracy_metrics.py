@@ -1,4 +1,4 @@
-"""Accuracies: the fraction of predictions that are right."""
+"""Accuracies: the fraction of correct predictions."""
 
 from __future__ import annotations
 
@@ -23,23 +23,12 @@ __all__ += ["TopKCategoricalAccuracy"]
 
 
 class Accuracies(Mean):
-    """The base of the accuracies: the mean of 1 for right and 0 for wrong.
-
-    Parameters
-    ----------
-    name, dtype : str, optional
-        As for `Metric`.
-
-    Examples
-    --------
-    >>> Accuracy().right(np.array([[1, 2]]), np.array([[1, 3]]))
-    array([[ True, False]])
-    """
+    """Base class of the accuracies: the mean of 1 for correct and 0 for wrong predictions."""
 
     _direction = "up"
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Return which predictions are right; every subclass has its own rule.
+        """Return which predictions are correct; defined by each subclass.
 
         Parameters
         ----------
@@ -51,38 +40,28 @@ class Accuracies(Mean):
         Returns
         -------
         ndarray of bool, shape (N, ...)
-            True where the prediction is right.
+            True where the prediction is correct.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define right")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
-        """Add a batch.
-
-        Parameters
-        ----------
-        y_true : array_like, shape (N, ...)
-            Targets.
-        y_pred : array_like, shape (N, ..., C)
-            Predictions.
-        sample_weight : array_like, optional
-            Weight of each example.
-        """
+        """Update the state with a batch."""
         y_true, y_pred = numeric("y_true", y_true), numeric("y_pred", y_pred, self.dtype)
         super().update_state(self.right(y_true, y_pred), sample_weight)
 
     def traced_values(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the values of a batch whose arrays are traced."""
+        """Return the values of a traced batch."""
         return self.right(y_true, y_pred).astype(y_pred.dtype)
 
 
 @_registry.register()
 class Accuracy(Accuracies):
-    """Fraction of predictions that equal the targets.
+    """Fraction of predictions that are equal to the targets.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -91,28 +70,30 @@ class Accuracy(Accuracies):
     """
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Compare element by element."""
+        """Compare predictions and targets elementwise."""
         y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
         return y_true == y_pred
 
 
 @_registry.register()
 class SparseCategoricalAccuracy(Accuracies):
-    """Fraction of examples whose most probable class is the label.
+    """Fraction of examples whose predicted class is the integer label.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
+    Both predictions are class 1; the labels are 2 and 1.
+
     >>> float(SparseCategoricalAccuracy()([[2], [1]], [[0.1, 0.6, 0.3], [0.05, 0.95, 0]]))
     0.5
     """
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
-        """Add a batch; what training passes is counted in one call."""
+        """Update the state with a batch; the common case is one call of a kernel."""
         prepared = type(y_true) is np.ndarray and type(y_pred) is np.ndarray
         fits = prepared and y_pred.ndim == 2 and y_true.shape == y_pred.shape[:1]
         if fits and sample_weight is None:
@@ -122,45 +103,49 @@ class SparseCategoricalAccuracy(Accuracies):
             super().update_state(y_true, y_pred, sample_weight)
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Compare the index of each row's largest number with the label."""
+        """Compare the index of the largest prediction in each row with the label."""
         return y_pred.argmax(axis=-1) == _labels(self.name, y_true, y_pred)
 
 
 @_registry.register()
 class CategoricalAccuracy(Accuracies):
-    """Fraction of examples whose most probable class is that of the one-hot row.
+    """Fraction of examples whose predicted class is the class of the one-hot target.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
+    Both predictions are class 1; the targets are 2 and 1.
+
     >>> y_true, y_pred = [[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]
     >>> float(CategoricalAccuracy()(y_true, y_pred))
     0.5
     """
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Compare the indices of both rows' largest numbers."""
+        """Compare the indices of the largest values in each row."""
         _same_shape(self.name, y_true, y_pred.shape)
         return y_pred.argmax(axis=-1) == y_true.argmax(axis=-1)
 
 
 @declared(_registry)
 class BinaryAccuracy(Accuracies):
-    """Fraction of probabilities on the right side of a threshold.
+    """Fraction of binary predictions that are equal to the targets, 0 or 1.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
     threshold : float
-        Threshold above which the prediction is 1.
+        Probability above which the predicted class is 1.
 
     Examples
     --------
+    Both predictions are class 1; the targets are 1 and 0.
+
     >>> float(BinaryAccuracy()([[1], [0]], [[0.9], [0.6]]))
     0.5
     """
@@ -172,29 +157,33 @@ class BinaryAccuracy(Accuracies):
         low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
         if low < 0 or high > 1:
             checks.warn(
-                f"{self.name} counts targets of 0 or 1 only; use (y + 1) / 2 for -1 and 1, and a "
-                f"metric such as 'mae' for real numbers. Received: targets from {low:g} to {high:g}"
+                f"{self.name} expects targets of 0 or 1; use (y + 1) / 2 for -1 and 1, and a metric "
+                f"such as 'mae' for real numbers. Received: targets from {low:g} to {high:g}"
             )
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Compare element by element."""
+        """Compare thresholded predictions and targets elementwise."""
         y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
         return (y_pred > self.threshold) == y_true
 
 
 @declared(_registry)
 class SparseTopKCategoricalAccuracy(Accuracies):
-    """Fraction of labels among the `k` most probable classes; ties count as hits.
+    """Fraction of examples whose integer label is among the `k` most probable classes.
+
+    Ties count as correct.
 
     Parameters
     ----------
     k : int
-        Number of classes that are considered.
+        Number of most probable classes to consider.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
+    Both predictions are class 1; the labels are 2 and 1.
+
     >>> metric = SparseTopKCategoricalAccuracy(k=1)
     >>> float(metric([2, 1], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]))
     0.5
@@ -205,7 +194,7 @@ class SparseTopKCategoricalAccuracy(Accuracies):
     dtype: Any = argument(None)
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Count the classes that are more probable than the label."""
+        """Return whether fewer than `k` classes are more probable than the label."""
         labels = _labels(self.name, y_true, y_pred)[..., None].astype(np.int64)
         possible = (labels >= 0) & (labels < y_pred.shape[-1])
         score = np.take_along_axis(y_pred, np.where(possible, labels, 0), axis=-1)
@@ -216,41 +205,34 @@ class SparseTopKCategoricalAccuracy(Accuracies):
 
 @_registry.register()
 class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
-    """Fraction of one-hot rows whose class is among the `k` most probable ones.
+    """Fraction of examples whose one-hot target is among the `k` most probable classes.
+
+    Ties count as correct.
 
     Parameters
     ----------
     k : int
-        Number of classes that are considered.
+        Number of most probable classes to consider.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
+    Both predictions are class 1; the targets are 2 and 1.
+
     >>> metric = TopKCategoricalAccuracy(k=1)
     >>> float(metric([[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]))
     0.5
     """
 
     def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Count the classes that are more probable than the true one."""
+        """Return whether fewer than `k` classes are more probable than the true class."""
         _same_shape(self.name, y_true, y_pred.shape)
         return super().right(y_true.argmax(axis=-1), y_pred)
 
 
 class AccuracyFunction(FunctionOf):
-    """An accuracy as a function: one value for each example.
-
-    Parameters
-    ----------
-    owner : type
-        Accuracy. The function has its name in snake case.
-
-    Examples
-    --------
-    >>> categorical_accuracy([[0, 1]], [[0.2, 0.8]]).numpy()
-    array([1.], dtype=float32)
-    """
+    """An accuracy as a function, which returns one value for each example."""
 
     def _values(self, y_true: Any, y_pred: Any, options: dict[str, Any]) -> Tensor:
         metric = self.owner(**options)
@@ -266,7 +248,7 @@ sparse_top_k_categorical_accuracy = AccuracyFunction(SparseTopKCategoricalAccura
 
 
 def _column(y_true: Array, expected: tuple[int, ...]) -> Array:
-    """Add or drop a last axis of size 1, if the predictions have it and the targets do not."""
+    """Add or drop a last axis of size 1, to match the shape of the predictions."""
     if y_true.shape == expected[:-1] and expected[-1:] == (1,):
         return y_true[..., None]
     return y_true[..., 0] if y_true.shape == (*expected, 1) else y_true
@@ -282,7 +264,7 @@ def _labels(name: str, y_true: Array, y_pred: Array) -> Array:
 def _same_shape(name: str, y_true: Array, expected: tuple[int, ...]) -> Array:
     if y_true.shape != expected:
         raise ValueError(
-            f"{name} takes true values of shape {expected}. Received: shape {y_true.shape}"
+            f"{name} takes targets of shape {expected}. Received: shape {y_true.shape}"
         )
     return y_true
 
@@ -294,7 +276,7 @@ def _weights(sample_weight: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _in_columns(name: str, output_shape: tuple[int | None, ...], *counts: int) -> None:
-    """Check that predictions are rows, and that these have as many columns as are counted."""
+    """Check that predictions are 2-dimensional, and that they have the given numbers of columns."""
     wrong = [n for n in counts if n != output_shape[-1]]
     if len(output_shape) != 2 or wrong:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Counts of right and wrong decisions, and what is computed from them."""
+"""Metrics that are computed from the confusion matrix: counts, precision, recall, AUC."""
 
 from __future__ import annotations
 
@@ -22,28 +22,16 @@ _COUNTS = ("true_positives", "false_negatives", "false_positives", "true_negativ
 
 
 class ConfusionMetric(Metric):
-    """The base of the metrics that count decisions, for each of several thresholds.
+    """Base class of the metrics that count true and false positives and negatives.
 
-    A prediction above a threshold is positive, any other is negative; a target other than 0 is
-    positive.
-
-    Parameters
-    ----------
-    name, dtype : str, optional
-        As for `Metric`.
-
-    Examples
-    --------
-    >>> metric = ConfusionMetric()
-    >>> metric.update_state([1, 1, 0], [0.9, 0.25, 0.75])
-    >>> metric.true_positives.numpy(), metric.false_positives.numpy()
-    (array([1.]), array([1.]))
+    There is one count for each threshold. A prediction is positive if it is above the threshold; a
+    target is positive if it is not 0.
     """
 
     by_example = True
-    #: The counts that are kept.
+    #: Counts of this metric.
     _counted: tuple[str, ...] = _COUNTS
-    #: If True, each label (column) has its own counts.
+    #: If True, each label (column) has separate counts.
     multi_label = False
     thresholds: Any = None
     top_k: int | None = None
@@ -61,7 +49,7 @@ class ConfusionMetric(Metric):
             self._add_counts()
 
     def _given_limits(self) -> Any:
-        """Return the thresholds; by default, the best `top_k` count whatever their scores are."""
+        """Return the thresholds; by default 0.5, or none if there is `top_k`."""
         default = 0.5 if self.top_k is None else -np.inf
         return np.atleast_1d(default if self.thresholds is None else self.thresholds)
 
@@ -71,11 +59,11 @@ class ConfusionMetric(Metric):
             setattr(self, name, self.add_variable(shape, name=name, dtype="float64"))
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check targets as `update_state` does."""
+        """Validate the targets as `update_state` does."""
         self._check(y_true, output_shape)
 
     def _check(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check that targets are from 0 to 1, and that the classes exist."""
+        """Check that the targets are from 0 to 1, and that `top_k` and `class_id` are in range."""
         low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
         if not (low >= 0 and high <= 1):
             raise ValueError(
@@ -101,7 +89,7 @@ class ConfusionMetric(Metric):
             _in_columns(self.name, rows, *counts)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch."""
+        """Update the state with a batch."""
         scores = numeric("y_pred", y_pred, self.dtype)
         y_true = numeric("y_true", y_true)
         self._check(y_true, scores.shape)
@@ -117,7 +105,7 @@ class ConfusionMetric(Metric):
         labels = scores.shape[-1] if self.multi_label else 1
         if not self._variables:
             self._add_counts(labels)
-        # A histogram, for each label, of the number of thresholds that a prediction is above.
+        # For each label, a histogram of the number of thresholds below each prediction.
         size = len(self._limits) + 1
         places = (self._above(scores).reshape(-1, labels) + size * np.arange(labels)).ravel()
         found = []
@@ -132,12 +120,12 @@ class ConfusionMetric(Metric):
                 variable.assign_add(sums.reshape(variable.shape))
 
     def _decisive(self, y_true: Array, scores: Array) -> tuple[Array, Array]:
-        """Return targets of 0 or 1, and a copy of the scores to compare with the thresholds."""
+        """Return targets of 0 or 1, and a copy of the scores."""
         return (y_true != 0).astype(np.float64), scores.copy()
 
     def _above(self, scores: Array) -> Array:
-        """Return how many of the thresholds each score is above: none if it is NaN."""
-        if self._evenly:  # as Keras does, whose rounding decides for a score at a threshold
+        """Return the number of thresholds below each score; 0 for NaN."""
+        if self._evenly:  # the formula of Keras, so that rounding errors at thresholds are equal
             steps = scores.dtype.type(len(self._limits) - 1)
             above = np.maximum(np.ceil(np.clip(scores, 0, 1) * steps), self._limits[0] < 0)
         else:
@@ -145,22 +133,22 @@ class ConfusionMetric(Metric):
         return np.where(np.isnan(scores), 0, above).astype(np.int64)
 
     def _ratio(self, part: str, rest: str) -> Array:
-        """Return one of two counts divided by their sum."""
+        """Return ``part / (part + rest)`` for two counts."""
         counts = np.asarray(getattr(self, part))
         return _divide(counts, counts + np.asarray(getattr(self, rest)))
 
     def _for_thresholds(self, values: Array) -> Tensor:
-        """Return one value for each of several thresholds."""
+        """Return a vector with one value per threshold, or a scalar for a single threshold."""
         return as_tensor(np.asarray(values if len(values) > 1 else values[0], self.dtype))
 
 
 def _divide(a: Array, b: Array) -> Array:
-    """Divide; where the divisor is 0, the result is 0."""
+    """Divide; the result is 0 where the divisor is 0."""
     return np.where(b == 0, 0, a / np.where(b == 0, 1, b))
 
 
 def _checked(name: str, values: Any, high: float = 1) -> Any:
-    """Check an argument that is None, a number from 0 to `high`, or a list of such numbers."""
+    """Validate an argument that is None, a number from 0 to `high`, or a list of such numbers."""
     if not isinstance(values, list | tuple):
         return checks.optional(checks.number, name, values, 0, high)
     if not values:
@@ -170,28 +158,30 @@ def _checked(name: str, values: Any, high: float = 1) -> Any:
 
 @declared()
 class _Count(ConfusionMetric):
-    """The base of the metrics that are one count."""
+    """Base class of the metrics that return one of the counts."""
 
     thresholds: Any = argument(None, _checked)
     name: Any = argument(None)
     dtype: Any = argument(None)
 
     def result(self) -> Tensor:
-        """Return the count, one for each of several thresholds."""
+        """Return the count, or one count for each threshold."""
         return self._for_thresholds(np.asarray(self._variables[0]))
 
 
 @_registry.register()
 class TruePositives(_Count):
-    """Number of positive predictions of positive targets, or the sum of their weights.
+    """Number of true positives: positive targets that are predicted to be positive.
+
+    With sample weights, it is the sum of their weights.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        A prediction above it counts as positive; by default 0.5. The result of a list is a vector
-        with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5. For a list, the result is a
+        vector with one value for each threshold.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -204,15 +194,17 @@ class TruePositives(_Count):
 
 @_registry.register()
 class TrueNegatives(_Count):
-    """Number of negative predictions of negative targets, or the sum of their weights.
+    """Number of true negatives: negative targets that are predicted to be negative.
+
+    With sample weights, it is the sum of their weights.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        A prediction above it counts as positive; by default 0.5. The result of a list is a vector
-        with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5. For a list, the result is a
+        vector with one value for each threshold.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -225,15 +217,17 @@ class TrueNegatives(_Count):
 
 @_registry.register()
 class FalsePositives(_Count):
-    """Number of positive predictions of negative targets, or the sum of their weights.
+    """Number of false positives: negative targets that are predicted to be positive.
+
+    With sample weights, it is the sum of their weights.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        A prediction above it counts as positive; by default 0.5. The result of a list is a vector
-        with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5. For a list, the result is a
+        vector with one value for each threshold.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -246,15 +240,17 @@ class FalsePositives(_Count):
 
 @_registry.register()
 class FalseNegatives(_Count):
-    """Number of negative predictions of positive targets, or the sum of their weights.
+    """Number of false negatives: positive targets that are predicted to be negative.
+
+    With sample weights, it is the sum of their weights.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        A prediction above it counts as positive; by default 0.5. The result of a list is a vector
-        with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5. For a list, the result is a
+        vector with one value for each threshold.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -267,7 +263,7 @@ class FalseNegatives(_Count):
 
 @declared()
 class _Share(ConfusionMetric):
-    """The base of precision and recall: the fraction of true positives."""
+    """Base class of precision and recall: a ratio of two counts."""
 
     thresholds: Any = argument(None, _checked)
     top_k: int | None = argument(None, checks.whole)
@@ -278,28 +274,30 @@ class _Share(ConfusionMetric):
     _direction = "up"
 
     def result(self) -> Tensor:
-        """Compute the fraction, one for each of several thresholds."""
+        """Compute the ratio, or one ratio for each threshold."""
         return self._for_thresholds(self._ratio(*self._counted))
 
 
 @_registry.register()
 class Precision(_Share):
-    """Fraction of positive predictions that are right.
+    """Precision: fraction of positive predictions that are correct, ``TP / (TP + FP)``.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        A prediction above it counts as positive; by default 0.5, and none with `top_k`. The
-        result of a list is a vector with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5, or none if `top_k` is
+        given. For a list, the result is a vector with one value for each threshold.
     top_k : int, optional
-        Only the `top_k` largest predictions of a row can count as positive.
+        If given, only the `top_k` largest predictions of each row can be positive.
     class_id : int, optional
-        The only class to count.
+        Index of the only class to consider; by default, all classes.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
+    Of 3 positive predictions, 2 are correct:
+
     >>> round(float(Precision()([0, 1, 1, 1], [1, 0, 1, 1])), 4)
     0.6667
     >>> float(Precision(top_k=1)([[0, 1, 1]], [[0.2, 0.5, 0.3]]))
@@ -311,15 +309,17 @@ class Precision(_Share):
 
 @_registry.register()
 class Recall(_Share):
-    """Fraction of positive targets that are predicted to be.
+    """Recall: fraction of positive targets that are predicted correctly, ``TP / (TP + FN)``.
 
     Parameters
     ----------
     thresholds, top_k, class_id, name, dtype : object
-        As for `Precision`.
+        See `Precision`.
 
     Examples
     --------
+    Of 3 positive targets, 2 are predicted to be positive:
+
     >>> round(float(Recall()([0, 1, 1, 1], [1, 0, 1, 1])), 4)
     0.6667
     >>> float(Recall(top_k=1)([[0, 1, 1]], [[0.2, 0.5, 0.3]]))
@@ -339,7 +339,7 @@ _RATIOS = {
 
 @declared()
 class _Best(ConfusionMetric):
-    """The base of the best value of one ratio where another has at least a given value."""
+    """Base class: best value of one ratio over all thresholds where another is at least a bound."""
 
     num_thresholds: int = argument(200, checks.whole)
     class_id: int | None = argument(None, checks.whole, 0)
@@ -347,7 +347,7 @@ class _Best(ConfusionMetric):
     dtype: Any = argument(None)
 
     _direction = "up"
-    #: The ratio that must have a value, and the one whose best value is sought.
+    #: Names of the ratio with a lower bound, and of the ratio to maximize.
     _given = _sought = ""
 
     def _given_limits(self) -> Any:
@@ -355,7 +355,7 @@ class _Best(ConfusionMetric):
         return np.linspace(0, 1, n) if n > 1 else [0.5]
 
     def result(self) -> Tensor:
-        """Compute the best value; 0 if no threshold meets the condition."""
+        """Compute the best value; 0 if no threshold satisfies the condition."""
         given = self._ratio(*_RATIOS[self._given]).astype(self.dtype)
         enough = given >= getattr(self, self._given)
         sought = np.where(enough, self._ratio(*_RATIOS[self._sought]), 0)
@@ -364,134 +364,130 @@ class _Best(ConfusionMetric):
 
 @declared(_registry)
 class SensitivityAtSpecificity(_Best):
-    """Best sensitivity of all thresholds whose specificity is at least a given value.
+    """Best sensitivity over all thresholds with at least a given specificity.
 
-    Sensitivity is the share of positive targets that are predicted to be;
-    specificity is the share of negative targets that are predicted to be.
+    Sensitivity is ``TP / (TP + FN)``, and specificity is ``TN / (TN + FP)``.
 
     Parameters
     ----------
     specificity : float
-        Smallest specificity, from 0 to 1.
+        Minimum specificity, from 0 to 1.
     num_thresholds : int
         Number of thresholds, evenly spaced from 0 to 1.
     class_id : int, optional
-        The only class to count.
+        Index of the only class to consider; by default, all classes.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
-    Thresholds from 0.3 leave 2 of 3 negative targets below; 1 of 2 positive ones is above.
+    At thresholds from 0.3 to 0.8, the specificity is 2/3 and the sensitivity is 1/2.
 
     >>> metric = SensitivityAtSpecificity(0.5)
     >>> float(metric([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8]))
     0.5
     """
 
-    specificity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
+    specificity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it comes first
 
     _given, _sought = "specificity", "sensitivity"
 
 
 @declared(_registry)
 class SpecificityAtSensitivity(_Best):
-    """Best specificity of all thresholds whose sensitivity is at least a given value.
+    """Best specificity over all thresholds with at least a given sensitivity.
 
-    Specificity is the share of negative targets that are predicted to be;
-    sensitivity is the share of positive targets that are predicted to be.
+    Specificity is ``TN / (TN + FP)``, and sensitivity is ``TP / (TP + FN)``.
 
     Parameters
     ----------
     sensitivity : float
-        Smallest sensitivity, from 0 to 1.
+        Minimum sensitivity, from 0 to 1.
     num_thresholds : int
         Number of thresholds, evenly spaced from 0 to 1.
     class_id : int, optional
-        The only class to count.
+        Index of the only class to consider; by default, all classes.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
-    Thresholds below 0.8 leave 1 of 2 positive targets above; 2 of 3 negative ones are below.
+    At thresholds from 0.3 to 0.8, the sensitivity is 1/2 and the specificity is 2/3.
 
     >>> metric = SpecificityAtSensitivity(0.5)
     >>> round(float(metric([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8])), 4)
     0.6667
     """
 
-    sensitivity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
+    sensitivity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it comes first
 
     _given, _sought = "sensitivity", "specificity"
 
 
 @declared(_registry)
 class PrecisionAtRecall(_Best):
-    """Best precision of all thresholds whose recall is at least a given value.
+    """Best precision over all thresholds with at least a given recall.
 
-    Precision is the share of positive predictions that are right;
-    recall is the share of positive targets that are predicted to be.
+    Precision is ``TP / (TP + FP)``, and recall is ``TP / (TP + FN)``.
 
     Parameters
     ----------
     recall : float
-        Smallest recall, from 0 to 1.
+        Minimum recall, from 0 to 1.
     num_thresholds : int
         Number of thresholds, evenly spaced from 0 to 1.
     class_id : int, optional
-        The only class to count.
+        Index of the only class to consider; by default, all classes.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
-    Thresholds below 0.8 find at least half of the positive targets; half of the positive
-    predictions are right.
+    At thresholds from 0.3 to 0.8, the recall is 1/2 and the precision is 1/2.
 
     >>> metric = PrecisionAtRecall(0.5)
     >>> float(metric([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8]))
     0.5
     """
 
-    recall: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
+    recall: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it comes first
 
     _given, _sought = "recall", "precision"
 
 
 @declared(_registry)
 class RecallAtPrecision(_Best):
-    """Best recall of all thresholds whose precision is at least a given value.
+    """Best recall over all thresholds with at least a given precision.
 
-    Recall is the share of positive targets that are predicted to be;
-    precision is the share of positive predictions that are right.
+    Recall is ``TP / (TP + FN)``, and precision is ``TP / (TP + FP)``.
 
     Parameters
     ----------
     precision : float
-        Smallest precision, from 0 to 1.
+        Minimum precision, from 0 to 1.
     num_thresholds : int
         Number of thresholds, evenly spaced from 0 to 1.
     class_id : int, optional
-        The only class to count.
+        Index of the only class to consider; by default, all classes.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
-    Thresholds below 0.3 find 4 examples, of which 2 are positive: all that there are.
+    At thresholds below 0.3, 4 predictions are positive. Two of them are correct, which is a
+    precision of 1/2, and these are all positive targets, which is a recall of 1.
 
     >>> metric = RecallAtPrecision(0.5)
     >>> float(metric([0, 0, 0, 1, 1], [0, 0.3, 0.8, 0.3, 0.8]))
     1.0
     """
 
-    precision: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it is the first
+    precision: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it comes first
 
     _given, _sought = "precision", "recall"
 
 
-# Both spellings of each are accepted.
+# Upper and lower case are accepted.
 _CURVES = ("ROC", "PR", "PRGAIN", "roc", "pr", "prgain")
 
 
@@ -500,34 +496,34 @@ _METHODS = ("interpolation", "minoring", "majoring", "Interpolation", "Minoring"
 
 @declared(_registry)
 class AUC(ConfusionMetric):
-    """Area under a curve that predictions draw as the threshold moves from 0 to 1.
+    """Area under the ROC curve, or under another curve over all thresholds from 0 to 1.
 
-    Under the ROC curve, it is the probability that a positive example has a larger prediction than
-    a negative one, to within the resolution of the thresholds.
+    The area under the ROC curve is the probability that a positive example has a larger prediction
+    than a negative example. It is approximated with a finite number of thresholds.
 
     Parameters
     ----------
     num_thresholds : int
         Number of thresholds, evenly spaced from 0 to 1; at least 2.
     curve : {"ROC", "PR", "PRGAIN"}
-        The ROC curve is the true positive rate over the false positive rate, the PR curve
-        precision over recall, the PRGAIN curve precision gain over recall gain.
+        Curve: true positive rate against false positive rate (ROC), precision against recall (PR),
+        or precision gain against recall gain (PRGAIN).
     summation_method : {"interpolation", "minoring", "majoring"}
-        Height of the area between two points: in between (for PR, of interpolated counts [1]_),
-        the lower, or the higher of the two.
+        Height of the area between two points: their mean (for PR, interpolated counts [1]_), their
+        minimum, or their maximum.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
     thresholds : list of float, optional
         Thresholds, instead of `num_thresholds`; 0 and 1 are added.
     multi_label : bool
-        If True, the result is the mean of the areas of the labels (columns); else all predictions
-        are counted as those of one label.
+        If True, compute the area for each label (column) and return the mean; otherwise, flatten
+        the predictions into a single label.
     num_labels : int, optional
-        Number of labels, if `multi_label`.
+        Number of labels, if `multi_label` is True.
     label_weights : list of float, optional
-        Weights of the labels: of their areas if `multi_label`, else of their predictions.
+        Weights of the labels in the mean, or of their predictions if `multi_label` is False.
     from_logits : bool
-        If True, the predictions are scores before sigmoid, rather than probabilities.
+        If True, the predictions are logits; otherwise, they are probabilities.
 
     References
     ----------
@@ -536,7 +532,8 @@ class AUC(ConfusionMetric):
 
     Examples
     --------
-    Of the four pairs of a positive and a negative example, three are in the right order.
+    In 3 of the 4 pairs of a positive and a negative example, the positive example has the larger
+    prediction.
 
     >>> float(AUC()([0, 0, 1, 1], [0.1, 0.5, 0.3, 0.9]))
     0.75
@@ -606,7 +603,7 @@ class AUC(ConfusionMetric):
         return as_tensor(np.asarray(area, self.dtype))
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+        """Return the constructor arguments."""
         own = super().get_config()
         if self._own:
             return {**own, "thresholds": self.thresholds[1:-1]}
@@ -615,7 +612,7 @@ class AUC(ConfusionMetric):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
-        """Build a metric from its configuration; Keras writes label weights as a tensor."""
+        """Create a metric from its configuration; Keras saves `label_weights` as a tensor."""
         weights = config.get("label_weights")
         if isinstance(weights, dict):
             config = {**config, "label_weights": weights["config"]["value"]}
@@ -623,9 +620,9 @@ class AUC(ConfusionMetric):
 
 
 def _interpolated(tp: Array, fn: Array, p: Array) -> Array:
-    """Compute the areas under the PR curve between thresholds, of interpolated true positives.
+    """Compute the areas under the PR curve between thresholds, with interpolated true positives.
 
-    Between two points, the true positives grow by `slope` for each positive prediction.
+    Between two points, the true positives are linear in the positive predictions, with `slope`.
     """
     d_tp, d_p = tp[:-1] - tp[1:], p[:-1] - p[1:]
     slope = _divide(d_tp, d_p)

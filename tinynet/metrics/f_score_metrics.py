@@ -1,4 +1,4 @@
-"""F-scores: precision and recall in one number."""
+"""F-scores: combinations of precision and recall."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ __all__ = ["F1Score", "FBetaScore"]
 
 @declared(_registry)
 class FBetaScore(ConfusionMetric):
-    """Harmonic mean of precision and recall, in which recall counts `beta` times as much.
+    """F-beta score: weighted harmonic mean of precision and recall.
 
     ``(1 + beta**2) * precision * recall / (beta**2 * precision + recall)``
 
     Parameters
     ----------
     average : {None, "micro", "macro", "weighted"}
-        None for one result per class, "macro" for their mean, "weighted" for their mean weighted
-        by the number of positive targets; "micro" counts all predictions together.
+        Average over the classes: None for one score per class, "macro" for the mean of the scores,
+        "weighted" for their mean weighted by the number of positive targets, "micro" for the score
+        of the counts of all classes together.
     beta : float
-        Weight of recall; above 0.
+        Weight of recall relative to precision; above 0.
     threshold : float, optional
-        Predictions above it are positive. By default, the largest of each row is.
+        Threshold above which a prediction is positive. By default, only the largest prediction of
+        each row is positive.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
-    The precision of class 1 is 1/2, its recall is 1.
+    The precision of class 1 is 1/2 and its recall is 1: ``5 * 1/2 / (4 * 1/2 + 1) = 0.8333``.
 
     >>> y_true, y_pred = [[1, 0], [1, 0], [0, 1]], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]
     >>> FBetaScore(beta=2.0)(y_true, y_pred).numpy().round(4)
@@ -57,7 +59,7 @@ class FBetaScore(ConfusionMetric):
         return [0.5 if self.threshold is None else self.threshold]
 
     def _check(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check that targets are from 0 to 1, one for each of a row of predictions."""
+        """Check that the predictions are 2-dimensional, and the targets."""
         _in_columns(self.name, output_shape)
         super()._check(y_true, output_shape)
 
@@ -68,7 +70,7 @@ class FBetaScore(ConfusionMetric):
         return y_true.astype(np.float64), scores
 
     def result(self) -> Tensor:
-        """Compute the score, one for each class without an average."""
+        """Compute the score, or one score for each class if `average` is None."""
         epsilon, square = config.epsilon(), self.beta**2
         tp, fn, fp = (np.asarray(getattr(self, name))[0] for name in self._counted)
         precision, recall = tp / (tp + fp + epsilon), tp / (tp + fn + epsilon)
@@ -82,15 +84,17 @@ class FBetaScore(ConfusionMetric):
 
 @_registry.register()
 class F1Score(FBetaScore):
-    """Harmonic mean of precision and recall: ``2 * precision * recall / (precision + recall)``.
+    """F1 score: ``2 * precision * recall / (precision + recall)``, their harmonic mean.
 
     Parameters
     ----------
     average, threshold, name, dtype : object
-        As for `FBetaScore`.
+        See `FBetaScore`.
 
     Examples
     --------
+    Class 1 has precision 1/2 and recall 1: ``2 * 1/2 / (1/2 + 1) = 0.6667``.
+
     >>> y_true, y_pred = [[1, 0], [1, 0], [0, 1]], [[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]
     >>> F1Score()(y_true, y_pred).numpy().round(4)
     array([0.6667, 0.6667], dtype=float32)

@@ -11,12 +11,12 @@ __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge"]
 
 @_registry.register()
 class Hinge(LossMetric):
-    """Mean hinge loss of targets -1 and 1, or 0 and 1.
+    """Mean hinge loss: ``max(1 - y_true * y_pred, 0)``, for targets -1 and 1, or 0 and 1.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -25,17 +25,17 @@ class Hinge(LossMetric):
     """
 
     loss_class: type[losses.Loss] = losses.Hinge
-    by_example = False  # whether targets are converted depends on the others in the batch
+    by_example = False  # whether targets are converted depends on the whole batch
 
 
 @_registry.register()
 class SquaredHinge(Hinge):
-    """Mean squared hinge loss of targets -1 and 1, or 0 and 1.
+    """Mean squared hinge loss, for targets -1 and 1, or 0 and 1.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -48,12 +48,12 @@ class SquaredHinge(Hinge):
 
 @_registry.register()
 class CategoricalHinge(LossMetric):
-    """Mean hinge loss of one-hot rows.
+    """Mean categorical hinge loss, for one-hot targets.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------

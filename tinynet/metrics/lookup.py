@@ -1,4 +1,4 @@
-"""Metrics by name, and as configurations."""
+"""Metrics from names and configurations."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["check", "deserialize", "get", "resolve", "serialize"]
 
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
-# Names whose metric depends on the shapes, and not on the loss: one output is binary, labels of one
-# dimension less than the output are sparse, all else is one-hot.
+# The metric for these names depends on the shapes, not on the loss: binary for one output, sparse
+# if the targets have one dimension less than the predictions, otherwise one-hot.
 _ACCURACIES = (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy)
 _CROSSENTROPIES = (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy)
 _BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
@@ -35,29 +35,31 @@ _BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
 
 
 def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, ...]) -> Metric:
-    """Return the metric that an entry of ``compile(metrics=[...])`` means.
+    """Return the metric for an entry of ``compile(metrics=[...])``.
 
     Parameters
     ----------
-    identifier : str, dict, function or Metric
-        Entry.
+    identifier : str, dict, callable or Metric
+        Name, configuration, function or metric.
     y_true_ndim : int
-        Number of dimensions of the targets, without a last one of size 1.
+        Number of dimensions of the targets, not counting a last axis of size 1.
     output_shape : tuple of (int or None)
         Shape of the predictions.
 
     Returns
     -------
     Metric
-        The metric, named as the entry was.
+        Metric. If the identifier is a name, the metric has this name.
 
     Raises
     ------
     ValueError
-        If it is not a metric.
+        If the identifier is not a metric.
 
     Examples
     --------
+    Labels of shape (N,) and predictions of shape (N, 10):
+
     >>> resolve("accuracy", 1, (None, 10))
     <SparseCategoricalAccuracy name=accuracy>
     """
@@ -73,22 +75,22 @@ def resolve(identifier: Any, y_true_ndim: int, output_shape: tuple[int | None, .
 
 
 def check(identifier: Any) -> Metric:
-    """Validate an entry of ``compile(metrics=[...])``.
+    """Validate an entry of ``compile(metrics=[...])``, before any shapes are known.
 
     Parameters
     ----------
-    identifier : str, dict, function or Metric
-        Entry.
+    identifier : str, dict, callable or Metric
+        Name, configuration, function or metric.
 
     Returns
     -------
     Metric
-        The metric, as far as it is known before the shapes are.
+        Metric; for names such as "accuracy", the variant for one-hot targets.
 
     Raises
     ------
     ValueError
-        If it is not a metric.
+        If the identifier is not a metric.
 
     Examples
     --------
@@ -102,7 +104,7 @@ def check(identifier: Any) -> Metric:
     if isinstance(identifier, str) and identifier in _BY_SHAPE:
         return _BY_SHAPE[identifier][2](name=identifier)
     if isinstance(identifier, str):
-        # The error lists these names too.
+        # So that the error message also lists the names in `_BY_SHAPE`.
         suggestions.known("metric", identifier, {**_BY_SHAPE, **_registry.names})
     found = get(identifier)
     if isinstance(found, Metric):

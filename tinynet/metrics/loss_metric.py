@@ -1,4 +1,4 @@
-"""The base of the losses as metrics: the mean over all batches."""
+"""Base class of the losses as metrics."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ __all__ = ["LossMetric"]
 
 
 class LossMetric(Mean):
-    """The base of the losses as metrics: the mean of a loss with the same options.
+    """Base class of the losses as metrics: the mean of a loss over all examples.
+
+    A subclass sets `loss_class`.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -34,7 +36,7 @@ class LossMetric(Mean):
     """
 
     loss_class: type[losses.Loss]
-    #: Options of the loss that the metric does not have.
+    #: Arguments of the loss that are not arguments of the metric.
     _fixed: Mapping[str, Any] = MappingProxyType({})
     _direction = "down"
 
@@ -45,38 +47,28 @@ class LossMetric(Mean):
         self.logits_of = self._loss.logits_of
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check targets as the loss does."""
+        """Validate the targets as the loss does."""
         self._loss.prepare(y_true, output_shape)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
-        """Add a batch.
-
-        Parameters
-        ----------
-        y_true : array_like, shape (N, ...)
-            Targets.
-        y_pred : array_like, shape (N, ..., C)
-            Predictions.
-        sample_weight : array_like, optional
-            Weight of each example.
-        """
+        """Update the state with a batch."""
         self._update(self._loss, y_true, y_pred, sample_weight)
 
     def traced_values(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the values of a batch whose arrays are traced; targets are of the same shape."""
+        """Return the values of a traced batch, or None if the targets have an unexpected shape."""
         if y_true.shape != y_pred.shape and y_true.dtype != np.int64:
             return None
         return self._loss.call(y_true, y_pred)
 
     def _update_from_logits(self, y_true: Any, logits: Any, sample_weight: Any = None) -> None:
-        """Add a batch, from the input of the activation that computes the predictions."""
+        """Update the state with a batch of logits."""
         self._update(self._loss.on_logits(), y_true, logits, sample_weight)
 
     def _update(self, loss: losses.Loss, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
         y_pred = checks.numeric("y_pred", y_pred, self.dtype)
         y_true = loss.prepare(y_true, y_pred.shape)
         values = np.asarray(loss.call(y_true, loss.squeezed(y_true, y_pred)))
-        # As in Keras, ignored labels are left out of a weighted mean only.
+        # As in Keras, ignored labels are excluded only if there are sample weights.
         weights = weights_of(sample_weight, values.shape, self.dtype)
         if weights is not None:
             weights = loss.effective_weights(y_true, weights)

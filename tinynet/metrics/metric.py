@@ -1,4 +1,4 @@
-"""The base of all metrics, and the mean that most of them are."""
+"""Base class of all metrics."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _CONTAINERS = (list, dict, set, np.ndarray)
 
 
 class _Update(Operation):
-    """The update of a metric in the `call` of a layer, as an operation that Python runs."""
+    """Operation that updates a metric from the `call` of a layer, in Python."""
 
     stateful = True
 
     def infer(self, arrays: list[Any], options: dict[str, Any]) -> Any:
-        """Return a number, which is not used."""
+        """Return a placeholder; the result is not used."""
         return np.zeros(())
 
 
 def _traceable(own: Any) -> Any:
-    """Make an `update_state` that is recorded where a layer that is traced calls it."""
+    """Wrap `update_state` so that it is recorded when a traced layer calls it."""
 
     @functools.wraps(own)
     def update_state(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -49,7 +49,7 @@ def _traceable(own: Any) -> Any:
 
 
 def _record_update(update: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Record an update, whose arguments become those of the instruction where they are given."""
+    """Record an update as an operation of its arguments, except for those that are None."""
     given = [*args, *kwargs.values()]
 
     def run(*arrays: Any) -> Any:
@@ -62,20 +62,22 @@ def _record_update(update: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 class Metric(Configurable):
-    """The base of all metrics.
+    """Base class of all metrics.
 
-    A custom metric defines `update_state` and `result`, and keeps its counts in variables that
-    `add_variable` makes.
+    A custom metric defines `update_state` and `result`, and keeps its state in variables created
+    by `add_variable`.
 
     Parameters
     ----------
     dtype : str, optional
-        The type of the result; by default `config.floatx()`.
+        Data type of the result; by default `config.floatx()`.
     name : str, optional
-        By default the class name in snake case, numbered.
+        Name of the metric; by default the class name in snake case, with a number.
 
     Examples
     --------
+    A metric that returns the largest prediction:
+
     >>> class Largest(Metric):
     ...     def __init__(self, name=None):
     ...         super().__init__(name=name)
@@ -94,15 +96,15 @@ class Metric(Configurable):
 
     _arguments: tuple[str, ...] = ("name", "dtype")
 
-    #: The activations whose input the metric is computed from, where a model ends in one.
+    #: Activations whose input (logits) the metric is computed from if a model ends with one.
     logits_of: tuple[activations.Activation, ...] = ()
-    #: Whether it counts examples one by one, so that their number in a batch does not matter.
+    #: Whether the result does not depend on how the examples are split into batches.
     by_example = False
-    #: Whether more is better ("up") or less ("down"), for callbacks that watch it; None: unknown.
+    #: Direction of improvement, for callbacks that monitor the metric: "up", "down" or None.
     _direction: str | None = None
-    #: Name in logs, if it is another one: after that of its output, and numbered.
+    #: Name in logs if it differs from `name`, for example with the name of an output as a prefix.
     _label = ""
-    #: Whether it is a class of the user, which may look at a batch as a whole, or keep it.
+    #: Whether it is a custom metric, which may use a batch as a whole, or keep a reference to it.
     _custom = False
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
@@ -146,7 +148,7 @@ class Metric(Configurable):
         Returns
         -------
         Variable
-            Variable, which `reset_state` sets to 0.
+            New variable, which `reset_state` resets to 0.
         """
         make = initializers.get(initializer or "zeros")
         values = make(tuple(np.atleast_1d(np.asarray(shape, int))), dtype=dtype or self.dtype)
@@ -157,22 +159,22 @@ class Metric(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """The state."""
+        """Variables of the state."""
         return self._variables
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check targets before training; a metric with a range of targets has its own check.
+        """Validate targets before training; overridden by metrics that restrict their targets.
 
         Parameters
         ----------
         y_true : ndarray, shape (N, ...)
             Targets.
         output_shape : tuple of (int or None)
-            Shape of the predictions, batch size first.
+            Shape of the predictions, including the batch size.
         """
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch.
+        """Update the state with a batch.
 
         Parameters
         ----------
@@ -186,12 +188,12 @@ class Metric(Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not define update_state")
 
     def result(self) -> Any:
-        """Compute the result.
+        """Compute the metric from the state.
 
         Returns
         -------
         Tensor
-            Result, without dimensions.
+            Value of the metric, usually a scalar.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define result")
 
@@ -202,13 +204,13 @@ class Metric(Configurable):
 
     def _snapshot(self) -> Callable[[], None]:
         """Copy the state; return a function that restores it."""
-        # Copied are containers; anything else, such as a function or a model, is kept as it is.
+        # Only containers are copied, not other objects such as functions or models.
         state = {
             name: copy.deepcopy(value) if isinstance(value, _CONTAINERS) else value
             for name, value in vars(self).items()
             if name != "_variables"
         }
-        variables = [*self._variables]  # some metrics add theirs when they see the first batch
+        variables = [*self._variables]  # some metrics add variables in the first update
         restores = [value._snapshot() for value in state.values() if isinstance(value, Metric)]
         restores.append(snapshot(variables))
 
@@ -221,17 +223,17 @@ class Metric(Configurable):
         return restore
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Add a batch and compute the result.
+        """Update the state with a batch and compute the metric.
 
         Parameters
         ----------
         *args, **kwargs : object
-            As for `update_state`.
+            Arguments of `update_state`.
 
         Returns
         -------
         Tensor
-            Result so far.
+            Value of the metric over all batches so far.
         """
         self.update_state(*args, **kwargs)
         return self.result()

@@ -1,4 +1,4 @@
-"""Metrics of probabilities."""
+"""Metrics for predicted probabilities and rates."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ class SparseCategoricalCrossentropy(LossMetric):
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
     from_logits : bool
-        If True, the predictions are scores before softmax, rather than probabilities.
+        If True, the predictions are logits; otherwise, they are probabilities.
     ignore_class : int, optional
-        Label whose value is 0. With sample weights its weight is 0 as well.
+        Label whose value is 0. With sample weights, its weight is also 0.
     axis : int
-        Axis of the classes: the last.
+        Axis of the classes; must be the last.
 
     Examples
     --------
+    ``-log(0.5)``:
+
     >>> round(float(SparseCategoricalCrossentropy()([1], [[0.5, 0.5]])), 4)
     0.6931
     """
@@ -39,24 +41,25 @@ class SparseCategoricalCrossentropy(LossMetric):
     axis: int = argument(-1, checks.whole, -64)
 
     loss_class = losses.SparseCategoricalCrossentropy
-    # The reduction decides how ignored labels are weighted: 0, and the others not more.
+    # With this reduction, the weights of the other labels are not scaled up if labels are ignored.
     _fixed = MappingProxyType({"reduction": "sum"})
 
 
 @declared(_registry)
 class CategoricalCrossentropy(LossMetric):
-    """Mean cross-entropy between one-hot rows and predicted probabilities.
+    """Mean cross-entropy between one-hot targets and predicted probabilities.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
     from_logits : bool
-        If True, the predictions are scores before softmax, rather than probabilities.
+        If True, the predictions are logits; otherwise, they are probabilities.
     label_smoothing : float
-        Fraction of each true probability that is shared among all classes.
+        Amount of smoothing, from 0 to 1: this fraction of the probability is distributed equally
+        over all classes.
     axis : int
-        Axis of the classes: the last.
+        Axis of the classes; must be the last.
 
     Examples
     --------
@@ -73,16 +76,16 @@ class CategoricalCrossentropy(LossMetric):
 
 @declared(_registry, "bce", "BCE")
 class BinaryCrossentropy(LossMetric):
-    """Mean cross-entropy between yes-or-no answers and predicted probabilities.
+    """Mean cross-entropy between binary targets (0 or 1) and predicted probabilities.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
     from_logits : bool
-        If True, the predictions are scores before sigmoid, rather than probabilities.
+        If True, the predictions are logits; otherwise, they are probabilities.
     label_smoothing : float
-        Fraction by which true probabilities are moved towards one half.
+        Amount of smoothing, from 0 to 1: targets are moved towards 0.5 by this fraction.
 
     Examples
     --------
@@ -98,12 +101,12 @@ class BinaryCrossentropy(LossMetric):
 
 @_registry.register()
 class Poisson(LossMetric):
-    """Mean Poisson loss of predicted rates.
+    """Mean Poisson loss: ``y_pred - y_true * log(y_pred)``.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -116,12 +119,12 @@ class Poisson(LossMetric):
 
 @_registry.register()
 class KLDivergence(LossMetric):
-    """Mean Kullback-Leibler divergence of predicted probabilities from true ones.
+    """Mean Kullback-Leibler divergence: ``sum(y_true * log(y_true / y_pred))``.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------

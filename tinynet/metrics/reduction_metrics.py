@@ -1,4 +1,4 @@
-"""Sums and means over all batches."""
+"""Sums and means of values."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Mean", "MeanMetricWrapper", "Sum"]
 
 @_registry.register()
 class Sum(Metric):
-    """The sum of numbers.
+    """Sum of values.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -35,7 +35,7 @@ class Sum(Metric):
     """
 
     by_example = True
-    # Python's floats: exact to double precision however many batches come.
+    # Python floats: double precision, whatever `dtype` is.
     _totals: tuple[str, ...] = ("total",)
     total: float
 
@@ -45,19 +45,19 @@ class Sum(Metric):
 
     @property
     def variables(self) -> list[Variable]:
-        """Copies of the state."""
+        """Copies of the state, as Variables."""
         totals = ((name, getattr(self, name)) for name in self._totals)
         return [Variable(np.asarray(value, self.dtype), False, name=name) for name, value in totals]
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
-        """Add numbers.
+        """Add values to the state.
 
         Parameters
         ----------
         values : array_like
-            Numbers.
+            Values.
         sample_weight : array_like, optional
-            Weight of each number.
+            Weight of each value.
         """
         values = checks.numeric("values", values, np.float64)
         weights = weights_of(sample_weight, values.shape, np.float64)
@@ -68,18 +68,18 @@ class Sum(Metric):
         return as_tensor(np.asarray(self.total, self.dtype))
 
     def reset_state(self) -> None:
-        """Set the state to 0."""
+        """Reset the state to 0."""
         vars(self).update(dict.fromkeys(self._totals, 0.0))
 
 
 @_registry.register()
 class Mean(Sum):
-    """The mean of numbers.
+    """Mean of values.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -93,18 +93,10 @@ class Mean(Sum):
     count: float
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
-        """Add numbers.
-
-        Parameters
-        ----------
-        values : array_like
-            Numbers.
-        sample_weight : array_like, optional
-            Weight of each number.
-        """
+        """Add values to the state; the values of one example are averaged first."""
         values = checks.numeric("values", values)
         rows = len(values) if values.ndim else 1
-        # What belongs to one example is averaged, so that each example counts the same.
+        # The values of one example are averaged, so that all examples have the same weight.
         per_row = max(values.size // max(rows, 1), 1)
         weights = weights_of(sample_weight, values.shape, np.float64)
         if weights is None:
@@ -115,7 +107,7 @@ class Mean(Sum):
             self.count += float(np.sum(weights)) / per_row
 
     def traced_values(self, y_true: Any, y_pred: Any) -> Any:
-        """Return the values of a batch whose arrays are traced, None if Python must compute them.
+        """Return the values of a traced batch, or None if they must be computed in Python.
 
         Parameters
         ----------
@@ -125,31 +117,34 @@ class Mean(Sum):
         Returns
         -------
         Traced or None
-            The values whose mean it is.
+            Value of each example.
         """
         return None
 
     def result(self) -> Tensor:
-        """Compute the mean; 0 without any numbers."""
+        """Compute the mean; 0 without values."""
         mean = self.total / self.count if self.count else 0.0
         return as_tensor(np.asarray(mean, self.dtype))
 
 
 @_registry.register()
 class MeanMetricWrapper(Mean):
-    """The mean of a function's values.
+    """Mean of the values of a function.
 
     Parameters
     ----------
     fn : callable
-        ``fn(y_true, y_pred, **kwargs)`` returns one value for each example, or one for all.
+        Function ``fn(y_true, y_pred, **kwargs)`` that returns one value for each example, or one
+        value for the batch.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
     **kwargs : object
-        Further arguments of the function.
+        Additional arguments of the function.
 
     Examples
     --------
+    The mean of 0.5 and 0 is 0.25:
+
     >>> metric = MeanMetricWrapper(lambda y_true, y_pred: abs(y_true - y_pred))
     >>> metric.update_state([1.0, 2.0], [1.5, 2.0])
     >>> float(metric.result())
@@ -166,28 +161,18 @@ class MeanMetricWrapper(Mean):
         self._fn_kwargs = kwargs
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check targets as the loss does, if the function is one."""
+        """Validate the targets as the loss does, if the function is a loss."""
         if isinstance(self._fn, LossFunction):
             self._fn.owner(**self._fn_kwargs).prepare(y_true, output_shape)
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
-        """Add a batch.
-
-        Parameters
-        ----------
-        y_true : array_like, shape (N, ...)
-            Targets.
-        y_pred : array_like, shape (N, ..., C)
-            Predictions.
-        sample_weight : array_like, optional
-            Weight of each example.
-        """
+        """Update the state with a batch."""
         y_true, y_pred = _pair(y_true, y_pred, self.dtype)
         super().update_state(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)
 
 
 def _pair(y_true: Any, y_pred: Any, dtype: str) -> tuple[Tensor, Tensor]:
-    """Convert targets and predictions as Keras does for a custom function: to tensors of floats."""
+    """Convert targets and predictions to float tensors, as Keras does for a custom function."""
     pairs = ("y_true", y_true), ("y_pred", y_pred)
     true, predicted = map(as_tensor, copies(*(checks.numeric(*pair, dtype) for pair in pairs)))
     return true, predicted

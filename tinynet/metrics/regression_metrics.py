@@ -19,12 +19,12 @@ __all__ += ["MeanSquaredError", "MeanSquaredLogarithmicError", "R2Score", "RootM
 
 @_registry.register("mse", "MSE")
 class MeanSquaredError(LossMetric):
-    """Mean of the squared errors.
+    """Mean squared error: ``mean((y_pred - y_true)**2)``.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -37,12 +37,12 @@ class MeanSquaredError(LossMetric):
 
 @_registry.register()
 class RootMeanSquaredError(MeanSquaredError):
-    """Square root of the mean of the squared errors.
+    """Root mean squared error: ``sqrt(mean((y_pred - y_true)**2))``.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -51,18 +51,18 @@ class RootMeanSquaredError(MeanSquaredError):
     """
 
     def result(self) -> Tensor:
-        """Compute the root."""
+        """Compute the square root of the mean squared error."""
         return as_tensor(np.sqrt(super().result()))
 
 
 @_registry.register("mae", "MAE")
 class MeanAbsoluteError(LossMetric):
-    """Mean of the absolute errors.
+    """Mean absolute error: ``mean(|y_pred - y_true|)``.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -75,12 +75,12 @@ class MeanAbsoluteError(LossMetric):
 
 @_registry.register("mape", "MAPE")
 class MeanAbsolutePercentageError(LossMetric):
-    """Mean of the errors, in percent of the targets.
+    """Mean absolute percentage error: ``100 * mean(|(y_true - y_pred) / y_true|)``.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -93,12 +93,12 @@ class MeanAbsolutePercentageError(LossMetric):
 
 @_registry.register("msle", "MSLE")
 class MeanSquaredLogarithmicError(LossMetric):
-    """Mean of the squared differences of ``log(1 + y)``.
+    """Mean squared logarithmic error: ``mean((log(y_pred + 1) - log(y_true + 1))**2)``.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -111,12 +111,12 @@ class MeanSquaredLogarithmicError(LossMetric):
 
 @_registry.register()
 class LogCoshError(LossMetric):
-    """Mean of ``log(cosh(y_pred - y_true))``.
+    """Mean log-cosh error: ``mean(log(cosh(y_pred - y_true)))``.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
@@ -132,12 +132,12 @@ class LogCoshError(LossMetric):
 
 @declared(_registry)
 class CosineSimilarity(LossMetric):
-    """Mean cosine of the angle between targets and predictions: 1 for the same direction.
+    """Mean cosine similarity of targets and predictions: 1 for vectors in the same direction.
 
     Parameters
     ----------
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
     axis : int
         Axis of the vectors.
 
@@ -153,11 +153,11 @@ class CosineSimilarity(LossMetric):
     _direction = "up"
 
     def result(self) -> Tensor:
-        """Return the mean, of which the loss is the negative."""
+        """Return the mean; the loss is its negative."""
         return as_tensor(0 - super().result())
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the axis, which Keras leaves out, if it differs."""
+        """Return the constructor arguments; as in Keras, without a default `axis`."""
         left_out = ("axis",) if self.axis == -1 else ()
         return {k: v for k, v in super().get_config().items() if k not in left_out}
 
@@ -167,22 +167,24 @@ _AGGREGATIONS = (None, "uniform_average", "variance_weighted_average")
 
 @declared(_registry)
 class R2Score(Metric):
-    """Coefficient of determination: ``1 - sum((y - y_pred)**2) / sum((y - mean(y))**2)``.
+    """R-squared, the coefficient of determination.
 
-    It is 1 for perfect predictions, and 0 for those that are always the mean of the targets.
+    ``1 - sum((y_true - y_pred)**2) / sum((y_true - mean(y_true))**2)``. It is 1 for perfect
+    predictions, and 0 for predictions that are always the mean of the targets.
 
     Parameters
     ----------
     class_aggregation : {"uniform_average", "variance_weighted_average", None}
-        Average over several outputs; None for one result per output.
+        Average over several outputs; None for one score per output.
     num_regressors : int
-        Number of inputs of the model for the adjusted score, or 0 for the plain score.
+        Number of independent regressors for the adjusted R-squared; 0 for the standard R-squared.
     name, dtype : str, optional
-        As for `Metric`.
+        See `Metric`.
 
     Examples
     --------
-    The targets vary by ``1 + 0 + 1`` around their mean, and are missed by ``0.5**2 + 0.5**2``.
+    The residual sum of squares is ``0.5**2 + 0.5**2``, and the total is ``1 + 0 + 1``:
+    ``1 - 0.5 / 2 = 0.75``.
 
     >>> float(R2Score()([[1.0], [2.0], [3.0]], [[1.5], [2.0], [2.5]]))
     0.75
@@ -197,13 +199,13 @@ class R2Score(Metric):
     by_example = True
 
     def check_targets(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check the shapes."""
+        """Validate the shapes of the targets and the predictions."""
         expected = (*y_true.shape[:1], *output_shape[1:])
         _same_shape(self.name, _column(y_true, expected), expected)
         _in_columns(self.name, output_shape, *(v.shape[0] for v in self._variables[:1]))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch."""
+        """Update the state with a batch."""
         predictions = checks.numeric("y_pred", y_pred, np.float64)
         y_true = checks.numeric("y_true", y_true, np.float64)
         R2Score.check_targets(self, y_true, predictions.shape)
@@ -223,7 +225,7 @@ class R2Score(Metric):
             variable.assign_add(part.sum(axis=0))
 
     def result(self) -> Tensor:
-        """Compute the score; NaN if the targets do not vary and are met exactly."""
+        """Compute the score; NaN if the targets are constant and the predictions are perfect."""
         sums, squares, residual, count, samples = (np.asarray(v) for v in self._variables)
         with np.errstate(divide="ignore", invalid="ignore"):
             total = squares - sums * sums / count
@@ -239,7 +241,7 @@ class R2Score(Metric):
         elif self.num_regressors:
             checks.warn(
                 "num_regressors must be less than the number of targets minus 1 for the adjusted "
-                "R2 score; the result is the plain score. "
+                "R2 score; the result is the standard R2 score. "
                 f"Received: num_regressors={self.num_regressors}, {samples.sum():g} targets"
             )
         return as_tensor(np.asarray(score, self.dtype))

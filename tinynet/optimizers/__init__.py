@@ -1,4 +1,4 @@
-"""Optimizers: how a gradient changes the weights."""
+"""Optimizers: algorithms that update the weights from their gradients."""
 
 from tinynet.optimizers import schedules as schedules
 from tinynet.optimizers.adadelta import *

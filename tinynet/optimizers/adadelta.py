@@ -14,21 +14,21 @@ __all__ = ["Adadelta"]
 
 @declared(_registry, "adadelta")
 class Adadelta(_BuiltIn):
-    """Scale the gradient to the size of recent updates, so that units agree.
+    """Adadelta optimizer: scales the gradient by the ratio of recent updates to recent gradients.
 
-    The formula is in `functional.adadelta`. Zeiler, "ADADELTA: an adaptive learning rate method"
-    (2012), where the learning rate is 1.
+    Both are root mean squares, computed from moving averages; see `functional.adadelta`. Zeiler,
+    "ADADELTA: an adaptive learning rate method" (2012), where the learning rate is 1.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate; larger ones than for other optimizers, up to 1, work well.
+        Learning rate. Larger values than for other optimizers, up to 1, work well.
     rho : float
-        Decay rate of the two moving averages.
+        Decay rate of the moving averages of squared gradients and squared updates.
     epsilon : float
-        Small constant added to both averages; it sets the size of the first step.
+        Small constant added to both averages; it determines the size of the first step.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------
@@ -42,5 +42,5 @@ class Adadelta(_BuiltIn):
     slot_names = ("accumulated_grad", "accumulated_delta_var")
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Update weights with their gradient."""
         functional.adadelta(w, d_w, *slots, numbers[0], self.rho, self.epsilon)

@@ -14,18 +14,21 @@ __all__ = ["Adagrad"]
 
 @declared(_registry, "adagrad")
 class Adagrad(_BuiltIn):
-    """Move along the gradient in steps that shrink where gradients were large.
+    """Adagrad optimizer: divides the gradient by the square root of the sum of squared gradients.
+
+    Weights with large past gradients get smaller steps; see `functional.adagrad`. Duchi et al.,
+    "Adaptive subgradient methods for online learning and stochastic optimization" (2011).
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
         Learning rate.
     initial_accumulator_value : float
-        Initial value of the sums of squares.
+        Initial value of the sum of squared gradients.
     epsilon : float
-        Small constant added to the denominator.
+        Small constant added to the sum of squared gradients, for numerical stability.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------
@@ -40,5 +43,5 @@ class Adagrad(_BuiltIn):
     squares = ("accumulator_of_squares", None)
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Update weights with their gradient."""
         functional.adagrad(w, d_w, *slots, numbers[0], self.epsilon)

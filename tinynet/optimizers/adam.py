@@ -16,23 +16,25 @@ __all__ = ["Adam"]
 
 @declared(_registry, "adam")
 class Adam(_BuiltIn):
-    """Move along the first moment estimate, scaled by the square root of the second.
+    """Adam optimizer: first moment estimate, divided by the square root of the second.
 
     The formula is in `functional.adam`. Kingma and Ba, "Adam: a method for stochastic
-    optimization" (2015), with the "epsilon hat" of the end of its section 2.
+    optimization" (2015), with the "epsilon hat" from the end of section 2.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: about the change of one weight in one step.
-    beta_1, beta_2 : float
-        Decay rates of the two moment estimates.
+        Learning rate, the approximate size of the update of each weight in one step.
+    beta_1 : float
+        Decay rate of the first moment estimate, the moving average of the gradient.
+    beta_2 : float
+        Decay rate of the second moment estimate, the moving average of the squared gradient.
     epsilon : float
-        Small constant added to the denominator.
+        Small constant added to the denominator, for numerical stability.
     amsgrad : bool
-        If True, use the largest second moment estimate so far.
+        If True, use AMSGrad: the maximum of all second moment estimates so far.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------
@@ -54,13 +56,13 @@ class Adam(_BuiltIn):
 
     @property
     def variables(self) -> list[Variable]:
-        """The state; the largest velocities come last."""
+        """Variables of the state; those of AMSGrad come last."""
         state = super().variables
         late = {id(v) for v in self._slots.get("largest", [])}
         return sorted(state, key=lambda v: id(v) in late)
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Update weights with their gradient."""
         m, v, *largest = slots
         constants = (numbers[0], 1 - self.beta_1, 1 - self.beta_2, self.epsilon)
         functional.adam(w, d_w, m, v, *constants, largest[0] if largest else None)

@@ -15,7 +15,7 @@ __all__ = ["Adamax"]
 
 @declared(_registry, "adamax")
 class Adamax(_BuiltIn):
-    """Adam that divides by the largest recent gradient instead of the second moment estimate.
+    """Adamax optimizer: Adam with the infinity norm instead of the second moment estimate.
 
     The formula is in `functional.adamax`. Kingma and Ba, "Adam: a method for stochastic
     optimization" (2015), section 7.1.
@@ -23,19 +23,23 @@ class Adamax(_BuiltIn):
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: about the largest change of a weight in one step.
-    beta_1, beta_2 : float
-        Decay rates of the first moment estimate and of the largest gradient.
+        Learning rate, approximately the maximum update of a weight in one step.
+    beta_1 : float
+        Decay rate of the first moment estimate.
+    beta_2 : float
+        Decay rate of the infinity norm, the maximum of past absolute gradients.
     epsilon : float
-        Small constant added to the denominator.
+        Small constant added to the denominator, for numerical stability.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------
+    In the first step, each weight moves by the learning rate:
+
     >>> from tinynet import Variable
     >>> w = Variable([1.0, -2.0], dtype="float32")
-    >>> Adamax(0.25).apply([[0.5, -8.0]], [w])  # the first step has the same size everywhere
+    >>> Adamax(0.25).apply([[0.5, -8.0]], [w])
     >>> w.numpy().round(3)
     array([ 0.75, -1.75], dtype=float32)
     """
@@ -47,7 +51,7 @@ class Adamax(_BuiltIn):
     slot_names = ("momentum", "norm")
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Update weights with their gradient."""
         constants = (numbers[0], 1 - self.beta_1, self.beta_2, self.epsilon)
         functional.adamax(w, d_w, *slots, *constants)
 

@@ -13,24 +13,27 @@ __all__ = ["AdamW"]
 
 def _weight_decay(name: str, value: Any) -> float:
     if value is None:
-        raise ValueError("AdamW needs a weight decay. Received: weight_decay=None")
+        raise ValueError("weight_decay of AdamW must be a number. Received: weight_decay=None")
     return checks.number(name, value, 0)
 
 
 @declared(_registry, "adamw")
 class AdamW(Adam):
-    """Adam with weight decay: Loshchilov and Hutter, "Decoupled weight decay" (2019).
+    """AdamW optimizer: Adam with decoupled weight decay.
+
+    Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: about the change of one weight in one step.
+        Learning rate, the approximate size of the update of each weight in one step.
     weight_decay : float
-        Fraction of the learning rate that weights are reduced by before each step.
+        Weight decay: before each update, weights are multiplied by
+        ``1 - weight_decay * learning_rate``.
     beta_1, beta_2, epsilon, amsgrad : float
-        As for `Adam`.
+        See `Adam`.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Follow the regularized leader."""
+"""FTRL: follow the regularized leader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Ftrl"]
 
 @declared(_registry, "ftrl")
 class Ftrl(_BuiltIn):
-    """Follow the regularized leader: weights that few gradients support become exactly 0.
+    """FTRL optimizer (follow the regularized leader), with L1 regularization for sparse weights.
 
     The formula is in `functional.ftrl`. McMahan et al., "Ad click prediction: a view from the
     trenches" (2013).
@@ -24,21 +24,24 @@ class Ftrl(_BuiltIn):
     learning_rate : float or LearningRateSchedule
         Learning rate.
     learning_rate_power : float
-        Power of the sum of squared gradients that steps shrink with, at most 0; with 0, they
-        do not.
+        Exponent of the sum of squared gradients in the step size, at most 0. With 0, the learning
+        rate is constant.
     initial_accumulator_value : float
-        Initial value of the sums of squared gradients.
+        Initial value of the sum of squared gradients.
     l1_regularization_strength, l2_regularization_strength : float
-        Strengths of the penalties within the optimization problem of each step.
+        Strengths of the L1 and L2 penalties in the optimization problem of each step. L1 sets
+        weights to exactly 0.
     l2_shrinkage_regularization_strength : float
-        Strength of an L2 penalty that is added to the loss.
+        Strength of an L2 penalty on the weights that is added to the loss.
     beta : float
-        Added to the root of the sum of squared gradients, as in the paper.
+        Constant added to the square root of the sum of squared gradients, as in the paper.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------
+    The L1 penalty sets the weight with the smaller gradient to 0:
+
     >>> from tinynet import Variable
     >>> w = Variable([0.1, 0.1], dtype="float32")
     >>> Ftrl(0.5, l1_regularization_strength=1.0).apply([[2.0, 0.5]], [w])
@@ -56,7 +59,7 @@ class Ftrl(_BuiltIn):
     slot_names = ("accumulator_of_squares", "linear")
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Update weights with their gradient."""
         power, l1, l2 = (
             self.learning_rate_power,
             self.l1_regularization_strength,

@@ -14,24 +14,27 @@ __all__ = ["Lion"]
 
 @declared(_registry, "lion")
 class Lion(_BuiltIn):
-    """Move every weight by the learning rate, against the sign of a mean gradient.
+    """Lion optimizer: moves each weight by the learning rate, against the sign of a moving average.
 
-    The formula is in `functional.lion`. Chen et al., "Symbolic discovery of optimization
-    algorithms" (2023), who recommend learning rates three to ten times smaller than for `AdamW`.
+    It is the sign of an interpolation between the first moment estimate and the gradient; see
+    `functional.lion`. Chen et al., "Symbolic discovery of optimization algorithms" (2023), who
+    recommend learning rates that are 3 to 10 times smaller than for `AdamW`.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: the size of the change of each weight in one step.
+        Learning rate, the size of the update of each weight in one step.
     beta_1 : float
-        Weight of the first moment estimate, compared with the gradient's, in the sign; above 0.
+        Weight of the first moment estimate in the interpolation with the gradient; above 0.
     beta_2 : float
         Decay rate of the first moment estimate.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------
+    Each weight moves by 0.25, whatever the size of its gradient:
+
     >>> from tinynet import Variable
     >>> w = Variable([1.0, -2.0], dtype="float32")
     >>> Lion(0.25).apply([[0.5, -8.0]], [w])
@@ -45,5 +48,5 @@ class Lion(_BuiltIn):
     slot_names = ("momentum",)
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Update weights with their gradient."""
         functional.lion(w, d_w, *slots, numbers[0], self.beta_1, self.beta_2)

@@ -1,4 +1,4 @@
-"""Optimizers by name, and as configurations."""
+"""Optimizers from names and configurations."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["deserialize", "get", "serialize"]
 
 
 def get(identifier: Any) -> Optimizer:
-    """Return an optimizer.
+    """Return the optimizer for a name or configuration.
 
     Parameters
     ----------
     identifier : str, dict or Optimizer
-        A name in any case, a configuration, or an optimizer.
+        Name (case-insensitive), configuration, or optimizer.
 
     Returns
     -------
     Optimizer
-        New optimizer for a name, else the given one.
+        New optimizer, or the given optimizer.
 
     Raises
     ------

@@ -18,16 +18,18 @@ __all__ = ["Nadam"]
 
 @declared(_registry, "nadam")
 class Nadam(_BuiltIn):
-    """Adam with Nesterov momentum: it looks ahead along the first moment estimate.
+    """Nadam optimizer: Adam with Nesterov momentum.
+
+    The formula is in `functional.nadam`. Dozat, "Incorporating Nesterov momentum into Adam" (2016).
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: about the change of one weight in one step.
+        Learning rate, the approximate size of the update of each weight in one step.
     beta_1, beta_2, epsilon : float
-        As for `Adam`.
+        See `Adam`.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------
@@ -43,7 +45,7 @@ class Nadam(_BuiltIn):
     squares = ("velocity", "beta_2")
 
     def __complete(self) -> None:
-        #: The product of the momenta of all steps so far.
+        #: Product of the momentum coefficients of all steps so far.
         self._product: Any = None
 
     def build(self, variables: Iterable[Variable]) -> None:
@@ -60,7 +62,7 @@ class Nadam(_BuiltIn):
         return np.asarray(one(self.beta_1) * (one(1) - one(0.5) * decay))
 
     def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
-        """Return the factors of the first moment and of the gradient, and a bias correction."""
+        """Return the factors of first moment and gradient, and the second moment's correction."""
         kind, one = rates.dtype, rates.dtype.type(1)
         now, ahead = self._momenta(steps, kind), self._momenta(steps + 1, kind)
         product = np.cumprod(np.append(self._product.array.astype(kind), now))[1:]
@@ -69,18 +71,12 @@ class Nadam(_BuiltIn):
         return alpha_m, rates * (one - now) / (one - product), correction
 
     def changed(self, steps: Array) -> None:
-        """Note the momenta of these steps.
-
-        Parameters
-        ----------
-        steps : ndarray of int
-            Numbers of the steps.
-        """
+        """Multiply the product by the momentum coefficients of these steps."""
         for momentum in self._momenta(steps, self._product.array.dtype):
             self._product.array[...] *= momentum
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Update weights with their gradient."""
         alpha_m, alpha_g, correction = numbers
         one = w.dtype.type
         rates = (one(1) - one(self.beta_1), one(1) - one(self.beta_2))

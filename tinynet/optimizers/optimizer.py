@@ -1,9 +1,8 @@
-"""Optimizers: how a gradient changes the weights.
+"""Base class of all optimizers.
 
-An optimizer keeps its running means in flat vectors, laid out as the model's parameters are, so
-that a step is one call over each run of memory and not one over each weight. `Variable` views
-into the vectors are what is saved.
-
+An optimizer stores its slots, such as moment estimates, in flat vectors with the same layout as the
+parameters of the model. A step is then one call for each contiguous block of memory, not one for
+each weight. The Variables that are saved are views into the vectors.
 """
 
 from __future__ import annotations
@@ -50,58 +49,63 @@ _COMMON += ("use_ema", "ema_momentum", "ema_overwrite_frequency")
 _COMMON += ("loss_scale_factor", "gradient_accumulation_steps")
 
 
-#: Attributes with Variables of a custom class have these types, and other names.
+#: Types of attributes of a custom class that may contain Variables; names of other attributes.
 _NESTED, _KNOWN = (Variable, list, tuple, dict), ("_slots", "_trainable", "_excluded")
 
 
 class Optimizer(Configurable):
-    """The base of all optimizers.
+    """Base class of all optimizers.
 
-    A custom optimizer defines `update_step`, and `build` if it has a state; clipping, weight
-    decay, moving averages and the rest of the arguments below apply to it, too.
+    A custom optimizer defines `update_step`, and `build` if it has a state. Gradient clipping,
+    weight decay, moving averages and the other arguments below also apply to it.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        The size of a step.
+        Learning rate.
     weight_decay : float, optional
-        The share of the learning rate that weights lose before each step.
+        Weight decay: before each update, weights are multiplied by
+        ``1 - weight_decay * learning_rate``.
     clipnorm : float, optional
-        The greatest length of the gradient of one weight.
+        Maximum norm of the gradient of each weight; longer gradients are scaled down.
     clipvalue : float, optional
-        The greatest size of one element of a gradient.
+        Maximum absolute value of each element of a gradient.
     global_clipnorm : float, optional
-        The greatest length of all gradients together.
+        Maximum norm of the gradients of all weights together.
     use_ema : bool
-        Whether to keep a running mean of the weights, which replaces them in the end.
+        If True, keep an exponential moving average of the weights, which replaces the weights at
+        the end of training.
     ema_momentum : float
-        How much that mean keeps.
+        Decay rate of the moving average.
     ema_overwrite_frequency : int, optional
-        After how many steps it replaces the weights.
+        Number of steps after which the weights are overwritten with their moving average.
     loss_scale_factor : float, optional
-        Factor that `scale_loss` multiplies by, and that `apply` divides gradients by; without
-        effect in `fit`, since float32 needs no scaled loss.
+        Factor by which `scale_loss` multiplies the loss, and `apply` divides gradients. Without
+        effect in `fit`, because float32 does not need loss scaling.
     gradient_accumulation_steps : int, optional
-        How many gradients are averaged before the weights change.
+        Number of mini-batches whose gradients are averaged before each update.
     name : str, optional
-        By default the class name in snake case.
+        Name of the optimizer; by default the class name in snake case.
     **kwargs : object
-        None of them; they are listed in the error.
+        Not supported; other arguments raise an error.
 
     Raises
     ------
     ValueError
-        If the learning rate is no float, or more than one kind of clipping is asked for.
+        If the learning rate is not a float, or more than one kind of clipping is given.
 
     Examples
     --------
+    The first step of Adam moves each weight by about the learning rate:
+
     >>> from tinynet.optimizers import Adam
     >>> w = Variable([1.0, -2.0], dtype="float32")
     >>> Adam(0.01).apply([np.array([0.5, -1.0], np.float32)], [w])
     >>> w.numpy()
     array([ 0.9900001, -1.9900001], dtype=float32)
 
-    An optimizer that moves each weight by the learning rate, against the sign of the gradient:
+    A custom optimizer that moves each weight by the learning rate, against the sign of the
+    gradient:
 
     >>> class SignSGD(Optimizer):
     ...     def update_step(self, gradient, variable, learning_rate):
@@ -111,12 +115,12 @@ class Optimizer(Configurable):
     array([ 0.74, -1.74], dtype=float32)
     """
 
-    #: The running values that are kept for each weight, and whether the file has them weight by
-    #: weight (m, v, m, v) or kind by kind (m, m, v, v).
+    #: Names of the slots: arrays such as moment estimates, which are kept for each weight.
     slot_names: tuple[str, ...] = ()
-    #: The slot that averages squared gradients, if any, and the attribute with its decay rate;
-    #: None for a sum of squares.
+    #: Slot that averages squared gradients, if any, and the name of its decay rate (None for a
+    #: sum of squares).
     squares: tuple[str, str | None] | None = None
+    #: Whether slots are saved in the order m, v, m, v (weight by weight), not m, m, v, v.
     interleaved = True
 
     def __init__(
@@ -161,7 +165,7 @@ class Optimizer(Configurable):
         self._learning_rate = Variable(np.float32(0), False, name="learning_rate")
         if isinstance(learning_rate, dict):
             learning_rate = schedules.deserialize(learning_rate)
-        is_whole = isinstance(learning_rate, int)  # which can be assigned, as in Keras
+        is_whole = isinstance(learning_rate, int)  # only the setter accepts int, as in Keras
         received = f"learning_rate={learning_rate!r}"
         checks.require(not is_whole, "learning_rate must be a float or a schedule", received)
         self.learning_rate = learning_rate
@@ -173,7 +177,7 @@ class Optimizer(Configurable):
 
     @property
     def iterations(self) -> Variable:
-        """How many times the weights were changed."""
+        """Number of updates of the weights."""
         if self.gradient_accumulation_steps is None:
             return self._iterations
         changed = self._iterations.array // self.gradient_accumulation_steps
@@ -181,10 +185,7 @@ class Optimizer(Configurable):
 
     @property
     def learning_rate(self) -> Any:
-        """The size of a step, kept in float32; it may be assigned a number.
-
-        With a schedule it is what the schedule says for the step to come.
-        """
+        """Learning rate, in float32; with a schedule, of the next step. It can be set otherwise."""
         if self._schedule is not None:
             return as_tensor(np.float32(self._schedule(self._iterations.array)))
         return self._learning_rate
@@ -194,7 +195,7 @@ class Optimizer(Configurable):
         if isinstance(value, LearningRateSchedule):
             self._schedule = value
             return
-        expected = "The learning rate follows a schedule and can't be set"
+        expected = "learning_rate must not be set, because it follows a schedule"
         checks.require(self._schedule is None, expected, f"{value!r}", TypeError)
         if isinstance(value, Variable | np.ndarray) and value.size == 1:
             value = float(np.asarray(value).reshape(()))
@@ -203,7 +204,7 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """The state: iteration, learning rate, the moment estimates, and that of custom classes."""
+        """Variables of the state: iteration, learning rate, slots, and those of custom classes."""
         state = [self._iterations] + ([] if self._schedule else [self._learning_rate])
         state += self._slots.get("average", [])
         state += self._slots.get("accumulator", [])
@@ -239,16 +240,16 @@ class Optimizer(Configurable):
         initializer : str or Initializer
             Initial value.
         dtype : dtype, optional
-            Data type, by default ``config.floatx()``.
+            Data type; by default `config.floatx()`.
         aggregation, layout : object
-            Accepted as in Keras, without effect.
+            Accepted for compatibility with Keras, without effect.
         name : str, optional
             Name of the variable.
 
         Returns
         -------
         Variable
-            The variable.
+            New variable.
         """
         self._added.append(Variable(initializer, False, dtype, name or "variable", shape=shape))
         return self._added[-1]
@@ -256,12 +257,12 @@ class Optimizer(Configurable):
     def add_variable_from_reference(
         self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
     ) -> Variable:
-        """Add a variable with the shape and data type of another one.
+        """Add a variable with the shape and data type of another variable.
 
         Parameters
         ----------
         reference_variable : Variable
-            The other one, usually a weight.
+            Other variable, usually a weight.
         name : str, optional
             Last part of the name.
         initializer : str or Initializer
@@ -270,7 +271,7 @@ class Optimizer(Configurable):
         Returns
         -------
         Variable
-            The variable.
+            New variable.
         """
         name = f"{reference_variable.path.replace('/', '_')}_{name or 'var'}"
         reference = reference_variable
@@ -279,21 +280,21 @@ class Optimizer(Configurable):
     def add_optimizer_variables(
         self, trainable_variables: Iterable[Variable], name: Any, initializer: Any = "zeros"
     ) -> Any:
-        """Add one variable for each weight, or several if there are several names.
+        """Add one variable for each weight, or one for each weight and name.
 
         Parameters
         ----------
         trainable_variables : iterable of Variable
-            The weights.
+            Weights.
         name : str or list of str
-            Last part of the names.
+            Last part of the names of the variables.
         initializer : str, Initializer or list of them
             Initial value, or one for each name.
 
         Returns
         -------
         list of Variable, or tuple of such lists
-            The variables, one list for each name.
+            New variables; for a list of names, one list for each name.
         """
         names = [name] if isinstance(name, str) else list(name)
         several = isinstance(initializer, list | tuple)
@@ -305,7 +306,7 @@ class Optimizer(Configurable):
         return lists[0] if isinstance(name, str) else lists
 
     def assign(self, variable: Variable, value: Any) -> None:
-        """Set a variable, from `update_step`.
+        """Set the value of a variable, in `update_step`.
 
         Parameters
         ----------
@@ -317,7 +318,7 @@ class Optimizer(Configurable):
         variable.assign(np.asarray(value, variable.dtype))
 
     def assign_add(self, variable: Variable, value: Any) -> None:
-        """Add to a variable, from `update_step`.
+        """Add a value to a variable, in `update_step`.
 
         Parameters
         ----------
@@ -329,7 +330,7 @@ class Optimizer(Configurable):
         variable.assign_add(np.asarray(value, variable.dtype))
 
     def assign_sub(self, variable: Variable, value: Any) -> None:
-        """Subtract from a variable, from `update_step`.
+        """Subtract a value from a variable, in `update_step`.
 
         Parameters
         ----------
@@ -346,12 +347,12 @@ class Optimizer(Configurable):
         Parameters
         ----------
         loss : Tensor
-            Loss in a training loop with a tape.
+            Loss in a custom training loop.
 
         Returns
         -------
         Tensor
-            Scaled loss; the loss itself without a factor.
+            Scaled loss, or the loss itself if `loss_scale_factor` is None.
         """
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
@@ -364,12 +365,12 @@ class Optimizer(Configurable):
         )
 
     def build(self, variables: Iterable[Variable]) -> None:
-        """Make the running values of the weights, all zero.
+        """Create the slots of the weights, such as moment estimates.
 
         Parameters
         ----------
         variables : iterable of Variable
-            The weights that it will change.
+            Weights to train.
         """
         if self.built:
             return
@@ -383,7 +384,7 @@ class Optimizer(Configurable):
                 for v in trainable
             ]
             pack(slots[slot])
-        # In one call, so that Ctrl-C leaves it either built or not.
+        # One call, so that an interrupt cannot leave the optimizer half built.
         self.__dict__.update(_trainable=trainable, _slots=slots, built=True)
         if self._excluded_paths and all(map(self._decays, trainable)):
             given = [pattern.pattern for pattern in self._excluded_paths]
@@ -393,37 +394,38 @@ class Optimizer(Configurable):
             )
 
     def initial_value(self, slot: str) -> float:
-        """Say what a kind of running value begins with.
+        """Return the initial value of a slot, by default 0.
 
         Parameters
         ----------
         slot : str
-            Its name in `slot_names`.
+            Name of the slot, from `slot_names`.
 
         Returns
         -------
         float
-            The first value of all its elements.
+            Initial value of all elements.
         """
         return 0.0
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[Variable] | None = None, var_names: Iterable[str] | None = None
     ) -> None:
-        """Exclude weights from weight decay; a second call replaces the first.
+        """Exclude weights from weight decay, replacing earlier exclusions.
 
         Parameters
         ----------
         var_list : iterable of Variable, optional
-            The weights.
+            Weights to exclude.
         var_names : iterable of str, optional
-            Regular expressions. A weight is excluded if one of them is found in its path, for
-            example ``"bias"``, ``"^dense_1/"`` or ``"gamma|beta"``.
+            Regular expressions. A weight is excluded if its path contains a match of one of them,
+            for example ``"bias"``, ``"^dense_1/"`` or ``"gamma|beta"``.
 
         Raises
         ------
         TypeError, ValueError
-            If an entry is not a Variable, not a string, or not a regular expression.
+            If `var_list` contains anything but Variables, or `var_names` anything but regular
+            expressions.
 
         Examples
         --------
@@ -449,23 +451,23 @@ class Optimizer(Configurable):
     def apply(
         self, grads: Sequence[Any], trainable_variables: Iterable[Variable] | None = None
     ) -> None:
-        """Update weights by their gradients.
+        """Update weights with their gradients.
 
-        The first call builds the optimizer for its weights; later calls may leave some out.
+        The first call builds the optimizer; later calls may use a subset of its weights.
 
         Parameters
         ----------
         grads : sequence of (array_like or None)
-            Gradient of the loss with respect to each weight. A weight with None is not changed,
-            with a warning.
+            Gradient of the loss with respect to each weight. If it is None, the weight is not
+            updated, with a warning.
         trainable_variables : iterable of Variable, optional
-            Weights, modified in place; by default those it was built with.
+            Weights, modified in place; by default, the weights that the optimizer was built with.
 
         Raises
         ------
         ValueError, TypeError
-            If lengths or shapes differ, all gradients are None, or a weight is new to the
-            optimizer; nothing is changed.
+            If lengths or shapes differ, all gradients are None, or the optimizer was built without
+            one of the weights. No weight is changed.
         """
         variables = self._trainable
         if trainable_variables is not None:
@@ -494,26 +496,28 @@ class Optimizer(Configurable):
         plan = self.plan([v for _, v in found], arrays)
         if missing:
             checks.warn(
-                "Gradients do not exist for variables, which are not changed: the loss does not "
-                f"depend on them. Received: {received}"
+                "Gradients do not exist for variables that the loss does not depend on; they are "
+                f"not updated. Received: {received}"
             )
         self._step(plan)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> Variable:
-        """Update weights by their gradients.
+        """Update weights with their gradients, given as pairs.
 
         Parameters
         ----------
         grads_and_vars : iterable of (array_like or None, Variable)
-            Each gradient with its weight, as for `apply`.
+            Pairs of a gradient and its weight; see `apply`.
 
         Returns
         -------
         Variable
-            The number of calls so far.
+            Number of calls so far.
 
         Examples
         --------
+        The gradient of ``sum(w**2)`` is ``2 * w``:
+
         >>> from tinynet import GradientTape
         >>> from tinynet.optimizers import SGD
         >>> w = Variable([1.0, 2.0], dtype="float32")
@@ -534,7 +538,7 @@ class Optimizer(Configurable):
         return self._iterations
 
     def _get_variable_index(self, variable: Variable) -> int:
-        """Return the position of a weight among those that the optimizer was built with."""
+        """Return the index of a weight among those that the optimizer was built with."""
         for i, known in enumerate(self._trainable):
             if known is variable:
                 return i
@@ -545,19 +549,19 @@ class Optimizer(Configurable):
         )
 
     def plan(self, variables: Sequence[Variable], gradients: Sequence[Array]) -> Plan:
-        """Find which weights lie behind one another in memory, so that they go in one call.
+        """Group weights that are contiguous in memory, so that one call updates each group.
 
         Parameters
         ----------
         variables : sequence of Variable
-            The weights.
+            Weights.
         gradients : sequence of ndarray
-            The gradient of each.
+            Gradient of each weight.
 
         Returns
         -------
         Plan
-            For a step.
+            Memory layout of a step.
         """
         if not self.built:
             self.build(variables)
@@ -583,7 +587,7 @@ class Optimizer(Configurable):
         slots = {name: [state.array for state in states] for name, states in kept.items()}
         columns = [[v.array for v in variables], list(gradients)]
         columns += [slots[name] for name in self.slot_names]
-        # A cut in any of the vectors is a cut in all of them.
+        # A block ends where any of the weights, gradients or slots is not contiguous.
         starts = sorted({first for column in columns for first, _ in runs(column)})
         flat = [
             tuple(join(column[first:last]) for column in columns)
@@ -594,11 +598,11 @@ class Optimizer(Configurable):
         return Plan(flat, list(variables), list(gradients), slots, constrained, self, where)
 
     def _learn(self, plan: Plan) -> None:
-        """Do one step over what `plan` laid out."""
+        """Perform one step."""
         cls = type(self)
         if (cls.apply, cls.apply_gradients) == (Optimizer.apply, Optimizer.apply_gradients):
             self._step(plan)
-        else:  # a subclass defines one of them, which ends in `_step`
+        else:  # a subclass overrides one of them, which finally calls `_step`
             gradients = [as_tensor(self.scale_loss(np.array(g))) for g in plan.gradients]
             self.apply_gradients(zip(gradients, plan.variables, strict=True))
 
@@ -611,7 +615,7 @@ class Optimizer(Configurable):
         self._iterations.array += 1
 
     def _step_with_extras(self, plan: Plan) -> None:
-        """Accumulate, clip and decay, change the weights, then average and constrain them."""
+        """Accumulate and clip gradients, decay and update weights, average and constrain them."""
         if self.gradient_accumulation_steps is None or self._accumulate(plan):
             self._prepare(plan, self._rate())
             self._change(plan)
@@ -621,23 +625,23 @@ class Optimizer(Configurable):
             variable.array[...] = variable.constraint(variable.array)
 
     def lower(self, low: Any, plan: Plan, gradients: list[Any], scale: Any = None) -> None:
-        """Note a step for the runner, weight by weight.
+        """Add the instructions of one step to a program.
 
         Parameters
         ----------
         low : Lowering
-            What the program does so far.
+            Program that is lowered.
         plan : Plan
-            The weights and their slots.
+            Weights and their slots.
         gradients : list of (Traced or None)
             Gradient of each weight.
         scale : Traced, optional
-            Factor of the penalties on weights.
+            Factor of the gradients of regularizers.
 
         Raises
         ------
         Untraceable
-            If Python must do it.
+            If the step must be run in Python.
         """
         cls = type(self)
         methods = ("update_step", "apply", "apply_gradients", "_step")
@@ -679,9 +683,9 @@ class Optimizer(Configurable):
                 require_own(variable.constraint, "project", "__call__")
                 w = variable.constraint.project(w)
             _set_all(low, [*slots, (variable, w)])
-        learnt = {*map(id, plan.variables)}
+        updated = {*map(id, plan.variables)}
         for k, variable in enumerate(self._trainable):
-            if id(variable) not in learnt:  # a frozen weight is averaged, too
+            if id(variable) not in updated:  # frozen weights also have a moving average
                 low.tag, slots = id(variable), []
                 if full is not None:
                     slot = self._slots["accumulator"][k]
@@ -691,12 +695,12 @@ class Optimizer(Configurable):
         low.tag = None
 
     def _kernel(self) -> Any:
-        """Return the name of the kernel that updates a weight, and its constants, or None."""
+        """Return the name and the constants of the fused update kernel, or None."""
 
     def _traced_update(
         self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
     ) -> tuple[Any, list[Any]]:
-        """Return a weight after the step, and its slots, where the update is not one operation."""
+        """Return the updated weight, and new values of slots unless a fused kernel updates them."""
         if (kernel := self._kernel()) is None or self._is_alone(variable, w):
             return self._traced_formula(low, w, gradient, own, numbers, None)
         name, *constants = kernel
@@ -706,31 +710,31 @@ class Optimizer(Configurable):
     def _traced_formula(
         self, low: Any, w: Any, gradient: Any, own: Any, numbers: Any, squares: Any
     ) -> tuple[Any, list[Any]]:
-        """Note `update` as a formula, even where it is one operation of the chain."""
+        """Trace `update` as a formula; return the updated weight and the new values of slots."""
         values = [low.leaf(slot, slot.shape).copy() for slot in own]
         self._correct_squares(values, gradient, squares)
         self.update(numbers, w, gradient, *values)
         return w, [*zip(own, values, strict=True)]
 
     def _is_alone(self, variable: Variable, w: Any) -> bool:
-        """Whether this is a single weight with more than one operation.
+        """Whether a weight has a single element and needs more operations than the update.
 
-        Those on single numbers have no place in the chain of an update.
+        The chain of an update does not support operations on scalars.
         """
         others = self.use_ema or variable.constraint is not None or w.node.operation != "leaf"
         return variable.size == 1 and bool(others)
 
     def _traced_squares(self, low: Any, variable: Variable) -> Any:
-        """Return the sum of the squares of a gradient's parts, where it is the sum of parts."""
+        """Return the sum of squares of the parts of a gradient, if it is a sum of parts."""
         parts = low.squares.get(id(variable), [])
         if variable.regularizer is not None or self.gradient_accumulation_steps is not None:
             return None
         return sum(parts[1:], parts[0]) if len(parts) == low.uses.get(id(variable)) else None
 
     def _traced_sum(self, low: Any, plan: Plan, gradients: list[Any]) -> tuple[Any, list[Any]]:
-        """Note the sums of gradients; return whether they are full, and the new sums.
+        """Trace gradient accumulation; return whether the sums are complete, and the new sums.
 
-        The gradients become their means.
+        Replaces `gradients` by the means.
         """
         stores: list[Any] = [[] for _ in gradients]
         count = self.gradient_accumulation_steps
@@ -747,7 +751,7 @@ class Optimizer(Configurable):
         return full, stores
 
     def _traced_average(self, low: Any, variable: Variable, w: Any, changed: list[Any]) -> Any:
-        """Note the running mean of a weight; return what becomes of the weight."""
+        """Trace the moving average of a weight; return the new value of the weight."""
         if not self.use_ema:
             return w
         slot = self._slots["average"][self._get_variable_index(variable)]
@@ -759,19 +763,19 @@ class Optimizer(Configurable):
         return np.where(low.number("replace") != 0, average, w)
 
     def columns(self, names: list[Any], rates: Array) -> Array:
-        """Return the numbers of the next steps that `lower` asked for.
+        """Compute the per-step scalars that `lower` uses, for the next steps.
 
         Parameters
         ----------
         names : list of tuple
-            What each column holds.
+            Names of the scalars.
         rates : ndarray of float32, shape (S,)
             Learning rate of each step.
 
         Returns
         -------
         ndarray of float32, shape (S, len(names))
-            The numbers.
+            One row for each step.
         """
         is_full, steps = self._ahead(len(rates))
         own: Any = self.numbers(rates, steps) if is_full.all() else None
@@ -795,7 +799,7 @@ class Optimizer(Configurable):
         return table
 
     def _ahead(self, steps: int) -> tuple[Array, Array]:
-        """Return whether weights change in each of the next steps, and for which time."""
+        """Return, for each of the next steps, whether it updates the weights, and its number."""
         numbers = int(self._iterations.array) + 1 + np.arange(steps)
         every = self.gradient_accumulation_steps
         if every is None:
@@ -803,12 +807,12 @@ class Optimizer(Configurable):
         return numbers % every == 0, (numbers - 1) // every + 1
 
     def count(self, steps: int) -> None:
-        """Note that the runner did these steps.
+        """Count steps that a program has run.
 
         Parameters
         ----------
         steps : int
-            Their number.
+            Number of steps.
         """
         if type(self).changed is not Optimizer.changed:
             is_full, numbers = self._ahead(steps)
@@ -818,32 +822,32 @@ class Optimizer(Configurable):
 
     @property
     def is_plain(self) -> bool:
-        """Whether a step is no more than `update`."""
+        """Whether a step consists only of `update`."""
         clips = (self.clipvalue, self.clipnorm, self.global_clipnorm)
         others = (self.weight_decay, self.use_ema, self.gradient_accumulation_steps)
         return not any((*clips, *others))
 
     def learning_rates(self, steps: int) -> tuple[Array, BaseException | None]:
-        """Return the learning rate of each of the next steps, before an error of a schedule.
+        """Compute the learning rates of the next steps, up to the first error of a schedule.
 
         Parameters
         ----------
         steps : int
-            Their number.
+            Number of steps.
 
         Returns
         -------
         ndarray of float32, shape (steps,)
-            The rates; fewer if a schedule returns one that is not a finite number from 0, or fails.
+            Learning rates; fewer if a schedule fails or returns an invalid learning rate.
         BaseException or None
-            The error to raise when these steps are done.
+            Error to raise after these steps, if any.
 
         Raises
         ------
         ValueError
-            If the first of the rates is wrong.
+            If the first learning rate is invalid.
         """
-        rates = [self._rate()]  # which raises an error if it is wrong
+        rates = [self._rate()]  # raises an error if it is invalid
         if self._schedule is None:
             return np.full(steps, rates[0], np.float32), None
         for ahead in range(1, steps):
@@ -854,7 +858,7 @@ class Optimizer(Configurable):
         return np.array(rates, np.float32), None
 
     def _rate(self, ahead: int = 0) -> Any:
-        """Return the learning rate of a step to come, which must be one to train with."""
+        """Return the learning rate of the next step, or of a later one; raise if it is invalid."""
         given: Any = self._learning_rate.array
         if self._schedule is None and 0 <= given < np.inf:
             return given[()]
@@ -863,7 +867,7 @@ class Optimizer(Configurable):
         return self._valid_rate(given, ahead)
 
     def _valid_rate(self, given: Any, ahead: int) -> Any:
-        """Return a learning rate in float32, or raise an error if it is not one."""
+        """Return a learning rate in float32; raise an error if it is not finite and >= 0."""
         array = np.asarray(given)
         is_number = array.size == 1 and array.dtype.kind in "biuf"
         with np.errstate(over="ignore"):
@@ -872,13 +876,13 @@ class Optimizer(Configurable):
             shown = array.item() if is_number else checks.shorten(given)
             source = "" if self._schedule is None else f" from {type(self._schedule).__name__}"
             raise ValueError(
-                "learning_rate must be a finite number from 0 in every step. Received: "
+                "learning_rate must be a finite number >= 0 in every step. Received: "
                 f"learning_rate={shown}{source} for step {int(self._iterations) + ahead}"
             )
         return rate
 
     def _change(self, plan: Plan) -> None:
-        """Change the weights by their gradients."""
+        """Update the weights with their gradients."""
         rate = self._rate()
         if type(self).update_step is Optimizer.update_step:
             every = self.gradient_accumulation_steps or 1
@@ -892,24 +896,24 @@ class Optimizer(Configurable):
                 self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))
 
     def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
-        """Return the numbers that `update` takes, for several steps at once.
+        """Compute the scalars that `update` uses, for several steps in one call.
 
         Parameters
         ----------
         rates : ndarray, shape (S,)
             Learning rate of each step, in the data type of the weights.
         steps : ndarray of int, shape (S,)
-            Number of each step; the first of all is 1.
+            Number of each step, where the first step of training is 1.
 
         Returns
         -------
         tuple of ndarray, shape (S,)
-            The numbers; by default the learning rates alone.
+            Scalars of each step; by default, only the learning rate.
         """
         return (rates,)
 
     def changed(self, steps: Array) -> None:
-        """Note that the weights were changed in these steps.
+        """Update the state after steps that changed the weights; by default, do nothing.
 
         Parameters
         ----------
@@ -918,7 +922,7 @@ class Optimizer(Configurable):
         """
 
     def _prepare(self, plan: Plan, rate: Any) -> None:
-        """Clip gradients, decay weights, and correct the averages of squares."""
+        """Clip gradients, decay weights, and correct the second moment estimates."""
         squares = self._squares_of_parts(plan)
         clipped = self._clipped(plan.gradients, squares)
         for gradient, new in zip(plan.gradients, clipped, strict=True):
@@ -935,10 +939,10 @@ class Optimizer(Configurable):
                 self._correct_squares(slots, gradient, own)
 
     def _squares_of_parts(self, plan: Plan) -> list[Array | None]:
-        """Return the sum of the squares of a gradient's parts, where it is the sum of parts.
+        """Return the sum of squares of the parts of each gradient, if it is a sum of parts.
 
-        A row that a batch looks up several times has one gradient for each time. On TensorFlow,
-        Keras' optimizers square these, and not their sum, unless something else was added.
+        If a batch selects a row of an embedding several times, its gradient is a sum of parts. With
+        TensorFlow, Keras' optimizers square the parts, not their sum, unless there are other terms.
         """
         found: list[Array | None] = []
         for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
@@ -952,9 +956,9 @@ class Optimizer(Configurable):
         return found
 
     def _correct_squares(self, slots: Any, gradient: Any, squares: Any) -> None:
-        """Prepare the slot of squared gradients for `update`, which adds the squared gradient.
+        """Correct the slot of squared gradients before `update` adds the squared gradient.
 
-        Added is the sum of the squares of the gradient's parts in its place.
+        Afterwards, the slot contains the sum of squares of the parts of the gradient instead.
         """
         if squares is None or not self.squares or self.global_clipnorm or self.clipvalue:
             return
@@ -965,7 +969,7 @@ class Optimizer(Configurable):
             slot += (squares - np.square(gradient)) * ((1 - keep) / keep)
 
     def _accumulate(self, plan: Plan) -> bool:
-        """Add gradients up; say whether there are enough, which are then averaged."""
+        """Accumulate gradients; if this completes them, replace them by means and return True."""
         count = self.gradient_accumulation_steps or 1
         full = (int(self._iterations) + 1) % count == 0
         for kept, gradient in zip(plan.slots["accumulator"], plan.gradients, strict=True):
@@ -978,7 +982,7 @@ class Optimizer(Configurable):
         return full
 
     def _clipped(self, gradients: list[Any], squares: list[Any], noted: Any = np.asarray) -> Any:
-        """Clip gradients; in a program, `noted` makes a value that several others read."""
+        """Clip gradients; in a program, `noted` records a value that is used several times."""
 
         def square_sum(k: int) -> Any:
             return np.sum(np.square(gradients[k]) if squares[k] is None else squares[k])
@@ -1002,7 +1006,7 @@ class Optimizer(Configurable):
         return gradients
 
     def _average(self) -> None:
-        """Move the running mean of the weights; now and then it becomes the weights."""
+        """Update the moving average of the weights; periodically overwrite the weights with it."""
         done = int(self.iterations)
         replace = self.ema_overwrite_frequency and (done + 1) % self.ema_overwrite_frequency == 0
         for variable, slot in zip(self._trainable, self._slots["average"], strict=True):
@@ -1012,12 +1016,12 @@ class Optimizer(Configurable):
                 variable.array[...] = average
 
     def finalize_variable_values(self, variables: Iterable[Variable]) -> None:
-        """Let the running mean of the weights become the weights: the end of training.
+        """Overwrite the weights with their moving average, at the end of training.
 
         Parameters
         ----------
         variables : iterable of Variable
-            The weights; modified in place where `use_ema` is on.
+            Weights; modified in place if `use_ema` is True.
         """
         if self.use_ema and self.built:
             averages = dict(zip(map(id, self._trainable), self._slots["average"], strict=True))
@@ -1026,18 +1030,18 @@ class Optimizer(Configurable):
                     variable.array[...] = averages[id(variable)].array
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Change weights by their gradient; every kind of optimizer has its own.
+        """Update weights with their gradient; defined by each built-in optimizer.
 
         Parameters
         ----------
         numbers : sequence of number
-            One of each array that `numbers` returns.
+            Scalars of this step, from the arrays that the method `numbers` returns.
         w : ndarray, shape (P,)
-            The weights; modified in place.
+            Weights; modified in place.
         d_w : ndarray, shape (P,)
-            The gradient.
+            Gradient with respect to the weights.
         *slots : ndarray, shape (P,)
-            The running values, in the order of `slot_names`; modified in place.
+            Slots, in the order of `slot_names`; modified in place.
         """
         raise NotImplementedError(
             f"{type(self).__name__} must define update_step(gradient, variable, learning_rate). "
@@ -1045,12 +1049,12 @@ class Optimizer(Configurable):
         )
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
-        """Update one weight by its gradient; a custom optimizer defines this.
+        """Update one weight with its gradient; defined by custom optimizers.
 
         Parameters
         ----------
         gradient : Tensor
-            Gradient of the loss with respect to the weight, clipped if that was chosen.
+            Gradient of the loss with respect to the weight, after clipping.
         variable : Variable
             Weight; modified in place, for example by `assign_sub`.
         learning_rate : Tensor
@@ -1064,18 +1068,18 @@ class Optimizer(Configurable):
         self.update([column[0] for column in self.numbers(rates, steps)], *flat)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a copy's state, the running values again in flat vectors."""
+        """Restore the state of a copy, with its slots in flat vectors."""
         self.__dict__.update(state)
         for slots in self._slots.values():
             pack(slots)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments.
+        """Return the constructor arguments.
 
         Returns
         -------
         dict
-            What `from_config` takes.
+            Configuration, from which `from_config` builds the same optimizer.
         """
         rate: Any = float(self._learning_rate)
         if self._schedule is not None:
@@ -1085,7 +1089,7 @@ class Optimizer(Configurable):
 
 
 def _set_all(low: Any, changed: list[tuple[Variable, Any]]) -> None:
-    """Note new values of Variables, stored when everything that reads the old ones is noted."""
+    """Store new values of Variables, after all instructions that read the old values."""
     noted = [(to, low.add(value)) for to, value in changed]
     for to, value in noted:
         low.store(to, value)
@@ -1093,7 +1097,7 @@ def _set_all(low: Any, changed: list[tuple[Variable, Any]]) -> None:
 
 @declared()
 class _BuiltIn(Optimizer):
-    """The base of the built-in optimizers; it tells type checkers what `Optimizer` takes."""
+    """Base class of the built-in optimizers; declares the arguments of `Optimizer`."""
 
     learning_rate: Any = argument(0.001)
     _: KW_ONLY

@@ -1,4 +1,4 @@
-"""What a step of an optimizer works on, laid out once for many steps."""
+"""Memory layout of the weights, gradients and slots of an optimizer step."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ __all__ = ["Plan"]
 
 @dataclass
 class Plan:
-    """What a step works on, laid out once for many steps.
+    """Memory layout of an optimizer step, computed once for many steps.
 
     Parameters
     ----------
     flat : list of tuple of ndarray
-        Weights, gradient and running values of each run of memory, as flat vectors.
+        Weights, gradient and slots of each contiguous block of memory, as flat vectors.
     variables : list of Variable
-        The weights.
+        Weights.
     gradients : list of ndarray
-        The gradient of each.
+        Gradient of each weight.
     slots : dict of str to list of ndarray
-        The running values of each, kind by kind.
+        Slots of each weight, by name.
     constrained : list of Variable
-        Those that must satisfy something after the step.
+        Weights with constraints.
     optimizer : Optimizer, optional
-        Whose step it is.
+        Optimizer that performs the step.
     memory : list of (Variable, ndarray)
-        Where weights and running values lay when this was laid out.
+        Weights and slots with their arrays at the time when the plan was made.
 
     Examples
     --------
+    One block with two weights and their gradients:
+
     >>> import numpy as np
     >>> w = Variable([1.0, 2.0])
     >>> plan = Plan([(w.array, np.ones(2))], [w], [np.ones(2)], {})
@@ -50,29 +52,29 @@ class Plan:
     memory: list[tuple[Variable, Array]] = field(default_factory=list)
 
     def fits(self, variables: Sequence[Variable], optimizer: Any) -> bool:
-        """Return whether this is the plan for these weights, all of which are where they were.
+        """Return whether the plan is valid for these weights and this optimizer.
 
         Parameters
         ----------
         variables : sequence of Variable
-            The weights to train.
+            Weights to train.
         optimizer : Optimizer
-            What trains them.
+            Optimizer.
 
         Returns
         -------
         bool
-            Whether a step by this plan would change them.
+            True if they are those of the plan, and no array was replaced.
         """
         same = [*map(id, self.variables)] == [*map(id, variables)]
         return same and self.optimizer is optimizer and self.is_in_place
 
     @property
     def regularized(self) -> list[Variable]:
-        """The weights whose penalties are part of the loss."""
+        """Weights with regularizers."""
         return [v for v in self.variables if v.regularizer is not None]
 
     @property
     def is_in_place(self) -> bool:
-        """Whether weights and running values are still where they were."""
+        """Whether all weights and slots still have the arrays of the plan."""
         return all(variable.array is array for variable, array in self.memory)

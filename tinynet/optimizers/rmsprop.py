@@ -14,22 +14,25 @@ __all__ = ["RMSprop"]
 
 @declared(_registry, "rmsprop")
 class RMSprop(_BuiltIn):
-    """Move along the gradient, scaled by the square root of its second moment estimate.
+    """RMSprop optimizer: divides the gradient by the square root of its second moment estimate.
+
+    The formula is in `functional.rmsprop`. Tieleman and Hinton, "Lecture 6.5: rmsprop" (2012).
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Learning rate: about the change of one weight in one step.
+        Learning rate, the approximate size of the update of each weight in one step.
     rho : float
-        Decay rate of the second moment estimate.
+        Decay rate of the second moment estimate, the moving average of the squared gradient.
     momentum : float
-        Decay rate of the momentum.
+        Momentum of the updates; 0 for none.
     epsilon : float
-        Small constant added to the denominator.
+        Small constant added to the second moment estimate, for numerical stability.
     centered : bool
-        If True, subtract the square of the first moment estimate.
+        If True, divide by the standard deviation of the gradient: subtract the square of the
+        first moment estimate from the second.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------
@@ -50,7 +53,7 @@ class RMSprop(_BuiltIn):
         self.slot_names += ("average_gradient",) * self.centered
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Update weights with their gradient."""
         named = dict(zip(self.slot_names, slots, strict=True))
         kept = (named.get(name) for name in ("velocity", "momentum", "average_gradient"))
         functional.rmsprop(w, d_w, *kept, numbers[0], self.rho, self.momentum, self.epsilon)

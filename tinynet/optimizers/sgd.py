@@ -1,4 +1,4 @@
-"""Gradient descent, with or without momentum."""
+"""Stochastic gradient descent."""
 
 from __future__ import annotations
 
@@ -14,23 +14,30 @@ __all__ = ["SGD"]
 
 @declared(_registry, "sgd")
 class SGD(_BuiltIn):
-    """Gradient descent, with or without momentum.
+    """Stochastic gradient descent, with optional momentum: ``w -= learning_rate * gradient``.
+
+    The formulas with momentum are in `functional.sgd_momentum`.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
         Learning rate.
     momentum : float
-        Decay rate of the momentum, from 0 to 1.
+        Momentum, from 0 to 1; 0 for plain gradient descent.
     nesterov : bool
         If True, use Nesterov momentum.
     **kwargs : object
-        As for `Optimizer`.
+        Arguments of the base class `Optimizer`.
 
     Examples
     --------
-    >>> SGD(momentum=0.9).slot_names
-    ('momentum',)
+    ``1 - 0.5 * 0.5 = 0.75`` and ``-2 - 0.5 * -1 = -1.5``:
+
+    >>> from tinynet import Variable
+    >>> w = Variable([1.0, -2.0], dtype="float32")
+    >>> SGD(0.5).apply([[0.5, -1.0]], [w])
+    >>> w.numpy()
+    array([ 0.75, -1.5 ], dtype=float32)
     """
 
     learning_rate: Any = argument(0.01)
@@ -41,7 +48,7 @@ class SGD(_BuiltIn):
         self.slot_names = ("momentum",) if self.momentum else ()
 
     def update(self, numbers: list[Any], w: Array, d_w: Array, *slots: Array) -> None:
-        """Update weights by their gradient."""
+        """Update weights with their gradient."""
         (rate,) = numbers
         if slots:
             functional.sgd_momentum(w, d_w, slots[0], rate, self.momentum, self.nesterov)

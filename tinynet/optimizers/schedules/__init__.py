@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the learning rate as a function of the number of steps done."""
+"""Learning rate schedules: the learning rate as a function of the step."""
 
 from tinynet.optimizers.schedules import learning_rate_schedule
 from tinynet.optimizers.schedules.learning_rate_schedule import *

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the learning rate as a function of the number of steps done."""
+"""Learning rate schedules: the learning rate as a function of the step."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ _registry = Registry("learning-rate schedule", "keras.optimizers.schedules")
 
 
 class LearningRateSchedule(Configurable):
-    """The base of all schedules.
+    """Base class of all learning rate schedules.
+
+    A custom schedule defines ``__call__(step)``.
 
     Examples
     --------
-    >>> float(ExponentialDecay(1.0, decay_steps=10, decay_rate=0.5)(20))
+    A schedule that divides the learning rate by the number of the step:
+
+    >>> class Harmonic(LearningRateSchedule):
+    ...     def __call__(self, step):
+    ...         return 1.0 / (step + 1)
+    >>> Harmonic()(3)
     0.25
     """
 
@@ -31,38 +38,44 @@ class LearningRateSchedule(Configurable):
         Parameters
         ----------
         step : int
-            Number of steps done.
+            Step, starting at 0: the number of completed steps.
 
         Returns
         -------
         float
-            Learning rate of the next step.
+            Learning rate.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(step)")
 
 
 def _name(default: str) -> Any:
-    """Declare the name of a schedule."""
+    """Return the argument `name` of a schedule, with a default."""
     return argument(default, lambda name, value: checks.title(value, default))
 
 
 @declared(_registry)
 class ExponentialDecay(LearningRateSchedule):
-    """``initial_learning_rate * decay_rate ** (step / decay_steps)``.
+    """Exponential decay: ``initial_learning_rate * decay_rate**(step / decay_steps)``.
 
     Parameters
     ----------
-    initial_learning_rate, decay_rate : float
-        As in the formula.
+    initial_learning_rate : float
+        Initial learning rate.
     decay_steps : int
-        As in the formula.
+        Number of steps after which the learning rate is multiplied by `decay_rate`.
+    decay_rate : float
+        Decay rate.
     staircase : bool
-        If True, round the exponent down.
+        If True, round ``step / decay_steps`` down, for a piecewise constant learning rate.
     name : str
         Name of the schedule.
 
     Examples
     --------
+    ``0.5**(20 / 10)``, and ``0.5**1``, because 19/10 is rounded down:
+
+    >>> float(ExponentialDecay(1.0, 10, 0.5)(20))
+    0.25
     >>> float(ExponentialDecay(1.0, 10, 0.5, staircase=True)(19))
     0.5
     """
@@ -85,21 +98,25 @@ class ExponentialDecay(LearningRateSchedule):
 
 @declared(_registry)
 class InverseTimeDecay(ExponentialDecay):
-    """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
+    """Inverse time decay: ``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
 
     Parameters
     ----------
-    initial_learning_rate, decay_rate : float
-        As in the formula.
+    initial_learning_rate : float
+        Initial learning rate.
     decay_steps : int
-        As in the formula.
+        Number of steps after which `decay_rate` is added to the denominator.
+    decay_rate : float
+        Decay rate.
     staircase : bool
-        If True, round ``step / decay_steps`` down.
+        If True, round ``step / decay_steps`` down, for a piecewise constant learning rate.
     name : str
         Name of the schedule.
 
     Examples
     --------
+    ``1 / (1 + 1 * 10 / 10)``:
+
     >>> float(InverseTimeDecay(1.0, 10, 1.0)(10))
     0.5
     """
@@ -117,7 +134,7 @@ class InverseTimeDecay(ExponentialDecay):
 
 
 def _listed(name: str, values: Any, low: float = -math.inf) -> list[float]:
-    """Check a list of numbers."""
+    """Validate a list of numbers."""
     if not isinstance(values, list | tuple):
         raise TypeError(f"{name} must be a list. Received: {name}={checks.shorten(values)}")
     return [checks.number(name, value, low) for value in values]
@@ -125,21 +142,21 @@ def _listed(name: str, values: Any, low: float = -math.inf) -> list[float]:
 
 @declared(_registry)
 class PiecewiseConstantDecay(LearningRateSchedule):
-    """One value up to each boundary, and one after the last.
+    """Piecewise constant learning rate: one value up to each boundary, and one after the last.
 
     Parameters
     ----------
     boundaries : list of int
-        Steps, increasing.
+        Last step of each value except the last value, in increasing order.
     values : list of float
-        Learning rates, one more than boundaries.
+        Learning rates; one more than boundaries.
     name : str
         Name of the schedule.
 
     Raises
     ------
     ValueError
-        If their numbers do not match.
+        If the lengths do not match, or the boundaries are not in increasing order.
 
     Examples
     --------
@@ -153,7 +170,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     name: Any = _name("PiecewiseConstant")
 
     def __complete(self) -> None:
-        expected = "There must be one value more than boundaries"
+        expected = "values must contain one value more than boundaries"
         received = f"{len(self.boundaries)} boundaries and {len(self.values)} values"
         checks.require(len(self.boundaries) == len(self.values) - 1, expected, received)
         if self.boundaries != sorted(self.boundaries):
@@ -168,21 +185,29 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
 @declared(_registry)
 class PolynomialDecay(LearningRateSchedule):
-    """``(initial - end) * (1 - step / decay_steps) ** power + end``.
+    """Polynomial decay: ``(initial - end) * (1 - step / decay_steps)**power + end``.
+
+    After `decay_steps`, the learning rate is constant, unless `cycle` is True.
 
     Parameters
     ----------
-    initial_learning_rate, end_learning_rate, power : float
-        As in the formula.
+    initial_learning_rate : float
+        Initial learning rate.
     decay_steps : int
-        Step at which the end is reached.
+        Number of steps after which the final learning rate is reached.
+    end_learning_rate : float
+        Final learning rate.
+    power : float
+        Exponent; 1 for linear decay.
     cycle : bool
-        If True, restart, each time over one more multiple of `decay_steps`.
+        If True, increase `decay_steps` to the next multiple whenever it is reached.
     name : str
         Name of the schedule.
 
     Examples
     --------
+    ``(1 - 0) * (1 - 5 / 10)**1 + 0``:
+
     >>> float(PolynomialDecay(1.0, 10, 0.0)(5))
     0.5
     """
@@ -207,9 +232,11 @@ class PolynomialDecay(LearningRateSchedule):
 
 @declared(_registry)
 class CosineDecay(LearningRateSchedule):
-    """Cosine decay to ``alpha`` times the initial learning rate, after a linear warmup.
+    """Cosine decay, with an optional linear warmup.
 
-    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts" (2017).
+    The learning rate is multiplied by ``(1 - alpha) * (1 + cos(pi * step / decay_steps)) / 2 +
+    alpha``, which decreases from 1 to `alpha`. Loshchilov and Hutter, "SGDR: stochastic gradient
+    descent with warm restarts" (2017).
 
     Parameters
     ----------
@@ -218,16 +245,19 @@ class CosineDecay(LearningRateSchedule):
     decay_steps : int
         Number of steps of the decay.
     alpha : float
-        Fraction of the learning rate that is left at its end.
+        Final learning rate, as a fraction of the learning rate at the start of the decay.
     name : str
         Name of the schedule.
     warmup_target : float, optional
-        Learning rate at the end of the warmup, if there is one.
+        Learning rate at the end of the warmup and the start of the decay; by default, there is no
+        warmup.
     warmup_steps : int
         Number of steps of the warmup.
 
     Examples
     --------
+    ``(1 + cos(pi / 2)) / 2``:
+
     >>> round(float(CosineDecay(1.0, 10)(5)), 6)
     0.5
     """
@@ -248,7 +278,7 @@ class CosineDecay(LearningRateSchedule):
                 return (top - start) * (done / np.float32(self.warmup_steps)) + start
             start, done = top, done - np.float32(self.warmup_steps)
         length, alpha = np.float32(self.decay_steps), np.float32(self.alpha)
-        # In float64, since NumPy's cosine in float32 depends on the processor.
+        # In float64, because NumPy's cosine in float32 depends on the processor.
         wave = np.float32(math.cos(np.float32(math.pi) * (min(done, length) / length)))
         share = np.float32(0.5) * (np.float32(1) + wave)
         return start * ((np.float32(1) - alpha) * share + alpha)
