@@ -1491,8 +1491,8 @@ OF_TENSORFLOW: list[tuple[str, Callable[..., Any]]] = [
     (r"x must have the shape \(None, 2\)", later(tf.ensure_shape, TENSORS, [None, 2])),
     ("batch_dims must be", later(tf.gather, TENSORS, [0], batch_dims=2)),
     ("from 0 to 2", later(tf.math.confusion_matrix, [0, 3], [0, 1], num_classes=3)),
-    ("one row for each element", later(slices, 3.0)),
-    ("one row for each element", later(slices, (TENSORS, TENSORS[:1]))),
+    ("the same number of rows", later(slices, 3.0)),
+    ("the same number of rows", later(slices, (TENSORS, TENSORS[:1]))),
     ("batch_size must be", later(slices(TENSORS).batch, 0)),
     ("buffer_size must be", later(slices(TENSORS).shuffle, 0)),
     (r"shape \(2,\)", lambda: [*generated(lambda: TENSORS, tf.float32, output_shapes=(2,))]),
@@ -1511,7 +1511,7 @@ TYPES_OF_TENSORFLOW: list[tuple[str, Callable[..., Any]]] = [
 NOT_THERE = {
     "data.TFRecordDataset": "NumPy",
     "saved_model.save": r"model\.save\('name\.keras'\)",
-    "compat.v1": "no TensorFlow 1",
+    "compat.v1": "TensorFlow 1 is not supported",
     **dict.fromkeys(("signal", "linalg.svd", "nn.conv2d", "math.digamma"), "NumPy"),
 }
 RUNS = Repeats([4, 9], [{"loss": 1.0, "accuracy": 0.5}, {"loss": 4.0, "accuracy": 0.9}])

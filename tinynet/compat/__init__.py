@@ -1,4 +1,4 @@
-"""Modules to import in programs that were written for other libraries."""
+"""Drop-in modules for programs that were written for other libraries."""
 
 from tinynet._core.keras_names import guard
 

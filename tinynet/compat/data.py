@@ -1,7 +1,7 @@
-"""Datasets as in `tf.data`: elements made one after the other, by a chain of iterators.
+"""Datasets as in `tf.data`: chains of iterators that compute elements lazily.
 
-A dataset can be iterated over again and again, and passed to `fit`, `evaluate` and `predict`.
-Inside of the chain, elements are plain arrays in tuples and dicts; users get tensors.
+A dataset can be iterated over repeatedly, and passed to `fit`, `evaluate` and `predict`. Within the
+chain, elements are NumPy arrays in tuples and dicts; users receive tensors.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class TensorSpec:
         self.dtype, self.name = np.dtype(dtype), name
 
     def convert(self, value: Any) -> Any:
-        """Return a value as an array of this dtype, after checking its shape."""
+        """Convert a value to an array of this dtype, and check its shape."""
         array = np.asarray(value).astype(self.dtype)
         wanted = array.shape if self.shape is None else self.shape
         sizes = zip(wanted, array.shape, strict=False)
         if len(wanted) != array.ndim or any(n not in (None, size) for n, size in sizes):
             raise ValueError(
-                f"generator must yield elements of the shape {wanted}, as output_signature "
-                f"says. Received: an element of shape {array.shape}"
+                f"generator must yield elements of shape {wanted}, as in output_signature. "
+                f"Received: an element of shape {array.shape}"
             )
         return array
 
@@ -78,12 +78,12 @@ def _leaves(nested: Any) -> list[Any]:
 
 
 def _array(value: Any) -> Any:
-    """Return an array; numbers of Python become float32 and int32."""
+    """Convert to an array; Python numbers become float32 and int32."""
     return np.asarray(value) if isinstance(value, np.generic) else as_arrays([to_array(value)])[0]
 
 
 def _slices(arrays: Any) -> Iterator[Any]:
-    """Cut arrays along their first axis."""
+    """Yield slices of arrays along their first axis."""
     for i in range(len(_leaves(arrays)[0])):
         yield _map(operator.itemgetter((i, ...)), arrays)
 
@@ -97,28 +97,28 @@ def _listed(arrays: Any) -> Dataset:
 
 
 def _called(function: Callable[..., Any], element: Any) -> Any:
-    """Call a user's function with the tensors of an element; the items of a tuple are unpacked."""
+    """Call a user's function with the tensors of an element; tuples are unpacked."""
     tensors = _map(_tensor, element)
     return function(*tensors) if type(tensors) is tuple else function(tensors)
 
 
 def _call(function: Callable[..., Any], element: Any) -> Any:
-    """Call a user's function with the tensors of an element, and return arrays."""
+    """Call a user's function with the tensors of an element, and convert the results to arrays."""
     result = _called(function, element)
     return _map(_array, tuple(result) if isinstance(result, list) else result)
 
 
 class Dataset:
-    """Elements to iterate over, each a tensor, or a tuple or dict of tensors.
+    """Sequence of elements, each a tensor, or a tuple or dict of tensors.
 
-    Create it with `from_tensor_slices`, `from_generator` or `range`. `shuffle` draws from
-    tinynet's own random numbers, so its order is not TensorFlow's, and repeats after
-    `set_random_seed`. Arguments about parallel calls are accepted, without effect.
+    Datasets are created by `from_tensor_slices`, `from_generator` and `range`. `shuffle` uses
+    tinynet's random numbers, so its order differs from TensorFlow's, and is deterministic after
+    `set_random_seed`. Arguments for parallel calls are accepted without effect.
 
     Parameters
     ----------
     start : callable
-        Returns a new iterator over the elements, as plain arrays.
+        Function that returns a new iterator over the elements, as NumPy arrays.
     size : int
         Number of elements; -1 if infinite, -2 if unknown.
 
@@ -141,11 +141,11 @@ class Dataset:
 
     @staticmethod
     def from_tensor_slices(tensors: Any, name: Any = None) -> Dataset:
-        """Slice arrays, in nested tuples and dicts, along their first axis."""
+        """Create a dataset of the slices of (nested) arrays along their first axis."""
         arrays = _map(_array, tensors)
         shapes = [a.shape for a in _leaves(arrays)]
         fits = shapes and () not in shapes and len({shape[0] for shape in shapes}) == 1
-        expected = "tensors must be arrays with one row for each element"
+        expected = "tensors must be arrays with the same number of rows"
         checks.require(fits, expected, f"shapes {checks.shorten(shapes)}")
         return Dataset(lambda: _slices(arrays), shapes[0][0])
 
@@ -158,7 +158,7 @@ class Dataset:
         output_signature: Any = None,
         name: Any = None,
     ) -> Dataset:
-        """Call a function that returns an iterable, at the start of every iteration."""
+        """Create a dataset from a function, which is called at the start of every iteration."""
         expected = "generator must be a function that returns an iterable"
         received = f"generator={checks.shorten(generator)}"
         checks.require(callable(generator), expected, received, TypeError)
@@ -180,13 +180,13 @@ class Dataset:
 
     @staticmethod
     def range(*args: int, output_type: Any = np.int64, name: Any = None) -> Dataset:
-        """Count, as Python's `range` does."""
+        """Create a dataset of integers, with the arguments of Python's `range`."""
         numbers = range(*map(int, args))
         return Dataset(lambda: (np.asarray(n, output_type) for n in numbers), len(numbers))
 
     @staticmethod
     def zip(*args: Any, datasets: Any = None, name: Any = None) -> Dataset:
-        """Join the elements of datasets, given one by one or in a nested tuple or dict."""
+        """Combine the elements of datasets, given one by one or in a nested tuple or dict."""
         nested = datasets if not args else args[0] if len(args) == 1 else args
         sizes = [d._size for d in _leaves(nested)]
         finite = [size for size in sizes if size != INFINITE]
@@ -202,7 +202,7 @@ class Dataset:
         size = UNKNOWN if UNKNOWN in sizes else min(finite, default=INFINITE)
         return Dataset(start, size)
 
-    # ------------------------------------------------------------ the elements
+    # ------------------------------------------------------------ elements
 
     def map(self, map_func: Any, *args: Any, **options: Any) -> Dataset:
         """Apply a function to every element."""
@@ -215,7 +215,7 @@ class Dataset:
     def batch(
         self, batch_size: int, drop_remainder: bool = False, *args: Any, **options: Any
     ) -> Dataset:
-        """Stack consecutive elements."""
+        """Stack consecutive elements into batches."""
         n = checks.whole("batch_size", batch_size)
 
         def start() -> Iterator[Any]:
@@ -228,7 +228,7 @@ class Dataset:
         return Dataset(start, whole if self._size >= 0 else self._size)
 
     def unbatch(self, name: Any = None) -> Dataset:
-        """Take the elements of batches apart."""
+        """Split batches into their elements."""
         return Dataset(lambda: itertools.chain.from_iterable(map(_slices, self._start())))
 
     def window(
@@ -239,7 +239,7 @@ class Dataset:
         drop_remainder: bool = False,
         name: Any = None,
     ) -> Dataset:
-        """Return datasets of consecutive elements, each begun `shift` elements after the last."""
+        """Return datasets of consecutive elements that start `shift` elements apart."""
         n = checks.whole("size", size)
         step = checks.whole("shift", n if shift is None else shift)
         reach = (n - 1) * checks.whole("stride", stride) + 1
@@ -262,7 +262,7 @@ class Dataset:
         return Dataset(start, max(left // step + 1, 0) if self._size >= 0 else self._size)
 
     def flat_map(self, map_func: Any, name: Any = None) -> Dataset:
-        """Join the datasets that a function returns for the elements."""
+        """Concatenate the datasets that a function returns for the elements."""
 
         def start() -> Iterator[Any]:
             for element in self._start():
@@ -271,11 +271,11 @@ class Dataset:
         return Dataset(start)
 
     def enumerate(self, start: int = 0, name: Any = None) -> Dataset:
-        """Put a number before each element."""
+        """Add an index before each element."""
         numbers = Dataset(lambda: (np.asarray(n, np.int64) for n in itertools.count(start)), -1)
         return Dataset.zip(numbers, self)
 
-    # ------------------------------------------------------------ which elements, and when
+    # ------------------------------------------------------------ order and number
 
     def shuffle(
         self,
@@ -284,9 +284,10 @@ class Dataset:
         reshuffle_each_iteration: Any = True,
         name: Any = None,
     ) -> Dataset:
-        """Return elements in random order, each drawn from the next `buffer_size` ones.
+        """Shuffle elements: each is drawn from a buffer of the next `buffer_size` elements.
 
-        The order is not TensorFlow's. It repeats after `set_random_seed`, or if there is a seed.
+        The order differs from TensorFlow's; it is deterministic after `set_random_seed`, or with
+        `seed`.
         """
         size = None if buffer_size is None else checks.whole("buffer_size", buffer_size)
         seed = random.draw_seed() if seed is None else int(seed)
@@ -307,7 +308,7 @@ class Dataset:
         return Dataset(start, self._size)
 
     def repeat(self, count: int | None = None, name: Any = None) -> Dataset:
-        """Iterate `count` times, or without end."""
+        """Repeat the dataset `count` times, or infinitely often."""
         endless = count is None or count < 0
 
         def start() -> Iterator[Any]:
@@ -324,14 +325,14 @@ class Dataset:
         return Dataset(start, self._size * times if self._size > 0 or not times else self._size)
 
     def take(self, count: int, name: Any = None) -> Dataset:
-        """Keep the first elements; -1 keeps all."""
+        """Keep the first `count` elements; -1 keeps all."""
         n = int(count)
         size = n if self._size == INFINITE else min(n, self._size)
         part = Dataset(lambda: itertools.islice(self._start(), n), size)
         return part if n >= 0 else Dataset(self._start, self._size)
 
     def skip(self, count: int, name: Any = None) -> Dataset:
-        """Leave out the first elements; -1 leaves out all."""
+        """Skip the first `count` elements; -1 skips all."""
         n = int(count)
         if n < 0:
             return self.take(0)
@@ -345,7 +346,7 @@ class Dataset:
         return Dataset(lambda: itertools.chain(self._start(), dataset._start()), size)
 
     def cache(self, filename: Any = "", name: Any = None) -> Dataset:
-        """Keep the elements in memory, once the first iteration has ended."""
+        """Keep the elements in memory after the first complete iteration."""
         kept: list[Any] | None = None
 
         def start() -> Iterator[Any]:
@@ -362,11 +363,11 @@ class Dataset:
         return Dataset(start, self._size)
 
     def prefetch(self, buffer_size: Any, name: Any = None) -> Dataset:
-        """Return the dataset itself: nothing is computed in advance."""
+        """Return the dataset itself; nothing is prefetched."""
         return self
 
     def with_options(self, options: Any, name: Any = None) -> Dataset:
-        """Return the dataset itself: no option has an effect."""
+        """Return the dataset itself; options have no effect."""
         return self
 
     # ------------------------------------------------------------ results
@@ -375,7 +376,7 @@ class Dataset:
         return (_map(_tensor, element) for element in self._start())
 
     def as_numpy_iterator(self) -> Iterator[Any]:
-        """Return an iterator over plain NumPy arrays and scalars."""
+        """Return an iterator over NumPy arrays and scalars."""
         return (_map(lambda leaf: leaf[()], element) for element in self._start())
 
     def cardinality(self, name: Any = None) -> Any:

@@ -1,9 +1,9 @@
-"""What ``import tensorflow as tf`` becomes: ``import tinynet.compat.tensorflow as tf``.
+"""Drop-in replacement for TensorFlow: ``import tinynet.compat.tensorflow as tf``.
 
-``tf.keras`` is tinynet. The functions that programs for dense networks use are those of
-`tinynet.ops`: ``tensorflow.txt`` lists TensorFlow's names of them and of their parameters, and this
-file defines those that differ in more than names. Any other name raises an error that names it.
-Graphs and devices are not supported.
+``tf.keras`` is tinynet. The TensorFlow functions that programs for dense networks use are functions
+of `tinynet.ops`: ``tensorflow.txt`` lists TensorFlow's names and parameter names, and this module
+defines the functions that differ in more than names. Any other name raises an error that contains
+the name. Graphs and devices are not supported.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ keras = tinynet
 half, float16, float32, float64, double = (np.dtype(f"f{n}").type for n in (2, 2, 4, 8, 8))
 int8, int16, int32, int64 = np.int8, np.int16, np.int32, np.int64
 uint8, uint16, uint32, uint64 = np.uint8, np.uint16, np.uint32, np.uint64
-bool, string = np.bool_, np.str_  # TensorFlow's names
+bool, string = np.bool_, np.str_  # names in TensorFlow
 newaxis = None
 losses, metrics, optimizers = keras.losses, keras.metrics, keras.optimizers
 initializers = keras.initializers
@@ -58,23 +58,23 @@ random_uniform_initializer = initializers.RandomUniform
 
 
 def constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None) -> Tensor:
-    """Make a tensor; numbers of Python become float32 and int32, as TensorFlow has them.
+    """Create a tensor; Python numbers become float32 and int32, as in TensorFlow.
 
     Parameters
     ----------
     value : array_like
-        The numbers.
+        Values.
     dtype : dtype, optional
-        Their type.
+        Data type.
     shape : tuple of int, optional
-        Their shape.
+        Shape to which the values are broadcast.
     name : str, optional
         Name, without effect.
 
     Returns
     -------
     Tensor
-        The tensor.
+        New tensor.
 
     Examples
     --------
@@ -97,22 +97,22 @@ def _as_numbers(array: Array, *given: Any) -> Array:
 
 
 class Variable(tinynet.Variable):
-    """A tensor that can be assigned to.
+    """Tensor with a mutable value.
 
     Parameters
     ----------
     initial_value : array_like or callable
-        Its first value, or a function that returns it; numbers of Python become float32 and int32.
+        Initial value, or function that returns it. Python numbers become float32 and int32.
     trainable : bool, optional
-        Whether a `GradientTape` watches it; True by default.
+        Whether a `GradientTape` watches the variable, by default True.
     name : str, optional
-        Its name.
+        Name of the variable.
     dtype : dtype, optional
-        The type.
+        Data type.
     constraint : callable, optional
-        Applied by optimizers after an update.
+        Function that optimizers apply after an update.
     shape : tuple of int, optional
-        Must be the shape of the value.
+        Required shape of the initial value.
 
     Examples
     --------
@@ -139,12 +139,12 @@ class Variable(tinynet.Variable):
         self.constraint = constraint
 
     def read_value(self) -> Tensor:
-        """Return the value."""
+        """Return a copy of the value as a tensor."""
         return ops.convert_to_tensor(self)
 
     @property
     def value(self) -> Tensor:
-        """A live view; called, as in TensorFlow, it returns the value."""
+        """View of the value; calling it, as in TensorFlow 2, returns the value."""
         view = self.array.view(_Value)
         view.source = self
         return view
@@ -156,12 +156,12 @@ class _Value(Tensor):
 
 
 class Module:
-    """Base class of objects that find the variables in their attributes.
+    """Base class of objects whose attributes contain variables.
 
     Parameters
     ----------
     name : str, optional
-        Name; by default that of the class, in lower case.
+        Name, by default the class name in lower case.
 
     Examples
     --------
@@ -178,7 +178,7 @@ class Module:
 
     @property
     def variables(self) -> tuple[Any, ...]:
-        """The variables in attributes, and in the lists, dicts, modules and layers there."""
+        """Variables in attributes, and in lists, dicts, modules and layers in attributes."""
         found: dict[int, Any] = {}
         ready: list[Any] = [*map(vars(self).get, sorted(vars(self)))]
         while ready:
@@ -193,30 +193,30 @@ class Module:
 
     @property
     def trainable_variables(self) -> tuple[Any, ...]:
-        """Those of them that are trainable."""
+        """Trainable variables."""
         return tuple(v for v in self.variables if v.trainable)
 
 
 def convert_to_tensor(
     value: Any, dtype: Any = None, dtype_hint: Any = None, name: Any = None
 ) -> Tensor:
-    """Make a tensor of an array or of numbers, which become float32 and int32.
+    """Convert an array or numbers to a tensor; Python numbers become float32 and int32.
 
     Parameters
     ----------
     value : array_like
-        The numbers.
+        Values.
     dtype : dtype, optional
-        Their type.
+        Data type.
     dtype_hint : dtype, optional
-        Not used.
+        Accepted without effect.
     name : str, optional
         Name, without effect.
 
     Returns
     -------
     Tensor
-        The tensor.
+        Tensor with these values.
 
     Examples
     --------
@@ -234,31 +234,11 @@ def _confusion_matrix(
     weights: Any = None,
     dtype: Any = np.int32,
 ) -> Tensor:
-    """Count how often each label (row) was predicted as each class (column).
+    """Compute the confusion matrix, shape (C, C): labels (rows) by predicted classes (columns).
 
-    Parameters
-    ----------
-    labels, predictions : array_like of int, shape (N,)
-        The true and the predicted classes.
-    num_classes : int, optional
-        The number of classes; by default one more than the largest.
-    weights : array_like, shape (N,), optional
-        Weight of each example.
-    dtype : dtype
-        The type of the result.
+    Labels and predictions have shape (N,), as do the optional weights of the examples.
+    `num_classes` is by default the largest class plus 1.
 
-    Returns
-    -------
-    Tensor, shape (C, C)
-        The counts.
-
-    Raises
-    ------
-    ValueError
-        If a class is out of range.
-
-    Examples
-    --------
     >>> math.confusion_matrix([0, 1, 1], [0, 1, 0]).numpy()
     array([[1, 0],
            [1, 1]], dtype=int32)
@@ -279,14 +259,14 @@ def function(func: Any = None, **options: Any) -> Any:
     Parameters
     ----------
     func : callable, optional
-        The function.
+        Function to decorate.
     **options : object
-        Accepted as TensorFlow does, without effect.
+        Accepted for compatibility with TensorFlow, without effect.
 
     Returns
     -------
     callable
-        The function, or a decorator.
+        `func`, or a decorator if it is not given.
 
     Examples
     --------
@@ -297,24 +277,24 @@ def function(func: Any = None, **options: Any) -> Any:
 
 
 def get_logger() -> logging.Logger:
-    """Return the logger named ``"tensorflow"``, so that programs can set its level."""
+    """Return the logger named ``"tensorflow"``, whose level programs may set."""
     return logging.getLogger("tensorflow")
 
 
 def executing_eagerly() -> Any:
-    """Return True: every operation is computed immediately."""
+    """Return True: operations are always executed eagerly."""
     return True
 
 
 def print(*inputs: Any, output_stream: Any = None, end: str = "\n", **options: Any) -> None:
-    """Print values to the standard error stream, as TensorFlow does."""
+    """Print values to standard error, as TensorFlow does."""
     shown = (ops.convert_to_numpy(i) if hasattr(i, "numpy") else i for i in inputs)
     stream = output_stream if hasattr(output_stream, "write") else sys.stderr
     builtins.print(*shown, sep=options.get("sep", " "), end=end, file=stream)
 
 
 def name_scope(name: Any = None) -> Any:
-    """Return a context without effect."""
+    """Return a context manager without effect."""
     return contextlib.nullcontext(name)
 
 
@@ -322,14 +302,14 @@ device = name_scope
 
 
 def cumsum(x: Any, axis: int = 0, exclusive: Any = False, reverse: Any = False) -> Tensor:
-    """Compute the cumulative sum along an axis, without the element itself if exclusive."""
+    """Compute the cumulative sum along an axis; `exclusive` omits the element itself."""
     x = ops.convert_to_tensor(x)
     y = ops.flip(ops.cumsum(ops.flip(x, axis), axis), axis) if reverse else ops.cumsum(x, axis)
     return y - x if exclusive else y
 
 
 def _segment_mean(data: Any, segment_ids: Any, num_segments: Any = None) -> Tensor:
-    """Compute the mean of the rows that have the same number in `segment_ids`; of none, 0."""
+    """Compute the mean of the rows of each segment; 0 for empty segments."""
     counts = ops.segment_sum(ops.ones_like(data), segment_ids, num_segments)
     return ops.segment_sum(data, segment_ids, num_segments) / ops.maximum(counts, 1)
 
@@ -372,7 +352,7 @@ def one_hot(
     axis: Any = None,
     dtype: Any = np.float32,
 ) -> Tensor:
-    """Make rows that are `on_value` at an index; one that is out of range gives none."""
+    """Encode indices as one-hot rows; out-of-range indices give rows of `off_value`."""
     hot = ops.one_hot(indices, int(depth), -1 if axis is None else axis, dtype)
     if on_value is None and off_value is None:
         return hot
@@ -381,7 +361,7 @@ def one_hot(
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Tensor:
-    """Take x where the condition holds, and y elsewhere; without them, return the indices."""
+    """Select x where the condition is True, else y; without them, return the indices of True."""
     if x is None and y is None:
         return as_tensor(np.argwhere(ops.convert_to_numpy(condition)))
     return ops.where(condition, x, y)
@@ -390,7 +370,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Tensor:
 def gather(
     params: Any, indices: Any, validate_indices: Any = None, axis: Any = None, batch_dims: int = 0
 ) -> Tensor:
-    """Return the slices with the given indices along an axis."""
+    """Gather slices by index along an axis."""
     indices = ops.convert_to_tensor(indices)
     axis = batch_dims if axis is None else axis
     if batch_dims == 0:
@@ -404,19 +384,19 @@ def gather(
 
 
 def boolean_mask(tensor: Any, mask: Any, axis: Any = None) -> Tensor:
-    """Keep the elements, or the slices, for which the mask is True."""
+    """Select the elements, or slices, for which the mask is True."""
     before = (builtins.slice(None),) * (axis or 0)
     return ops.get_item(tensor, (*before, np.asarray(mask, np.bool_)))
 
 
 def slice(input_: Any, begin: Any, size: Any) -> Tensor:
-    """Return a part that begins at some indices; a size of -1 reaches to the end."""
+    """Extract a slice that starts at `begin`; a size of -1 extends to the end."""
     ends = (None if n == -1 else b + n for b, n in zip(begin, size, strict=True))
     return ops.get_item(input_, tuple(map(builtins.slice, begin, ends)))
 
 
 def split(value: Any, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
-    """Cut an axis into equal parts, or into parts of the given sizes."""
+    """Split an axis into equal parts, or into parts of the given sizes."""
     cuts = num_or_size_splits
     return ops.split(value, cuts if isinstance(cuts, int) else np.cumsum(cuts)[:-1].tolist(), axis)
 
@@ -427,20 +407,20 @@ def fill(dims: Any, value: Any) -> Tensor:
 
 
 def pad(tensor: Any, paddings: Any, mode: str = "CONSTANT", constant_values: Any = 0) -> Tensor:
-    """Add elements at the ends of every axis."""
+    """Pad every axis at both ends."""
     value = constant_values if mode.upper() == "CONSTANT" else None
     return ops.pad(tensor, tuple(map(tuple, np.asarray(paddings).tolist())), mode.lower(), value)
 
 
 def clip_by_value(t: Any, clip_value_min: Any, clip_value_max: Any) -> Tensor:
-    """Limit every element to a range."""
+    """Clip elements to a range."""
     return ops.minimum(ops.maximum(t, clip_value_min), clip_value_max)
 
 
 def matmul(
     a: Any, b: Any, transpose_a: Any = False, transpose_b: Any = False, **options: Any
 ) -> Tensor:
-    """Compute a matrix product, of transposed matrices if asked for."""
+    """Compute a matrix product, optionally of transposed matrices."""
     a = ops.swapaxes(a, -1, -2) if transpose_a else a
     return ops.matmul(a, ops.swapaxes(b, -1, -2) if transpose_b else b)
 
@@ -451,13 +431,13 @@ def add_n(inputs: Any) -> Tensor:
 
 
 def reduce_mean(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """Compute the mean over axes; that of integers is an integer."""
+    """Compute the mean over axes; the mean of integers is an integer."""
     mean, own = ops.mean(input_tensor, axis, keepdims), ops.dtype(input_tensor)
     return ops.cast(mean, own) if "int" in own else mean
 
 
 def _reduce_euclidean_norm(input_tensor: Any, axis: Any = None, keepdims: Any = False) -> Tensor:
-    """Compute the root of the sum of squares over axes."""
+    """Compute the Euclidean norm over axes."""
     return ops.sqrt(ops.sum(ops.square(input_tensor), axis, keepdims))
 
 
@@ -467,12 +447,12 @@ def _squared_difference(x: Any, y: Any) -> Tensor:
 
 
 def tensor_scatter_nd_add(tensor: Any, indices: Any, updates: Any) -> Tensor:
-    """Add to the elements that the rows of `indices` name."""
+    """Add updates to the elements at the given indices."""
     return ops.scatter_update(tensor, indices, updates, reduction="add")
 
 
 def map_fn(fn: Any, elems: Any, *args: Any, **options: Any) -> Any:
-    """Apply a function to every slice along the first axis, and stack the results."""
+    """Apply a function to the slices along the first axis, and stack the results."""
     several = isinstance(elems, list | tuple)
     slices = zip(*map(ops.unstack, elems), strict=True) if several else ops.unstack(elems)
     results = [*map(fn, slices)]
@@ -482,7 +462,7 @@ def map_fn(fn: Any, elems: Any, *args: Any, **options: Any) -> Any:
 
 
 def ensure_shape(x: Any, shape: Any) -> Tensor:
-    """Return a tensor after checking its shape, in which None means any size."""
+    """Return a tensor after checking its shape; None matches any size."""
     own = np.shape(x)
     if len(own) != len(shape) or any(s not in (None, n) for s, n in zip(shape, own, strict=True)):
         raise ValueError(f"x must have the shape {tuple(shape)}. Received: shape {own}")
@@ -490,16 +470,16 @@ def ensure_shape(x: Any, shape: Any) -> Tensor:
 
 
 def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None) -> Tensor:
-    """Scale a tensor down to a norm of at most `clip_norm`, over some axes or all of it."""
+    """Scale a tensor to a norm of at most `clip_norm`, over some or all axes."""
     axes = tuple(axes) if isinstance(axes, list) else axes
     squares = ops.sum(ops.square(t), axis=axes, keepdims=True)
-    positive = squares > 0  # the root has no gradient at 0
+    positive = squares > 0  # the gradient of the square root is infinite at 0
     norm = ops.where(positive, ops.sqrt(ops.where(positive, squares, 1.0)), squares)
     return ops.multiply(t, clip_norm) / ops.maximum(norm, clip_norm)
 
 
 def _global_norm(t_list: Any) -> Tensor:
-    """Compute the norm of all elements of several tensors; None is left out."""
+    """Compute the norm of all elements of several tensors, ignoring None."""
     if not isinstance(t_list, list | tuple):
         raise TypeError(f"t_list must be a list of tensors. Received: {checks.shorten(t_list)}")
     squares = [ops.sum(ops.square(t)) for t in t_list if t is not None]
@@ -509,32 +489,34 @@ def _global_norm(t_list: Any) -> Tensor:
 def clip_by_global_norm(
     t_list: Any, clip_norm: Any, use_norm: Any = None
 ) -> tuple[list[Any], Tensor]:
-    """Scale tensors, such as gradients, down to a norm of at most `clip_norm` together.
+    """Scale tensors, such as gradients, to a global norm of at most `clip_norm`.
 
     Parameters
     ----------
     t_list : list of (Tensor or None)
-        Tensors; None stays None.
+        Tensors; None is kept.
     clip_norm : float
-        Largest norm of all elements together.
+        Maximum norm of all elements together.
     use_norm : float, optional
-        Norm to use instead of the computed one.
+        Global norm, if it is already known.
 
     Returns
     -------
     list of (Tensor or None)
-        Scaled tensors: NaN if the norm is not finite.
+        Scaled tensors; NaN if the norm is not finite.
     Tensor
-        The norm before.
+        Global norm before scaling.
 
     Examples
     --------
+    The norm of (3, 4) is 5, so the elements are divided by 5:
+
     >>> tensors, norm = clip_by_global_norm([constant([3.0]), None, constant([4.0])], 1.0)
     >>> float(norm), [None if t is None else float(t[0]) for t in tensors]
     (5.0, [0.6000000238418579, None, 0.800000011920929])
     """
     norm = _global_norm(t_list) if use_norm is None else convert_to_tensor(use_norm)
-    with np.errstate(divide="ignore", invalid="ignore"):  # the last term is NaN on purpose
+    with np.errstate(divide="ignore", invalid="ignore"):  # the last term may be NaN
         scale = clip_norm * ops.minimum(1.0 / norm, 1.0 / clip_norm) + (norm - norm)
     return [None if t is None else ops.multiply(t, scale) for t in t_list], norm
 
@@ -543,7 +525,7 @@ def clip_by_global_norm(
 
 
 def _moments(x: Any, axes: Any, shift: Any = None, keepdims: Any = False) -> Any:
-    """Compute mean and variance."""
+    """Compute mean and variance over axes."""
     return ops.moments(x, axes, keepdims)
 
 
@@ -558,23 +540,23 @@ def _batch_normalization(
 
 
 def _weighted_cross_entropy_with_logits(labels: Any, logits: Any, pos_weight: Any) -> Tensor:
-    """Compute the cross-entropy of independent classes, with a weight for positive ones."""
+    """Compute the sigmoid cross-entropy with a weight for positive classes."""
     weight = 1 + (pos_weight - 1) * ops.convert_to_tensor(labels)
     return (1 - labels) * logits + weight * ops.softplus(ops.negative(logits))
 
 
 def _sigmoid_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
-    """Compute the cross-entropy of independent classes, one value for each."""
+    """Compute the cross-entropy of independent classes, elementwise."""
     return ops.binary_crossentropy(labels, logits, from_logits=True)
 
 
 def _softmax_cross_entropy_with_logits(labels: Any, logits: Any, axis: int = -1) -> Tensor:
-    """Compute the cross-entropy between distributions, one value for each example."""
+    """Compute the cross-entropy of class probabilities, one value per example."""
     return ops.categorical_crossentropy(labels, logits, True, axis)
 
 
 def _sparse_softmax_cross_entropy_with_logits(labels: Any, logits: Any) -> Tensor:
-    """Compute the cross-entropy between class labels and distributions."""
+    """Compute the cross-entropy of integer class labels, one value per example."""
     return ops.sparse_categorical_crossentropy(labels, logits, True)
 
 
@@ -584,7 +566,7 @@ def _l2_loss(t: Any) -> Tensor:
 
 
 def _bias_add(value: Any, bias: Any, data_format: Any = None) -> Tensor:
-    """Add a bias to every example."""
+    """Add a bias vector to every example."""
     return ops.add(value, bias)
 
 
@@ -597,7 +579,7 @@ def _embedding_lookup(params: Any, ids: Any) -> Tensor:
 
 
 def _seeded(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Draw further numbers on every call with a seed, as TensorFlow does."""
+    """Wrap a function so that calls with the same seed continue its sequence, as in TensorFlow."""
     signature = inspect.signature(call)
 
     @functools.wraps(call)
@@ -618,7 +600,7 @@ _normal, _truncated_normal = _seeded(_draw.normal), _seeded(_draw.truncated_norm
 def _uniform(
     shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = np.float32, seed: Any = None
 ) -> Tensor:
-    """Draw floats or integers from a range."""
+    """Draw floats or integers from a uniform distribution."""
     if np.dtype(dtype).kind == "f":
         return _draw.uniform(shape, minval, 1 if maxval is None else maxval, dtype, seed)
     return _draw.randint(shape, minval, maxval, dtype, seed)
@@ -626,7 +608,7 @@ def _uniform(
 
 @_seeded
 def _categorical(logits: Any, num_samples: int, dtype: Any = None, seed: Any = None) -> Tensor:
-    """Draw classes, given the logarithms of their probabilities."""
+    """Draw classes from a categorical distribution, given as logits."""
     return _draw.categorical(logits, num_samples, dtype or np.int64, seed)
 
 
@@ -662,12 +644,12 @@ _ASSERTIONS: dict[str, Callable[..., Any]] = {
 
 
 def numpy_function(func: Any, inp: Any, Tout: Any, stateful: Any = True) -> Any:
-    """Call a function with plain arrays, and convert its results to the given dtypes."""
+    """Call a function with NumPy arrays, and cast its results to the given dtypes."""
     return py_function(lambda *tensors: func(*map(ops.convert_to_numpy, tensors)), inp, Tout)
 
 
 def py_function(func: Any, inp: Any, Tout: Any) -> Any:
-    """Call a function with tensors, and convert its results to the given dtypes."""
+    """Call a function with tensors, and cast its results to the given dtypes."""
     results = func(*map(convert_to_tensor, inp))
     if isinstance(Tout, list | tuple):
         return [ops.cast(convert_to_tensor(r), t) for r, t in zip(results, Tout, strict=True)]
@@ -675,18 +657,18 @@ def py_function(func: Any, inp: Any, Tout: Any) -> Any:
 
 
 def TensorShape(dims: Any) -> Any:
-    """Return a shape as a tuple; None is a shape of any rank."""
+    """Return a shape as a tuple; None means unknown rank."""
     return None if dims is None else tuple(dims)
 
 
 class UnconnectedGradients:
-    """What a tape returns for a source that the target does not depend on."""
+    """Gradients that a tape returns for sources on which the target does not depend."""
 
     NONE, ZERO = "none", "zero"
 
 
 class _Namespace(SimpleNamespace):
-    """A module's worth of names; one that is not there is refused by name."""
+    """Namespace that raises an error for missing names."""
 
     def __init__(self, path: str, **names: Any) -> None:
         super().__init__(**names)
@@ -701,15 +683,15 @@ def _missing(full: str, name: str) -> Any:
         raise AttributeError(name)
     hints = {
         "saved_model": "use model.save('name.keras') and keras.models.load_model",
-        "compat": "there is no TensorFlow 1",
+        "compat": "TensorFlow 1 is not supported",
     }
     hint = hints.get(full.split(".")[0])
-    # An import statement would pass over an AttributeError's own words.
+    # An import statement would replace the message of an AttributeError.
     error = NotHereError if hint is None else NotImplementedError
-    hint = hint or "use NumPy: Tensors and Variables are arrays to it"
+    hint = hint or "use NumPy, which accepts Tensors and Variables as arrays"
     raise error(
-        f"tinynet has the functions of TensorFlow that dense networks need, and no tf.{full}; "
-        f"{hint}. Received: tf.{full}"
+        f"tf.{full} is not supported: only functions for dense networks are available; {hint}. "
+        f"Received: tf.{full}"
     )
 
 
@@ -718,19 +700,19 @@ def __getattr__(name: str) -> Any:
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
-    """Accept what TensorFlow accepts; there is nothing to configure."""
+    """Accept any arguments and return None."""
 
 
 def _no_devices(*args: Any, **kwargs: Any) -> list[Any]:
-    """Return no devices: tinynet computes on the processor."""
+    """Return an empty list: tinynet supports only the CPU."""
     return []
 
 
-# ------------------------------------------------------------ where everything is
+# ------------------------------------------------------------ namespaces
 
 
 def _space(path: str) -> dict[str, Any]:
-    """Return the names in a namespace, which is made when it is first used."""
+    """Return the names in a namespace, which is created on first use."""
     if path == "tf":
         return globals()
     parent, _, name = path.rpartition(".")
@@ -738,7 +720,7 @@ def _space(path: str) -> dict[str, Any]:
 
 
 def _renamed(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
-    """Accept the argument `name`, without effect, and TensorFlow's names of the others."""
+    """Wrap a function to accept `name`, without effect, and TensorFlow's parameter names."""
     renamed = dict(zip(names, inspect.signature(call).parameters, strict=False)) if names else {}
 
     @functools.wraps(call)
@@ -746,7 +728,7 @@ def _renamed(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
         return call(*args, **{renamed.get(key, key): value for key, value in kwargs.items()})
 
     if isinstance(call, activations.Activation):
-        made.activation = call  # type: ignore[attr-defined]  # layers look for it
+        made.activation = call  # type: ignore[attr-defined]  # used by layers
     return made
 
 
@@ -775,7 +757,7 @@ _space("data.experimental").update(AUTOTUNE=AUTOTUNE, cardinality=Dataset.cardin
 _space("version").update(VERSION=__version__)
 _space("test").update(is_gpu_available=lambda *a, **k: False, gpu_device_name=lambda: "")
 
-# `from tinynet.compat.tensorflow.keras.layers import Dense` finds the very same modules.
+# Makes `from tinynet.compat.tensorflow.keras.layers import Dense` import the same modules.
 sys.modules[f"{__name__}.keras"] = tinynet
 for _key, _module in list(sys.modules.items()):
     if _key.startswith("tinynet.") and ".compat" not in _key and isinstance(_module, ModuleType):

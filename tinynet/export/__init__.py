@@ -1,4 +1,4 @@
-"""Trained models in the formats of other runtimes."""
+"""Export of trained models to the formats of other runtimes."""
 
 from tinynet.export.onnx import export_onnx
 

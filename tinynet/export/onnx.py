@@ -1,7 +1,7 @@
-"""Export of trained models to ONNX, the exchange format that other runtimes read.
+"""Export of trained models to ONNX, an exchange format that many runtimes can read.
 
-A file contains the program that `predict` runs, with the weights as constants: no dropout, no
-optimizer, no loss. The batch size is left open. Writing it requires the package onnx
+A file contains the program that `predict` runs, with the weights as constants, and without dropout,
+optimizer and loss. The batch size is dynamic. Export requires the package onnx
 (``pip install onnx``).
 """
 
@@ -31,34 +31,34 @@ from tinynet.training.model_program import ModelProgram
 
 __all__ = ["OPSET", "export_onnx"]
 
-#: The version of ONNX' operators that files use, and the one of the format that belongs to it.
+#: Version of the ONNX operator set, and the corresponding version of the file format.
 OPSET, _FORMAT = 17, 8
 
 
 def export_onnx(model: Model, filepath: Any) -> None:
-    """Write a model, as it predicts, to an ONNX file.
+    """Export a model for inference to an ONNX file.
 
-    The file is checked and written atomically. A single input is named ``"input"``, a single
-    output ``"output"``; several inputs or outputs have the names of the model's inputs and outputs,
-    or the keys of its dicts. All floats are float32, since not every runtime supports every
-    operator in float64.
+    The file is validated and written atomically. A single input is named ``"input"`` and a single
+    output ``"output"``; multiple inputs or outputs have the names of the model's inputs and
+    outputs, or the keys of its dicts. All floats are float32, since not every runtime supports
+    float64 for every operator.
 
     Parameters
     ----------
     model : Model
-        Built model that consists of operations that ONNX supports.
+        Built model that consists of operations supported by ONNX.
     filepath : str or Path
-        File to write; the name should end in ``.onnx``.
+        File to write, usually with the extension ``.onnx``.
 
     Raises
     ------
     ImportError
         If the package onnx is not installed.
     ValueError
-        If the model is not built, has a layer with its own `forward`, an activation with its own
-        `backward`, or an operation that ONNX does not support.
+        If the model is not built, or contains a layer with a custom `forward`, an activation with a
+        custom `backward`, or an operation that ONNX does not support.
     OSError
-        If the file can't be written; an older file is unchanged then.
+        If the file can't be written. An existing file is unchanged.
 
     Examples
     --------
@@ -73,9 +73,10 @@ def export_onnx(model: Model, filepath: Any) -> None:
         import onnx
     except ImportError as error:
         raise ImportError(
-            "export_onnx needs the package onnx: pip install onnx. Received: onnx is not installed"
+            "export_onnx requires the package onnx: pip install onnx. "
+            "Received: onnx is not installed"
         ) from error
-    expected = f"Build {model.name} before exporting it: call build(input_shape)"
+    expected = f"{model.name} must be built before exporting it; call build(input_shape)"
     checks.require(model.built, expected, "built=False")
     try:
         specs = [((None, *s.shape[1:]), s.dtype) for s in model.inputs]
@@ -83,7 +84,7 @@ def export_onnx(model: Model, filepath: Any) -> None:
     except BatchSizeNeeded as error:
         raise ValueError(
             f"{model.name} must not use the batch size to be exported; use -1 in ops.reshape. "
-            "Received: a call that asks for the batch size"
+            "Received: a call that uses the batch size"
         ) from error
     helper, names = onnx.helper, _names(model.input, "input", [s.name for s in model.inputs])
     graph = _Graph(onnx, dict(zip(map(id, traced.inputs), names, strict=True)))
@@ -120,12 +121,12 @@ def _names(nested: Any, single: str, names: Sequence[str]) -> list[str]:
 
 
 def _kind(dtype: Any) -> np.dtype[Any]:
-    """Return the dtype in the file."""
+    """Return the dtype used in the file."""
     return np.dtype("float32" if np.dtype(dtype).kind == "f" else dtype)
 
 
 class _Graph:
-    """Nodes and constants, and the names of the tensors that are computed."""
+    """Builder of the nodes and constants of an ONNX graph, with the names of computed tensors."""
 
     def __init__(self, onnx: Any, names: dict[int, str]) -> None:
         self.nodes: list[Any] = []
@@ -133,12 +134,12 @@ class _Graph:
         self.onnx, self.names = onnx, names
         #: Tensors that do not depend on the inputs.
         self.known: dict[int, Any] = {}
-        #: The instruction that is being written, the dtype of numbers in it and that of its result.
+        #: Current instruction, dtype of Python numbers in it, and dtype of its result.
         self.instruction: Any = None
         self.dtype = self.result_dtype = np.dtype("float32")
 
     def __call__(self, op: str, *inputs: Any, other_outputs: int = 0, **attributes: Any) -> str:
-        """Add a node; its inputs are names of others, arrays, lists of integers or numbers."""
+        """Add a node and return the name of its output; inputs are names, arrays or numbers."""
         name = f"{self.instruction.scope}/{op}_{len(self.nodes)}"
         given = [i if isinstance(i, str) else self.constant(i) for i in inputs]
         outputs = [*(f"{name}_{k}" for k in range(other_outputs)), name]
@@ -146,7 +147,7 @@ class _Graph:
         return name
 
     def constant(self, value: Any) -> str:
-        """Add numbers; return their name."""
+        """Add a constant and return its name."""
         name = f"/constant_{len(self.constants)}"
         if isinstance(value, list):
             array = np.array(value, np.int64)
@@ -157,21 +158,21 @@ class _Graph:
         return name
 
     def kind(self, dtype: Any) -> Any:
-        """Return ONNX' number of a dtype."""
+        """Return ONNX' code of a dtype."""
         return self.onnx.helper.np_dtype_to_tensor_dtype(_kind(dtype))
 
     def cast(self, x: str, dtype: Any) -> str:
-        """Add a conversion."""
+        """Add a Cast node."""
         return self("Cast", x, to=self.kind(dtype))
 
     def operand(self, value: Any) -> Any:
-        """Return the name of a tensor, or its values."""
+        """Return the name of a computed tensor, or the array of a constant."""
         if not isinstance(value, SymbolicTensor):
             return to_array(value)
         return self.names[id(value)] if id(value) in self.names else self.known[id(value)]
 
     def alike(self, inputs: Sequence[Any]) -> list[Any]:
-        """Return operands of one dtype, as ONNX needs them."""
+        """Return operands cast to a common dtype, as ONNX requires."""
         kinds = [_kind(i.dtype) if hasattr(i, "dtype") else None for i in inputs]
         self.dtype = np.result_type(*(kind for kind in kinds if kind is not None))
         x: Any
@@ -183,7 +184,7 @@ class _Graph:
         return found
 
     def add(self, instruction: Instruction) -> None:
-        """Add an instruction; compute it if it does not depend on the inputs."""
+        """Add an instruction, or evaluate it if it does not depend on the inputs."""
         operation, inputs = instruction.operation, instruction.inputs
         self.instruction = instruction
         name = operation.name
@@ -201,7 +202,7 @@ class _Graph:
         if isinstance(operation, Activated):
             write, options = ACTIVATIONS.get(name), operation.activation.options
             is_own = type(operation.activation) is type(activations._registry.names.get(name))
-            expected = "Only tinynet's own activations can be exported"
+            expected = "Only built-in activations can be exported"
             checks.require(is_own, expected, f"{operation.activation!r}")
         elif isinstance(operation, LookUp):
             write, options = OPERATIONS["take"], {"axis": 0}
@@ -209,9 +210,9 @@ class _Graph:
             what = f"the operation {name}"
             if isinstance(operation, LayerCall):
                 what = f"a layer of type {type(operation.layer).__name__}"
-            own = "layers without their own forward and backward"
+            own = "layers without a custom forward and backward"
             expected = (
-                f"A model that is exported must consist of operations that ONNX has, and of {own}"
+                f"An exported model must consist of operations that ONNX supports and of {own}"
             )
             raise ValueError(f"{expected}. Received: {what}")
         same = name not in ("take", "take_along_axis", "embedding")
@@ -222,20 +223,20 @@ class _Graph:
             given[:count] = [self("Reshape", x, [-1]) for x in given[:count]]
         self.names[id(result)] = write(self, *given, **options)
 
-    # ------------------------------------------------------------ for the operations
+    # ------------------------------------------------------------ used by the operations
 
     def shape(self) -> Shape:
         """Return the shape of the instruction's first input."""
         return tuple(self.instruction.inputs[0].shape)
 
     def axes(self, axis: Any) -> list[int]:
-        """Return axes as a list; None is all of them."""
+        """Return axes as a list; None means all axes."""
         return [*range(len(self.shape()))] if axis is None else np.atleast_1d(axis).tolist()
 
     def gather(self, x: str, axis: int, places: Callable[[Array], Array]) -> str:
-        """Add a choice along an axis of known size: the indices that a function returns for all."""
+        """Add a Gather node, with the indices ``places(np.arange(size))`` along an axis."""
         size: Any = self.shape()[axis]
-        expected = f"{self.instruction.operation.name} needs an axis of known size to be exported"
+        expected = f"{self.instruction.operation.name} requires an axis of known size for export"
         checks.require(size is not None, expected, f"axis={axis} of shape {self.shape()}")
         return self("Gather", x, [*places(np.arange(size))], axis=axis)
 

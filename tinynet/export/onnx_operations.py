@@ -1,4 +1,4 @@
-"""The operations of the table as nodes of ONNX: functions of a graph and names of tensors."""
+"""Conversion of tinynet operations to ONNX nodes, as functions of a graph and tensor names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from tinynet._core import checks
 from tinynet.program.variable import Array
 
-#: First argument of the functions: ``g(op, *inputs, **attributes)`` adds a node.
+#: Type of the first argument of the functions; ``g(op, *inputs, **attributes)`` adds a node.
 Graph = Any
 
 
@@ -24,7 +24,7 @@ def _same(op: str) -> Callable[..., str]:
 def _reduction(op: str) -> Any:
     def write(g: Graph, x: str, axis: Any = None, keepdims: bool = False) -> str:
         axes, keep = g.axes(axis), int(keepdims)
-        if op == "ReduceSum":  # whose axes are an input in this version
+        if op == "ReduceSum":  # its axes are an input in this version
             return g(op, x, axes, keepdims=keep)
         return g(op, x, axes=axes, keepdims=keep)
 
@@ -149,7 +149,7 @@ def _normalized(
 ) -> str:
     scale = 1 / np.sqrt(variance.astype(np.float64) + epsilon)
     scale = scale if gamma is None else scale * gamma
-    # The mean first, as the layer itself: otherwise a large mean would cancel significant digits.
+    # Subtract the mean first, as the layer does, to avoid cancellation for a large mean.
     y = g("Mul", g("Sub", x, mean), scale)
     return y if beta is None else g("Add", y, beta)
 
@@ -203,7 +203,7 @@ def _hard_sigmoid(g: Graph, x: str) -> str:
     return g("HardSigmoid", x, alpha=1 / 6, beta=0.5)
 
 
-#: Operators of ONNX by the names of operations, where inputs and options are the same.
+#: ONNX operators with the same inputs and options, by the names of operations.
 _NODES = {
     **{
         name: name.removeprefix("logical_").replace("arc", "a").capitalize()
@@ -287,7 +287,7 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "var": _var,
     "zeros_like": lambda g, x: g("Expand", 0, g("Shape", x)),
 }
-#: Operations on the flattened input if they have no axis.
+#: Operations that flatten their input if no axis is given.
 FLATTENING = ("argmax", "argmin", "cumsum", "take", "take_along_axis")
 
 ACTIVATIONS: dict[str, Callable[..., str]] = {
