@@ -64,13 +64,13 @@ def adam(
     epsilon: float,
     largest: Array | None = None,
 ) -> None:
-    """Perform one Adam update: move along the first moment estimate, scaled by sqrt of the second.
+    """Perform one Adam update, with step sizes adapted by moment estimates of the gradient.
 
     ``m += (d_w - m) * (1 - beta_1)``, ``v += (d_w**2 - v) * (1 - beta_2)``,
-    ``w -= alpha * m / (sqrt(v) + epsilon)``. m and v are exponential moving averages; their bias
-    correction is part of `alpha`, see `adam_step_size`. AMSGrad replaces v by its maximum so far,
-    `largest`. Kingma and Ba, "Adam: a method for stochastic optimization" (2015), end of section
-    2, where epsilon is called "epsilon hat".
+    ``w -= alpha * m / (sqrt(v) + epsilon)``. m and v are the first and second moment estimates
+    (exponential moving averages), whose bias correction is part of `alpha`, see `adam_step_size`.
+    AMSGrad replaces v by its maximum so far, `largest`. Kingma and Ba, "Adam: a method for
+    stochastic optimization" (2015), end of section 2, where epsilon is called "epsilon hat".
 
     >>> w, d_w = np.array([1.0]), np.array([2.0])
     >>> m, v = np.zeros(1), np.zeros(1)
@@ -106,7 +106,7 @@ def adam_step_size(
 
 
 def rounded_power(base: float, exponent: Any, dtype: Any) -> Any:
-    """Compute ``base**exponent`` in float64 for a base rounded to `dtype`; round the result to it.
+    """Compute ``base**exponent`` in float64, with base and result rounded to `dtype`.
 
     >>> rounded_power(0.5, np.array([1, 2]), np.float32)
     array([0.5 , 0.25], dtype=float32)
