@@ -975,7 +975,7 @@ def test_model_checkpoint_warns_about_unformattable_value(value: Any, tmp_path: 
 
 
 def averaged(k: Any, swap_on_epoch: bool, folder: Path, stop: bool = False) -> Any:
-    """Train with `SwapEMAWeights`; return all values that are visible to other code, as a vector."""
+    """Train with `SwapEMAWeights`; return all values visible to other code, as a vector."""
     model = k.Sequential([k.Input((4,)), k.layers.Dense(3)])
     model.set_weights([np.eye(4, 3), np.zeros(3)])
     model.compile(k.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.6), "mse")

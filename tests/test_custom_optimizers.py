@@ -46,7 +46,7 @@ def sign_sgd(k: Any) -> Any:
 
 def momentum(k: Any) -> Any:
     class Momentum(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
-        """The example of the Keras documentation, whose `build` has no guard against a second call."""
+        """The example of the Keras documentation; its `build` does not check for a second call."""
 
         def __init__(self, learning_rate: Any = 0.05, momentum: float = 0.9, **kwargs: Any) -> None:
             super().__init__(learning_rate=learning_rate, **kwargs)

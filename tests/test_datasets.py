@@ -101,7 +101,7 @@ def started(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 class Mirror:
-    """A web server with two mirrors, ``/one/`` and ``/two/``, that serve files from a dictionary."""
+    """A web server with two mirrors, ``/one/`` and ``/two/``, serving files from a dictionary."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}

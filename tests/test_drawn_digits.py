@@ -106,8 +106,8 @@ def test_framing_matches_mnist(drawn):
         assert extent.max() <= 20
         mass = x.sum(axis=3 - axis, dtype=np.int64)
         centre = mass @ pixels / mass.sum(axis=1)
-        # Whole-pixel shifts center the mass at 14 to within half a pixel, unless the box would leave
-        # the image: the center of mass of a seven with a bar may be above row 6 of its 20 rows.
+        # Whole-pixel shifts center the mass at 14 to within half a pixel, unless the box would
+        # leave the image: a seven with a bar may have its center of mass above row 6 of 20.
         assert (np.abs(centre - 14) <= 0.5).mean() > 0.99
         assert np.abs(centre - 14).max() <= 2
     high, wide = ((x > 0).any(axis=axis).sum(axis=1) for axis in (2, 1))

@@ -1,4 +1,4 @@
-"""The disk fills up, or the process is killed, at any moment of writing: the old file stays."""
+"""A full disk or a killed process at any moment of writing keeps the old file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = ["net.tinynet", "net.keras", "net.h5", "net.weights.h5"]
 
 
 def net(value: float = 0.0) -> Any:
-    """Make a trained net all of whose weights are one number."""
+    """Build a trained network whose weights all have the same value."""
     model = models.classifier(shape=(30,), units=20)
     model.fit(*models.data(4, 30), verbose=0)
     model.set_weights([np.full_like(w, value) for w in model.get_weights()])
@@ -34,20 +34,20 @@ def save(model: Any, path: Path) -> None:
 
 
 def value_in(path: Path) -> float:
-    """Return the one number that all weights in a file are."""
+    """Return the common value of all weights in a file."""
     if path.name.endswith(".weights.h5"):
         model = net()
         model.load_weights(path)
     else:
         model = tinynet.models.load_model(path)
     values = {float(v) for w in model.get_weights() for v in w.reshape(-1)}
-    assert len(values) == 1, "half of one file and half of another"
+    assert len(values) == 1, "the file mixes two versions"
     return values.pop()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_full_disk_keeps_old_file(name: str, tmp_path: Path) -> None:
-    """Each save may write a little more than the one before, until it succeeds."""
+    """Each save may write more bytes than the previous one, until it succeeds."""
     resource = pytest.importorskip("resource")
     path, first, second = tmp_path / name, net(1.0), net(2.0)
     save(first, path)
@@ -74,7 +74,7 @@ def test_full_disk_keeps_old_file(name: str, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("name", NAMES)
 def test_sigkill_keeps_complete_file(name: str, tmp_path: Path) -> None:
-    """A child saves one model and the other in turn, until it is killed."""
+    """A child process saves two models alternately until it is killed."""
     path, nets, moments = tmp_path / name, (net(1.0), net(2.0)), random.Random(0)
     save(nets[0], path)
     for _ in range(KILLS):

@@ -1,4 +1,4 @@
-"""What public programs use: every row of `features` on tinynet, and on Keras."""
+"""Features that public programs use: every row of `features` with tinynet and Keras."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS = [pytest.param(f, id=f"{f.rank}-{f.name}") for f in features.FEATURES]
 
 
 def require(feature: features.Feature) -> None:
-    """Skip what needs a package that is not there."""
+    """Skip the test if a required package is not installed."""
     if "TensorBoard" in feature.name:
         pytest.importorskip("tensorboard", reason="needs tensorboard: pip install -e '.[test]'")
 
@@ -41,7 +41,7 @@ def test_ranks_are_consecutive() -> None:
 def test_unsupported_features() -> None:
     found = {f.name for f in features.FEATURES if f.supported is False}
     assert found == {"tf.saved_model.load", "tf.saved_model.save"}
-    # Keras 3 refuses these itself, so no program that runs on it uses them.
+    # Keras 3 does not support these, so no program for Keras 3 uses them.
     assert all(f.on_keras_3 == 0 for f in features.FEATURES if f.supported is None)
     assert len(features.summary(features.FEATURES)) == 8
 
@@ -55,12 +55,12 @@ def test_feature_matches_keras() -> None:
         if feature.supported is False or "TensorBoard" in feature.name:
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras' own, of input_shape and .h5
+            warnings.simplefilter("ignore")  # from Keras, about input_shape and .h5
             found = features.result(feature, keras, tf)
         assert json.loads(json.dumps(found)) == GOLDEN[str(feature.rank)], feature.name
 
 
-# ------------------------------------------------------------ what only Keras has
+# ------------------------------------------------------------ unsupported names of Keras
 
 HERE = {path: sys.modules.get(f"tinynet.{path}".rstrip(".")) for path in keras_names.KERAS_NAMES}
 KERAS_MODULES = [path for path, module in HERE.items() if hasattr(module, "__file__")]

@@ -109,7 +109,7 @@ def test_write_atomically_keeps_permissions(tmp_path: Path, mode: int) -> None:
     os.chown(path, *owner)
 
     def write(file: BinaryIO) -> None:
-        # Private from its first byte on.
+        # The file is private from its first byte on.
         assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == mode
         write_new(file)
 
@@ -142,7 +142,7 @@ def test_write_atomically_accepts_undecodable_names(tmp_path: Path) -> None:
 def test_stale_temporary_files_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
 ) -> None:
-    """The next save removes them, but never the file of a live process."""
+    """The next save removes them, but not the file of a running process."""
     if not unnamed:
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     path = tmp_path / "model"
@@ -165,7 +165,7 @@ def test_stale_temporary_files_are_removed(
         assert child.stdout is not None
         assert child.stdout.readline() == "named\n"
         write_atomically(path, write_new)
-        assert len(os.listdir(tmp_path)) == 2  # it is alive
+        assert len(os.listdir(tmp_path)) == 2  # the process is running
         child.communicate("die\n")
     assert child.returncode == -9
     assert len(os.listdir(tmp_path)) == 2
@@ -182,7 +182,7 @@ def test_write_atomically_survives_missing_locks(
     monkeypatch.setattr(atomic_files.zlib, "crc32", lambda name: 0xDEADBEEF)
     left.write_bytes(b"")
     write_atomically(tmp_path / "model", write_new)
-    assert left.exists()  # perhaps its process is alive
+    assert left.exists()  # its process may be running
     os.utime(left, (0, 0))
     write_atomically(tmp_path / "model", write_new)
     assert os.listdir(tmp_path) == ["model"]

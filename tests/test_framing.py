@@ -1,4 +1,4 @@
-"""Framing: a digit of any size, place and shade ends up as MNIST would have it."""
+"""Framing: digits of any size, position and shade are converted to MNIST's format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tinynet.datasets.framing import paper_shade, to_grey
 
 
 def stroke(size: int = 200) -> np.ndarray:
-    """Draw an L, white on black: 100 high and 50 wide, its strokes 20 broad, somewhere."""
+    """Draw a white L on black at a position: 100 high, 50 wide, with strokes 20 wide."""
     image = np.zeros((size, size), np.uint8)
     image[30:130, 20:40] = 255
     image[110:130, 20:70] = 255
@@ -22,11 +22,11 @@ def stroke(size: int = 200) -> np.ndarray:
 
 
 def test_worked_by_hand() -> None:
-    """100 x 50 pixels become 20 x 10, five to one: the L's strokes are then 4 broad.
+    """100 x 50 pixels become 20 x 10, five to one: the L's strokes become 4 wide.
 
-    Centre of mass: the upright (rows 0-15, 4 columns, middle 7.5 and 1.5) holds 64 pixels, the
-    foot (rows 16-19, 10 columns, middle 17.5 and 4.5) 40: y = (64 * 7.5 + 40 * 17.5) / 104 = 11.3,
-    x = (64 * 1.5 + 40 * 4.5) / 104 = 2.65. So it begins at row 14 - 11 and column 14 - 3.
+    Center of mass: the vertical stroke (rows 0-15, 4 columns, center 7.5 and 1.5) has 64 pixels,
+    the foot (rows 16-19, 10 columns, center 17.5 and 4.5) 40: y = (64 * 7.5 + 40 * 17.5) / 104 =
+    11.3, x = (64 * 1.5 + 40 * 4.5) / 104 = 2.65. So the L begins at row 14 - 11, column 14 - 3.
     """
     expected = np.zeros((28, 28), np.uint8)
     expected[3:23, 11:15] = 255
@@ -35,13 +35,13 @@ def test_worked_by_hand() -> None:
 
 
 def test_resize_averages_pixel_areas() -> None:
-    # 30 columns become 20: every new pixel covers one and a half old ones.
+    # 30 columns become 20: every new pixel covers one and a half old pixels.
     row = np.zeros((4, 32), np.uint8)
     row[:, 1:31] = 255
     row[:, 2] = 0
     framed = frame_digit(np.pad(row, ((5, 5), (0, 0))))
     box = framed[14, 4:24] / 255
-    # The first covers column 0, lit, and half of column 1, dark; the second the rest of that.
+    # The first covers column 0 (white) and half of column 1 (black); the second starts after it.
     np.testing.assert_allclose(box[:4], [2 / 3, 2 / 3, 1, 1], atol=1 / 255)
 
 
@@ -79,8 +79,8 @@ def test_shade_position_and_dtype_are_irrelevant(name: str) -> None:
     image = variants()[name]
     before = np.array(image)
     framed = frame_digit(image)
-    # A photo's shadow is below 30 % of the ink's strength and its grain a few levels of 255: the
-    # strokes of the L are solid after the contrast step, but for rounding.
+    # A photo's shadow is below 30 % of the ink's intensity, and its noise a few levels of 255:
+    # the strokes of the L are solid after the contrast step, to within rounding error.
     np.testing.assert_allclose(framed, frame_digit(stroke()), atol=3 if "photo" in name else 0)
     np.testing.assert_array_equal(before, image)
 
@@ -88,10 +88,10 @@ def test_shade_position_and_dtype_are_irrelevant(name: str) -> None:
 def test_synthetic_digit_keeps_its_position() -> None:
     (images, _), _ = drawn_digits.load_data(n_train=50, n_test=0)
     for image in images:
-        # Only full ink and none, so that the contrast step changes nothing.
+        # Binary images, which the contrast step does not change.
         bilevel = np.where(image > 127, 255, 0).astype(np.uint8)
         box = np.argwhere(bilevel)
-        if max(np.ptp(box, axis=0)) == 19:  # still 20 pixels long: then only moved, by 1 at most
+        if max(np.ptp(box, axis=0)) == 19:  # still 20 pixels long: moved by at most 1
             framed = frame_digit(bilevel)
             moved = np.argwhere(framed).min(axis=0) - box.min(axis=0)
             assert np.abs(moved).max() <= 1
@@ -100,14 +100,14 @@ def test_synthetic_digit_keeps_its_position() -> None:
 
 @pytest.mark.wide
 def test_mnist_images_keep_their_position(mnist: Any) -> None:
-    """MNIST's pixels are grey, so the contrast step changes edges; its places must be the same."""
+    """The contrast step changes MNIST's gray edges, but positions must be unchanged."""
     images = np.rint(mnist[1][0][:500] * 255).astype(np.uint8)
     middles = []
     for image in images:
         framed = frame_digit(image).astype(float)
         middles.append([c.mean() for c in np.nonzero(framed > 127)])
         middles[-1] -= np.array([c.mean() for c in np.nonzero(image > 127)])
-    # Half a pixel by the grey edges, and one by rounding; on average neither side wins.
+    # Half a pixel due to the gray edges, and one due to rounding; zero on average.
     assert np.abs(middles).max() < 2
     assert np.abs(np.mean(middles, axis=0)).max() < 0.25
 
@@ -143,11 +143,11 @@ def likeness(one: np.ndarray, other: np.ndarray) -> float:
     ],
 )
 def test_frame_digit_on_any_page(name: str, i: int) -> None:
-    """Frames, specks, gray paper, gradients, shadows and rules do not change what is framed.
+    """Frames, specks, gray paper, gradients, shadows and ruled lines do not change the result.
 
-    A shift by one pixel, from rounding the center of mass, leaves a likeness of about 0.9, and a
-    pen of half the width about 0.7. A different digit, an inverted image or a frame around it has
-    less than 0.5.
+    A shift by one pixel, from rounding the center of mass, gives a similarity of about 0.9, and
+    a pen of half the width about 0.7. A different digit, an inverted image or a frame around it
+    gives less than 0.5.
     """
     digit = digits_to_distort()[i]
     distorted = handwriting.DISTORTIONS[name](digit, np.random.default_rng(i))
@@ -182,7 +182,7 @@ def test_frame_digit_ignores_one_stronger_pixel(paper: int) -> None:
 @pytest.mark.parametrize("paper", [0, 60, 140, 255])
 @pytest.mark.parametrize("sides", ["tblr", "tb", "l", "tr"])
 def test_frame_digit_ignores_frames(shade: int, paper: int, sides: str) -> None:
-    """A frame of any shade, one pixel wide, whole or in part: the digit comes out the same."""
+    """A complete or partial frame of any shade, one pixel wide, does not change the digit."""
     ink = 255 if paper < 128 else 0
     image = np.where(stroke() > 0, ink, paper).astype(np.uint8)
     framed = handwriting.to_bytes(handwriting.border(image / 255, 1, shade / 255, sides))
@@ -203,15 +203,15 @@ def test_frame_digit_rejects_several_digits(order: list[int], inverted: bool) ->
 # Rectangles of ink: top, bottom, left, right.
 BROKEN = [
     [(10, 14, 12, 40), (17, 32, 12, 16), (28, 32, 12, 38), (28, 50, 34, 38), (46, 50, 12, 38)],
-    [(10, 14, 12, 40), (16, 50, 34, 38), (28, 32, 24, 32)],  # a 7 whose bar does not touch
+    [(10, 14, 12, 40), (16, 50, 34, 38), (28, 32, 24, 32)],  # a 7 whose bar is detached
     [(10, 50, 28, 33), (2, 5, 5, 8), (20, 22, 50, 53)],  # a 1 and specks
-    [(10, 50, 16, 20), (10, 14, 22, 36), (46, 50, 22, 36), (10, 50, 38, 42)],  # 0 of four parts
+    [(10, 50, 16, 20), (10, 14, 22, 36), (46, 50, 22, 36), (10, 50, 38, 42)],  # a 0 of four parts
 ]
 
 
 @pytest.mark.parametrize("boxes", BROKEN)
 def test_frame_digit_accepts_broken_digits(boxes: Any) -> None:
-    """Gaps and specks do not make several digits of one."""
+    """Gaps and specks do not split a digit."""
     image = np.zeros((60, 60))
     for top, bottom, left, right in boxes:
         image[top:bottom, left:right] = 1
@@ -220,9 +220,9 @@ def test_frame_digit_accepts_broken_digits(boxes: Any) -> None:
 
 @pytest.mark.parametrize("width", [2, 4, 8, 16])
 def test_frame_digit_widens_thin_strokes(width: int) -> None:
-    """A line of 400 pixels becomes 20 long and 0.1 to 0.8 wide, and is widened to about 2.4.
+    """A line of 400 pixels is scaled to 20 x 0.1 to 0.8 pixels, and widened to about 2.4.
 
-    Its width is measured at twice the scale of the result, where no line is thinner than a pixel.
+    The width is measured at twice the scale of the result, where no line is thinner than a pixel.
     """
     image = np.full((500, 500), 255, np.uint8)
     image[50:450, 100 : 100 + width] = 0
@@ -233,22 +233,24 @@ def test_frame_digit_widens_thin_strokes(width: int) -> None:
 
 def test_thin_lines_stay_visible() -> None:
     image = np.full((1000, 1000), 255, np.uint8)
-    image[100:900, 500:502] = 0  # a fortieth of a pixel's width of the result
+    image[100:900, 500:502] = 0  # a fortieth of a pixel of the result
     assert frame_digit(image).max() == 255
 
 
 def test_gray_levels_and_paper_shade() -> None:
     half_black = np.array([[[0, 0, 0, 128], [0, 0, 0, 0]]], np.uint8)
-    # Black ink lies on white paper: 128/255 of it leaves 127/255 of white.
+    # Black ink on white paper: an ink value of 128/255 leaves 127/255 of white.
     np.testing.assert_allclose(to_grey(half_black), [[127 / 255, 1]], rtol=1e-15)
-    assert paper_shade(np.array([[0.1, 0.2], [0.3, 0.4]])) == 0.3  # the fifth of eight, sorted
+    assert (
+        paper_shade(np.array([[0.1, 0.2], [0.3, 0.4]])) == 0.3
+    )  # the fifth of eight sorted values
 
 
 @pytest.mark.each_value
 @pytest.mark.parametrize("shade", [128, 255])
 @pytest.mark.parametrize("thick", [1, 2])
 def test_frames_of_small_images_are_removed(thick: int, shade: int) -> None:
-    """A frame of 2 pixels is a quarter of an image of 28 x 28, and touches some digits."""
+    """A frame of 2 pixels covers a quarter of a 28 x 28 image, and touches some digits."""
     alike = []
     for image in drawn_digits.load_data(n_train=40, n_test=0)[0][0]:
         around = np.full((28, 28), shade, np.uint8)

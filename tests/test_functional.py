@@ -1,7 +1,7 @@
-"""Every function of `functional` on numbers small enough to check by hand.
+"""Every function of `functional` with values that can be checked by hand.
 
-A case is the arguments and what comes back, or what the arguments that are written to hold
-afterwards. The gradients are also checked against the functions themselves, in test_gradients.
+A case consists of the arguments and the result, or the final values of output arguments.
+`test_gradients` also compares the gradients with finite differences.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from tinynet import functional
 LN2, LN3, LN4, LN4_3 = np.log([2, 3, 4, 4 / 3]).tolist()
 Z, Q = [0, LN3], [0.25, 0.75]  # logits, and their softmax
 SELU, SELU_BELOW = 1.0507009873554805, 1.7580993408473766
-NEW = "written"  # stands for an array to be written, of the shape that is expected
+NEW = "written"  # represents an output array of the expected shape
 
-# A function, its arguments, and its result or {argument: value afterwards, "result": result}.
+# Function, arguments, and result or {argument: final value, "result": result}.
 CASES: list[tuple[str, list[Any], Any]] = [
     ("dense", [[[1, 2], [3, 4]], [[1, 0, 2], [1, -1, 3]]], [[3, -2, 8], [7, -4, 18]]),
     ("dense", [[[1, 2], [3, 4]], [[1, 0, 2], [1, -1, 3]], [1, 10, 0]], [[4, 8, 8], [8, 6, 18]]),
@@ -40,7 +40,11 @@ CASES: list[tuple[str, list[Any], Any]] = [
     ("relu", [[-1, 0, 2]], [0, 0, 2]),
     ("relu_backward", [[5, 5, 5], [-1, 0, 2], [0, 0, 2]], [0, 0, 5]),
     ("rectifier", [[-2, 0, 2, 9]], [0, 0, 2, 9]),
-    ("rectifier", [[-2, 1, 2, 9], 0.5, 6, 1], [-1.5, 0, 2, 6]),  # at the threshold: the lower side
+    (
+        "rectifier",
+        [[-2, 1, 2, 9], 0.5, 6, 1],
+        [-1.5, 0, 2, 6],
+    ),  # at the threshold: the lower branch
     ("rectifier", [[-3, -0.5, 0.5, 9], 0.5, 1, -2], [-0.5, 0, 0.5, 1]),  # clipped to 0..max_value
     ("rectifier_backward", [[1, 1, 1, 1], [-2, 0, 2, 9]], [0, 0, 1, 1]),
     ("rectifier_backward", [[2] * 5, [-2, 1, 2, 5, 9], 0.5, 5, 1], [1, 0, 2, 2, 0]),
@@ -82,13 +86,13 @@ CASES: list[tuple[str, list[Any], Any]] = [
         [[1], [Z], [2], NEW, NEW, NEW],
         {"probabilities": [Q], "d_logits": [[0.5, -0.5]], "values": [LN4_3]},
     ),
-    # a row of sum 1.5 is normalised; 0 and 1 are clipped at 1/4, 3/4
+    # a row with sum 1.5 is normalized; 0 and 1 are clipped to 1/4, 3/4
     (
         "sparse_crossentropy",
         [[1, 0], [[0.5, 1.0], [0.0, 1.0]], 0.25],
         [np.log(1.25 / 0.75), np.log(1 / 0.25)],
     ),
-    # 1/sum(q) - 1/q[label]; nothing through a clipped value
+    # 1/sum(q) - 1/q[label]; clipped values have zero gradient
     ("sparse_crossentropy_backward", [[3], [1], [[0.5, 0.5]], 1e-7], [[3, -3]]),
     (
         "sparse_crossentropy_backward",
@@ -113,7 +117,7 @@ CASES: list[tuple[str, list[Any], Any]] = [
     ("elementwise", ["hard_sigmoid", [-3, 0, 1.5, 9]], [0, 0.5, 0.75, 1]),
     ("elementwise", ["hard_silu", [-3, 0, 1.5, 9]], [0, 0, 1.125, 9]),
     ("elementwise", ["mish", [0, LN2]], [0, 0.8 * LN2]),  # tanh(log(3)) = (9 - 1) / (9 + 1)
-    # in the corners: TensorFlow's choice
+    # at the kinks: TensorFlow's convention
     (
         "elementwise_backward",
         ["elu", [1, 1, 1], [2, -LN2, 0], [2, -0.25, 0], (0.5,)],
@@ -149,9 +153,9 @@ CASES: list[tuple[str, list[Any], Any]] = [
         [[2, 1, 1], [[0, 1], [0.5, 0.5], [1, 1]], [Z] * 3],
         [[0.5, -0.5], [-0.25, 0.25], [-0.5, 0.5]],
     ),
-    # a row of sum 4 is normalised; 0 and 1 are clipped at 1/4, 3/4
+    # a row with sum 4 is normalized; 0 and 1 are clipped to 1/4, 3/4
     ("crossentropy", [[[0, 1], [1, 0]], [[1, 3], [0, 2]], 0.25], [LN4_3, LN4]),
-    # d_q = (0, -4), of which -3 goes back through the sum, 4
+    # d_q = (0, -4), of which -3 is propagated through the sum, 4
     ("crossentropy_backward", [[3], [[0, 1]], [[1, 3]], 1e-7], [[0.75, -0.25]]),
     ("crossentropy_backward", [[1], [[1, 0]], [[0, 2]], 0.25], [[0, 0]]),
     ("sigmoid_crossentropy", [[1, 0, 1, 1], [0, LN3, 1000, -1000]], [LN2, LN4, 0, 1000]),
@@ -181,7 +185,7 @@ CASES: list[tuple[str, list[Any], Any]] = [
         [[0], [3], [1], [5], 3, 0.5, 0.25, 0],
         {"w": [-6 / np.sqrt(6)], "m": [2], "v": [6]},
     ),
-    (  # no gradient, no change: not 0 / 0
+    (  # zero gradient, no update: not 0 / 0
         "adam",
         [[1], [0], [0], [0], 0.1, 0.1, 0.001, 1e-7],
         {"w": [1], "m": [0], "v": [0]},
@@ -192,7 +196,7 @@ CASES: list[tuple[str, list[Any], Any]] = [
     ("sgd_momentum", [[1, 1], [2, 2], [1, 4], 0.25, 0.5, True], {"w": [0.5, 1.25], "m": [0, 1.5]}),
     # v = 0.75 * 4 + 0.25 * 16 = 7
     ("rmsprop", [[1], [4], [4], None, None, 0.5, 0.75, 0, 2], {"w": [1 - 0.5 * 4 / 3], "v": [7]}),
-    (  # a = 0.75 * 4 / 3 + 0.25 * 4 = 2: the root is of 7 + 6 - 4; u = 0.5 * 2 + 2 / 3
+    (  # a = 0.75 * 4 / 3 + 0.25 * 4 = 2: the square root of 7 + 6 - 4; u = 0.5 * 2 + 2 / 3
         "rmsprop",
         [[1], [4], [4], [2], [4 / 3], 0.5, 0.75, 0.5, 6],
         {"w": [1 - 5 / 3], "v": [7], "u": [5 / 3], "a": [2]},
@@ -214,7 +218,7 @@ CASES: list[tuple[str, list[Any], Any]] = [
         {"w": [0.75, 1.25, 1], "m": [-0.25, -1.25, -0.5]},
     ),
     ("adagrad", [[1], [4], [6], 0.5, 3], {"w": [1 - 0.5 * 4 / 5], "s": [22]}),
-    # m = 1, v = 1, the corrected root is 2
+    # m = 1, v = 1, the bias-corrected square root is 2
     (
         "nadam",
         [[1], [2], [0], [0], 0.5, 0.25, 0.5, 0.25, 0.25, 0.5],
@@ -245,7 +249,7 @@ CASES: list[tuple[str, list[Any], Any]] = [
         {"d_y": [[1, 0], [3, 4]], "d_bias": [4, 4]},
     ),
     ("sparse_matches", [[0, 1, 2], [[0.5, 0.5, 0], [0.9, 0.1, 0], [0, 1, 3]]], 2),
-    # The rows 0 5 0 and 7 0 8.
+    # The rows (0, 5, 0) and (7, 0, 8).
     ("row_starts", [[[0, 5, 0], [7, 0, 8]], NEW], {"result": [0, 1, 3], "out": [0, 1, 3]}),
     (
         "compress_rows",
@@ -270,7 +274,7 @@ PUBLIC = {
     and name[0] != "_"
 }
 ROWS = [pytest.param(*row, id=row[0]) for row in CASES]
-# `out` is the last argument wherever it may be left out.
+# An optional `out` is the last argument.
 WITH_OUT = [
     row
     for row in ROWS
@@ -285,7 +289,7 @@ def test_every_function_has_a_case() -> None:
 
 
 def bind(name: str, arguments: list[Any], expected: Any, dtype: Any) -> dict[str, Any]:
-    """Turn a case's arguments into arrays."""
+    """Convert the arguments of a case to arrays."""
     parameters = inspect.signature(getattr(functional, name)).parameters
     bound = dict(zip(parameters, arguments, strict=False))
     for key, value in bound.items():
@@ -317,7 +321,7 @@ def test_worked_numbers(name: str, arguments: list[Any], expected: Any, dtype: A
         array = np.asarray(found[key])
         if name not in ("adam_step_size", "row_starts", "sparse_matches") and key not in WHOLE:
             assert array.dtype == dtype
-        # Sums of at most 4 numbers below 100, and one function of them: a few roundings.
+        # A function of sums of at most 4 numbers below 100: a few rounding errors.
         np.testing.assert_allclose(array, value, rtol=8 * np.finfo(dtype).eps, atol=1e-38)
     for key, value in before.items():
         if key not in written:
@@ -338,7 +342,7 @@ def test_results_are_written_to_out(name: str, arguments: list[Any], expected: A
 
 
 def test_adam_step_size_uses_float32() -> None:
-    # In double precision the power of beta_2 would leave another last digit.
+    # In double precision, the power of beta_2 would change the last digit.
     f = np.float32
     expected = f(0.001) * np.sqrt(f(1) - f(0.999) ** f(3)) / (f(1) - f(0.9) ** f(3))
     assert functional.adam_step_size(0.001, 0.9, 0.999, 3) == expected
@@ -356,7 +360,7 @@ def test_adam_step_is_identical_across_blocks() -> None:
 
 
 def test_clipping_bounds_round_to_dtype() -> None:
-    # 1 - 1e-7 is 1 - 1.19e-7 in float32, on the safe side of 1.
+    # 1 - 1e-7 is 1 - 1.19e-7 in float32, safely below 1.
     assert functional.clip(np.float32([0, 1]), 1e-7).tolist() == [
         float(np.float32(1e-7)),
         1 - 2**-23,

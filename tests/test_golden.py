@@ -1,6 +1,6 @@
-"""Parity with Keras from its recorded answers, for where Keras is not installed.
+"""Parity with recorded results of Keras, which does not have to be installed.
 
-`reference/README.md` says what the files hold and how they were made.
+`reference/README.md` documents the files and how they are generated.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def small_net(weights: Arrays, optimizer: Any = "adam") -> tinynet.Sequential:
     return model
 
 
-# ------------------------------------------------------------ the small net, step by step
+# ------------------------------------------------------------ steps of the small network
 
 
 def largest_bounds(weights: Arrays, batches: list[tuple[Any, ...]]) -> Bounds:
-    """Return the largest bounds over some batches, element by element."""
+    """Return the elementwise maximum of the bounds over batches."""
     each = [bounds(weights, *batch) for batch in batches]
     return Bounds(
         np.max([b.output for b in each], axis=0),
@@ -72,7 +72,7 @@ def largest_bounds(weights: Arrays, batches: list[tuple[Any, ...]]) -> Bounds:
 
 
 def check_small_net_steps(optimizer: Any = "adam") -> None:
-    """Train as the golden file was trained, and compare after 1, 10 and 200 steps."""
+    """Repeat the training of the golden file; compare after 1, 10 and 200 steps."""
     g = golden("small_net")
     start = numbered(g, "weight")
     rounding = largest_bounds(start, list(zip(g["x"], g["y"], strict=True)))
@@ -91,7 +91,7 @@ def check_small_net_steps(optimizer: Any = "adam") -> None:
 
 
 def check_small_net_gradients() -> None:
-    """Compare output, loss and gradients on one batch, with and without sample weights."""
+    """Compare the output, loss and gradients of a batch with and without sample weights."""
     g = golden("small_net")
     start, x, y = numbered(g, "weight"), g["x"][0], g["y"][0]
     model = small_net(start)
@@ -105,7 +105,7 @@ def check_small_net_gradients() -> None:
             assert_within(a, b, c, f"gradient {i}")
 
 
-# ------------------------------------------------------------ whole fits
+# ------------------------------------------------------------ fit
 
 
 @pytest.mark.parametrize("name", report("fit")["fits"])
@@ -120,8 +120,8 @@ def test_fits(name: str) -> None:
         extra["sample_weight"] = g["sample_weight"]
     history = model.fit(g["x"], g["y"], verbose=0, **told["options"], **extra).history
     assert list(history) == sorted(expected["history"])
-    # 18 steps of 0.01, each with a rounding of weights below 2 and what it does to the next:
-    # 18 * 0.01 / 1e-3 steps of the default size, whose reach is some 1e-5 after 200 of them.
+    # 18 steps of 0.01, each with a rounding error of weights below 2 and its effect on the next:
+    # as many as 18 * 0.01 / 1e-3 steps of the default size, which reach about 1e-5 after 200.
     for key, values in expected["history"].items():
         np.testing.assert_allclose(history[key], values, rtol=0, atol=1e-5, err_msg=key)
     evaluated = model.evaluate(g["x"], g["y"], batch_size=8, verbose=0)
@@ -130,11 +130,11 @@ def test_fits(name: str) -> None:
         np.testing.assert_allclose(weight, value, rtol=0, atol=1e-5)
 
 
-# ------------------------------------------------------------ Adam by itself
+# ------------------------------------------------------------ Adam
 
 
 def check_adam(name: str, make: Any = optimizers.Adam) -> None:
-    """Compare 20 steps over gradients of 0, 1e-8, 1e-7, 1e-6, 1 and 1e3, element by element."""
+    """Compare 20 steps with gradients of 0, 1e-8, 1e-7, 1e-6, 1 and 1e3 elementwise."""
     g = golden("adam")
     options = report("provenance")["adams"][name]
     rate = options.get("learning_rate", 1e-3)
@@ -144,18 +144,18 @@ def check_adam(name: str, make: Any = optimizers.Adam) -> None:
         optimizer.apply(list(step), variables)
         state = [v.numpy() for v in optimizer.variables if v.name != "learning_rate"]
         for i, series in enumerate(numbered(g, f"{name}_state")):
-            # Running means, rounded 3 times a step in either program; the smallest squares, of
-            # 1e-8 squared, are far from float32's smallest number.
+            # Moment estimates, rounded 3 times per step in both programs; the smallest squares,
+            # 1e-8 squared, are far above float32's smallest number.
             np.testing.assert_allclose(
                 state[i], series[t - 1], rtol=6 * t * EPS, atol=0, err_msg=f"state {i}"
             )
         for i, series in enumerate(numbered(g, f"{name}_value")):
-            # Each step rounds w, which stays below 2, and is itself right to 8 roundings.
+            # Each step rounds w, which stays below 2, and is exact to within 8 rounding errors.
             atol = t * (EPS + 8 * EPS * 4 * rate)
             np.testing.assert_allclose(
                 variables[i].numpy(), series[t - 1], rtol=0, atol=atol, err_msg=f"value {i}"
             )
-    # From 0, where nothing is rounded away, each step is right to some roundings of its size.
+    # From 0, where no digits are lost, each step is exact to a few rounding errors of its size.
     last = g[f"{name}_value0"][-1]
     np.testing.assert_allclose(variables[0].numpy(), last, rtol=64 * EPS, atol=0)
 
@@ -170,7 +170,7 @@ def test_losses() -> None:
         y, pred, weight = g[f"{form}_y"], g[form], g["sample_weight"]
         for reduction in ("none", "sum", "sum_over_batch_size"):
             loss = make(from_logits=form == "logits", reduction=reduction)
-            # exp, log and a sum of three, or of six, below 1e4: some roundings of the sum.
+            # exp, log and a sum of three or six terms below 1e4: a few rounding errors of the sum.
             for prefix, w in (("", None), ("weighted_", weight)):
                 expected = g[f"{form}_{prefix}loss_{reduction}"]
                 np.testing.assert_allclose(loss(y, pred, w), expected, rtol=8 * EPS, atol=4 * EPS)
@@ -181,7 +181,7 @@ def test_losses() -> None:
 
 
 def check_saturated_softmax() -> None:
-    """Compare a model that ends in softmax, row by row, where probabilities are 0 and 1."""
+    """Compare a softmax model row by row where probabilities are 0 and 1."""
     g = golden("losses")
     model = tinynet.Sequential([layers.Input((3,)), layers.Dense(3, activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy")
@@ -218,7 +218,7 @@ def test_activations() -> None:
     x = g["grid"]
     for name, function in functions.items():
         y = function.forward(x)
-        # A few roundings of the value, or of the 1 that a sum in it holds.
+        # A few rounding errors of the value, or of the term 1 in a sum.
         np.testing.assert_allclose(y, g[name], rtol=4 * EPS, atol=2 * EPS, err_msg=name)
         d = function.backward(np.ones_like(x), x, y)
         np.testing.assert_allclose(
@@ -237,12 +237,12 @@ def test_initializers(name: str) -> None:
     for drawn in report("initializers")[name]:
         values = np.float64(initializers.get(name)(tuple(drawn["shape"])))
         n, std = values.size, drawn["std"]
-        # Two samples of n: their means are std * sqrt(2/n) apart, one time in 10^8 six times
-        # that; a standard deviation varies by less than a mean does. Another seed each run
-        # would be allowed, but the seed is fixed.
+        # The means of two samples of size n differ by std * sqrt(2/n), six times that with a
+        # probability of 10^-8; a standard deviation varies less than a mean. A new seed in each
+        # run would be valid, but the seed is fixed.
         reach = 6 * std * np.sqrt(2 / n)
         assert values.mean() == pytest.approx(drawn["mean"], abs=reach)
         assert values.std() == pytest.approx(std, abs=reach)
-        if name != "random_normal":  # the only one without ends; they are nearly reached
+        if name != "random_normal":  # the only unbounded one; the others nearly reach their bounds
             assert values.min() == pytest.approx(drawn["min"], rel=0.02)
             assert values.max() == pytest.approx(drawn["max"], rel=0.02)

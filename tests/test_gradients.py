@@ -1,7 +1,7 @@
-"""Every derivative against the function it is the derivative of, by central differences.
+"""Every gradient compared with central differences of its function.
 
-In float64, for random upstream gradients: with ones, a softmax's mistakes would sum to nothing.
-A new activation, layer or loss is a new line in a table here; one that has none fails.
+In float64, with random upstream gradients: with ones, errors of a softmax would cancel.
+A new activation, layer or loss needs a new row in a table here; a missing row fails.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tinynet.program.tensor import as_tensors
 
 H = 1e-5
 RTOL, ATOL = 1e-6, 1e-8
-# f(x + h) - f(x - h) over 2h misses f' by h^2 f'''/6, some 1e-11, and by the rounding of f,
-# about 1, over h: 2.2e-16 / 1e-5, some 2e-11. Sums of up to 100 terms leave a factor of 100.
+# (f(x + h) - f(x - h)) / 2h differs from f' by h^2 f'''/6, about 1e-11, and by the rounding error
+# of f, about 1, over h: 2.2e-16 / 1e-5, about 2e-11. Sums of up to 100 terms add a factor of 100.
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def _double_precision():
 
 
 def numeric_gradient(f: Callable[[], float], array: np.ndarray) -> np.ndarray:
-    """Change each element of an array that `f` reads a little, in place."""
+    """Compute central differences by changing each element of an array in place."""
     result = np.empty_like(array)
     for i in np.ndindex(array.shape):
         kept = array[i]
@@ -146,7 +146,7 @@ MERGING = [
 
 
 def of(cls: type, module: Any) -> set[type]:
-    """Return the subclasses of a class that a module has."""
+    """Return the subclasses of a class that a module defines."""
     classes = filter(inspect.isclass, vars(module).values())
     return {c for c in classes if issubclass(c, cls) and c is not cls}
 
@@ -157,7 +157,7 @@ def test_every_layer_is_checked() -> None:
 
 
 def test_embedding(rng: np.random.Generator) -> None:
-    """Its input has no gradient; that of a vector is the sum over all places where it is used."""
+    """The gradient of an embedding vector is the sum over all its uses; inputs have no gradient."""
     layer = layers.Embedding(5, 3)
     x, upstream = np.array([[2.0, 0.0], [2.0, 4.0]]), rng.random((2, 2, 3))
     layer.build((None, 2))
@@ -168,12 +168,12 @@ def test_embedding(rng: np.random.Generator) -> None:
 
 
 def of_outputs(layer: Any, x: Any, upstream: np.ndarray) -> float:
-    """Return the sum of outputs times upstream gradients; dropout is the same in every call."""
+    """Return the sum of outputs times upstream gradients, with the same dropout in every call."""
     return float(np.sum(upstream * np.asarray(copy.deepcopy(layer)(x, training=True))))
 
 
 def layer_gradients(layer: Any, x: Any, upstream: np.ndarray) -> list[Any]:
-    """Return the gradients with respect to the input, or each of a list, and to the weights."""
+    """Return the gradients with respect to the input or inputs, and to the weights."""
     tensors, layer = as_tensors(x), copy.deepcopy(layer)
     with GradientTape() as tape:
         tape.watch(tensors)
@@ -269,7 +269,7 @@ def test_losses(
     labels = loss.prepare(y_true, y_pred.shape)
     weights = rng.uniform(0.5, 2, loss.values_shape(labels, y_pred.shape)) if weighted else None
     value, d_y = loss.step(labels, y_pred, weights, Workspace())
-    # Two ways to the same number: what training uses, and what users call.
+    # The training loop and the public call must give the same value.
     assert value == pytest.approx(float(loss(y_true, y_pred, weights)), rel=1e-14)
     check(lambda: loss.step(labels, y_pred, weights, Workspace())[0], y_pred, d_y, "y_pred")
 
@@ -281,7 +281,7 @@ def test_clipped_probabilities_have_zero_gradient() -> None:
     assert not d_y.any()
 
 
-# ------------------------------------------------------------ whole nets
+# ------------------------------------------------------------ networks
 
 L = layers
 END = functools.partial(layers.Dense, 3, "softmax")
@@ -323,7 +323,7 @@ def test_nets(name: str, weighted: bool, rng: np.random.Generator) -> None:
 def test_check_detects_wrong_gradient(monkeypatch, rng: np.random.Generator) -> None:
     monkeypatch.setattr(functional, "tanh_backward", lambda d_y, x, y, out=None: d_y * (1 - y))
     before = config.backend()
-    config.set_backend("numpy")  # forgets which functions were in use
+    config.set_backend("numpy")  # clears the cached functions
     with pytest.raises(AssertionError, match="Mismatch"):
         test_activations("tanh", rng)
     monkeypatch.undo()

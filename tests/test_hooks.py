@@ -1,8 +1,8 @@
-"""The methods of Keras' loops that a subclass may override, compared with Keras.
+"""Methods of the training loop that subclasses may override, compared with Keras.
 
-Each program is run with Keras and with tinynet, from the same weights; it returns what is compared:
-numbers, arrays, and names, nested in lists and dicts. Everyday tests compare what tinynet returns
-with recorded results of Keras, in ``recorded.json``.
+Each program runs with Keras and with tinynet from the same weights, and returns the values to
+compare: numbers, arrays and names, nested in lists and dicts. Everyday tests compare with results
+of Keras that are recorded in ``recorded.json``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def compared(program: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def start(*models: Any) -> Any:
-    """Set weights that do not depend on the library."""
+    """Set initial weights that do not depend on the library."""
     rng = np.random.default_rng(7)
     for model in models:
         model.set_weights([0.5 * rng.standard_normal(w.shape) for w in model.weights])
@@ -46,7 +46,7 @@ FIT: dict[str, Any] = {"batch_size": 16, "shuffle": False, "verbose": 0}
 
 
 def spread(model: Any) -> None:
-    """Set the weights to numbers from -1 to 1, in order."""
+    """Set the weights to evenly spaced values from -1 to 1."""
     shapes = [w.shape for w in model.get_weights()]
     model.set_weights([np.linspace(-1, 1, np.prod(s)).reshape(s) for s in shapes])
 
@@ -65,13 +65,13 @@ def trained(
 
 
 def learn(model: Any, tape: Any, loss: Any) -> None:
-    """Take a step of the model's optimizer."""
+    """Apply one step of the model's optimizer."""
     variables = model.trainable_variables
     model.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
 
 class Watch:
-    """Mixin for a callback that notes which logs it is given."""
+    """Mixin for a callback that records its logs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ def functional(cls: Any, keras: Any, *layers: Any, inputs: int = 5) -> Any:
 
 
 def stepping(keras: Any, tf: Any, base: Any = None) -> Any:
-    """Return a class with the train_step of Keras' guide."""
+    """Return a class with the `train_step` of Keras' guide."""
 
     class Stepping(base or keras.Model):  # type: ignore[misc]
         def train_step(self, data: Any) -> Any:
@@ -213,7 +213,7 @@ def nested_dict_of_outputs(keras: Any, tf: Any) -> Any:
 
 
 def several(keras: Any, structure: Callable[[Any, Any], Any]) -> Any:
-    """Make a subclassed model whose outputs, which have no names, are structured as given."""
+    """Build a subclassed model with unnamed outputs in a given structure."""
 
     class Several(keras.Model):
         def __init__(self) -> None:
@@ -227,7 +227,7 @@ def several(keras: Any, structure: Callable[[Any, Any], Any]) -> Any:
         def train_step(self, data: Any) -> Any:
             return super().train_step(data)
 
-    if structure(0, 1) == [0, 1, 0]:  # and with the library's own train_step
+    if structure(0, 1) == [0, 1, 0]:  # and with the default train_step
         del Several.train_step
     model = Several()
     model(np.ones((1, 5), "float32"))
@@ -266,7 +266,7 @@ def named_by_keras(k: int) -> Callable[[Any, Any], Any]:
         targets, results = structure(y, x[:, :3]), []
         for options in [{"loss": "mse"}, {"loss": keras.losses.Huber()}, *each]:
             model = several(keras, structure)
-            # Keras is traced for a minute, and then weights batches of all sizes alike.
+            # Keras needs a minute to trace, and then gives batches of all sizes the same weight.
             model.compile("sgd", run_eagerly=keras is not tinynet, **options)
             data = {"validation_data": (x, targets)}
             results.append(model.fit(x, targets, **data, **FIT).history)
@@ -382,7 +382,7 @@ for number in range(4):
 
 @compared
 def gradients_of_what_is_not_smooth(keras: Any, tf: Any) -> Any:
-    """For TensorFlow, a condition does not depend on a weight, and a sign does, with gradient 0."""
+    """In TensorFlow, a condition has no gradient, and a sign has gradient 0."""
     ops = keras.ops
 
     def number(x: Any) -> Any:
@@ -983,7 +983,7 @@ def compiled_again_without_loss_and_metrics(keras: Any, tf: Any) -> Any:
 
 @compared
 def call_without_the_argument_training(keras: Any, tf: Any) -> Any:
-    """Keras then runs the layers inside as in inference, in the default step."""
+    """In the default step, Keras then runs sublayers in inference mode."""
 
     class Silent(keras.Model):
         def __init__(self) -> None:
@@ -1043,7 +1043,7 @@ def bytes_that_layers_read(keras: Any, tf: Any) -> Any:
 
 @compared
 def batches_of_any_structure(keras: Any, tf: Any) -> Any:
-    """The parts may have different lengths, and there may be more than three."""
+    """The components may have different lengths, and there may be more than three."""
 
     class Free(keras.Model):
         def train_step(self, data: Any) -> Any:
@@ -1079,7 +1079,7 @@ def batches_of_any_structure(keras: Any, tf: Any) -> Any:
 
 @compared
 def weights_of_layers_within_layers(keras: Any, tf: Any) -> Any:
-    """Layer after layer; those of a layer that is frozen are not trainable."""
+    """Weights are listed layer by layer; those of a frozen layer are not trainable."""
 
     class Block(keras.layers.Layer):
         def __init__(self) -> None:

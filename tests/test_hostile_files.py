@@ -1,4 +1,4 @@
-"""Files from strangers: each attack is refused by name, at once, in little memory."""
+"""Untrusted files: each attack raises a specific error, quickly and with little memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Members = dict[str, bytes]
 
 
 def small() -> Any:
-    """Make the model of most files here."""
+    """Build the model of most files in this module."""
     registry.clear_names()
     return models.classifier()
 
@@ -42,13 +42,13 @@ def saved(model: Any, path: Path) -> tinynet_files.Contents:
 
 @functools.cache
 def good() -> Any:
-    """Return the contents of a good file."""
+    """Return the contents of a valid file."""
     return tinynet_files.unpack(tinynet.saving.tinynet_format.write(small()))
 
 
 @functools.cache
 def good_graph() -> Any:
-    """Return the contents of a file of a graph: x, dense(x), add = dense + x, tile(add)."""
+    """Return the contents of a valid file of a graph: x, dense(x), add = dense + x, tile(add)."""
     registry.clear_names()
     x = tinynet.Input((4,), name="x")
     y = layers.Dense(4, name="dense")(x) + x
@@ -58,12 +58,12 @@ def good_graph() -> Any:
 
 @pytest.fixture(params=LAYOUTS)
 def write(request: pytest.FixtureRequest) -> Any:
-    """Return a function that writes a file in one layout."""
+    """Return a function that writes a file in a given format."""
     return LAYOUTS[request.param]
 
 
 def refused(path: Path, match: str, contents: bytes | None = None) -> None:
-    """Load a file: it is refused, in less than 2 seconds and 64 MiB; none is above 6 MB."""
+    """Assert that loading raises an error, in less than 2 s and 64 MiB; files are below 6 MB."""
     if contents is not None:
         path.write_bytes(contents)
     tracemalloc.start()
@@ -82,7 +82,7 @@ def refused(path: Path, match: str, contents: bytes | None = None) -> None:
 
 
 def refused_by_both(path: Path, match: str, contents: bytes) -> None:
-    """Load a file as a model and into a model, which stays as it was."""
+    """Load a file as a model and into a model, which must not change."""
     refused(path, match, contents)
     model = small()
     before = models.bits(model)
@@ -105,7 +105,7 @@ def test_foreign_files(suffix: str, contents: bytes, tmp_path: Path) -> None:
 
 
 def test_every_bit_is_checked(write: Any, tmp_path: Path) -> None:
-    """All bits of the weights, and one of each other byte of version 2."""
+    """All bits of the weights, and one bit of each other byte of version 2."""
     path, (about, arrays), model = tmp_path / "net.tinynet", good(), small()
     data = write(about, arrays)
     kernel = arrays["dense/kernel"].tobytes()
@@ -126,7 +126,7 @@ def test_every_bit_is_checked(write: Any, tmp_path: Path) -> None:
     assert models.bits(model) == [array.tobytes() for array in arrays.values()]
 
 
-# ------------------------------------------------------------ the layout of safetensors
+# ------------------------------------------------------------ safetensors format
 
 
 def header(**entry: Any) -> Callable[[], bytes]:
@@ -141,7 +141,7 @@ def header(**entry: Any) -> Callable[[], bytes]:
 
 
 def text(rest: bytes) -> Callable[[], bytes]:
-    """Return a function that writes a header whose beginning is good."""
+    """Return a function that writes a header with a valid beginning."""
     return lambda: safetensors(b'{"__metadata__": {"sha256": "' + ZEROS.encode() + b'"' + rest)
 
 
@@ -171,7 +171,7 @@ def with_data(change: Callable[[bytes], bytes]) -> bytes:
 
 
 ENTRY, OFFSETS, NAN = "must have dtype, shape and data_off", "must have the data_off", float("nan")
-#: What is put into the entry of an array, whose shape is (4, 5), and what the error says.
+#: Changes of the entry of an array of shape (4, 5), and the error message.
 ENTRIES: list[tuple[str, str, list[Any]]] = [
     ("more", ENTRY, [1]),
     ("dtype", ENTRY, ["BF16", "F8_E4M3", "f4", "", None, 3]),
@@ -241,7 +241,7 @@ def test_hostile_safetensors(name: str, tmp_path: Path) -> None:
 
 
 def test_enormous_empty_arrays_are_harmless(tmp_path: Path) -> None:
-    """A shape with a zero takes no memory, and does not fit."""
+    """A shape with a zero needs no memory, and does not match."""
     about, arrays = good()
     changed, data = tinynet_files.parts_of_version_2(about, {**arrays, "x": np.zeros((0, 3))})
     for shape in ([0, 10**40], [0, 2**62, 2**62], [2**40, 0]):
@@ -274,13 +274,13 @@ def link() -> bytes:
 
 
 def twice() -> bytes:
-    """Give the second member the name of the first."""
+    """Rename the second member to the name of the first."""
     contents = zipped({"weights/0.npy": b"", "weights/1.npy": b""})
     return contents.replace(b"weights/1", b"weights/0")
 
 
 def in_directory(at: int, value: bytes) -> bytes:
-    """Change the directory's entry of the first member."""
+    """Change the first member's entry in the central directory."""
     contents = bytearray(zipped(good_members()))
     entry = contents.index(b"PK\x01\x02") + at
     contents[entry : entry + len(value)] = value
@@ -292,7 +292,7 @@ def bomb(**members: bytes) -> bytes:
 
 
 def lying(method: int) -> bytes:
-    """Pack 100 MiB that claim to be 10 bytes."""
+    """Compress 100 MiB with a declared size of 10 bytes."""
     contents = bytearray(zipped({**good_members(), "other": bytes(100 << 20)}, method))
     for start, at in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
         place = contents.rindex(start) + at
@@ -313,7 +313,7 @@ def changed_kernel(old: bytes, new: bytes) -> bytes:
 
 
 class Bomb:
-    """Raises an error that nothing expects when it is unpickled."""
+    """An object that raises an unexpected error when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return exec, ("raise SystemExit('exploded')",)
@@ -375,7 +375,7 @@ def test_hostile_archives(name: str, tmp_path: Path) -> None:
     refused_by_both(tmp_path / "bad.tinynet", match, contents)
 
 
-# ------------------------------------------------------------ what both layouts have
+# ------------------------------------------------------------ both formats
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ BUILTIN = {"class_name": "function", "config": "eval", "module": "builtins"}
 STATES = [{}, {"_random": {"bit_generator": "MT19937"}}, {"_random": OLD}, 3]
 COLUMNS = [{"history": {"loss": {"array": n}}, "epoch": []} for n in (0, 10**9, "x", [], None)]
 WEIGHTS = "more weights than the file contains"
-#: Where values are put, what the error says, and the values, or functions that make them.
+#: Location in the configuration, error message, and values or functions that return them.
 CONFIGURATIONS: list[tuple[str, str, list[Any]]] = [
     (f"{FIRST}/class_name", "Lambda in tinynet does not support 'units'", ["Lambda"]),
     (f"{FIRST}/class_name", "Unknown layer.*Received: '", ["os.system", "Adam", "x" * 10**6]),
@@ -508,7 +508,7 @@ def call_of(entry: Any, *args: Any) -> None:
 
 
 def longer(listed: list[Any], n: int, name: str, options: Any, *more: Any) -> None:
-    """Add a chain of operations, each applied n times to the result of the one before."""
+    """Add a chain of operations, each applied n times to the previous result."""
     for k in range(n):
         before = tensor("x" if k == 0 else f"link_{k - 1}", 0, 0)
         args = [[before] * more[0]] if more else [before]
@@ -518,7 +518,7 @@ def longer(listed: list[Any], n: int, name: str, options: Any, *more: Any) -> No
 
 
 def product(listed: list[Any], name: str, options: Any, *shapes: Any) -> None:
-    """Add a product of zeros of these shapes."""
+    """Add a product of zeros with these shapes."""
     for k, shape in enumerate(shapes):
         module = "keras.src.ops.numpy"
         for kind, config, before in (
@@ -536,7 +536,7 @@ def product(listed: list[Any], name: str, options: Any, *shapes: Any) -> None:
 
 
 SIZE = "at most 16,777,216 elements"
-# The layers of a good file: x, dense = dense(x), add = dense + x, tile = tile(add).
+# The layers of a valid file: x, dense = dense(x), add = dense + x, tile = tile(add).
 GRAPHS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda ls: call_of(ls[1], tensor("tile", 0, 0)), "must not form a cycle"),
     (lambda ls: call_of(ls[1], tensor("dense", 0, 0)), "must not form a cycle"),
@@ -662,7 +662,7 @@ def checksum_of_text(file: Any, h5py: Any) -> None:
 
 
 def dataset(**options: Any) -> Callable[[Any, Any], None]:
-    """Return an attack that replaces an array; h5py makes the type where a function is given."""
+    """Return an attack that replaces an array; functions create its dtype with h5py."""
 
     def attack(file: Any, h5py: Any) -> None:
         made = {key: value(h5py) if callable(value) else value for key, value in options.items()}
@@ -746,7 +746,7 @@ def test_endless_hdf5_heaps(tmp_path: Path) -> None:
     refused(tmp_path / "bad.h5", "heap is corrupted", bytes(data))
 
 
-# ------------------------------------------------------------ all else
+# ------------------------------------------------------------ other attacks
 
 
 class Counts(layers.Layer):
@@ -763,7 +763,7 @@ def counting() -> Any:
 
 
 def integers_in_hdf5(path: Path, used: Any, steps: Any) -> None:
-    """Write the weights of `Counts`, of which bool may have any bytes."""
+    """Write the weights of `Counts`, with arbitrary bytes for the bool weight."""
     h5py = pytest.importorskip("h5py")
     counting().save_weights(path)
     with h5py.File(path, "r+") as file:
@@ -806,7 +806,7 @@ def test_integers_and_bool_out_of_range(
 
 
 def test_mutants_raise_or_are_harmless() -> None:
-    """A short run of what ``python -m tests.fuzz_files`` does."""
+    """Run ``python -m tests.fuzz_files`` briefly."""
     root = Path(tinynet.__file__).parents[1]
     command = [sys.executable, "-m", "tests.fuzz_files", "--mutants", "60"]
     run = subprocess.run(command, cwd=root, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Initializers: their distributions, their seeds, their names."""
+"""Initializers: distributions, seeds and names."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_distributions(name: str) -> None:
     options, variance, largest = KINDS[name]
     values = getattr(I, name)(**options, seed=11)((784, 128)).numpy()
     assert (values.shape, values.dtype) == ((784, 128), np.float32)
-    # The mean of N values varies by sqrt(variance / N); their variance by less than
-    # variance * sqrt(2 / N). Six of these happen once in a billion.
+    # The mean of N values varies by sqrt(variance / N), their variance by less than
+    # variance * sqrt(2 / N). Six times that has a probability of 1e-9.
     assert abs(values.mean()) < 6 * math.sqrt(variance / N)
     assert abs(values.var() / variance - 1) < 6 * math.sqrt(2 / N)
     assert np.abs(values).max() <= largest * (1 + 1e-5)
-    if "stddev" not in options and name != "VarianceScaling":  # the ends are nearly reached
+    if "stddev" not in options and name != "VarianceScaling":  # the values nearly reach the limits
         assert np.abs(values).max() > 0.99 * largest
 
 

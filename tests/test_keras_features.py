@@ -1,6 +1,6 @@
-"""Activations, losses and metrics against live Keras on TensorFlow: values and gradients.
+"""Activations, losses and metrics compared with Keras on TensorFlow: values and gradients.
 
-A new one is a new line in a table. Data are random, with the corners among them.
+A new function needs a new row in a table. The data is random and includes edge cases.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
 # ------------------------------------------------------------ activations
 
 CORNERS = np.float32([-100, -6, -3, -1e-4, -0.0, 0, 1e-4, 0.5, 1, 3, 4, 6, 20, 80])
-# relu's 0.5, 1 and 4 are its corners in the rows below; all kinds see all of them.
+# 0.5, 1 and 4 are the kinks of relu in the rows below; all functions are tested on them.
 X = np.concatenate([CORNERS, 4 * draw(50)]).reshape(8, 8)
 ACTIVATIONS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in sorted(registry.names(activations))),
@@ -52,7 +52,7 @@ ACTIVATIONS: list[tuple[str, dict[str, Any]]] = [
 
 
 def with_gradient(function: Any, x: np.ndarray, upstream: Any = None) -> Any:
-    """Compute a function with Keras, and its gradient."""
+    """Compute a function and its gradient with Keras."""
     variable = tf.Variable(x)
     with tf.GradientTape() as tape:
         y = function(variable)
@@ -68,8 +68,8 @@ def test_activations(name: str, options: dict[str, Any]) -> None:
     y, d_x = with_gradient(lambda x: theirs(x, **options), X, upstream)
     ours = activations.get(name).with_options(**options)
     found = ours.forward(X)
-    # Each is a handful of functions of a rounding or two, their terms no larger than x and 1;
-    # Keras' own gelu loses as much where it takes 1 + erf(x) for small numbers.
+    # Each is a few functions with one or two rounding errors and terms no larger than x and 1;
+    # Keras' gelu loses as much by computing 1 + erf(x) near -1.
     room = 8 * EPS * (1 + np.abs(X) + np.abs(y))
     if "softmax" in name:
         room = 8 * EPS * 8 * (1 + np.abs(y).max())
@@ -86,9 +86,9 @@ def test_activations(name: str, options: dict[str, Any]) -> None:
 
 LABELS = np.array([2, 0, 1, 1, 0, 2])
 LOGITS = draw(6, 3)
-LOGITS[0], LOGITS[1] = [100, 0, 0], [0, 0, 0]  # saturated and wrong; a tie
+LOGITS[0], LOGITS[1] = [100, 0, 0], [0, 0, 0]  # saturated and incorrect; a tie
 P = tinynet.functional.softmax(LOGITS)
-P[2], P[3] = [0, 1, 0], [0.9, 0.9, 0.9]  # certain and right; not normalised
+P[2], P[3] = [0, 1, 0], [0.9, 0.9, 0.9]  # certain and correct; not normalized
 SOFT = RNG.dirichlet([1, 1, 1], 6).astype(np.float32)
 HOT = one_hot(LABELS, 3)
 YES = np.float32([[1], [0], [1], [1], [0], [0]])
@@ -159,11 +159,11 @@ RUNS = [
 
 
 def loss_of_both(name: str, options: Any, y_true: Any, y_pred: Any, weight: Any) -> Any:
-    """Compute a loss here and in Keras; unless they are arrays, the gradients, too."""
+    """Compute a loss with both libraries; also its gradient if the loss is a scalar."""
     theirs, ours = (getattr(k.losses, name)(**options) for k in (keras, tinynet))
     expected, gradient = with_gradient(lambda p: theirs(y_true, p, weight), y_pred)
     found = ours(y_true, y_pred, weight)
-    if options["reduction"] == "none":  # Keras makes a column of values of a column of weights
+    if options["reduction"] == "none":  # Keras returns a column if the weights are a column
         return found, expected.reshape(found.shape), None, gradient
     labels = ours.prepare(y_true, y_pred.shape)
     if weight is not None:
@@ -178,8 +178,8 @@ def test_losses(row: int, reduction: str, weight: Any) -> None:
     name, options, y_true, y_pred = LOSSES[row]
     options = {**options, "reduction": reduction}
     found, expected, d_y, gradient = loss_of_both(name, options, y_true, y_pred, weight)
-    # Sums of three values, each of functions of a few roundings, then of six; the values of
-    # SparseCategoricalCrossentropy, 2e-7 and up, hold two roundings of 1.
+    # Sums of three values with a few rounding errors each, then of six; the values of
+    # SparseCategoricalCrossentropy, from 2e-7, contain two rounding errors of 1.
     most = float(np.abs(expected).max()) + 100 * (reduction != "none")
     assert_within(found, expected, 8 * EPS * (1 + most), "values")
     if d_y is not None:
@@ -188,7 +188,7 @@ def test_losses(row: int, reduction: str, weight: Any) -> None:
 
 
 def test_gradients_of_unnormalized_labels() -> None:
-    # TensorFlow takes rows for probabilities and leaves out the factor sum(y_true).
+    # TensorFlow assumes that rows are probabilities and omits the factor sum(y_true).
     loss = losses.CategoricalCrossentropy(from_logits=True, reduction="sum")
     _, d_y = loss.step(2 * SOFT, LOGITS, None, Workspace())
     once = loss.step(SOFT, LOGITS, None, Workspace())[1]
@@ -224,7 +224,7 @@ def test_loss_names_match_keras(name: str) -> None:
 # ------------------------------------------------------------ metrics
 
 FIVE = draw(6, 5)
-FIVE[3, [1, 2]] = FIVE[3, [0]]  # a tie of three
+FIVE[3, [1, 2]] = FIVE[3, [0]]  # a three-way tie
 LABELS_5 = np.array([4, 0, 1, 2, 1, 3])
 CUBE = np.random.default_rng(7).standard_normal((6, 2, 3)).astype(np.float32)
 METRICS: list[tuple[str, dict[str, Any], Any, Any]] = [
@@ -287,8 +287,8 @@ METRICS: list[tuple[str, dict[str, Any], Any, Any]] = [
 def test_metrics(row: int, weighted: bool) -> None:
     name, options, y_true, y_pred = METRICS[row]
     theirs, ours = getattr(keras.metrics, name)(**options), getattr(metrics, name)(**options)
-    assert ours.name == theirs.name.rstrip("_0123456789")  # some are numbered in both
-    scores = "Score" in name  # which Keras computes from the first batch on
+    assert ours.name == theirs.name.rstrip("_0123456789")  # both libraries number some names
+    scores = "Score" in name  # Keras creates their state in the first batch
     if not scores:
         assert float(ours.result()) == float(theirs.result()) == 0
     for part in (slice(4), slice(4, 6)):
@@ -297,7 +297,7 @@ def test_metrics(row: int, weighted: bool) -> None:
             weight = weight[:, None]
         theirs.update_state(y_true[part], y_pred[part], weight)
         ours.update_state(y_true[part], y_pred[part], weight)
-        # Sums of up to 18 values, in float32 there.
+        # Sums of up to 18 values, in float32 in Keras.
         expected = float(theirs.result())
         assert float(ours.result()) == pytest.approx(expected, rel=16 * EPS, abs=8 * EPS)
     ours.reset_state()
@@ -309,7 +309,7 @@ def test_metrics(row: int, weighted: bool) -> None:
 
 
 def test_cosine_similarity_along_other_axis() -> None:
-    """Keras computes it, but leaves the axis out of the configuration."""
+    """Keras supports it, but omits the axis from the configuration."""
     for kind in ("losses", "metrics"):
         theirs, ours = (getattr(k, kind).CosineSimilarity(axis=1) for k in (keras, tinynet))
         found = [float(again(CUBE, CUBE[::-1])) for again in (theirs, ours)]
@@ -331,7 +331,7 @@ def test_mean_metrics() -> None:
 def test_metric_names_match_keras(name: str) -> None:
     entry = keras.src.metrics.ALL_OBJECTS_DICT[name]
     if entry.__name__ in set(dir(metrics)) - {"Metric", "MeanMetricWrapper"}:
-        if "At" in entry.__name__:  # these need a value
+        if "At" in entry.__name__:  # these have a required argument
             assert name in registry.names(metrics.metric)
             return
         ours, theirs = metrics.get(name), entry()
@@ -353,7 +353,7 @@ def test_accuracy_functions(kind: str) -> None:
         np.testing.assert_array_equal(call(tinynet).numpy(), call(keras).numpy())
 
 
-# ------------------------------------------------------------ a few steps of a small net
+# ------------------------------------------------------------ training steps of a small network
 
 LONG = RNG.integers(0, 3, 40)
 BATCHES = RNG.uniform(0, 1, (40, 4)).astype(np.float32)
@@ -373,14 +373,14 @@ def error(y_true: Any, y_pred: Any) -> Any:
 
 
 def compiled(k: Any, *rows: Any, width: int = 4, optimizer: Any = "sgd", **options: Any) -> Any:
-    """Make and compile a model; in Keras that compiles, three steps take longer."""
+    """Build and compile a model; Keras runs eagerly, as tracing takes longer than three steps."""
     model = k.Sequential([k.Input((width,)), *rows])
     eagerly = {"run_eagerly": True} if k is keras else {}
     model.compile(optimizer, **options, **eagerly)
     return model
 
 
-# Units and activation of the end, true values, loss, metrics; every other one is weighted.
+# Units and activation of the output, targets, loss, metrics; every other row has weights.
 STEPS: list[tuple[int, str | None, str, Any, list[Any]]] = [
     (3, "softmax", "labels", SCCE, ["acc", SCCE, "sparse_top_k_categorical_accuracy"]),
     (3, "softmax", "hot", CCE, ["accuracy", CCE, "mse", "mae"]),
@@ -421,7 +421,7 @@ STEPS: list[tuple[int, str | None, str, Any, list[Any]]] = [
 def test_steps(row: int) -> None:
     weighted = row % 2 == 1
     units, activation, kind, loss, named = STEPS[row]
-    keras.utils.set_random_seed(row)  # a percentage of a small number magnifies rounding errors
+    keras.utils.set_random_seed(row)  # a percentage of a small value magnifies rounding errors
     logs: list[list[dict[str, float]]] = []
     weights: list[list[np.ndarray]] = [[]]
     for k in (keras, tinynet):
@@ -442,19 +442,19 @@ def test_steps(row: int) -> None:
             ]
         logs.append(figures)
         weights.append(net.get_weights())
-    # Three steps of a well-conditioned net: each moves the weights by a tenth of a gradient of
-    # sums of 16 terms of at most a few units.
+    # Three steps of a well-conditioned network: each changes the weights by a tenth of a
+    # gradient, a sum of 16 terms of at most a few units.
     atol = 3 * 2 * EPS * np.sqrt(16) * 4
     for theirs, ours in zip(*logs, strict=True):
         assert list(ours) == sorted(theirs)
         assert ours == pytest.approx({n: float(v) for n, v in theirs.items()}, rel=atol, abs=atol)
     for a, b in zip(weights[2], weights[1], strict=True):
-        # The gradient of a percentage has hundreds of units.
+        # Gradients of percentages are in the hundreds.
         np.testing.assert_allclose(a, b, rtol=0, atol=atol * max(np.abs(b).max() / 4, 1))
 
 
 class Largest:
-    """What both libraries' metrics are made of: a part of the state, and three methods."""
+    """A custom metric for both libraries: a state variable and three methods."""
 
     def __init__(self, name: str = "largest", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
@@ -479,7 +479,7 @@ def test_custom_metric_matches_keras() -> None:
 
 
 def test_metric_subclass_with_own_update() -> None:
-    """Class labels, which the built-in metric refuses, and predictions of one class."""
+    """Class labels, which the built-in metric rejects, and predictions of one class."""
     figures = []
     for k in (keras, tinynet):
 
@@ -499,7 +499,7 @@ def test_metric_subclass_with_own_update() -> None:
     np.testing.assert_allclose(figures[1], figures[0], rtol=100 * EPS)
 
 
-# ------------------------------------------------------------ saturated ends
+# ------------------------------------------------------------ saturated outputs
 
 
 FOCAL = "categorical_focal_crossentropy"
@@ -526,7 +526,7 @@ def test_from_logits_on_softmax_warns() -> None:
         net.fit(BATCHES, LONG, verbose=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        net.fit(BATCHES, LONG, verbose=0)  # once is enough
+        net.fit(BATCHES, LONG, verbose=0)  # the warning appears once
 
 
 # ------------------------------------------------------------ utilities
@@ -563,7 +563,7 @@ def test_normalize(dtype: Any, axis: int, order: int) -> None:
     np.testing.assert_array_equal(ours, theirs)
 
 
-# ------------------------------------------------------------ what is refused
+# ------------------------------------------------------------ errors
 
 
 def test_activation_layer_is_an_activation() -> None:

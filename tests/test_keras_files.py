@@ -1,4 +1,4 @@
-"""Files between Keras itself and tinynet, in both directions."""
+"""Files exchanged between Keras and tinynet, in both directions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Y = RNG.integers(0, 5, 40)
 
 
 def net(library: Any) -> Any:
-    """Make the same net of either library."""
+    """Build the same network with either library."""
     layers = library.layers
     return library.Sequential(
         [
@@ -43,7 +43,7 @@ def net(library: Any) -> Any:
 
 
 def everything(library: Any) -> Any:
-    """Make a net of all kinds of layers that have something to save."""
+    """Build a network with all kinds of layers that have state."""
     layers, regularizers = library.layers, library.regularizers
     return library.Sequential(
         [
@@ -83,7 +83,7 @@ def train(model: Any, epochs: int = 2) -> Any:
 
 
 def passed(model: Any, library: Any, path: Any, *options: Any) -> Any:
-    """Save a model, and load it with a library."""
+    """Save a model and load it with a library."""
     model.save(path)
     return library.saving.load_model(path, *options)
 
@@ -100,12 +100,12 @@ def assert_equal(found: Any, expected: Any) -> None:
 
 
 def assert_same_state(one: Any, other: Any, target: Any, suffix: str) -> None:
-    if (target, suffix) != (keras, ".h5"):  # of which Keras 3 drops the optimizer's state
+    if (target, suffix) != (keras, ".h5"):  # Keras 3 does not save the optimizer's state in .h5
         assert_equal(optimizer_state(one), optimizer_state(other))
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
-    """Compare outputs: both round in float32, each sum of at most 12 terms of order 1."""
+    """Compare outputs, float32 sums of at most 12 terms of order 1."""
     a, b = ours.predict(X, verbose=0), theirs.predict(X, verbose=0)
     np.testing.assert_allclose(a, b, rtol=0, atol=24 * np.finfo(np.float32).eps)
     assert_equal(ours.get_weights(), theirs.get_weights())
@@ -136,12 +136,12 @@ def test_models_load_in_both_libraries(
 def test_training_continues_from_same_step(
     source: Any, target: Any, optimizer: str, suffix: str, tmp_path: Any
 ) -> None:
-    """One library goes on where the other stopped: Adam's step size and moments are carried over.
+    """One library continues where the other stopped, with Adam's iteration and moment estimates.
 
-    A fresh Adam would make steps of the learning rate at once, 1e-3 for every weight.
+    The first step of a new Adam changes every weight by the learning rate, 1e-3.
     """
     if suffix == ".h5" and target is keras:
-        return  # Keras 3 can't go on training what it loads from .h5, its own files included
+        return  # Keras 3 cannot continue training from .h5 files, including its own
     model = compiled(source, net, optimizer)
     train(model, 3)
     other = passed(model, target, tmp_path / f"net{suffix}")
@@ -206,11 +206,11 @@ def test_losses_and_metrics_round_trip(source: Any, target: Any, tmp_path: Any) 
     rng = np.random.default_rng(0)
     x, y = rng.random((12, 4)).astype("float32"), np.eye(3)[rng.integers(0, 3, 12)]
     loaded = passed(model, target, tmp_path / "net.keras")
-    # Keras' R2Score of several regressors can't run in a graph.
+    # Keras' R2Score with num_regressors does not support graph mode.
     model.run_eagerly = loaded.run_eagerly = True
     found, expected = (m.evaluate(x, y, verbose=0, return_dict=True) for m in (loaded, model))
     assert found.keys() == expected.keys()
-    # R2 and areas are differences of sums of 36 float32 numbers.
+    # R2 and areas are differences of sums of 36 float32 values.
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
 
@@ -296,7 +296,7 @@ def test_json_round_trip() -> None:
 
 
 def branches(library: Any) -> Any:
-    """Make a model with layers in attributes of all kinds."""
+    """Build a model with layers in all kinds of attributes."""
 
     class Branches(library.Model):  # type: ignore[misc]  # of either library
         def __init__(self) -> None:
@@ -351,7 +351,7 @@ def test_graphs_round_trip(name: str, source: Any, target: Any, suffix: str, tmp
 
 
 def counting(library: Any) -> Any:
-    """Make a layer class that counts steps in int32, and whose other weights are bool and uint8."""
+    """Return a layer class with an int32 step counter, and bool and uint8 weights."""
 
     class Counting(library.layers.Layer):  # type: ignore[name-defined, misc]
         def build(self, shape: Any) -> None:
@@ -373,7 +373,7 @@ def counting(library: Any) -> Any:
 
 
 def count_steps(library: Any, suffix: str, path: Any) -> Any:
-    """Train and save a model that counts; return the class of its layer, and the model."""
+    """Train and save a model with this layer; return the layer's class and the model."""
     kind = counting(library)
     model = library.Sequential([library.Input((12,)), kind(name="counts"), library.layers.Dense(1)])
     model.compile("sgd", library.losses.MeanSquaredError(), jit_compile=False)
@@ -414,7 +414,7 @@ def test_graph_weights_round_trip(name: str, source: Any, target: Any, tmp_path:
 def test_ellipsis_and_newaxis_round_trip(source: Any, target: Any, tmp_path: Any) -> None:
     x = source.Input((4, 3))
     model = source.Model(x, [x[..., 1:, 0], x[:, None, ..., ::2]])
-    # Keras can't read an Ellipsis in an .h5 file.
+    # Keras cannot read an Ellipsis in an .h5 file.
     loaded = passed(model, target, tmp_path / "net.keras")
     inputs = data_for(model)
     assert_equal(loaded.predict(inputs), model.predict(inputs))

@@ -1,7 +1,7 @@
-"""Random losses, metrics, activations and optimizers against Keras, from a new seed each session.
+"""Random losses, metrics, activations and optimizers compared with Keras, with a new seed each time.
 
-A failure prints its seed and its case: add the case to a table of another test file, where it is
-tried each time.
+A failure prints its seed and its case. Add the case to a table of another test file, so that every
+session tests it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def probabilities(rng: np.random.Generator, *shape: int) -> np.ndarray:
 def random_data(
     rng: np.random.Generator, name: str, options: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw targets in the loss's range, in every shape that Keras takes, and predictions."""
+    """Draw predictions, and targets in the loss's range and in every shape that Keras accepts."""
     n, t, c = rng.integers(1, 6), rng.integers(2, 4), rng.integers(2, 5)
     shape = pick(rng, (n, c), (n, t, c), (n, 1), (n, t, 1))
     if "Categorical" in name and shape[-1] == 1:
@@ -60,7 +60,7 @@ def random_data(
         y = 2 * y - 1
     p = p if of_probabilities else 3 * rng.standard_normal(shape)
     if name in ("Poisson", "MeanSquaredLogarithmicError", "MeanAbsolutePercentageError"):
-        y, p = abs(y) + 0.1, abs(p) + 0.1  # away from poles, where roundings grow
+        y, p = abs(y) + 0.1, abs(p) + 0.1  # away from poles, which magnify rounding errors
     if shape[-1] == 1 and rng.random() < 0.5:
         y = y[..., 0]  # Keras drops the predictions' last axis, or adds one to the targets
     elif len(shape) > 1 and shape[-1] > 1 and rng.random() < 0.2:
@@ -69,7 +69,7 @@ def random_data(
 
 
 def random_weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Draw sample weights for values of a shape, in the shapes that Keras takes."""
+    """Draw sample weights in a random shape that Keras accepts for these values."""
     if not shape or rng.random() < 0.4:
         return None
     weights = rng.uniform(0, 2, pick(rng, shape, shape[:1] if len(shape) == 1 else shape))
@@ -113,7 +113,7 @@ def test_losses_against_keras(case: int, any_seed: int) -> None:
     weights = random_weights(rng, tuple(values.shape))
     what = f"{name}({options}), y {y.shape}, p {p.shape}, weights {np.shape(weights)}"
     found, expected, d_y, gradient = loss_of_both(name, options, y, p, weights)
-    # Sums of up to 75 values of size 10, and the logarithms of values from 0.02 on.
+    # Sums of up to 75 values of size 10, and logarithms of values above 0.02.
     np.testing.assert_allclose(found, expected, rtol=100 * EPS, atol=20 * EPS, err_msg=what)
     if d_y is not None:
         room = 200 * EPS * (float(np.abs(d_y).max()) + 1)
@@ -144,11 +144,11 @@ def test_metrics_against_keras(case: int, any_seed: int) -> None:
     for _ in range(2):
         y, p = random_data(rng, "BinaryCrossentropy" if name == "BinaryAccuracy" else name, options)
         if name.startswith(("Binary", "KLD", "Poisson")) or "Hinge" in name:
-            y = y.reshape(p.shape)  # as a metric, Keras' does not change the rank
+            y = y.reshape(p.shape)  # Keras' metric does not change the rank
         shape = p.shape[:-1]
         weights = random_weights(rng, shape)
         if np.ndim(y) == p.ndim - 1 == 2 and p.shape[-1] == 1:
-            weights = None  # Keras takes weights of (N, T) for values of (N,)
+            weights = None  # Keras expects weights of shape (N, T) for values of shape (N,)
         what = f"{name}({options}), y {y.shape}, p {p.shape}, weights {np.shape(weights)}"
         theirs.update_state(y, p, weights)
         ours.update_state(y, p, weights)
@@ -157,7 +157,7 @@ def test_metrics_against_keras(case: int, any_seed: int) -> None:
 
 
 def confusion_options(rng: np.random.Generator, name: str, classes: int) -> dict[str, Any]:
-    """Draw the options of a metric that counts decisions."""
+    """Draw the options of a confusion metric."""
     even = np.linspace(0, 1, 11)[1:-1]
     limits = pick(rng, even, rng.uniform(0.1, 0.9, rng.integers(1, 5)).round(1)).tolist()
     if name in ("Precision", "Recall"):
@@ -209,7 +209,7 @@ DRAWS = [(n, k) for n in COUNTING for k in range(40 if n in ("Precision", "Recal
 
 @pytest.mark.parametrize(("name", "case"), DRAWS)
 def test_counting_metrics_against_keras(name: str, case: int, any_seed: int) -> None:
-    """Some predictions are equal to thresholds, and some are out of range."""
+    """Some predictions equal a threshold, and some are out of range."""
     rng = np.random.default_rng([any_seed, 7, case])
     c = int(rng.integers(2, 6))
     options = confusion_options(rng, name, c)
@@ -227,14 +227,14 @@ def test_counting_metrics_against_keras(name: str, case: int, any_seed: int) -> 
             y = rng.standard_normal(shape).astype("float32")
         weights = pick(rng, None, rng.uniform(0, 2, shape[:1]).astype("float32"))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of R2Score's fallback, in both
+            warnings.simplefilter("ignore")  # both libraries warn about R2Score's fallback
             weights = weights if len(shape) < 3 else None
             theirs.update_state(y, p, weights)
             column = weights is not None and "Score" not in name and rng.random() < 0.3
             ours.update_state(y, p, weights[:, None] if column else weights)
             expected, found = np.asarray(theirs.result()), ours.result()
         assert np.shape(found) == expected.shape
-        # Keras sums up to 150 float32 numbers; areas and R2 are differences of such sums.
+        # Keras sums up to 150 float32 values; areas and R2 are differences of such sums.
         what = f"{options}, y {y.shape} {y.dtype}, weights {np.shape(weights)}"
         atol = 1e-5 * (1 + float(np.abs(expected).max()) ** 2 * (name == "R2Score"))
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=atol, err_msg=what)
@@ -251,7 +251,7 @@ def test_counting_metrics_against_keras(name: str, case: int, any_seed: int) -> 
 
 @pytest.mark.parametrize("case", range(40))
 def test_models_against_keras(case: int, any_seed: int) -> None:
-    """One step of SGD with sample or class weights, over every form of targets."""
+    """One step of SGD with sample or class weights, for every form of targets."""
     rng = np.random.default_rng([any_seed, 4, case])
     n, t = int(rng.integers(2, 7)), int(rng.integers(2, 4))
     name, head, c = pick(
@@ -294,7 +294,7 @@ def test_models_against_keras(case: int, any_seed: int) -> None:
 
 @pytest.mark.parametrize("case", range(40))
 def test_activations_against_keras(case: int, any_seed: int) -> None:
-    """Values and gradients, also at the corners, for every legal option."""
+    """Compare values and gradients, also at kinks, for all valid options."""
     rng = np.random.default_rng([any_seed, 5, case])
     number = float(pick(rng, 0, 0.5, 1, 6, rng.uniform(0, 3)))
     options = {
@@ -318,7 +318,7 @@ def test_activations_against_keras(case: int, any_seed: int) -> None:
     y, gradient = with_gradient(theirs, x, upstream)
     found = ours.forward(x)
     what = f"{ours}, {ours.options}, {x}"
-    # The tails of gelu and mish are differences of numbers of size 1.
+    # The tails of gelu and mish are differences of values of order 1.
     np.testing.assert_allclose(found, y, rtol=100 * EPS, atol=20 * EPS, err_msg=what)
     d_x = ours.backward(upstream, x, found)
     np.testing.assert_allclose(d_x, gradient, rtol=200 * EPS, atol=50 * EPS, err_msg=what)

@@ -1,6 +1,6 @@
-"""Optimizers, schedules, layers, regularizers and constraints against live Keras on TensorFlow.
+"""Optimizers, schedules, layers, regularizers and constraints compared with Keras on TensorFlow.
 
-A new one is a new line in a table. Activations, losses and metrics are in test_keras_features.
+A new class needs a new row in a table. `test_keras_features` tests activations, losses and metrics.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tinynet.program.tensor import as_tensors
 keras, tf = keras_net.keras, keras_net.tf
 LIBRARIES = (keras, tinynet)
 RNG = np.random.default_rng(12)
-#: Keras runs its own loops of Python, in place of tracing each small model for seconds.
+#: Keras runs eagerly, as tracing takes seconds for each small model.
 EAGER: dict[Any, dict[str, Any]] = {keras: {"run_eagerly": True}, tinynet: {}}
 
 
@@ -33,7 +33,7 @@ def ids(row: tuple[Any, ...]) -> str:
 
 
 def classes_of(module: Any, base: type) -> set[str]:
-    """Return the names of the classes that a module offers."""
+    """Return the names of a module's public classes."""
     found = {name: c for name, c in vars(module).items() if isinstance(c, type)}
     return {name for name, c in found.items() if issubclass(c, base) and c is not base}
 
@@ -109,7 +109,7 @@ SHAPES = ((3, 2), (2,), ())
 
 
 def compare_steps(makers: list[Callable[[], Any]], steps: int = 7) -> None:
-    """Apply the same gradients, large and small ones, and compare weights and state."""
+    """Apply the same large and small gradients, and compare weights and state."""
     start = [draw(*shape) for shape in SHAPES]
     sizes = (1.0, 1e-3, 0.0, 30.0, 1.0, 1e-6, 0.5)
     gradients = [[np.float32(size) * draw(*shape) for shape in SHAPES] for size in sizes[:steps]]
@@ -123,9 +123,9 @@ def compare_steps(makers: list[Callable[[], Any]], steps: int = 7) -> None:
         optimizers[1].apply(step, ours)
         moved = [np.abs(a.numpy() - b).max() for a, b in zip(theirs, before, strict=True)]
         size = [np.abs(b).max() for b in before]
-        # A step rounds the weight once; its own size comes of about ten operations, of which
-        # powers and roots, and the float32 of the learning rate, are the worst. Means of
-        # gradients carry all of that on, so the sum over the steps is taken.
+        # A step rounds the weight once. Its size results from about ten operations, of which powers,
+        # square roots and the float32 learning rate have the largest errors. Moment estimates keep
+        # these errors, so the bound sums them over the steps.
         reach += EPS * np.array(size) + 32 * EPS * np.array(moved)
         for a, b, far in zip(ours, theirs, reach, strict=True):
             assert_within(a.numpy(), b.numpy(), far + 1e-30, "weight")
@@ -153,7 +153,7 @@ def test_schedules(row: tuple[str, tuple[Any, ...], dict[str, Any]]) -> None:
     name, arguments, options = row
     theirs, ours = (getattr(k.optimizers.schedules, name)(*arguments, **options) for k in LIBRARIES)
     for step in (0, 1, 2, 3, 4, 5, 6, 7, 13):
-        # A handful of operations on numbers up to the first rate, 0.1, and on shares of 1.
+        # A few operations on values up to the initial rate, 0.1, and on fractions of 1.
         assert float(ours(step)) == pytest.approx(float(theirs(step)), rel=0, abs=8 * EPS * 0.1)
     makers = [
         lambda k=k: k.optimizers.SGD(getattr(k.optimizers.schedules, name)(*arguments, **options))
@@ -166,7 +166,7 @@ def test_schedules(row: tuple[str, tuple[Any, ...], dict[str, Any]]) -> None:
 
 
 class Inner(NamedTuple):
-    """A layer within a layer, to be made of either library."""
+    """A layer within a layer, for both libraries."""
 
     name: str
     options: dict[str, Any]
@@ -175,7 +175,7 @@ class Inner(NamedTuple):
         return getattr(k.layers, self.name)(**self.options)
 
 
-# Layers that are made of operations.
+# Layers that are composed of operations.
 COMPOSED: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
     ("LayerNormalization", {}, (6, 5)),
     ("LayerNormalization", {"axis": [2, 1], "epsilon": 0.1}, (4, 2, 3)),
@@ -283,7 +283,7 @@ def test_layers(row: tuple[str, dict[str, Any], Any], training: bool) -> None:
     got, *got_w = own_tape.gradient(
         found, [tensors, *ours.trainable_weights], upstream.copy(), unconnected_gradients="zero"
     )
-    # Sums of at most 24 terms of a few units, each a handful of functions.
+    # Sums of at most 24 terms of a few units, each the result of a few functions.
     largest = max(np.abs(array).max() for array in tf.nest.flatten(x))
     room = 8 * EPS * np.sqrt(24) * (1 + largest) * (1 + float(np.abs(y).max()))
     assert_within(found.numpy(), y.numpy(), room, "y")
@@ -295,14 +295,14 @@ def test_layers(row: tuple[str, dict[str, Any], Any], training: bool) -> None:
 
 
 def open_shape(shape: Any) -> Any:
-    """Return a shape, or each of a list, with an open batch size."""
+    """Return a shape, or each shape of a list, with a None batch size."""
     if isinstance(shape, list):
         return [open_shape(s) for s in shape]
     return (None, *shape[1:])
 
 
 def make_layer(k: Any, row: Any) -> Any:
-    """Make the layer of a row of the table."""
+    """Build the layer of a row of the table."""
     return getattr(k.layers, row[0])(
         **{key: value(k) if callable(value) else value for key, value in row[1].items()}
     )
@@ -333,8 +333,8 @@ def test_composed_layers_match_keras(row: Any, tmp_path: Any) -> None:
         k.backend.clear_session()
         end = [k.layers.Flatten(), k.layers.Dense(2, "tanh")]
         net = k.Sequential([k.Input(shape[1:]), make_layer(k, row), *end])
-        # With this epsilon, a gradient near zero makes a small step; with 1e-7, its rounding error
-        # may decide where a whole step goes.
+        # With this epsilon, a gradient near zero gives a small step; with 1e-7, its rounding error
+        # may determine the sign of a whole step.
         net.compile(k.optimizers.Adam(0.01, epsilon=1e-3), "mse", **EAGER[k])
         nets.append(net)
     theirs, ours = nets
@@ -405,8 +405,8 @@ def test_repeated_embedding_rows_match_keras(
             gradients = tape.gradient(loss, layer.trainable_variables)
             made.apply_gradients(zip(gradients, layer.trainable_variables, strict=True))
         ends.append(layer.get_weights()[0])
-    # Six steps of up to 0.05 whose directions are off by a handful of roundings; of Nadam, by half
-    # of what float32(1 - 0.999) is off from 1 - float32(0.999), 5e-5.
+    # Six steps of up to 0.05 with a few rounding errors each; for Nadam, half the relative
+    # difference between float32(1 - 0.999) and 1 - float32(0.999), 5e-5.
     off = 5e-5 / 2 if optimizer == "Nadam" else 64 * EPS
     np.testing.assert_allclose(ends[1], ends[0], rtol=0, atol=6 * 0.05 * 2 * off)
 
@@ -453,7 +453,7 @@ def test_constraints(row: tuple[str, dict[str, Any]]) -> None:
     name, options = row
     theirs, ours = (getattr(k.constraints, name)(**options) for k in LIBRARIES)
     for w in (draw(4, 3), 0.1 * draw(4, 3), 5 * draw(4, 3)):
-        # A root of a sum of four squares, and a division.
+        # The square root of a sum of four squares, and a division.
         expected = theirs(tf.constant(w)).numpy()
         assert_within(ours(w), expected, 8 * EPS * (1 + np.abs(expected)), name)
     assert ours.get_config() == theirs.get_config()
@@ -474,14 +474,14 @@ def test_constrained_regularized_net_matches_keras() -> None:
         net.compile(k.optimizers.SGD(0.1), loss, **EAGER[k])
         figures.append([float(net.train_on_batch(x, y)) for _ in range(5)])
         ends.append(net.get_weights())
-    # Five steps, each a tenth of gradients that are sums of 16 terms of a few units.
+    # Five steps, each a tenth of a gradient, which is a sum of 16 terms of a few units.
     atol = 5 * 2 * EPS * np.sqrt(16) * 4
     assert figures[1] == pytest.approx(figures[0], rel=0, abs=atol)
     for a, b in zip(*ends, strict=True):
         np.testing.assert_allclose(b, a, rtol=0, atol=atol)
 
 
-# ------------------------------------------------------------ an optimizer's state in files
+# ------------------------------------------------------------ optimizer state in files
 
 
 @pytest.mark.parametrize(
@@ -514,8 +514,8 @@ def test_training_continues_in_other_library(
             net.train_on_batch(x, y)
             other.train_on_batch(x, y)
         for a, b in zip(other.get_weights(), net.get_weights(), strict=True):
-            # Two steps of at most the learning rate, whose gradients are sums of 16 terms; where
-            # they have nearly died, a step takes their rounding on in full.
+            # Two steps of at most the learning rate, with gradients that are sums of 16 terms; if the
+            # gradients are close to zero, a step contains their full rounding error.
             np.testing.assert_allclose(a, b, rtol=0, atol=2 * 0.01 * 64 * EPS)
         assert int(other.optimizer.iterations) == int(net.optimizer.iterations)
 
@@ -524,7 +524,7 @@ def test_training_continues_in_other_library(
 
 
 def batches_of(k: Any, n: int, size: int) -> Any:
-    """Create a PyDataset of n rows."""
+    """Create a PyDataset with n rows."""
     rows = np.arange(n, dtype=np.float32)[:, None]
 
     class Batches(k.utils.PyDataset):
@@ -539,7 +539,7 @@ def batches_of(k: Any, n: int, size: int) -> Any:
 
 
 def run_epochs(k: Any, case: dict[str, Any]) -> Any:
-    """Return the losses of epochs and validations, which tell which batches there were."""
+    """Return the losses of epochs and validations, which identify the batches."""
     model = k.Sequential([k.Input((1,)), k.layers.Dense(1, kernel_initializer="ones")])
     model.compile(k.optimizers.SGD(0.0), "mae", run_eagerly=True)
     n, size = case["n"], case["batch_size"]
@@ -563,7 +563,7 @@ def run_epochs(k: Any, case: dict[str, Any]) -> Any:
 
 def test_random_epochs_match_keras_batches() -> None:
     seed = int(np.random.default_rng().integers(2**32))
-    print("seed", seed)  # a failure shows it
+    print("seed", seed)  # printed if the test fails
     rng = np.random.default_rng(seed)
     for _ in range(3):
         case: dict[str, Any] = {
@@ -577,10 +577,10 @@ def test_random_epochs_match_keras_batches() -> None:
         print(case)
         ours, theirs = run_epochs(tinynet, case), run_epochs(keras, case)
         for a, b in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-6)  # means of float32
+            np.testing.assert_allclose(a, b, rtol=1e-6)  # float32 means
 
 
-# ------------------------------------------------------------ forms of data and of compile
+# ------------------------------------------------------------ forms of data and of compile arguments
 
 
 def as_table(values: np.ndarray) -> Any:
@@ -637,7 +637,7 @@ def test_forms_of_data_and_compile(name: str) -> None:
     assert own_history.keys() == history.keys()
     assert own_tested.keys() == tested.keys()
     for key, values in history.items():
-        # Sums of 24 terms in another order, in float32, through 6 steps.
+        # Float32 sums of 24 terms in a different order, over 6 steps.
         np.testing.assert_allclose(own_history[key], values, rtol=1e-5)
         np.testing.assert_allclose(own_tested[key], tested[key], rtol=1e-5)
     for array, own in zip(arrays, own_arrays, strict=True):
@@ -655,7 +655,7 @@ def test_forms_of_data_and_compile(name: str) -> None:
         ((4,), (6, 4, 1)),
         ((1,), (6, 1, 1)),
         ((1, 1), (6, 1)),
-        # What Keras refuses, tinynet refuses.
+        # tinynet rejects the same input as Keras.
         ((784,), (6, 28, 28)),
         ((28, 28), (6, 784)),
         ((28, 28, 3), (6, 28, 28)),

@@ -1,5 +1,7 @@
-"""Layers by themselves: shapes, weights, names, arguments. Their numbers are in test_functional,
-their derivatives in test_gradients."""
+"""Individual layers: shapes, weights, names and arguments.
+
+`test_functional` tests their values, and `test_gradients` their gradients.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from tinynet._core.buffers import Workspace
 from tinynet.program.variable import Variable
 
 L = layers
-# How a layer is made, the shape of its input, the shape of its output.
+# Function that builds a layer, input shape, output shape.
 LAYERS = [
     (L.Flatten, (5, 2, 3), (5, 6)),
     (L.Flatten, (5,), (5, 1)),
@@ -237,7 +239,7 @@ def test_double_precision() -> None:
 
 
 class Own(L.Layer):
-    """A layer whose methods are functions of the test; it says that it keeps the shape."""
+    """A layer with methods defined by the test, which declares an unchanged output shape."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
@@ -264,7 +266,7 @@ def compiled(*row: Any, loss: str = "mse") -> Any:
 
 
 def trained(*row: L.Layer) -> list[np.ndarray]:
-    """Return the weights of a classifier that ends in these layers, after training."""
+    """Train a classifier that ends in these layers, and return its weights."""
     model = compiled(*row, loss="sparse_categorical_crossentropy")
     model.fit(X, Y, epochs=5, verbose=0, shuffle=False)
     return model.get_weights()
@@ -294,7 +296,7 @@ def test_custom_layer_may_return_float64(
 def test_mixed_dtype_layers_train_correctly(
     types: Any, between: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each layer computes in its own type, as in Keras; the results differ by rounding only."""
+    """Each layer computes in its own dtype, as in Keras; results differ by rounding errors only."""
     monkeypatch.setattr(config, "DEBUG_BUFFERS", True)
     results = []
     for first, second, third in (types, ("float64",) * 3):
@@ -389,7 +391,7 @@ def test_changed_nested_model_still_fits() -> None:
 
 
 def test_workspace_keeps_buffer_owners_alive() -> None:
-    """An object that is still referenced shares its id with no other."""
+    """Objects that are still referenced have unique ids."""
     work, layer = Workspace(), L.Dense(2)
     part, alive = work.of(layer), weakref.ref(layer)
     assert work.of(layer) is part
@@ -441,7 +443,7 @@ def test_build_is_all_or_nothing(error: type[BaseException]) -> None:
 
 
 def test_debug_mode_exposes_unwritten_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A backward pass that asks for a buffer again, in place of noting what was in it."""
+    """The backward pass requests a buffer again instead of keeping its contents."""
 
     class Forgets(L.Layer):
         def forward(self, x: Any, work: Any, training: bool) -> Any:
@@ -470,7 +472,7 @@ def test_debug_mode_fills_every_buffer(kind: str, monkeypatch: pytest.MonkeyPatc
 
 
 class Gate(L.Layer):
-    """A layer of operations, with a weight and a layer inside."""
+    """A layer of operations with a weight and a sublayer."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -521,7 +523,7 @@ def test_layer_uses_an_overridden_call(base: str) -> None:
 
 @pytest.mark.parametrize("kind", ["Sequential", "Model"])
 def test_model_uses_an_overridden_call(kind: str) -> None:
-    """The layers that it was made of are still its layers."""
+    """The layers that the model was built from are still its layers."""
     base = getattr(tinynet, kind)
     own = type("Own", (base,), {"call": lambda self, x: 2 * base.call(self, x)})
     start, dense = L.Input((8,)), L.Dense(3, kernel_initializer="ones")

@@ -1,4 +1,4 @@
-"""Losses: Keras' pipeline from values to one number, and its worked numbers."""
+"""Losses: Keras' reduction of values to a scalar, and results computed by Keras."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SCCE = losses.SparseCategoricalCrossentropy
 Y = [2, 0]
 Z = [[1, 2, 3], [0, -1, 4]]
 P = [[0.2, 0.3, 0.5], [0.6, 0.3, 0.3]]
-OWN = [0.40760595, 4.02474499]  # each row's value on Z; on P, both are log 2
+OWN = [0.40760595, 4.02474499]  # each row's loss for Z; for P, both are log 2
 W = [2, 0.5]
 LN2 = float(np.log(2))
 NONE, LOGITS = {"reduction": "none"}, {"from_logits": True}
 HOT = [[0, 0, 1], [1, 0, 0]]
 
-# Options, predictions, weights and the result for the labels Y.
+# Options, predictions, weights, and the result for the labels Y.
 SPARSE = [
     ({**LOGITS, **NONE}, Z, None, OWN),
     ({**LOGITS, "reduction": None}, Z, W, [2 * OWN[0], OWN[1] / 2]),
@@ -54,7 +54,7 @@ WORKED = [
     ("SparseCategoricalCrossentropy", {**LOGITS, **NONE}, [Y, Y], [Z, Z], [OWN, OWN]),
     # One weight for each example.
     ("SparseCategoricalCrossentropy", LOGITS, [Y, [1, 1]], [Z, Z], sum(OWN) / 4, [1, 0]),
-    ("SparseCategoricalCrossentropy", {}, [1], [[1, 0, 0]], 16.118095),  # certain and wrong
+    ("SparseCategoricalCrossentropy", {}, [1], [[1, 0, 0]], 16.118095),  # certain and incorrect
     ("SparseCategoricalCrossentropy", {}, [0], [[0, 0, 0]], np.log(3)),
     ("SparseCategoricalCrossentropy", {}, [0], [[2, 2, 2]], np.log(3)),
     ("CategoricalCrossentropy", NONE, HOT, P, [LN2, LN2]),
@@ -98,8 +98,8 @@ def test_worked_numbers(row: Any) -> None:
     value = getattr(losses, name)(**options)(y, p, *weights)
     assert hasattr(value, "numpy")
     assert value.dtype == np.float32
-    # exp, log and sums of three numbers below 17; of 1.2e-7, the rounding of 1 is the whole. The
-    # numbers above have nine digits.
+    # exp, log and sums of three values below 17; 1.2e-7 is a rounding error of 1. The values above
+    # have nine digits.
     np.testing.assert_allclose(value, expected, rtol=8 * EPS)
 
 
@@ -137,7 +137,7 @@ RANGES = [
 
 @pytest.mark.parametrize(("name", "y", "what"), RANGES)
 def test_targets_out_of_range_raise(name: str, y: Any, what: str) -> None:
-    """Before training, in every way that targets reach a loss or the metric of its name."""
+    """Targets are checked before training, for losses and for metrics of the same name."""
     y = np.asarray(y)
     x = np.zeros((len(y), 2), np.float32)
     good = np.eye(y.shape[-1])[np.zeros(len(y), int)]
@@ -175,7 +175,7 @@ def test_unnormalized_rows_warn_once() -> None:
     model = Sequential([layers.Dense(3, activation="softmax")])
     model.compile("sgd", "categorical_crossentropy")
     x, several = np.zeros((2, 4)), np.array([[1, 1, 0], [0, 0, 0]])
-    model.fit(x, several / 2, verbose=0)  # soft targets, and a row that does not count
+    model.fit(x, several / 2, verbose=0)  # soft targets, and a row with weight zero
     with pytest.warns(UserWarning, match="binary_crossentropy and a sigmoid.*the sum 2"):
         model.fit(x, several, verbose=0)
     with warnings.catch_warnings():
@@ -217,7 +217,7 @@ WITHOUT_BACKWARD = type("Own", (losses.Loss,), {"call": lambda self, y, p: cubic
 def test_loss_without_backward_is_differentiated(loss: Any) -> None:
     y, p = np.array([[1.0, -2.0], [0.5, 0.0]]), np.array([[0.0, 1.0], [2.0, 1.0]])
     d = losses.as_loss(loss).backward(np.array([1.0, 10.0]), y, p)
-    # 3 (sum of |y - p|)^2 sign(p - y): sums 4 and 2.5.
+    # 3 (sum of |y - p|)^2 sign(p - y), with sums 4 and 2.5.
     np.testing.assert_allclose(d, [[-48, 48], [187.5, 187.5]])
 
 
@@ -231,7 +231,7 @@ def test_loss_without_operations_raises(loss: Any) -> None:
 
 
 class Absolute:
-    """No Loss, but what a loss needs."""
+    """An object with the methods of a loss, but not a subclass of `Loss`."""
 
     def call(self, y_true, y_pred):
         return np.abs(y_pred - y_true).mean(axis=-1)
@@ -250,7 +250,7 @@ def test_objects_with_backward_are_losses() -> None:
     for own in (Absolute(), absolute):
         loss = losses.as_loss(own)
         assert loss.name == "absolute"
-        assert not loss.is_mean  # it may look at a batch as a whole
+        assert not loss.is_mean  # it may depend on the batch as a whole
         value, d_y = loss.step(y, p, None, Workspace())
         assert value == expected[0]
         np.testing.assert_array_equal(d_y, expected[1])
@@ -286,7 +286,7 @@ def test_float64_is_computed_in_float64() -> None:
 
 @pytest.mark.parametrize("base", ["MeanSquaredError", "SparseCategoricalCrossentropy"])
 def test_compile_rejects_call_without_backward(base: str) -> None:
-    """The gradient would be that of the built-in loss, or the new call would never be called."""
+    """Otherwise, the built-in gradient would be used, or the new call would be ignored."""
     parent = getattr(tinynet.losses, base)
     own = type("Own", (parent,), {"call": lambda self, t, p: 3 * parent.call(self, t, p)})
     with pytest.raises(ValueError, match=r"Own must not override only call .* Received: "):
@@ -306,7 +306,7 @@ TRUE_GRADIENTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("name", "options"), TRUE_GRADIENTS)
 def test_target_gradient_matches_keras(name: str, options: Any) -> None:
-    """A teacher that is trained, two views of the same input: both sides are computed."""
+    """Both inputs of the loss are trained: a teacher, or two views of the same input."""
     tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
     from reference.keras_net import keras
 

@@ -1,4 +1,4 @@
-"""``make`` prepares ``.venv``, says in one line what is wrong, and recovers on the next attempt."""
+"""``make`` creates ``.venv``, reports errors in one line, and recovers on the next attempt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
     os.name != "posix" or shutil.which("make") is None, reason="needs make: apt install make"
 )
 
-# A pip that installs nothing: it notes what it was asked for, and may fail once as real ones do.
+# A mock pip that records its arguments, and may fail once.
 PIP = """
 import os, sys
 if os.environ.get("PIP_FAILS") == "interrupted":
@@ -27,7 +27,7 @@ if os.environ.get("PIP_FAILS") == "no network":
 with open("pip.log", "a") as file:
     print(*sys.argv[1:], file=file)
 """
-# A Python whose environments have that pip, or which lacks what real ones may lack.
+# A Python whose environments contain the mock pip, or which lacks optional modules.
 PYTHON = """#!/bin/sh
 case $* in
     *version_info*) echo ${VERSION:-3.12} ;;
@@ -46,7 +46,7 @@ esac
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a checkout with spaces in its name, whose program says only that it ran."""
+    """Return a checkout with spaces in its path, whose program only reports that it ran."""
     place = tmp_path / "a clone"
     shutil.copytree(ROOT / ".ci", place / ".ci")
     for name in ("Makefile", "setup.cfg", "pyproject.toml"):
@@ -67,11 +67,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make(folder: Path, target: str = "train", **environment: str) -> tuple[list[str], list[str]]:
-    """Run make, and return the lines of standard output and of standard error."""
-    # What a make that runs these tests passes on would change what this one says and does.
+    """Run make; return the lines of standard output and standard error."""
+    # Variables of a make that runs these tests would affect this make.
     outer = ("PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
     inherited = {k: v for k, v in os.environ.items() if k not in outer}
-    # Environments say that they have the Python that runs the tests.
+    # Environments report the Python version that runs the tests.
     own = {"PYTHON": "./fake", "VERSION": "{}.{}".format(*sys.version_info), "LC_ALL": "C"}
     done = subprocess.run(
         ["make", target],
@@ -155,7 +155,7 @@ def test_make_replaces_broken_environment(folder: Path, state: str) -> None:
     if state == "broken":
         (environment / "bin" / "python").unlink()
         (environment / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
-    elif state == "another Python":  # one that was removed
+    elif state == "another Python":  # a Python that was removed
         (environment / "bin" / "python").unlink()
         (environment / "bin" / "python").symlink_to("/nowhere/python3.10")
     elif state == "moved":
@@ -177,7 +177,7 @@ def test_make_uses_given_python(folder: Path) -> None:
 
 @pytest.mark.wide
 def test_make_keeps_working_environment(folder: Path) -> None:
-    """One that the user created, with packages of the user's."""
+    """The environment was created by the user and contains other packages."""
     make(folder)
     (folder / ".venv" / "installed").unlink()
     (folder / ".venv" / "own").touch()

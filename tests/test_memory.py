@@ -1,4 +1,4 @@
-"""Data takes little memory besides its own, and memory-mapped arrays are not copied."""
+"""Data needs little additional memory, and memory-mapped arrays are not copied."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_memory_is_bounded(kind: str, call: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
 @pytest.mark.parametrize("density", ["0.19", "1"])
 def test_memory_mapped_array_is_not_copied(density: str) -> None:
-    """The process may use 128 MB more for a file of 1 GB."""
+    """The process may use 128 MB of additional memory for a file of 1 GB."""
     command = [sys.executable, "-m", "benchmarks.memory", "--mapped", "1", density]
     subprocess.run(command, check=True, capture_output=True)
 
@@ -108,7 +108,7 @@ def test_compress_is_lazy_if_memory_short(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "<i4", ">f4", "float64"])
 @pytest.mark.parametrize("n", [0, 1, 9, 70])
 def test_lazy_rows_equal_compressed_rows(n: int, dtype: str, rng: Any, monkeypatch: Any) -> None:
-    """Also of more examples than are copied at once, and of others than contiguous arrays."""
+    """Also for more examples than one block, and for non-contiguous arrays."""
     monkeypatch.setattr(sparse, "_COPIED", 200)
     monkeypatch.setattr(sparse, "_CONVERTED", 60)
     x = mostly_zero(rng, (70, 4, 11), dtype)
@@ -121,7 +121,7 @@ def test_lazy_rows_equal_compressed_rows(n: int, dtype: str, rng: Any, monkeypat
 
 
 def test_batches_in_order_keep_their_targets() -> None:
-    """Worker threads evaluate several batches of compressed rows at a time."""
+    """Worker threads evaluate several batches of compressed rows concurrently."""
     x, y = np.eye(50, dtype="float32"), np.arange(50)
     for rows in (CompressedRows(x, "float32"), LazyRows(x, "float32"), x):
         batches = [*data_adapters.Examples(rows, y, y * 2.0).batches(7)]

@@ -1,4 +1,4 @@
-"""Layers that make one tensor of several, and layers made of a function, as in Keras."""
+"""Merging layers and Lambda layers, compared with Keras."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:
     return [RNG.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
-# The layer, and the shapes of examples that it is applied to.
+# The layer, and the shapes of its inputs.
 MERGES: list[tuple[Callable[[Any], Any], list[tuple[int, ...]]]] = [
     (lambda k: k.layers.Add(), [(3,), (3,), (3,)]),
     (lambda k: k.layers.Add(), [(4, 3), (3,)]),
@@ -40,7 +40,7 @@ MERGES: list[tuple[Callable[[Any], Any], list[tuple[int, ...]]]] = [
 
 
 def trained(k: Any, make: Callable[[Any], Any], shapes: Any, seed: int, start: Any = None) -> Any:
-    """Train a model in which the layer stands between dense ones; return all that it computes."""
+    """Train a model with the layer between dense layers; return all results."""
     inputs = [k.Input(shape, name=f"x{n}") for n, shape in enumerate(shapes)]
     hidden = [k.layers.Dense(shape[-1], "tanh")(x) for x, shape in zip(inputs, shapes, strict=True)]
     merged = make(k)(hidden)
@@ -60,7 +60,7 @@ NAMES = ("start", "losses", "weights", "predictions", "shape")
 
 
 def on_keras(case: int) -> dict[str, Any]:
-    """Train with a layer of Keras, and return what tinynet must compute from the same weights."""
+    """Train with a Keras layer; return the results that tinynet must reproduce."""
     from reference.keras_net import keras
 
     make, shapes = MERGES[case]

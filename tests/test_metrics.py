@@ -1,4 +1,4 @@
-"""Metrics: what they count, over batches and with weights."""
+"""Metrics: results over batches and with sample weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CASES = [
 ]
 
 SCORES, SEVERAL = [[0.2, 0.5, 0.4], [0.9, 0.6, 0.8]], [[0, 1, 1], [0, 0, 1]]
-# Above 0.5: none of row 1; all of row 2.
+# Above 0.5: no value of row 1, all values of row 2.
 CASES += [
     (metrics.Precision, SEVERAL, SCORES, None, 1 / 3),
     (metrics.Recall, SEVERAL, SCORES, None, 1 / 3),
@@ -42,8 +42,8 @@ CASES += [
     (lambda: metrics.FalseNegatives(0.45), SEVERAL, SCORES, [3, 1], 3),
     (metrics.TrueNegatives, SEVERAL, SCORES, None, 1),
 ]
-# Of the six pairs of a positive and a negative example, three are in the right order, and one is a
-# tie, which counts half.
+# Of the six pairs of a positive and a negative example, three are ordered correctly, and one is a
+# tie, which counts as half.
 RANKED = [1, 0, 1, 0, 1], [0.9, 0.7, 0.7, 0.5, 0.4]
 CASES += [
     (metrics.AUC, *RANKED, None, 3.5 / 6),
@@ -66,7 +66,7 @@ def test_results(make: Any, y_true: Any, y_pred: Any, weight: Any, expected: flo
     result = metric.result()
     assert (result.dtype, result.shape) == (np.float32, ())
     assert float(result) == pytest.approx(expected, rel=1e-7)
-    # The same, a row at a time.
+    # The same with one row per batch.
     metric.reset_state()
     assert float(metric.result()) == 0
     for i in range(len(y_pred)):
@@ -90,7 +90,7 @@ def test_weighted_crossentropy_skips_ignored_labels() -> None:
     expected = -(2 * np.log(0.1) + 3 * np.log(0.6)) / 5
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
     metric.reset_state()
-    metric.update_state([0, 1, 2], P)  # as in Keras, without weights they count as 0
+    metric.update_state([0, 1, 2], P)  # as in Keras, they count as 0 without weights
     assert float(metric.result()) == pytest.approx(-(np.log(0.1) + np.log(0.6)) / 3, rel=1e-6)
 
 
@@ -101,7 +101,7 @@ def test_metrics_can_be_called() -> None:
     mean.reset_state()
     assert float(mean([1.0, 3.0], [3.0, 1.0])) == 1.5
     mean.reset_state()
-    mean.update_state([[1.0, 3.0], [5.0, 7.0]])  # a sample counts once, however long
+    mean.update_state([[1.0, 3.0], [5.0, 7.0]])  # a sample counts once, whatever its length
     assert [float(v) for v in mean.variables] == [8, 2]
 
 
@@ -145,14 +145,14 @@ def test_configurations_round_trip() -> None:
 
 
 def test_per_class_scores() -> None:
-    # Predicted are the classes 1, 0 and 2: class 1 of row 0 is right, so is class 2 of row 2.
+    # The predicted classes are 1, 0 and 2: class 1 of row 0 and class 2 of row 2 are correct.
     y_true = np.eye(3)[[1, 2, 2]]
     found = {a: metrics.F1Score(a)(y_true, P) for a in (None, "micro", "macro", "weighted")}
     np.testing.assert_allclose(found[None], [0, 1, 2 / 3], rtol=1e-6)
     assert float(found["micro"]) == pytest.approx(2 / 3)
     assert float(found["macro"]) == pytest.approx(5 / 9)
     assert float(found["weighted"]) == pytest.approx((1 + 2 * 2 / 3) / 3)
-    # Above 0.35: classes 1; 0 and 2; 2. Recall counts four times as much as precision.
+    # Above 0.35: class 1; classes 0 and 2; class 2. Recall has four times the weight of precision.
     by_threshold = metrics.FBetaScore(beta=2.0, threshold=0.35)(y_true, P)
     np.testing.assert_allclose(by_threshold, [0, 1, 1], rtol=1e-6)
 
@@ -171,7 +171,7 @@ def test_r2_score_over_batches() -> None:
         np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
     weighted = metrics.R2Score(None)(y, p, [1.0, 0, 1])
     np.testing.assert_allclose(weighted, [1 - 0.5 / 2, 1 - 4 / 8], rtol=1e-6)
-    # Six targets, as Keras counts, and two inputs.
+    # Six targets, by Keras' count, and two inputs.
     adjusted = metrics.R2Score(num_regressors=2)(y, p)
     assert float(adjusted) == pytest.approx(1 - (1 - np.mean(scores)) * 5 / 3)
     with pytest.warns(
@@ -185,7 +185,7 @@ def test_nan_never_exceeds_threshold() -> None:
         assert not np.any(metrics.TruePositives(**options)([1, 1], [np.nan, 0.0]))
 
 
-# Some add their variables when they see the first batch.
+# Some metrics create their variables in the first batch.
 COUNTING = [
     lambda: metrics.AUC(multi_label=True),
     lambda: metrics.F1Score("macro"),

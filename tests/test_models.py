@@ -1,4 +1,4 @@
-"""Copies of models, parts of models, and data sets of one's own: the same on both libraries."""
+"""Copies and parts of models, and custom classes, with the same behavior in both libraries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ X = np.random.default_rng(7).random((6, 4), dtype=np.float32)
 
 @pytest.fixture(params=["tinynet", pytest.param("keras", marks=pytest.mark.slow)])
 def k(request: pytest.FixtureRequest) -> Any:
-    """Each library in turn: what is asserted of one holds for the other."""
+    """Run the test with each library: both must pass the same assertions."""
     if request.param == "tinynet":
         return tinynet
     pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
@@ -122,7 +122,7 @@ def test_part_of_model_is_model(k: Any, make: Any) -> None:
     model = make(k)
     hidden = model.get_layer("hidden")
     part = k.Model(model.inputs, hidden.output)
-    # Sums of four products, which may be fused in one library.
+    # Sums of four products, for which one library may use fused multiply-adds.
     np.testing.assert_allclose(part.predict(X, verbose=0), relu_of(hidden), atol=1e-6)
     assert tuple(hidden.output.shape) == (None, 5)
     assert tuple(hidden.input.shape) == tuple(model.inputs[0].shape) == (None, 4)
@@ -133,7 +133,7 @@ def test_part_of_model_is_model(k: Any, make: Any) -> None:
 
 @pytest.mark.parametrize("make", [sequential, functional])
 def test_shared_layer_output_belongs_to_model(k: Any, make: Any) -> None:
-    """A layer in several models is a feature extractor of each, whichever was built last."""
+    """A layer in several models can be the output of each, whichever was built last."""
     first = make(k)
     end = first.outputs[0]
     shared = first.get_layer("hidden")
@@ -141,7 +141,7 @@ def test_shared_layer_output_belongs_to_model(k: Any, make: Any) -> None:
     second = k.Model(x, k.layers.Dense(1)(shared(x)))
     expected = relu_of(shared)
     outputs = [(first.inputs, first.get_layer("hidden").output)]
-    if k is tinynet:  # Keras finds only the first
+    if k is tinynet:  # Keras finds only the first model
         row = tinynet.Sequential([tinynet.Input((4,)), shared])
         outputs += [(row.inputs, row.layers[0].output), (row.inputs, row.output)]
         outputs += [(second.input, second.layers[1].output)]
@@ -179,11 +179,11 @@ def test_plot_model_draws_into_a_file(tmp_path: Path) -> None:
     assert "Dense, relu" in said
 
 
-# ------------------------------------------------------------ classes as in Keras' guides
+# ------------------------------------------------------------ classes of Keras' guides
 
 
 class Linear(layers.Layer):
-    """A layer whose `build` does not call the base's."""
+    """A layer whose `build` does not call `super().build`."""
 
     def __init__(self, units: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -207,7 +207,7 @@ class Linear(layers.Layer):
 
 
 class Wrapper(tinynet.Model):
-    """A model that writes down the layers it was given."""
+    """A model that serializes its layers in `get_config`."""
 
     def __init__(self, inner: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -311,14 +311,14 @@ def test_clone_model_with_inputs_and_function() -> None:
 
 
 class Functional(tinynet.Model):
-    """Constructed from inputs and outputs."""
+    """A model constructed from inputs and outputs."""
 
     def double(self, x: Any) -> Any:
         return self(x) * 2
 
 
 class Sized(tinynet.Model):
-    """Constructed from a size, of which it makes inputs and outputs."""
+    """A model constructed from a size, which creates its own inputs and outputs."""
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         x = tinynet.Input((4,))
@@ -376,7 +376,7 @@ def test_dict_targets_match_by_key() -> None:
     i = tinynet.Input((2,))
     a = layers.Dense(1, kernel_initializer="ones", name="a")(i)
     b = layers.Dense(1, kernel_initializer="zeros", name="b")(i)
-    model = tinynet.Model(i, {"a": b, "b": a})  # the keys are the names of other layers
+    model = tinynet.Model(i, {"a": b, "b": a})  # the keys are names of other layers
     model.compile("sgd", {"a": "mse", "b": "mae"}, metrics={"a": ["mae"]})
     y = {"a": np.full((4, 1), 5.0), "b": np.full((4, 1), 7.0)}
     results = model.evaluate(np.ones((4, 2)), y, verbose=0, return_dict=True)
@@ -386,7 +386,7 @@ def test_dict_targets_match_by_key() -> None:
 
 @pytest.mark.parametrize(("shared", "mean"), [(False, 1.25), (True, 1.0)])
 def test_shared_layer_call_order_matches_keras(shared: bool, mean: float) -> None:
-    """By depth: below a layer that is shared, too, the call for the second input is first."""
+    """Layers are called by depth: below a shared layer, the call for the second input is first."""
     norm, dense = layers.BatchNormalization(momentum=0.5), layers.Dense(2)
     a, b = tinynet.Input((2,)), tinynet.Input((2,))
     ends = [dense(norm(x)) if shared else norm(x) for x in (a, b)]

@@ -1,6 +1,6 @@
-"""Wrong programs, which the checks of parity must reject: the checks are no better than this.
+"""Incorrect programs that the parity checks must reject, which measures the checks.
 
-Keras' own tests allow about one whole step of Adam, and most of these pass them.
+Keras' own tests tolerate about one whole step of Adam, so most of these programs pass them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ right_loss_gradient = functional.mean_softmax_crossentropy_backward
 
 
 class EpsilonInTheCorrection:
-    """Epsilon added to the corrected root, as PyTorch does."""
+    """Adam with epsilon added after bias correction, as in PyTorch."""
 
     def size(self, rate, beta_1, beta_2, step, dtype=np.float32):
         self.root = np.sqrt(1 - beta_2**step)
@@ -39,7 +39,7 @@ class EpsilonInTheCorrection:
 
 
 def adam_with(**changes: float) -> Callable[..., None]:
-    """Return an Adam for which some arguments are always so many times what they should be."""
+    """Return an Adam with some arguments scaled by wrong factors."""
     names = ("w", "d_w", "m", "v", "alpha", "rate_1", "rate_2", "epsilon")
 
     def mutant(*args: Any) -> None:
@@ -58,7 +58,7 @@ def gradients_times_seven(x, d_y, d_kernel, d_bias):
 
 
 def layer_gradients_times_seven(*arguments, **options):
-    """Change the function that the numpy backend calls instead of `dense_gradients`."""
+    """Return a replacement for `dense_gradients` in the numpy backend."""
     d_x, *found = right_layer_gradients(*arguments, **options)
     for array in found:
         if array is not None:
@@ -67,7 +67,7 @@ def layer_gradients_times_seven(*arguments, **options):
 
 
 def loss_times(factor):
-    """Return what the numpy backend calls for a loss, with another divisor."""
+    """Return a replacement for a loss of the numpy backend with another divisor."""
 
     def loss(logits, labels, weights=None):
         value, probabilities = right_loss(logits, labels, weights)
@@ -113,8 +113,8 @@ def beta_2_of_nine_tenths(rate, beta_1, beta_2, step, dtype=np.float32):
 WRONG = EpsilonInTheCorrection()
 STEPS, ADAM = check_small_net_steps, lambda: check_adam("default")
 GRADIENTS, SATURATED = check_small_net_gradients, check_saturated_softmax
-# name: (functions of `functional`, or a loss' divisor, and what stands there instead; the checks
-# that must all reject it)
+# name: (functions of `functional` or a loss' divisor with their replacements; the checks that
+# must all reject it)
 MUTANTS: dict[str, tuple[dict[str, Any], list[Callable[[], None]]]] = {
     "epsilon inside the correction": (
         {"adam": WRONG.adam, "adam_step_size": WRONG.size},
@@ -181,7 +181,7 @@ def test_mutants_are_rejected(changes: Any, check: Callable[[], None], monkeypat
     for name, instead in changes.items():
         where = losses.Loss if name == "divisor" else functional
         monkeypatch.setattr(where, name, instead)
-    config.set_backend("numpy")  # forgets which functions were in use
+    config.set_backend("numpy")  # clears the cached functions
     with pytest.raises(AssertionError, match=r"apart, allowed are|[Nn]ot equal|!=|=="):
         check()
     monkeypatch.undo()

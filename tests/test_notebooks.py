@@ -1,4 +1,4 @@
-"""Every notebook of the course runs, and is committed with the outputs of such a run."""
+"""Every notebook of the course runs, and is committed with its outputs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.test_examples import write_little_mnist
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-# Images that each notebook takes of what it loads: all of them together run within 90 s.
+# Number of images that each notebook uses, so that all notebooks run within 90 s.
 SLICE = 2_000
-# Pictures are few and small.
+# Plots are few and small.
 MOST_BYTES = 250_000
 
 
@@ -34,7 +34,7 @@ def test_there_are_notebooks() -> None:
 def test_notebook_is_committed_as_it_ran(path: Path) -> None:
     assert path.stat().st_size < MOST_BYTES
     found = cells(path)
-    # Run once, from the first cell to the last, in a fresh process.
+    # The notebook ran once, from the first cell to the last, in a new process.
     assert [cell["execution_count"] for cell in found] == list(range(1, len(found) + 1))
     outputs = [output for cell in found for output in cell["outputs"]]
     assert outputs
@@ -53,7 +53,7 @@ def test_notebook_shows_no_pixels_of_mnist(path: Path) -> None:
     printed = "".join(
         "".join(output.get("text", ())) for cell in cells(path) for output in cell["outputs"]
     )
-    # Each says which data it had.
+    # Each notebook prints its data source.
     assert "drawn digits" in printed
     assert "MNIST" not in printed
 
@@ -64,13 +64,13 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install -e '.[test]'")
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install -e '.[test]'")
     pytest.importorskip("ipykernel", reason="needs ipykernel: pip install -e '.[test]'")
-    # Without a network: a little MNIST, of drawn digits.
+    # Without network access: a small MNIST of synthetic digits.
     write_little_mnist(tmp_path, SLICE, 500)
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path))
     monkeypatch.setenv("TINYNET_EXAMPLES_SLICE", str(SLICE))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook = nbformat.read(path, as_version=4)
-    # A cell that fails raises CellExecutionError, with what it said.
+    # A failing cell raises CellExecutionError with its output.
     options = {"kernel_name": "python3", "resources": {"metadata": {"path": str(tmp_path)}}}
     nbclient.NotebookClient(notebook, timeout=HUNG, **options).execute()
     ran = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]

@@ -1,4 +1,4 @@
-"""A net in ONNX' own runtime says what it said here."""
+"""Exported models give the same outputs in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def run(path: Path, x: Any) -> Any:
 
 
 def outputs(model: Any, x: Any, path: Path) -> tuple[Any, Any]:
-    """Return the outputs of ONNX' runtime, and those of tinynet."""
+    """Return the outputs of ONNX Runtime and of tinynet."""
     keras.export_onnx(model, path)
     return run(path, x), model.predict(x, verbose=0)
 
 
 def close(got: Any, expected: Any, terms: int = 1) -> None:
-    """Compare two results: some roundings an element, and more for sums of many terms."""
+    """Compare two results within a few rounding errors, more for sums of many terms."""
     if expected.dtype.kind != "f":
         np.testing.assert_array_equal(got, expected)
         assert got.dtype == expected.dtype
@@ -71,8 +71,8 @@ def test_probabilities_of_synthetic_digits(digits: Any, tmp_path: Path) -> None:
     images = x_test[:1000]
     expected = model.predict(images, verbose=0)
     got = run(path, images)
-    # Sums of 784 terms of size 1 in float32 lie 2 * 6e-8 * sqrt(784) = 3e-6 apart at worst, in
-    # the logits; a probability's slope in them is at most a quarter, and rounding is seldom worst.
+    # Float32 sums of 784 terms of size 1, the logits, differ by at most 2 * 6e-8 * sqrt(784) = 3e-6.
+    # The derivative of a probability is at most 1/4, and rounding errors rarely reach the bound.
     np.testing.assert_allclose(got, expected, atol=1e-6)
     np.testing.assert_array_equal(run(path, images[:1]).argmax(), expected[0].argmax())
 
@@ -145,7 +145,7 @@ def test_nested_and_functional_models(rng: np.random.Generator, tmp_path: Path) 
 
 
 def graph(path: Path, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Run a file with several inputs and outputs."""
+    """Run an exported file with several inputs and outputs."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, inputs), strict=True))
@@ -248,14 +248,14 @@ def test_operations(name: str, rng: np.random.Generator, tmp_path: Path) -> None
 
 
 class Noise(keras.Layer):
-    """A layer that computes with random numbers."""
+    """A layer that draws random numbers."""
 
     def call(self, x: Any) -> Any:
         return x + keras.random.normal((3,))
 
 
 class Double(keras.Layer):
-    """A layer with its own backward pass."""
+    """A layer with a custom backward pass."""
 
     def call(self, x: Any) -> Any:
         return 2 * x

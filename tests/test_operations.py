@@ -1,4 +1,4 @@
-"""Operations: every row of the table against its numerical gradient, and against Keras."""
+"""Operations: every row of the table compared with finite differences and with Keras."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RNG = np.random.default_rng(3)
 
 
 def near(*shape: int) -> np.ndarray:
-    """Draw distinct numbers from -2 to 2, none near 0 or an integer, so that no kink is near."""
+    """Draw distinct values from -2 to 2, away from integers and therefore from kinks."""
     signs = np.sign(RNG.standard_normal(shape))
     return signs * RNG.uniform(0.1, 0.4, shape) + RNG.integers(-1, 2, shape)
 
@@ -34,17 +34,17 @@ Row = tuple[str, list[Any], dict[str, Any]]
 
 
 def each(names: str, *inputs: Any, **options: Any) -> list[Row]:
-    """Make a row of the same inputs for each operation."""
+    """Return a row with the same inputs for each operation."""
     return [(name, [*inputs], options) for name in names.split()]
 
 
 def ways(names: str, inputs: list[Any], *options: dict[str, Any]) -> list[Row]:
-    """Make a row of the same inputs for each operation and each of some options."""
+    """Return a row with the same inputs for each operation and each option."""
     return [(name, inputs, given) for name in names.split() for given in options]
 
 
 INDICES = np.array([[2, 0], [1, 2]])
-# name, inputs, options; a row for each operation, and further ones for its options.
+# Name, inputs, options: a row for each operation, and additional rows for its options.
 ROWS: list[Row] = [
     *each("absolute negative sign square exp sin cos tan sinh cosh tanh erf erfc", near(3, 4)),
     *each("expm1 arctan arcsinh reciprocal nan_to_num normalize ravel stop_gradient", near(3, 4)),
@@ -257,13 +257,13 @@ def is_float(value: Any) -> bool:
 
 
 def parts_of(result: Any) -> list[Any]:
-    """Return the results of an operation that has one or several."""
+    """Return a list of the results of an operation."""
     several = isinstance(result, list | tuple) and not all(isinstance(r, int) for r in result)
     return [*result] if several else [result]
 
 
 def with_gradients(library: Any, tape: Any, tensor: Any, row: Any) -> tuple[list[Any], list[Any]]:
-    """Compute results, and gradients with respect to all float arrays among the inputs."""
+    """Compute results and the gradients with respect to all float inputs."""
     name, inputs, options = row
     watched: list[Any] = []
 
@@ -330,14 +330,14 @@ def check_gradient(row: Any) -> None:
                 values.append(value())
             x[at] = before
             numerical[at] = (values[0] - values[1]) / (2 * step)
-        # Central differences are off by about 1e-16 / 1e-6 of the values, and 1e-12 of the third
+        # Central differences have errors of about 1e-16 / 1e-6 of the values and 1e-12 of the third
         # derivative.
         found = np.zeros(x.shape) if found is None else found
         np.testing.assert_allclose(found, numerical, rtol=1e-6, atol=1e-6)
         assert found.shape == x.shape
 
 
-# Their results are not what a numerical gradient shows: rounding, or a gradient cut off.
+# Finite differences do not apply: rounding, or a stopped gradient.
 NOT_SMOOTH = ("stop_gradient", "cast")
 
 
@@ -370,7 +370,7 @@ def test_gradients_at_zero_match_keras() -> None:
         np.testing.assert_allclose(tape.gradient(y, x, upstream), expected)
 
 
-# ------------------------------------------------------------ compared with Keras
+# ------------------------------------------------------------ comparison with Keras
 
 
 @pytest.fixture(scope="module")
@@ -381,9 +381,9 @@ def keras() -> Any:
     return keras
 
 
-# TensorFlow has no gradient for these: only their values are compared.
+# TensorFlow has no gradient for these, so only their values are compared.
 NO_GRADIENT_THERE = {"slice_update", "bincount"}
-# TensorFlow rounds a constant in their formulas to float32.
+# TensorFlow rounds a constant of their formulas to float32.
 ROUNDED_THERE = {"leaky_relu", "gelu"}
 
 
@@ -404,7 +404,7 @@ def compare(keras: Any, row: Any, rtol: float) -> None:
 
 
 def rows_of_keras() -> list[Any]:
-    """Return parameters, of which the first row of each operation is an everyday test."""
+    """Return parameters; the first row of each operation is an everyday test."""
     found, seen = [], set()
     for row in [*ROWS, *FLAT]:
         if row[0] != "get_item":
@@ -429,7 +429,7 @@ def test_array_inspection_matches_keras(keras: Any) -> None:
 
 
 def cast(row: Any, dtype: str) -> Any:
-    """Return a row with floats of another dtype."""
+    """Return a row with floats converted to another dtype."""
 
     def converted(array: Any) -> Any:
         if not is_float(array):
@@ -442,11 +442,11 @@ def cast(row: Any, dtype: str) -> Any:
 @pytest.mark.wide
 def test_float32_operations_match_keras(keras: Any) -> None:
     for row in {row[0]: row for row in ROWS if row[0] != "get_item"}.values():
-        # A few roundings of numbers below 100; the gradient of tan is a square.
+        # A few rounding errors of values below 100; the gradient of tan is a square.
         compare(keras, cast(row, "float32"), 1e-4)
 
 
-# These compute in floats where Keras rounds to integers, or in float32 where Keras takes float64.
+# These compute in floats where Keras rounds to integers, or in float32 where Keras uses float64.
 IN_FLOATS = {
     *("moments", "batch_normalization", "layer_normalization", "rms_normalization"),
     *("relu", "relu6", "soft_shrink", "select", "bincount"),
@@ -462,7 +462,7 @@ def test_integer_operation_dtypes_match_keras(dtype: str, keras: Any) -> None:
             continue
         try:
             expected = parts_of(getattr(keras.ops, name)(*inputs, **options))
-        except Exception:  # TensorFlow has not got it for this dtype
+        except Exception:  # TensorFlow does not support this dtype
             continue
         with np.errstate(all="ignore"):
             found = parts_of(getattr(ops, name)(*inputs, **options))
@@ -505,7 +505,7 @@ def test_small_reductions_match_keras(shape: Any, axis: int, keras: Any) -> None
         compare(keras, (name, inputs, {"axis": axis}), 1e-12)
 
 
-# The signatures are those of Keras; these have further parameters behind them.
+# These have additional parameters after Keras' parameters.
 LONGER = {"relu", "relu6", "leaky_relu", "amax", "amin"}
 
 
@@ -519,7 +519,7 @@ def test_operations_accept_lists_and_variables() -> None:
         name, inputs, options = row
         expected = parts_of(getattr(ops, name)(*inputs, **options))
         makers = [lambda array: Variable(array) if is_float(array) else array]
-        # A list of no rows has no columns.
+        # An empty list of rows has no columns.
         if not any(0 in getattr(i, "shape", ()) for i in inputs):
             makers.append(lambda array: array.tolist())
         for make in makers:

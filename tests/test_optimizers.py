@@ -1,4 +1,4 @@
-"""Optimizers: Keras' worked numbers, their state, and how they lie in memory."""
+"""Optimizers: results computed by Keras, state, and memory layout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinynet import GradientTape, Sequential, Variable, callbacks, config, layer
 from tinynet.program.variable import pack
 
 GRADIENTS = [[0.5, -1.0], [0.25, 0.5], [-1.0, 2.0]]
-# On w = [1, -2], after each of the three gradients: computed by Keras 3.15.1.
+# The weights w = [1, -2] after each of the three gradients, computed by Keras 3.15.1.
 WORKED = {
     "Adam": (
         {"learning_rate": 0.01},
@@ -97,7 +97,7 @@ def test_worked_numbers(name: str) -> None:
     optimizer = getattr(optimizers, name.split(",")[0])(**options)
     for gradient, values in zip(GRADIENTS, expected, strict=True):
         optimizer.apply([np.float32(gradient)], [w])
-        # Each step is computed in the same order as in Keras; one rounding of w for each.
+        # Each step is computed in the same order as in Keras, with one rounding error of w.
         np.testing.assert_allclose(w, values, rtol=EPS, atol=0)
     assert int(optimizer.iterations) == 3
 
@@ -159,7 +159,7 @@ def test_learning_rate_can_be_set() -> None:
     assert float(w[0]) == pytest.approx(0.5, abs=1e-5)
     adam.learning_rate.assign(0.25)
     assert float(adam.learning_rate) == 0.25
-    adam.learning_rate = 1  # not in the constructor, as in Keras
+    adam.learning_rate = 1  # allowed after construction only, as in Keras
     assert float(adam.learning_rate) == 1
     adam.learning_rate = np.float64(0.125)
     assert adam.get_config()["learning_rate"] == 0.125
@@ -186,7 +186,7 @@ def test_weights_may_be_left_out() -> None:
 
 
 def decayed(**excluded: Any) -> list[str]:
-    """Return the paths of the weights that weight decay changes."""
+    """Return the paths of the weights that decay."""
     model = Sequential([layers.Input((2,))])
     for name in ("1", "11", "x1"):
         model.add(layers.Dense(2, name=name, bias_initializer="ones"))
@@ -239,13 +239,13 @@ def test_get() -> None:
 def test_double_precision() -> None:
     w, adam = Variable(np.array([1.0])), optimizers.Adam(0.01)
     adam.apply([np.array([0.5])], [w])
-    # lr * g / (|g| + epsilon / sqrt(1 - beta_2)) of the first step; the rate is kept in float32.
+    # lr * g / (|g| + epsilon / sqrt(1 - beta_2)) in the first step; the rate is stored in float32.
     rate = float(np.float32(0.01))
     assert float(w[0]) == pytest.approx(1 - rate * 0.5 / (0.5 + 1e-7 / np.sqrt(0.001)), rel=1e-12)
 
 
 class Listed(optimizers.schedules.LearningRateSchedule):
-    """A schedule of one's own."""
+    """A custom schedule."""
 
     def __init__(self, rates: list[Any]) -> None:
         self.rates = rates
@@ -257,7 +257,7 @@ class Listed(optimizers.schedules.LearningRateSchedule):
 @pytest.mark.parametrize("many", [True, False])
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -1.0, 1e39, None, "fast", np.array([0.1, 0.2])])
 def test_invalid_schedule_rate_stops_training(wrong: Any, many: bool) -> None:
-    """The steps before are done, many in a call and one by one."""
+    """The previous steps are applied, by the fused loop and by single steps."""
     optimizer = optimizers.Adam(Listed([0.1, np.array([0.1]), 0.1, wrong]))
     model = models.classifier(optimizer=optimizer)
     x = np.eye(4, dtype=np.float32).repeat(8, axis=0)
@@ -269,10 +269,13 @@ def test_invalid_schedule_rate_stops_training(wrong: Any, many: bool) -> None:
 
 
 def test_adam_with_repeated_embedding_rows() -> None:
-    """Of a row that is looked up twice, with gradients 1 and 3, the squares are 1 + 9."""
+    """A row that is used twice, with gradients 1 and 3, has the squares 1 + 9."""
     layer = layers.Embedding(3, 1, "zeros")
     layer.build()
-    for added, square in ((0.0, 10.0), (1.0, 25.0)):  # added: the gradient is one whole
+    for added, square in (
+        (0.0, 10.0),
+        (1.0, 25.0),
+    ):  # with an added dense gradient: (1 + 3 + 1) squared
         optimizer = optimizers.Adam(0.1, beta_2=0.75)
         with GradientTape() as tape:
             loss = ops.sum(layer(np.array([2, 2])) * [[1.0], [3.0]])
@@ -287,7 +290,7 @@ def test_adam_with_repeated_embedding_rows() -> None:
 
 @pytest.mark.parametrize("momenta", [(0.0, 0.9), (0.9, 0.0, 0.9)])
 def test_momentum_changed_after_first_step(momenta: Any) -> None:
-    """There is a slot for it if there was one from the beginning."""
+    """The optimizer has a momentum slot only if it was built with one."""
     x, y = models.data(64)
     weights = []
     for backend in ("numpy", "numba"):

@@ -1,4 +1,4 @@
-"""The `chain` kernel, which interprets formulas: all operations, slot kinds and edge-case shapes."""
+"""The `chain` kernel, which interprets formulas: operations, kinds of slots, and edge cases."""
 
 from __future__ import annotations
 

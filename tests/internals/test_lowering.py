@@ -385,7 +385,7 @@ def test_variable_is_stored_after_last_read() -> None:
 
 
 def train(build: Callable[[], Any], x: Any, y: Any, rules: list[str]) -> tuple[list[bytes], Any]:
-    """Train with some rules disabled; return everything that training changes, and a step's rows."""
+    """Train with some rules disabled; return everything that training changes, and the rows."""
     config.set_disabled_rules(rules)
     random.set_seed(1)
     model = build()

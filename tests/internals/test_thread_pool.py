@@ -850,7 +850,7 @@ assert results == [True] * 20
 
 
 def run(program: str) -> str:
-    """Run a program in a new process; assert that it exits without errors, and return its output."""
+    """Run a program in a new process, assert that it exits without errors; return its output."""
     run = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", "-c", program],
         cwd=Path(tinynet.__file__).parents[1],
