@@ -1,1 +1,1 @@
-"""Training, evaluation and prediction: data, batches, objectives, and no maths."""
+"""Training, evaluation and prediction: data, batches, losses and metrics, without the maths."""

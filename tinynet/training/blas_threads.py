@@ -1,7 +1,7 @@
-"""Hold back BLAS: for small products its threads cost more than they compute.
+"""Limit the BLAS library of NumPy to one thread: more threads slow down small products.
 
-Where NumPy's BLAS is OpenBLAS or MKL it would give each product of a few microseconds to all
-cores, and its waiting threads would take them from everybody else.
+OpenBLAS and MKL would distribute even products of a few microseconds over all cores, and their
+waiting threads would take CPU time from other threads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-# Names of "set" and "get", as the different builds spell them.
+# Names of the functions that set and get the number of threads, in different builds.
 _SPELLINGS = (
     ("scipy_openblas_set_num_threads64_", "scipy_openblas_get_num_threads64_"),
     ("scipy_openblas_set_num_threads", "scipy_openblas_get_num_threads"),
@@ -26,7 +26,7 @@ _SPELLINGS = (
 
 
 def _find() -> tuple[Callable[[int], Any], Callable[[], int]] | None:
-    """Find the functions in the library that NumPy has loaded; None if it has no such BLAS."""
+    """Find these functions in the library that NumPy has loaded; None for any other BLAS."""
     for module in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):
         try:
             library = ctypes.CDLL(str(importlib.import_module(module).__file__))
@@ -41,7 +41,7 @@ def _find() -> tuple[Callable[[int], Any], Callable[[], int]] | None:
 _functions = _find()
 _lock = threading.Lock()
 if hasattr(os, "register_at_fork"):
-    # Or a child might be born with it locked by a thread that it does not have.
+    # Otherwise, a forked process could inherit a lock that no thread of it can release.
     os.register_at_fork(
         before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
     )
@@ -50,32 +50,15 @@ _before = 1
 
 
 def num_threads() -> int:
-    """Return how many threads NumPy's BLAS uses at most.
-
-    Returns
-    -------
-    int
-        The number; 1 where it can't be asked.
-
-    Examples
-    --------
-    >>> num_threads() >= 1
-    True
-    """
+    """Return the maximum number of threads of NumPy's BLAS; 1 if it is unknown."""
     return 1 if _functions is None else int(_functions[1]())
 
 
 class Computing:
-    """While it is entered, BLAS computes on one thread, and overflow is no warning.
+    """Context manager that limits BLAS to one thread and disables floating-point warnings.
 
-    What overflows ends in a loss that is no number, which training looks at by itself. It can be
-    entered by several threads at once; the last to leave sets BLAS back to what it was.
-
-    Examples
-    --------
-    >>> with Computing():
-    ...     num_threads()
-    1
+    Training checks whether the loss is finite, so overflow needs no warning. Several threads may
+    enter it; the last one to exit restores the number of BLAS threads.
     """
 
     __slots__ = ("_quiet",)

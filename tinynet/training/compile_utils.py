@@ -1,4 +1,4 @@
-"""What `compile` chose: the loss function to minimize, and the metrics to report."""
+"""Losses and metrics of a compiled model, assigned to its outputs."""
 
 from __future__ import annotations
 
@@ -21,24 +21,8 @@ Logs = dict[str, Any]
 class OutputObjective:
     """Loss and metrics of one output of a model.
 
-    Parameters
-    ----------
-    loss : str, function, Loss or None
-        What is minimized.
-    weight : float, optional
-        Factor of the loss.
-    metrics, weighted_metrics : str, Metric, or list of them, optional
-        What is reported; of the second, with sample weights.
-    name : str, optional
-        Name of the output, if there are several.
-    label, prefix : str
-        What the names of its mean loss and of its metrics begin with.
-
-    Examples
-    --------
-    >>> objective = OutputObjective("mse", None, ["mae"], [])
-    >>> objective.loss.name
-    'mean_squared_error'
+    `weight` is the factor of the loss. The name of the mean loss begins with `label`, those of the
+    metrics begin with `prefix`, if the model has several outputs.
     """
 
     def __init__(
@@ -54,80 +38,41 @@ class OutputObjective:
         self.loss: Any = None if loss is None else losses.as_loss(loss)
         self.weight = 1.0 if weight is None else checks.number("loss_weights", weight)
         self.name, self.prefix = name, prefix
-        #: Factor of the gradient, if it is not `weight`.
+        #: Factor of the gradient, if it differs from `weight`.
         self.gradient_weight: float | None = None
         self._entries = _checked("metrics", metrics)
         self._weighted_entries = _checked("weighted_metrics", weighted_metrics)
-        #: Mean of the loss, which is reported if there are several outputs.
+        #: Mean of the loss, reported if there are several outputs.
         self.tracker = metrics_module.Mean(f"{label}_loss")
         self.metrics: list[Metric] | None = None
-        #: The shape of the predictions, batch size first, that targets were checked for.
+        #: Shape of the predictions, batch size first, for which the targets were validated.
         self.output_shape: tuple[int | None, ...] = ()
         self._warned = False
 
     def resolve(self, y_ndim: int, output_shape: tuple[int | None, ...]) -> None:
-        """Make the metrics, once the shapes are known that ``"accuracy"`` is decided by.
-
-        Parameters
-        ----------
-        y_ndim : int
-            The number of dimensions of the true values.
-        output_shape : tuple of (int or None)
-            The shape of the predictions.
-        """
+        """Create the metrics, now that the shapes that determine ``"accuracy"`` are known."""
         self.output_shape = output_shape
         if self.metrics is None:
             entries = [*self._entries, *self._weighted_entries]
             self.metrics = [metrics_module.resolve(e, y_ndim, output_shape) for e in entries]
 
     def listed(self, weighted: bool) -> list[Metric]:
-        """Return the metrics that use sample weights, or the others, as far as they are known.
-
-        Parameters
-        ----------
-        weighted : bool
-            Whether they use sample weights.
-
-        Returns
-        -------
-        list of Metric
-            The metrics.
-        """
+        """Return the metrics that use sample weights, or the others, as far as they are known."""
         count = len(self._entries)
         return (self.metrics or [])[count:] if weighted else (self.metrics or [])[:count]
 
     def check_targets(self, y: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check that the metrics can compare targets with the predictions.
-
-        Parameters
-        ----------
-        y : ndarray
-            The targets, as the loss prepared them.
-        output_shape : tuple of (int or None)
-            Shape of the predictions.
-        """
+        """Check that the metrics can compare prepared targets with predictions of this shape."""
         entries = [*self._entries, *self._weighted_entries] if self.metrics is None else []
         made = [metrics_module.resolve(entry, y.ndim, output_shape) for entry in entries]
         for metric in self.metrics or made:
             metric.check_targets(y, output_shape)
 
     def loss_for(self, predictions: Any) -> tuple[losses.Loss, Any]:
-        """Return the loss and what it is computed from: probabilities, or rather their logits.
+        """Return the loss, and its input: the predictions or, if possible, their logits.
 
-        As in Keras, a cross-entropy of the output of a softmax or a sigmoid is computed from
-        that activation's input.
-
-        Parameters
-        ----------
-        predictions : SymbolicTensor or Tensor
-            The output.
-
-        Returns
-        -------
-        Loss
-            The loss.
-        SymbolicTensor or Tensor
-            Its second argument.
+        As in Keras, the cross-entropy of a softmax or sigmoid output is computed from the input of
+        the activation.
         """
         activation, logits = predictions.computed_by
         if activation is None or activation not in self.loss.logits_of:
@@ -143,20 +88,7 @@ class OutputObjective:
         return self.loss.on_logits(), logits
 
     def matches(self, y: Any, predictions: Any, weights: Any) -> list[tuple[Metric, Any]]:
-        """Record what counts right predictions, for the metrics that need no more than that.
-
-        Parameters
-        ----------
-        y, predictions : SymbolicTensor
-            The targets and the predictions.
-        weights : SymbolicTensor or None
-            The sample weights.
-
-        Returns
-        -------
-        list of (Metric, SymbolicTensor)
-            Each such metric, and its count.
-        """
+        """Record the count of correct predictions for metrics that need only this count."""
         if y.ndim != 1 or predictions.ndim != 2:
             return []
         own = self.listed(False) + (self.listed(True) if weights is None else [])
@@ -171,21 +103,7 @@ class OutputObjective:
         logits: Array | None,
         counted: Any = (),
     ) -> None:
-        """Add a batch to the metrics.
-
-        Parameters
-        ----------
-        y : ndarray, shape (N, ...)
-            The true values.
-        predictions : ndarray, shape (N, ..., C)
-            The predictions.
-        weights : ndarray, optional
-            The sample weights, for the weighted metrics.
-        logits : ndarray, shape (N, ..., C), optional
-            The input of the activation that the predictions are the result of.
-        counted : collection of Metric
-            Metrics that are not to be updated.
-        """
+        """Update the metrics with a batch, except for those in `counted`."""
         pairs = [(metric, None) for metric in self.listed(False)]
         for metric, own in [*pairs, *((metric, weights) for metric in self.listed(True))]:
             given = (y, predictions, own)
@@ -198,31 +116,9 @@ class OutputObjective:
 
 
 class Objective:
-    """Losses with their weights, and metrics, as `compile` was given them.
+    """Losses with their weights, and metrics, as they were passed to `compile`.
 
-    Parameters
-    ----------
-    loss : str, function or Loss, or nested list or dict of them
-        What is minimized.
-    loss_weights : float, or list or dict of them, optional
-        Factors of the losses.
-    metrics, weighted_metrics : list of (str or Metric), or list or dict of such lists, optional
-        What is reported besides; of the second, with sample weights.
-    names : list of str, optional
-        Names of the model's outputs, if they are known.
-    outputs : nested list or dict, optional
-        The outputs.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If one of them is not known.
-
-    Examples
-    --------
-    >>> objective = Objective("mse", None, ["mae"], None, ["out"])
-    >>> objective.outputs[0].loss.name
-    'mean_squared_error'
+    `names` and `outputs` are the names and the structure of the model's outputs, if they are known.
     """
 
     def __init__(
@@ -236,15 +132,15 @@ class Objective:
     ) -> None:
         self._given = loss, loss_weights, metrics, weighted_metrics
         self.tracker = metrics_module.Mean("loss")
-        #: Whether penalties on weights are divided by the number of examples in a batch, or by the
-        #: sum of their weights, as in scikit-learn.
+        #: Whether regularization penalties are divided by the number of examples in a batch, or by
+        #: the sum of their sample weights, as in scikit-learn.
         self.divides_penalties = False
         self.outputs: list[OutputObjective] = []
-        #: The outputs' lists and dicts, if there are some inside of others.
+        #: Structure of the outputs, if it contains nested lists or dicts.
         self.nested: Any = None
-        #: Key of the output, if there is one, in a dict.
+        #: Key of a single output that is returned in a dict.
         self.only_key: str | None = None
-        #: The loss as it was given; out of its list or dict if there is one output.
+        #: Loss as passed to `compile`; for a single output, without its list or dict.
         self.given = loss
         if names is not None:
             self.bind(names, names if outputs is None else outputs)
@@ -257,15 +153,7 @@ class Objective:
                 metrics_module.check(leaf)
 
     def bind(self, names: list[str] | None, outputs: Any) -> None:
-        """Assign losses and metrics to the outputs, once these are known.
-
-        Parameters
-        ----------
-        names : list of str, optional
-            Names of the layers that compute the outputs, if they are known.
-        outputs : nested list or dict
-            The outputs.
-        """
+        """Assign losses and metrics to the outputs, once their structure is known."""
         paths = list_paths(outputs)
         if len(self.outputs) == len(paths):
             return
@@ -284,12 +172,12 @@ class Objective:
             own.append(_listed("weighted_metrics", weighted_metrics, name))
             self.outputs = [OutputObjective(*own)]
             return
-        if any(len(path) > 1 for path in paths):  # lists or dicts in others
+        if any(len(path) > 1 for path in paths):  # nested outputs
             self.nested, keys = mapped(lambda _: None, outputs), None
             loss, loss_weights, metrics, weighted_metrics = map(self.flat, self._given)
         labels = sorted(keys) if keys else names
         known = [labels, names]
-        # The order in which Keras lists the losses: that of a dict of losses, or of outputs.
+        # Keras lists losses in the order of the dict of losses or, without one, of the outputs.
         order = [*loss] if keys and isinstance(loss, dict) else keys or []
         each = [
             _per_output("loss", loss, known, True),
@@ -306,46 +194,26 @@ class Objective:
         self.outputs = found
 
     def flat(self, given: Any) -> Any:
-        """Return what was passed for nested outputs, in the same structure, as a list.
-
-        Parameters
-        ----------
-        given : object
-            Losses, targets or the like.
-
-        Returns
-        -------
-        object
-            A list; or the same, if it has another structure.
-        """
+        """Flatten an argument that has the structure of nested outputs; return others unchanged."""
         found = None if self.nested is None else _parts(self.nested, given)
         return given if found is None else found
 
     @property
     def trackers(self) -> list[Metric]:
-        """The mean loss of each output, if there are several."""
+        """Mean loss of each output, if several outputs have a loss."""
         with_loss = [o.tracker for o in self.outputs if o.loss is not None]
         return [*with_loss] if len(with_loss) > 1 else []
 
     def all_metrics(self) -> list[Metric]:
-        """List the mean loss, then the metrics as far as they are known.
-
-        Returns
-        -------
-        list of Metric
-            In the order of `compile`.
-        """
+        """Return the mean loss, then all known metrics in the order of `compile`."""
         own = [m for output in self.outputs for m in output.metrics or []]
         return [self.tracker, *self.trackers, *own]
 
     def in_order(self) -> list[str]:
-        """List names of results as lists of results begin with them in Keras; others are sorted.
+        """Return the names with which Keras' lists of results begin; all other names are sorted.
 
-        Returns
-        -------
-        list of str
-            Those of the only output in the order of `compile`. Of several, those of their losses;
-            before these, those of metrics, which are the names of results if outputs have none.
+        For a single output, they are in the order of `compile`. For several outputs, they are the
+        names of the metrics, then those of the outputs' losses.
         """
         if len(self.outputs) < 2:
             return [metric.label for metric in self.all_metrics()]
@@ -354,7 +222,7 @@ class Objective:
         return ["loss", *(metric.name for metric, _, _ in self._in_passes()), *trackers]
 
     def _in_passes(self) -> list[tuple[Metric, str, bool]]:
-        """List the metrics of all outputs, those that use sample weights last; with prefixes."""
+        """Return the metrics of all outputs with prefixes, those that use sample weights last."""
         return [
             (metric, output.prefix, weighted)
             for weighted in (False, True)
@@ -364,25 +232,12 @@ class Objective:
 
     @property
     def by_example(self) -> bool:
-        """Whether evaluation gives the same whatever the number of examples in a batch."""
+        """Whether results of an evaluation are independent of the batch size."""
         means = all(o.loss is None or o.loss.is_mean for o in self.outputs)
         return means and all(m.by_example for m in self.all_metrics())
 
     def resolve(self, y_ndims: list[int | None], output_shapes: list[Any]) -> bool:
-        """Make the metrics, once the shapes are known that ``"accuracy"`` is decided by.
-
-        Parameters
-        ----------
-        y_ndims : list of (int or None)
-            Number of dimensions of the targets of each output.
-        output_shapes : list of tuple of (int or None)
-            The shape of each output.
-
-        Returns
-        -------
-        bool
-            Whether they were made now.
-        """
+        """Create the metrics once the shapes are known; return whether this call created them."""
         new = any(output.metrics is None for output in self.outputs)
         for output, ndim, shape in zip(self.outputs, y_ndims, output_shapes, strict=True):
             output.resolve(len(shape) if ndim is None else ndim, shape)
@@ -396,38 +251,18 @@ class Objective:
         return new
 
     def logs(self) -> Logs:
-        """Return the values so far, sorted by name as Keras does.
-
-        Returns
-        -------
-        dict of str to (float or ndarray)
-            The values; none before the first batch.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If the result of a custom metric can't be reported.
-        """
-        if not self.tracker.count:  # there is nothing to report
+        """Return the results so far, sorted by name as in Keras; empty before the first batch."""
+        if not self.tracker.count:
             return {}
-        named = {metric.label: metric for metric in self.all_metrics()}  # as in Keras, the last
+        # As in Keras, the last of several metrics with the same name is reported.
+        named = {metric.label: metric for metric in self.all_metrics()}
         return results_of([*named.values()])
 
 
 class CompiledMetrics(Metric):
-    """The metrics that `compile` named, of all outputs, as one.
+    """All metrics that were passed to `compile`, as a single metric.
 
-    Parameters
-    ----------
-    objective : Objective
-        What has the metrics.
-    update : callable
-        Called as ``update(y_true, y_pred, sample_weight)``; it makes the metrics if needed.
-
-    Examples
-    --------
-    >>> CompiledMetrics(Objective("mse", None, ["mae"], None, ["out"]), print).name
-    'compile_metrics'
+    ``update(y_true, y_pred, sample_weight)`` updates them, and creates them if needed.
     """
 
     def __init__(self, objective: Objective, update: Any) -> None:
@@ -436,30 +271,24 @@ class CompiledMetrics(Metric):
 
     @property
     def metrics(self) -> list[Metric]:
-        """The metrics, as far as they are known."""
+        """Metrics of all outputs, as far as they are known."""
         return [m for output in self._objective.outputs for m in output.metrics or []]
 
     @property
     def variables(self) -> list[Variable]:
-        """Their state."""
+        """State of the metrics."""
         return [variable for metric in self.metrics for variable in metric.variables]
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch to all.
-
-        Parameters
-        ----------
-        y_true, y_pred, sample_weight : Tensor, or nested list or dict of them
-            The targets, the outputs, and the sample weights.
-        """
+        """Update all metrics with a batch."""
         self._update(y_true, y_pred, sample_weight)
 
     def result(self) -> Logs:
-        """Return the values by name."""
+        """Return the results by name."""
         return results_of(self.metrics)
 
     def reset_state(self) -> None:
-        """Forget everything counted."""
+        """Reset all metrics."""
         for metric in self.metrics:
             metric.reset_state()
 
@@ -469,30 +298,7 @@ class CompiledMetrics(Metric):
 
 
 def results_of(metrics: list[Metric]) -> Logs:
-    """Return what metrics report, sorted by name as Keras does.
-
-    Parameters
-    ----------
-    metrics : list of Metric
-        The metrics.
-
-    Returns
-    -------
-    dict of str to (float or ndarray)
-        The values.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the result of a custom metric can't be reported.
-
-    Examples
-    --------
-    >>> mean = metrics_module.Mean("m")
-    >>> mean.update_state([1.0, 4.0])
-    >>> results_of([mean])
-    {'m': 2.5}
-    """
+    """Return the results of metrics, sorted by name as in Keras."""
     found: Logs = {}
     for metric in metrics:
         result = metric.result()
@@ -508,31 +314,7 @@ def results_of(metrics: list[Metric]) -> Logs:
 
 
 def reported(name: str, value: Any) -> Any:
-    """Return the result of a metric as a float or an array.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    value : object
-        The result.
-
-    Returns
-    -------
-    float or ndarray
-        The same.
-
-    Raises
-    ------
-    TypeError
-        If it is neither a number nor an array.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> reported("m", np.float32(2.5))
-    2.5
-    """
+    """Return the result of a metric as a float or an array."""
     array = np.array(value)
     if array.dtype.kind not in "biuf":
         raise TypeError(
@@ -543,7 +325,7 @@ def reported(name: str, value: Any) -> Any:
 
 
 def _leaves(given: Any) -> list[Any]:
-    """Return what a nested list or dict of losses or metrics holds; a configuration is one."""
+    """Flatten nested lists and dicts of losses or metrics; a configuration dict is a leaf."""
     if isinstance(given, dict) and "class_name" not in given:
         given = list(given.values())
     if isinstance(given, list | tuple):
@@ -552,25 +334,7 @@ def _leaves(given: Any) -> list[Any]:
 
 
 def list_paths(outputs: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the keys and positions that lead to each of nested outputs, in their order.
-
-    Parameters
-    ----------
-    outputs : nested list or dict
-        The outputs.
-    path : tuple
-        What leads to them.
-
-    Returns
-    -------
-    list of tuple
-        The paths.
-
-    Examples
-    --------
-    >>> list_paths({"b": 1, "a": [2, 3]})
-    [('a', 0), ('a', 1), ('b',)]
-    """
+    """Return the keys and indices that lead to each of nested outputs, in their order."""
     if isinstance(outputs, dict):
         inside = [(key, outputs[key]) for key in sorted(outputs)]
     elif isinstance(outputs, list | tuple):
@@ -581,10 +345,10 @@ def list_paths(outputs: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]
 
 
 def _label(path: tuple[Any, ...], name: str | None, loss: Any) -> str:
-    """Return what Keras calls the loss of one of several outputs: by its keys and its layer.
+    """Return Keras' name for the loss of one of several outputs: its keys and its layer.
 
-    Without a layer, a position in a list is replaced by the name of the loss, which for the name
-    of a function is this name.
+    If the layer is unknown, an index in a list is replaced by the name of the loss; for a function,
+    by the name that the user passed.
     """
     if isinstance(path[-1], int) and loss is not None:
         is_function = isinstance(loss, str) and not isinstance(losses.get(loss), losses.Loss)
@@ -593,7 +357,7 @@ def _label(path: tuple[Any, ...], name: str | None, loss: Any) -> str:
 
 
 def _parts(nested: Any, given: Any) -> list[Any] | None:
-    """Return what was passed for each of nested outputs, in order; None in another structure."""
+    """Flatten an argument that has the structure of nested outputs; return None for others."""
     if nested is None:
         return [given]
     if isinstance(nested, dict):
@@ -609,7 +373,7 @@ def _parts(nested: Any, given: Any) -> list[Any] | None:
 
 
 def _per_output(name: str, given: Any, known: list[list[str]], spreads: bool = False) -> list[Any]:
-    """Return what was passed for each of several outputs, in a list or by their names."""
+    """Return the value of an argument for each output, from a list or a dict of names."""
     names = known[0]
     is_leaf = not isinstance(given, list | tuple | dict) or "class_name" in given
     if given is None or (is_leaf and spreads):
@@ -627,7 +391,7 @@ def _per_output(name: str, given: Any, known: list[list[str]], spreads: bool = F
 
 
 def _checked(name: str, given: Any) -> list[Any]:
-    """Check the metrics of one output, and return them as a list."""
+    """Validate the metrics of one output, and return them as a list."""
     entries = [*given] if isinstance(given, list | tuple) else [] if given is None else [given]
     return _listed(name, entries, None)
 
@@ -645,7 +409,7 @@ def _values(name: str, given: Any, output: str | None) -> list[Any]:
 
 
 def _single(name: str, given: Any, output: str | None) -> Any:
-    """Return what was passed for the one output, out of its list or dict."""
+    """Return the argument for the only output, extracted from its list or dict."""
     while isinstance(given, list | tuple) or (
         isinstance(given, dict) and "class_name" not in given
     ):
@@ -660,7 +424,7 @@ def _single(name: str, given: Any, output: str | None) -> Any:
 
 
 def _listed(name: str, given: Any, output: str | None) -> list[Any]:
-    """Check what was passed as metrics, and return it as a flat list."""
+    """Validate metrics, and return them as a flat list."""
     if given is None or (isinstance(given, dict) and not given):
         return []
     if not isinstance(given, list | tuple | dict):

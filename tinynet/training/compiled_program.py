@@ -1,4 +1,4 @@
-"""The programs of a model as rows for the runner: a training step, an evaluation, a prediction."""
+"""Lowering of a model's programs to rows for the runner: training step, evaluation, prediction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tinynet.losses.loss import Loss, LossStep
 from tinynet.metrics.reduction_metrics import Mean
 from tinynet.program import (
     fusion_rules,
-    moving_elements,  # noqa: F401  # which says how more operations are lowered
+    moving_elements,  # noqa: F401  # registers the lowering of more operations
 )
 from tinynet.program.formula import SCALAR, Node, Traced, Untraceable, as_traced, space_of
 from tinynet.program.lowering import (
@@ -44,28 +44,10 @@ from tinynet.training.blas_threads import Computing
 
 
 class Input(Register):
-    """The register of an input of the program.
+    """Register of an input of the program.
 
-    In a training step it is filled with the rows of the batch; else it lies where the caller's
-    array does.
-
-    Parameters
-    ----------
-    space : Space
-        Rows and columns.
-    number : int
-        Position among the inputs.
-    itemsize : int
-        Bytes of a number.
-    is_sparse : bool
-        Whether it comes as compressed rows.
-    trains : bool
-        Whether it is part of a training step.
-
-    Examples
-    --------
-    >>> Input(space_of((2, 3)), 0, 4, False, False).given
-    'input 0'
+    In a training step, it is filled with the rows of the batch; otherwise it is the memory of the
+    caller's array.
     """
 
     def __init__(
@@ -75,7 +57,7 @@ class Input(Register):
         self.number, self.is_sparse, self.trains = number, is_sparse, trains
         if not trains:
             self.given = f"input {number}"
-        #: Examples that are sorted by column together, and where.
+        #: Number of examples that are sorted by column at a time, and the buffer for sorting.
         self.chunk = lambda n: min(n, csr.CHUNK)
         self.pairs = Scratch(lambda n: csr.sorted_size(n, space.size))
 
@@ -95,28 +77,10 @@ def _input(low: Lowering, symbol: Any, number: int, sparse: bool, trains: bool) 
 
 
 class Compiled:
-    """A lowered program, with a pool of machines: several threads may run it at once.
+    """Lowered program with a pool of machines, so that several threads may run it concurrently.
 
-    Parameters
-    ----------
-    traced : ModelProgram
-        The program.
-    low : Lowering
-        Its rows.
-    results : dict
-        Nodes of predictions and logits that Python reads after a step.
-    losses, scalars : int
-        How many losses, and how many scalars in all, a step writes to the table.
-    plan : Plan or None
-        What the optimizer changes.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> program = model._program("predict", (np.ones((4, 2), np.float32), None, None))
-    >>> lower(program, False).rows()[0]
-    ('linear()', 'N x 1')
+    A step writes `losses` losses, and `scalars` scalars in total, to one row of the table.
+    `results` are the nodes of predictions and logits that Python reads after a step.
     """
 
     def __init__(
@@ -126,29 +90,18 @@ class Compiled:
         self.traced, self.low, self.results = traced, low, results
         self.losses, self.scalars, self.plan = losses, scalars, plan
         #: Metrics that are means of formulas: metric, columns of the total and of the weights, and
-        #: how many values belong to an example.
+        #: number of values per example.
         self.counted: list[tuple[Any, int, int | None, int]] = []
-        #: Whether there are others, which Python computes from the results of a step.
+        #: Whether Python computes other metrics from the results of a step.
         self.has_others = False
-        #: What Python does in a step, and why: steps are then run one by one.
+        #: Parts of a step that Python runs, and the reasons; steps then run one by one.
         self.by_python: dict[str, str] = {}
         #: Whether Python updates the weights.
         self.learns_by_python = False
         self._idle: collections.deque[Machine] = collections.deque()
 
     def borrow(self, n: int) -> Machine:
-        """Return a machine for batches of up to n examples, which nobody else uses.
-
-        Parameters
-        ----------
-        n : int
-            Number of examples.
-
-        Returns
-        -------
-        Machine
-            The machine.
-        """
+        """Return a machine for up to n examples; the caller owns it until `give_back`."""
         try:
             machine = self._idle.pop()
         except IndexError:
@@ -159,13 +112,7 @@ class Compiled:
         return machine
 
     def give_back(self, machine: Machine) -> None:
-        """Take back a machine, which is used again.
-
-        Parameters
-        ----------
-        machine : Machine
-            What `borrow` returned.
-        """
+        """Return a machine to the pool."""
         machine.release()
         self._idle.append(machine)
 
@@ -173,27 +120,11 @@ class Compiled:
         self, machine: Machine, inputs: list[Any], batch_size: int, stops: bool = False,
         most: int | None = None, learns: bool = True,
     ) -> Array:  # fmt: skip
-        """Run a step for each batch of the inputs.
+        """Run a step for each batch of the inputs; return a table with a row for each step begun.
 
-        Parameters
-        ----------
-        machine : Machine
-            What `borrow` returned.
-        inputs : list of (ndarray, NamedRows or SparseBatch)
-            Inputs, targets and weights of all batches.
-        batch_size : int
-            Number of examples in a batch; the last one may be smaller.
-        stops : bool
-            Whether to stop at a loss that is not finite, before anything is learnt.
-        most : int, optional
-            Most steps to run.
-        learns : bool
-            If False, the first step stops when its losses are known.
-
-        Returns
-        -------
-        ndarray of float64, shape (steps, scalars)
-            Losses, without their weights, then counts; a row for each step that was begun.
+        A row has the losses, without their weights, then counts. If `stops` is True, a step whose
+        loss is not finite ends before the update. At most `most` steps are run. If `learns` is
+        False, the first step stops when its losses are known.
         """
         n = len(inputs[0])
         steps = -(-n // batch_size)
@@ -202,7 +133,7 @@ class Compiled:
         only_losses = self.plan is not None and not learns
         learns = learns and self.plan is not None and not self.learns_by_python
         numbers = None
-        if only_losses:  # the optimizer's numbers are read, but not used
+        if only_losses:  # kernels read the optimizer's parameters, but do not use them
             numbers = np.zeros(len(machine.numbers), np.float32)
         elif learns:
             optimizer = self.plan.optimizer
@@ -222,7 +153,7 @@ class Compiled:
         with Computing() if self.by_python else contextlib.nullcontext():
             done = machine.run(steps, thread_pool.run) + 1
         stopped = bool(machine.step[3])
-        del kept  # rows held their addresses
+        del kept  # no row uses these addresses any more
         if learns and (changed := done - stopped):
             optimizer.count(changed)
             if error is not None and changed == steps:
@@ -231,38 +162,19 @@ class Compiled:
         return table[:done]
 
     def once(self, inputs: list[Any], learns: bool = True) -> tuple[Machine, Array]:
-        """Run one step for all examples; `give_back` the machine when its results are read.
-
-        Parameters
-        ----------
-        inputs : list of (ndarray, NamedRows or SparseBatch)
-            Inputs, targets and weights.
-        learns : bool
-            As for `run`.
-
-        Returns
-        -------
-        Machine, ndarray
-            The machine, and the table of the step as `run` returns it.
-        """
+        """Run one step for all examples; `give_back` the machine after its results are read."""
         n = len(inputs[0])
         machine = self.borrow(n)
         return machine, self.run(machine, inputs, n, learns=learns)
 
     def check(self, machine: Machine) -> None:
-        """Raise the error of a look-up if an index was wrong.
-
-        Parameters
-        ----------
-        machine : Machine
-            The machine that ran the steps.
-        """
+        """Raise the error of an embedding lookup if an index was out of range."""
         if machine.step[3] == WRONG_INDEX:
             for look_up, indices in self.low.look_ups:
                 look_up.forward(look_up.table.array, machine.read(indices).astype(np.int64))
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return what each row of a step does, and the shape of what it computes."""
+        """Return the operations of each row of a step, and the shape of its result."""
 
         def place(space: Any) -> str:
             rows = ["N"] * space.batched + [str(space.per)] * (space.per > 1 or not space.batched)
@@ -284,20 +196,7 @@ class Compiled:
         return found
 
     def results_of(self, machine: Machine, n: int) -> list[tuple[Array, Array | None]]:
-        """Return predictions, and logits where a metric takes these, of each output.
-
-        Parameters
-        ----------
-        machine : Machine
-            The machine that ran the step.
-        n : int
-            Number of examples of the step.
-
-        Returns
-        -------
-        list of (ndarray, ndarray or None)
-            Predictions and logits.
-        """
+        """Return the predictions of each output, and its logits if a metric needs them."""
 
         def read(kind: str, k: int, symbol: Any) -> Any:
             return None if symbol is None else machine.value((kind, k), symbol.shape, n)
@@ -307,48 +206,21 @@ class Compiled:
 
 
 class Repeated:
-    """The outputs of small batches of one shape, computed without looking at the model again.
+    """Outputs of small batches of one shape, computed without checking the model again.
 
-    Parameters
-    ----------
-    compiled : Compiled
-        The program of a prediction, with one input and one output.
-    x : ndarray, shape (N, ...)
-        A batch, as the program takes it.
-    given : ndarray, shape (N, ...)
-        The same batch as the caller passed it, in any shape and data type.
-    structure : int
-        Number of the structure of the model for which the program was made.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, "sigmoid")])
-    >>> x = np.zeros((1, 2), np.float32)
-    >>> Repeated(model._program("predict", (x, None, None)).compiled(False), x, x, 0)(x)
-    array([[0.5]], dtype=float32)
+    `x` is a batch as the program reads it; `given` is the same batch as the caller passed it.
+    `structure` is the number of the model structure for which the program was traced.
     """
 
     def __init__(self, compiled: Compiled, x: Array, given: Array, structure: int) -> None:
         self.structure = structure
         self._compiled, self._shape, self._given_shape = compiled, x.shape, given.shape
         self._dtype, self._is_ready = x.dtype, given.dtype == x.dtype
-        # Taking one out is atomic, so that threads can share a model.
+        # deque.pop is atomic, so threads can share a model.
         self._idle: collections.deque[Any] = collections.deque()
 
     def __call__(self, given: Array) -> Array:
-        """Compute the outputs of a batch.
-
-        Parameters
-        ----------
-        given : ndarray, shape (N, ...)
-            The batch; shape and data type as before.
-
-        Returns
-        -------
-        ndarray
-            The outputs, a new array.
-        """
+        """Compute the outputs of a batch, in a new array."""
         try:
             own = self._idle.pop()
         except IndexError:
@@ -361,7 +233,7 @@ class Repeated:
         if self._is_ready:
             x[...] = given
         else:
-            with np.errstate(over="ignore"):  # what is too large becomes infinite
+            with np.errstate(over="ignore"):  # values out of range become infinite
                 x[...] = given
         machine.run(1, thread_pool.run)
         if self._compiled.low.look_ups:
@@ -371,7 +243,7 @@ class Repeated:
         return outputs
 
     def _prepared(self) -> tuple[Machine, Array, Array]:
-        """Return a machine, and where its inputs and its outputs are."""
+        """Return a machine, and its arrays for inputs and outputs."""
         n, symbol = self._shape[0], self._compiled.traced.predictions[0]
         machine = Machine(self._compiled.low, self._compiled.results)
         machine.build(n, 1)
@@ -383,9 +255,9 @@ class Repeated:
 
 
 def _set_input(machine: Machine, number: int, array: Any) -> Any:
-    """Tell a machine where an input lies; return what must be kept until it has run."""
+    """Pass the address of an input to a machine; return the arrays that must stay alive."""
     given, order = array, None
-    if hasattr(array, "arrays"):  # rows of an array, or of compressed rows
+    if hasattr(array, "arrays"):  # rows of a dense array or of a CSR matrix
         indptr, indices, values, order = array.arrays
         if indptr is not None:
             for name, part in (("indptr", indptr), ("indices", indices), ("values", values)):
@@ -400,38 +272,11 @@ def _set_input(machine: Machine, number: int, array: Any) -> Any:
 def lower(
     traced: Any, sparse: bool, plan: Any = None, regularized: Any = (), keep: bool = False
 ) -> Compiled:
-    """Lower the program of a model.
+    """Lower the program of a model; raise `Untraceable` if Python must run an instruction.
 
-    Parameters
-    ----------
-    traced : ModelProgram
-        The program.
-    sparse : bool
-        Whether the first input comes as compressed rows.
-    plan : Plan, optional
-        What the optimizer changes, in a training step.
-    regularized : sequence of Variable
-        Weights whose penalties are part of the loss.
-    keep : bool
-        Whether every value can be read afterwards; gradients are then computed but not learnt from.
-
-    Returns
-    -------
-    Compiled
-        What a machine is made of.
-
-    Raises
-    ------
-    Untraceable
-        If Python must run an instruction.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, "relu")])
-    >>> program = model._program("predict", (np.ones((4, 2), np.float32), None, None))
-    >>> lower(program, False).scalars
-    0
+    `sparse` means that the first input is a CSR batch, and `plan` is the optimizer's plan in a
+    training step. If `keep` is True, all values can be read afterwards, and gradients are computed
+    without an update.
     """
     needed: set[Any] = set()
     while True:
@@ -444,7 +289,7 @@ def lower(
 def _lower(
     traced: Any, sparse: bool, plan: Any, regularized: Any, keep: bool, by_python: set[Any]
 ) -> Compiled:
-    """Lower a program, of which Python must run these instructions."""
+    """Lower a program, with the instructions in `by_python` as calls of Python."""
     low, program = ProgramLowering({*by_python}), traced.program
     values, value_of = low.values, low.value_of
     read = {id(i) for n in (*program.forward, *program.backward) for i in n.inputs}
@@ -497,7 +342,7 @@ def _lower(
             if symbol is not None:
                 results["logits", k] = low.value(symbol).node
     kept = set(results.values())
-    if keep:  # nothing is fused that would not be computed
+    if keep:  # values that are kept must not be removed by fusion
         kept |= {node for group in low.groups if group.call for node in group.call.writes}
     fusion_rules.drop_unused(low.groups, kept)
     fusion_rules.apply_rules(low.groups, kept)
@@ -508,13 +353,10 @@ def _lower(
 
 
 def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -> list[Any]:
-    """Lower the metrics that are means of formulas; add their totals to the scalars.
+    """Lower the metrics that are means of formulas, and append their totals to the scalars.
 
-    Returns
-    -------
-    list of (Metric, int, int or None, float)
-        Each metric, the columns of its total and of the sum of its weights, if any, and the
-        number of values that make one.
+    Return each metric, the columns of its total and of the sum of its weights, and the number of
+    values per example.
     """
     found: list[Any] = []
     if not traced.has_others:
@@ -540,7 +382,7 @@ def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -
                 sums = [values]
                 if own_weight is not None:
                     weights = _fitted(value_of(own_weight), values.shape)
-                    if hasattr(metric, "_loss"):  # which may leave labels out
+                    if hasattr(metric, "_loss"):  # which may ignore a class
                         weights = metric._loss.effective_weights(value_of(y), weights)
                     sums = [values * weights, weights]
                 totals = [low.add(as_traced(np.sum(part))) for part in sums]
@@ -553,7 +395,7 @@ def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -
 
 
 def _fitted(weights: Any, shape: tuple[int, ...]) -> Any:
-    """Return sample weights in the shape of the values that they weigh, as `fit_weights` does."""
+    """Broadcast sample weights to the shape of the loss values, as `fit_weights` does."""
     if weights.ndim == len(shape) + 1 and weights.shape[-1] == 1:
         weights = weights.reshape(weights.shape[:-1])
     fitting = weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
@@ -574,7 +416,7 @@ def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:
 def _learn_by_python(
     low: ProgramLowering, plan: Any, outs: list[Any], own: list[Any], scale: Any
 ) -> None:
-    """Note that Python updates the weights, when all gradients are where it reads them."""
+    """Lower an update by Python, after all gradients are stored where it reads them."""
     if scale is not None:
         raise Untraceable("penalties with a factor")
     for out, gradient in zip(outs, own, strict=True):
@@ -590,22 +432,7 @@ def _learn_by_python(
 
 
 def add_penalties(variables: Sequence[Any], gradients: Sequence[Array], scale: float = 1.0) -> None:
-    """Add the gradients of the penalties on weights.
-
-    Parameters
-    ----------
-    variables : list of Variable
-        Weights.
-    gradients : list of ndarray
-        Gradient of the loss with respect to each; modified in place.
-    scale : float
-        Factor of the penalties.
-
-    Examples
-    --------
-    >>> from tinynet import Variable
-    >>> add_penalties([Variable([1.0])], [np.zeros(1)])  # without a regularizer
-    """
+    """Add the gradients of the regularization penalties to the gradients, in place."""
     for variable, gradient in zip(variables, gradients, strict=True):
         if variable.regularizer is not None:
             penalty = variable.regularizer.gradient(variable.array)
@@ -629,7 +456,7 @@ def _penalty(low: ProgramLowering, variable: Any, scale: Traced | None) -> Trace
 
 
 def _penalty_by_python(low: ProgramLowering, variable: Any) -> Traced:
-    """Note that Python computes the penalty on a weight."""
+    """Lower a penalty that Python computes."""
     total = Traced.of(Node("leaf", [], SCALAR, source=Register(SCALAR)), ())
     name = type(variable.regularizer).__name__
     made = PythonCall(
@@ -645,7 +472,7 @@ def _penalty_by_python(low: ProgramLowering, variable: Any) -> Traced:
 
 
 def _reduction(loss: Any, low: Lowering, y_true: Any, weights: Any, values: Any) -> Any:
-    """Return the weights of the values, if any, and what their sum is divided by."""
+    """Return the weights of the loss values, if any, and the divisor of their sum."""
     own = loss.effective_weights(y_true, weights)
     if loss.reduction in ("none", None):
         raise Untraceable(f"reduction={loss.reduction}")

@@ -1,4 +1,4 @@
-"""A model as a program: traced for a kind of batch, with losses and gradients where needed."""
+"""Program of a model, traced for one kind of batch, with losses and gradients if needed."""
 
 from __future__ import annotations
 
@@ -27,36 +27,18 @@ from tinynet.program.variable import Array, Variable
 from tinynet.sparse import SparseBatch
 from tinynet.training.compiled_program import lower
 
-#: Shape and dtype of an array, with an open batch size where that may be any.
+#: Shape and dtype of an array; the batch size is None if it is variable.
 Spec = tuple[tuple[int | None, ...], Any]
 
 
 def spec_of(array: Any, fixed: bool = False) -> Spec:
-    """Return shape and dtype of an array; the batch size is open unless it is fixed.
-
-    Parameters
-    ----------
-    array : ndarray or SparseBatch
-        The array.
-    fixed : bool
-        Whether to keep the batch size.
-
-    Returns
-    -------
-    tuple
-        Shape and dtype.
-
-    Examples
-    --------
-    >>> spec_of(np.zeros((2, 3)))
-    ((None, 3), dtype('float64'))
-    """
+    """Return the shape and dtype of an array, with None as batch size unless it is fixed."""
     shape = array.shape
     return (shape if fixed else (None, *shape[1:])), array.dtype
 
 
 def _scalars(added: list[Any]) -> list[SymbolicTensor]:
-    """Return the sums of added losses, even of constants and Variables; different ones for each."""
+    """Return a distinct scalar tensor for each added loss, including constants and Variables."""
     found: dict[int, SymbolicTensor] = {}
     for loss in added:
         if not isinstance(loss, SymbolicTensor) or loss.shape or id(loss) in found:
@@ -67,10 +49,10 @@ def _scalars(added: list[Any]) -> list[SymbolicTensor]:
 
 
 def _inverse_count(y: Any, weights: Any) -> Any:
-    """Return 1 over the number of rows, or over the sum of the weights; 0 if that is 0."""
+    """Return 1 over the number of rows, or over the sum of the weights; 0 if that sum is 0."""
     if weights is None:
-        # `np.size` along an axis takes longer than the division. Of a traced array, which is an
-        # ndarray, too, it is a number of the step; its length would be computed by Python.
+        # `len` is faster than `np.size`. A traced array is a subclass of ndarray; its size must be
+        # a value of the step, which `len` would compute at trace time.
         return np.divide(1.0, len(y) if type(y) is np.ndarray else np.size(y, 0))
     count = np.sum(weights)
     return np.where(count == 0, 0.0, 1 / np.where(count == 0, 1.0, count))
@@ -79,13 +61,13 @@ def _inverse_count(y: Any, weights: Any) -> Any:
 _INVERSE_COUNT = Operation("inverse_count", _inverse_count, None, 2)
 
 
-#: What attributes must be to become part of rows.
+#: Types of the attributes that become constants of rows.
 _NUMBERS = (bool, int, float, str, tuple, type, type(None), np.number)
 _LISTS = (list, np.ndarray)
 
 
 def _numbers_of(plan: Any, regularized: Any, objective: Any) -> tuple[Any, ...]:
-    """Return the numbers that become part of rows; they are attributes that a user may change."""
+    """Return the values of all user-modifiable attributes that become constants of rows."""
     owners = [v.regularizer for v in regularized]
     numbers: list[Any] = []
     if plan is not None:
@@ -99,41 +81,18 @@ def _numbers_of(plan: Any, regularized: Any, objective: Any) -> tuple[Any, ...]:
     for output in [] if objective is None else objective.outputs:
         for owner in filter(None, (output.loss, *(output.metrics or ()))):
             numbers += [getattr(owner, name, None) for name in owner._arguments]
-    # Lists and arrays may be changed in place.
+    # Lists and arrays may be modified in place, so their contents are compared.
     lists = [repr(n) if isinstance(n, list) else n.tobytes() for n in numbers if type(n) in _LISTS]
-    # Not `tuple` of a generator, of whose results Python would keep the memory of many.
+    # Not tuple(generator): Python would retain the memory of many such tuples.
     return (*[n for n in numbers if isinstance(n, _NUMBERS)], *lists)
 
 
 class ModelProgram:
-    """What a model computes for batches of one kind.
+    """Computation of a model for batches of one kind.
 
-    Parameters
-    ----------
-    model : Model
-        The model.
-    x : list of Spec
-        Its inputs.
-    training : bool
-        Whether layers behave as in training.
-    objective : Objective, optional
-        Losses and metrics; if None, only outputs are computed.
-    y, weights : list of (Spec or None)
-        Targets and sample weights of each output.
-    gradients : dict of int to Variable, optional
-        Where to write the gradients of variables, by the ``id`` of the variable; if None, none
-        are computed.
-    fuse : bool
-        Whether to apply the rewrite rules.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> dense = keras.layers.Dense(1, kernel_initializer="ones")
-    >>> model = keras.Sequential([keras.Input((2,)), dense])
-    >>> program = ModelProgram(model, [((None, 2), "float32")], training=False)
-    >>> program.predict([np.float32([[3.0, 4.0]])])
-    array([[7.]], dtype=float32)
+    If `objective` is None, only outputs are computed. `gradients` maps the ``id`` of each variable
+    to the Variable for its gradient; if it is None, the program has no backward pass. If `fuse` is
+    True, the rewrite rules are applied.
     """
 
     def __init__(
@@ -151,44 +110,44 @@ class ModelProgram:
             return SymbolicTensor(examples_of(*spec))
 
         self.inputs = [*map(symbol, x)]
-        #: Whether it is for one batch size only.
+        #: Whether the program is valid for one batch size only.
         self.is_fixed = any(shape and shape[0] is not None for shape, _ in x)
         self.targets = targets = [None if spec is None else symbol(spec) for spec in y]
         self.weighing = weighing = [None if spec is None else symbol(spec) for spec in weights]
-        #: How many metrics there are in all.
+        #: Total number of metrics.
         self.metric_count = 0
         given = [s for s in (*self.inputs, *targets, *weighing) if s is not None]
         self.program = Program(given)
         self.objective, self.gradients = objective, gradients
-        #: Whether the runner may execute it: it does not compute in float64.
+        #: Whether the runner may execute the program; it does not support float64.
         self.may_compile = config.backend() == "numba" and all(s.dtype != "float64" for s in given)
-        #: The outputs, structured as the model returns them, and the losses of each.
+        #: Outputs in the structure that the model returns, and the loss and its weight for each.
         self.outputs: Any = None
         self.losses: list[tuple[Any, float]] = []
         self.predictions: list[Any] = []
         self.logits: list[Any] = []
-        #: Metrics whose counts the program computes, with the counts.
+        #: Metrics that are computed from a count in the program, with this count.
         self.counts: list[tuple[Any, Any]] = []
         self.has_others = False
         self.means = [] if objective is None else [objective.tracker, *objective.trackers]
-        #: Scalars that `add_loss` was given.
+        #: Scalars passed to `add_loss`.
         self.added: list[Any] = []
-        #: Factor of the penalties on weights, if they have one.
+        #: Factor of the regularization penalties, or None.
         self.scale: Any = None
         call = Call(training)
         within({CALL: call}, self.program.extend, self._trace, model, targets, weighing, call)
-        #: Whether the loss in training may be another one than in an evaluation.
+        #: Whether the loss in training may differ from the loss in evaluation.
         self.differs_in_training = training and self._may_differ_in_training()
         results = [*self.predictions, *(s for s in self.logits if s is not None)]
         results += [s for s, _ in self.losses] + self.added + [s for _, s in self.counts]
         results += [] if self.scale is None else [self.scale]
-        #: Softmaxes over an axis of size 1, as sentences.
+        #: Warnings about a softmax over an axis of size 1.
         self.constant_softmaxes = [*self._constant_softmaxes()]
         if fuse and self.may_compile:
             apply_rules(self.program.forward, results)
         self.connected: set[int] = set()
         if gradients is not None:
-            # A layer with `forward` but no `backward` is refused before anything is trained.
+            # A layer with `forward` but no `backward` raises an error before training starts.
             for instruction in self.program.forward:
                 if isinstance(instruction.operation, LayerCall):
                     instruction.operation.layer._require_backward()
@@ -200,9 +159,9 @@ class ModelProgram:
             self.connected = self.program.differentiate(seeds, gradients)
         self.program.prune(results)
         self.runner = self.program.compile()
-        for symbol in (*results, *flattened(self.outputs)):  # some may be inputs
+        for symbol in (*results, *flattened(self.outputs)):  # an output may be an input
             self.runner.register_of(symbol)
-        # Taking one out is atomic, so that threads can share a model.
+        # deque.pop is atomic, so threads can share a model.
         self._idle: collections.deque[Workspace] = collections.deque()
 
     def _trace(self, model: Any, targets: list[Any], weights: list[Any], call: Call) -> None:
@@ -232,14 +191,14 @@ class ModelProgram:
             self.has_others = self.has_others or len(counts) < len(output.metrics or ())
 
     def _add_loss(self, k: int, output: Any, y: Any, weight: Any, logits: Any) -> None:
-        """Trace the loss of an output; the probabilities are then those that it computes."""
+        """Trace the loss of an output; it also computes the probabilities, if possible."""
         predictions = self.predictions[k]
         if predictions.shape[1:] != tuple(output.output_shape[1:]):
             raise ValueError(
                 f"The model's outputs must keep the shape {output.output_shape} for which the "
                 f"targets were validated. Received: outputs of shape {predictions.shape}"
             )
-        if type(output.loss).__call__ is not Loss.__call__:  # a user's own
+        if type(output.loss).__call__ is not Loss.__call__:  # custom
             self.losses.append((output.loss(y, predictions, weight), output.weight))
             return
         loss, given = output.loss_for(predictions)
@@ -252,7 +211,7 @@ class ModelProgram:
         self.losses.append((value, output.weight))
 
     def _require_known_layers(self, model: Any, first: int) -> None:
-        """Check that weights used are those of the model; layers have numbers in order."""
+        """Check that all weights used belong to the model; serial numbers show new layers."""
         called = [c.layer for c in self.program.recorder.calls if c.layer._serial > first]
         for layer in called:
             if layer.weights and layer not in model._all_layers():
@@ -263,14 +222,14 @@ class ModelProgram:
                 )
 
     def _may_differ_in_training(self) -> bool:
-        """Whether something is drawn or written, or custom code asks whether it is training."""
+        """Whether an operation has side effects, or custom code depends on `training`."""
         recorder = self.program.recorder
         return any(n.operation.stateful for n in recorder.instructions) or any(
             called.layer._asks_for_training for called in recorder.calls
         )
 
     def _is_softmax(self, predictions: Any) -> bool:
-        """Whether predictions are the result of a softmax over the last axis."""
+        """Whether predictions are the output of a softmax over the last axis."""
         made = [n for n in self.program.recorder.instructions if n.outputs[0] is predictions]
         return bool(made) and made[0].operation.name == "softmax" and made[0].operation.is_plain
 
@@ -291,24 +250,7 @@ class ModelProgram:
     def compiled(
         self, sparse: bool, plan: Any = None, regularized: Any = (), keep: bool = False
     ) -> Any:
-        """Return the program as rows for the runner; None if Python must run some of it.
-
-        Parameters
-        ----------
-        sparse : bool
-            Whether the first input comes as compressed rows.
-        plan : Plan, optional
-            What the optimizer changes, in a training step.
-        regularized : sequence of Variable
-            Weights whose penalties are part of the loss.
-        keep : bool
-            Whether every value can be read afterwards.
-
-        Returns
-        -------
-        Compiled or None
-            The lowered program.
-        """
+        """Return the program lowered for the runner, or None if Python must run a part of it."""
         if not self.may_compile:
             return None
         key = sparse, keep, *_numbers_of(plan, regularized, self.objective)
@@ -320,49 +262,26 @@ class ModelProgram:
             self._compiled = plan, key, made
         return self._compiled[2]
 
-    #: The plan, what else the rows depend on, and the program lowered for them.
+    #: Plan and other values that the rows depend on, and the lowered program.
     _compiled: Any = None
-    #: Why Python must run it.
+    #: Reason why Python must run the program.
     why = ""
 
     def borrow(self) -> Workspace:
-        """Return buffers for a run, which nobody else uses.
-
-        Returns
-        -------
-        Workspace
-            The buffers.
-        """
+        """Return buffers for a run; the caller owns them until `give_back`."""
         try:
             return self._idle.pop()
         except IndexError:
             return Workspace()
 
     def give_back(self, work: Workspace) -> None:
-        """Take back the buffers of a run; they are used again.
-
-        Parameters
-        ----------
-        work : Workspace
-            What `borrow` returned.
-        """
+        """Return the buffers of a run to the pool."""
         if work.children:
             work.release()
         self._idle.append(work)
 
     def predict(self, inputs: list[Any]) -> Any:
-        """Compute the outputs; the arrays are new.
-
-        Parameters
-        ----------
-        inputs : list of ndarray
-            The batch.
-
-        Returns
-        -------
-        ndarray, or nested list or dict of them
-            The outputs.
-        """
+        """Compute the outputs of a batch, in new arrays."""
         compiled = self.compiled(isinstance(inputs[0], SparseBatch))
         if compiled is not None and (n := len(inputs[0])):
             machine, _ = compiled.once(inputs)
@@ -380,39 +299,11 @@ class ModelProgram:
         return y
 
     def value(self, values: list[Any], symbol: Any) -> Any:
-        """Return the value of a symbolic tensor after a run; None for None.
-
-        Parameters
-        ----------
-        values : list
-            The registers.
-        symbol : SymbolicTensor or None
-            One of the results.
-
-        Returns
-        -------
-        ndarray or None
-            The value.
-        """
+        """Return the value of a symbolic tensor after a run; None for None."""
         return None if symbol is None else values[self.runner.number[id(symbol)]]
 
     def loss(self, values: list[Any], regularized: list[Variable]) -> tuple[float, list[float]]:
-        """Return the loss after the forward part of a run, and that of each output.
-
-        Parameters
-        ----------
-        values : list
-            The registers.
-        regularized : list of Variable
-            Weights whose penalties are added.
-
-        Returns
-        -------
-        float
-            The loss.
-        list of float
-            Loss of each output, without its weight.
-        """
+        """Return the total loss after the forward pass, and the unweighted loss of each output."""
         parts = [float(np.sum(self.value(values, s))) for s, _ in self.losses]
         terms = [part * weight for part, (_, weight) in zip(parts, self.losses, strict=True)]
         terms += [float(np.sum(self.value(values, s))) for s in self.added]
@@ -421,35 +312,11 @@ class ModelProgram:
         return functools.reduce(operator.add, terms, 0.0), parts
 
     def scale_of(self, values: list[Any]) -> float:
-        """Return the factor of the penalties on weights.
-
-        Parameters
-        ----------
-        values : list
-            The registers, after the forward part of a run.
-
-        Returns
-        -------
-        float
-            The factor, usually 1.
-        """
+        """Return the factor of the regularization penalties, usually 1."""
         return 1.0 if self.scale is None else float(self.value(values, self.scale))
 
     def losses_of(self, table: Array, count: int) -> Array:
-        """Return the total loss of each step, then those of the outputs.
-
-        Parameters
-        ----------
-        table : ndarray, shape (S, ...)
-            What the runner wrote for each step: `count` losses first.
-        count : int
-            Number of losses.
-
-        Returns
-        -------
-        ndarray, shape (S, 1 + outputs)
-            The losses.
-        """
+        """Return, for each row of a table of steps, the total loss and the loss of each output."""
         result = np.zeros((len(table), 1 + len(self.losses)))
         result[:, 1:] = table[:, : len(self.losses)]
         for k in range(count):
@@ -458,17 +325,6 @@ class ModelProgram:
         return result
 
     def results(self, values: list[Any]) -> list[tuple[Array, Array | None]]:
-        """Return predictions, and logits where a metric takes these, of each output.
-
-        Parameters
-        ----------
-        values : list
-            The registers, after the forward part of a run.
-
-        Returns
-        -------
-        list of (ndarray, ndarray or None)
-            Predictions and logits.
-        """
+        """Return the predictions of each output, and its logits if a metric needs them."""
         pairs = zip(self.predictions, self.logits, strict=True)
         return [(self.value(values, p), self.value(values, z)) for p, z in pairs]

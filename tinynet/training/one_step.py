@@ -1,4 +1,4 @@
-"""One training step of a model, run instruction by instruction, for those who look at it."""
+"""One training step that can be run instruction by instruction, for `tinynet.explain`."""
 
 from __future__ import annotations
 
@@ -18,27 +18,9 @@ from tinynet.training.model_program import ModelProgram, spec_of
 
 
 class OneStep:
-    """The program of one training step, and its registers.
+    """Program of one training step of a compiled model, with its registers.
 
-    Parameters
-    ----------
-    model : Model
-        A compiled model; a step changes it.
-    x, y : array_like, shape (N, ...)
-        The batch.
-    sample_weight, class_weight : optional
-        As for `fit`.
-    fuse : bool
-        Whether rewrite rules are applied to the program.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
-    >>> model.compile("sgd", "mse")
-    >>> step = OneStep(model, [[3.0]], [[1.0]])
-    >>> [instruction.operation.name for instruction in step.forward()], step.loss()
-    (['linear', 'mean_squared_error'], 4.0)
+    A step modifies the model. If `fuse` is True, the rewrite rules are applied to the program.
     """
 
     def __init__(
@@ -59,7 +41,7 @@ class OneStep:
         self.batch: data_adapters.Batch = (x, y, weights)
         self.given = data_adapters.leaves(self.batch)
         self.plan: Any = None
-        while self.plan is not model._training_plan():  # again if weights get no gradient
+        while self.plan is not model._training_plan():  # again if some weights have no gradient
             self.plan = model._training_plan()
             specs = [spec_of(array, True) for array in self.given]
             self.program: ModelProgram = model._trace("train", specs, self.batch, fuse=fuse)
@@ -69,33 +51,22 @@ class OneStep:
 
     @property
     def calls(self) -> list[Any]:
-        """The calls of layers, each after those inside of it; the model itself is the last."""
+        """Calls of layers, each after the calls inside it; the last one is the model."""
         return self.program.program.recorder.calls
 
     def compiled(self) -> Any:
-        """Return the step as rows for the runner; None if Python must run some of it."""
+        """Return the lowered step, or None if Python must run a part of it."""
         return self.program.compiled(False, self.plan, self.plan.regularized)
 
     def forward(self, given: list[Any] | None = None) -> Iterator[Any]:
-        """Run the instructions up to the loss.
-
-        Parameters
-        ----------
-        given : list of ndarray, optional
-            Another batch, of the same shapes.
-
-        Yields
-        ------
-        Instruction
-            Each, after its run.
-        """
+        """Run the instructions up to the loss, optionally on another batch; yield each one."""
         given = self.given if given is None else given
         self.values = self.program.runner.start(given)
         self._is_run = self._run_compiled(given)
         return self._run("forward")
 
     def _run_compiled(self, given: list[Any]) -> bool:
-        """Run the whole step as `fit` does, if it can; the registers then have its values."""
+        """Run the whole step as `fit` does, if possible, and copy its values to the registers."""
         compiled, runner = self.program.compiled(False, keep=True), self.program.runner
         if compiled is None:
             return False
@@ -111,7 +82,7 @@ class OneStep:
         return True
 
     def backward(self) -> Iterator[Any]:
-        """Run the instructions that compute gradients; yield each after its run."""
+        """Run the instructions of the backward pass; yield each one."""
         return self._run("backward")
 
     def _run(self, part: str) -> Iterator[Any]:
@@ -120,32 +91,21 @@ class OneStep:
         return self.program.runner.one_by_one(part, self.values, self._work)
 
     def value(self, symbol: Any) -> Any:
-        """Return what is in the register of a symbolic tensor; None if it is not computed.
-
-        Parameters
-        ----------
-        symbol : SymbolicTensor
-            The tensor.
-
-        Returns
-        -------
-        ndarray or None
-            Its value.
-        """
+        """Return the value of a symbolic tensor; None if it is not computed."""
         number = self.program.runner.number.get(id(symbol))
         return None if number is None else self.values[number]
 
     def loss(self) -> float:
-        """Return the loss after `forward`, with the penalties of regularizers."""
+        """Return the loss after `forward`, including regularization penalties."""
         return float(self.program.loss(self.values, self.model._regularized)[0])
 
     def regularize(self) -> None:
-        """Add the gradients of regularizers to those that `backward` computed."""
+        """Add the gradients of the regularization penalties to the gradients."""
         scale = self.program.scale_of(self.values)
         add_penalties(self.plan.variables, self.plan.gradients, scale)
 
     def names(self) -> dict[int, str]:
-        """Return the names of weights by their ids: ``"layer/weight"``, from the model's layers."""
+        """Return the names ``"layer/weight"`` of weights, by the ``id`` of the weight."""
         found: dict[int, str] = {}
         for call in self.calls:
             for weight in call.layer.weights:
@@ -156,56 +116,12 @@ class OneStep:
 
 
 def relative(path: str) -> str:
-    """Return the path of a layer within the model; of the model itself, its name.
-
-    Parameters
-    ----------
-    path : str
-        The path, which begins with the model's name.
-
-    Returns
-    -------
-    str
-        The rest.
-
-    Examples
-    --------
-    >>> relative("model/inner/hidden")
-    'inner/hidden'
-    """
+    """Return the path of a layer within the model; for the model itself, its name."""
     return path.partition("/")[2] or path
 
 
 def copied(model: Any, method: str, *batch: Any) -> Any:
-    """Copy a compiled model.
-
-    Parameters
-    ----------
-    model : Model
-        The model; it is built for the batch, if there is one and it is not built.
-    method : str
-        The name of the caller, for errors.
-    *batch : array_like
-        Inputs, targets and weights.
-
-    Returns
-    -------
-    Model
-        The copy.
-
-    Raises
-    ------
-    ValueError
-        If it is not compiled, or its training steps are not those of its program.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.layers.Dense(2)])
-    >>> model.compile("sgd", "mse")
-    >>> copied(model, "step", [[1.0, 2.0, 3.0]], [[1.0, 2.0]]).input_shape
-    (None, 3)
-    """
+    """Copy a compiled model, after building it for the batch if needed; `method` is the caller."""
     model._require_compiled(method)
     if model._hooked("train"):
         raise ValueError(
@@ -218,22 +134,7 @@ def copied(model: Any, method: str, *batch: Any) -> Any:
 
 
 def to_float64(model: Any) -> None:
-    """Turn a model and its losses into what computes in double precision, trained by `SGD`.
-
-    Parameters
-    ----------
-    model : Model
-        A compiled model; it is changed.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> model.compile("adam", "mse")
-    >>> to_float64(model)
-    >>> model.get_weights()[0].dtype
-    dtype('float64')
-    """
+    """Convert a compiled model and its losses in place to float64, with the optimizer `SGD`."""
     for layer in model._all_layers():
         layer.dtype = "float64"
     model._floatx = "float64"

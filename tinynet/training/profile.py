@@ -1,4 +1,4 @@
-"""How long each instruction of a training step takes."""
+"""Time of each instruction of a training step."""
 
 from __future__ import annotations
 
@@ -18,28 +18,15 @@ from tinynet.training.blas_threads import Computing
 from tinynet.training.compiled_program import add_penalties
 from tinynet.training.one_step import copied, relative
 
-_SECONDS = 0.5  # how long steps are repeated, after the first
-_LEAST = 5  # steps
+_SECONDS = 0.5  # duration of the measurement, without the first step
+_LEAST = 5  # minimum number of steps
 
 
 class ProfileRow(NamedTuple):
-    """Time of one instruction, the median of many steps.
+    """Time of one instruction in a training step: the median of many steps.
 
-    Parameters
-    ----------
-    stage : str
-        ``"forward"``, ``"loss"``, ``"backward"`` or ``"update"``; ``"step"`` for all of them.
-    instruction : str
-        Name of the operation.
-    layer : str
-        The layer that it is part of.
-    microseconds : float
-        Time of one step.
-
-    Examples
-    --------
-    >>> ProfileRow("forward", "linear", "hidden", 12.5).microseconds
-    12.5
+    `stage` is ``"forward"``, ``"loss"``, ``"backward"`` or ``"update"``; ``"step"`` if the whole
+    step is compiled.
     """
 
     stage: str
@@ -50,23 +37,7 @@ class ProfileRow(NamedTuple):
 
 @dataclass(repr=False)
 class Profile(Tables):
-    """Times of the instructions of a training step; printed, it is a table.
-
-    Parameters
-    ----------
-    rows : list of ProfileRow
-        The instructions in the order in which they are run.
-    note : str
-        Backend and batch size of the measurement.
-
-    Examples
-    --------
-    >>> print(Profile([ProfileRow("update", "adam", "", 3.0)], "Batches of 32 on numpy."))
-    Profile, 3.0 us per step
-      stage   instruction  layer   us   share
-      update  adam                3.0  100.0%
-      Batches of 32 on numpy.
-    """
+    """Times of the instructions of a training step in execution order; printed as a table."""
 
     rows: list[ProfileRow]
     note: str
@@ -86,31 +57,7 @@ class Profile(Tables):
 
 
 def profile_of(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any) -> Profile:
-    """Measure the instructions of a training step, on a copy of the model.
-
-    Parameters
-    ----------
-    model : Model
-        A compiled model.
-    x, y, sample_weight : array_like
-        As for `fit`.
-    batch_size : int, optional
-        The number of examples in a batch; by default 32.
-
-    Returns
-    -------
-    Profile
-        The times.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.layers.Dense(2)])
-    >>> model.compile("sgd", "mse")
-    >>> rows = profile_of(model, np.ones((8, 3)), np.ones((8, 2)), None, 4).rows
-    >>> "linear" in [row.instruction for row in rows]
-    True
-    """
+    """Measure the instructions of a training step, on a copy of the compiled model."""
     own = copied(model, "profile")
     examples = own._examples(x, y, sample_weight, compress=sparse.compress)
     own._ready(examples)
@@ -127,7 +74,7 @@ def profile_of(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any) 
         full = itertools.islice(examples.batches(size), max(min(len(examples) // size, 8), 1))
         batches = [*full]
         program = own._program("train", batches[0])
-        times = [_step(own, program, batches[0])]  # which allocates and compiles
+        times = [_step(own, program, batches[0])]  # includes allocation and compilation
         begin = time.perf_counter()
         while len(times) <= _LEAST or time.perf_counter() - begin < _SECONDS:
             times.append(_step(own, program, batches[len(times) % len(batches)]))
@@ -138,7 +85,7 @@ def profile_of(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any) 
 
 
 def _rows(model: Any, batch: data_adapters.Batch) -> list[tuple[str, float]]:
-    """Return the microseconds of each row of a step; nothing if Python must run some of it."""
+    """Return the time of each row of a compiled step; an empty list if Python runs a part of it."""
     compiled = model._compiled_step(batch, model._training_plan())
     if compiled is None or compiled.has_others:
         return []
@@ -149,7 +96,7 @@ def _rows(model: Any, batch: data_adapters.Batch) -> list[tuple[str, float]]:
 
 
 def _step(model: Any, program: Any, batch: data_adapters.Batch) -> list[int]:
-    """Do a step as `fit` does it; return the nanoseconds of each instruction."""
+    """Perform a step as `fit` does; return the nanoseconds of each instruction."""
     plan, runner, work = model._training_plan(), program.runner, program.borrow()
     laps = [time.perf_counter_ns()]
     values = runner.start(data_adapters.leaves(batch))

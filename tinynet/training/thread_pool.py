@@ -1,14 +1,14 @@
-"""Threads: worker threads in `fit`, each for a part of a kernel call, and parallel batches.
+"""Worker threads: parts of a kernel call in `fit`, and whole batches in prediction.
 
-Handing a part to another thread through Python would cost more than computing it. So a worker is a
-Python thread that enters compiled code once, without the GIL, and stays there: it waits for work in
-shared memory, and sleeps if there has been none for a while. The protocol is defined in `kernels`;
+Dispatching a part to another thread through Python would take longer than computing it. A worker is
+therefore a Python thread that enters compiled code once, without the GIL, and stays there: it polls
+shared memory for work, and sleeps after a while without work. The protocol is defined in `kernels`;
 this module starts and stops the workers.
 
-A process has one thread pool at a time, which belongs to one `fit`. All other code (a second `fit`
-in another thread, a process forked during `fit`) uses one thread, and its results are
-bit-identical, because the work is divided between sums, or where one thread also adds two halves.
-Prediction does not use the pool: `each` computes whole batches in parallel.
+A process has at most one thread pool, owned by one call of `fit`. All other code (a second `fit` in
+another thread, a process forked during `fit`) uses one thread. Results are bit-identical, because
+work is divided only between sums, or where a single thread also adds two halves. Prediction does
+not use the pool: `each` computes whole batches in parallel.
 """
 
 from __future__ import annotations
@@ -30,25 +30,12 @@ from tinynet._core.buffers import aligned
 from tinynet.kernels import object_code, runner
 from tinynet.program.row_order import Division, Table
 
-# Workers are started as soon as so many multiplications, which take about 2 ms, have been executed
-# without them.
+# Number of multiplications after which workers are started; they take about 2 ms on one thread.
 _WORTH_WORKERS = 1 << 27
 
 
 class Pool:
-    """The thread that creates it, and worker threads that execute rows with it.
-
-    Parameters
-    ----------
-    n : int
-        Number of threads, including the one that creates it.
-
-    Examples
-    --------
-    >>> with pooled() as pool:
-    ...     (pool is None) == (config.num_threads() == 1)
-    True
-    """
+    """Thread pool of n threads, including the thread that creates it."""
 
     def __init__(self, n: int) -> None:
         self.owner, self.n = threading.get_ident(), n
@@ -58,22 +45,17 @@ class Pool:
         self.words[[runner.THREADS, runner.NEEDED]] = n, 1
         self._address = self.words.ctypes.data
         self._started = 1  # threads, including this one
-        self._work = 0  # which the workers could have shared
-        self._held: Division | None = None  # the last one, which workers may still look at
+        self._work = 0  # multiplications that workers could have shared
+        self._held: Division | None = None  # last division, which workers may still read
         self._stopped = False
-        self._can_share = False  # as far as is known
-        # Locks, each held by its worker thread while it works.
+        self._can_share = False  # whether the workers' code is known to be compiled
+        # Each worker holds its lock while it runs.
         self._working = [threading.Lock() for _ in range(1, n)]
 
     def run(self, table: Table, steps: int) -> None:
-        """Execute steps of a table, with workers if this is faster.
+        """Execute steps of a table, with workers if this is faster; fewer steps if a kernel stops.
 
-        Parameters
-        ----------
-        table : Table
-            The rows. No worker executes one of them after this call.
-        steps : int
-            Number of steps; fewer are executed if a kernel sets the stop flag.
+        No worker accesses the table after this call.
         """
         shares = self._working and not self._stopped and self._is_compiled()
         division = table.division(self.n) if shares else None
@@ -90,35 +72,29 @@ class Pool:
             self._held = division
 
     def _is_compiled(self) -> bool:
-        """Return whether workers have code; the caller works alone until then."""
+        """Return whether the workers' code is compiled; until then, the caller works alone."""
         if not self._can_share:
             self._can_share = not object_code.is_compiling([runner.run_with_workers, runner.work])
         return self._can_share
 
     def start(self, threads: int) -> None:
-        """Start workers; if this is interrupted, `stop` ends those that run.
-
-        Parameters
-        ----------
-        threads : int
-            Number of threads that shall run, including this one.
-        """
+        """Start workers until `threads` threads run; after an interruption, `stop` ends them."""
         if self._started == 1:
             self._worker = functools.partial(runner.work, runner.work.row(pool=self._address))
         for part in range(self._started, threads):
             self._started = part + 1
-            # Where no thread can be started, the caller computes its parts. A signal handler that
-            # raises within `Thread.start` would leave a thread that Python believes to be alive.
+            # If no thread can be started, the caller computes its parts. `Thread.start` is not
+            # used: a signal handler that raises in it would leave a thread that seems alive.
             with contextlib.suppress(RuntimeError):
                 _thread.start_new_thread(self._help, (part,))
 
     def _help(self, part: int) -> None:
-        # A method, so that the words live as long as a worker may use them.
+        # A bound method keeps `words` alive while a worker may use them.
         with self._working[part - 1]:
             self._worker(part)
 
     def stop(self) -> None:
-        """Stop the workers, and wait for their end; those that start later end immediately."""
+        """Stop the workers and wait for them; workers that start later end immediately."""
         self._stopped = True
         self.words[runner.END] = 1
         for working in self._working:
@@ -126,98 +102,45 @@ class Pool:
                 pass
 
 
-# The pool of this process, if there is one.
+# Pool of this process, under the key "active".
 _pools: dict[str, Pool] = {}
 
 
 def most() -> int:
-    """Return how many threads a call of the runner may use.
-
-    Returns
-    -------
-    int
-        The number, 1 or more.
-
-    Examples
-    --------
-    >>> most() >= 1
-    True
-    """
+    """Return the maximum number of threads of a call of the runner."""
     pool = current_pool()
     return max(min(config.num_threads(), processors()), 1 if pool is None else pool.n)
 
 
 @contextlib.contextmanager
 def pooled() -> Iterator[Pool | None]:
-    """Use a pool within, if `config.set_num_threads` is set and no other thread has one.
-
-    Yields
-    ------
-    Pool or None
-        The pool, which `run` uses; None if there is one thread.
-
-    Examples
-    --------
-    >>> with pooled() as pool:
-    ...     pool is None
-    True
-    """
+    """Context manager with a thread pool, or None if one thread is set or a pool exists already."""
     n = min(config.num_threads(), processors())
     if n == 1 or config.backend() != "numba":
         yield None
         return
     pool = Pool(n)
     try:
-        # Atomic, so that a signal handler that raises leaves no lock behind.
+        # Atomic, unlike a lock, which a signal handler that raises could leave locked.
         first = _pools.setdefault("active", pool)
         yield pool if first is pool else None
     finally:
         try:
             pool.stop()
         finally:
-            pool.stop()  # again, for a signal handler that raises before the first call, or within
-            if _pools.get("active") is pool:  # a forked child has none
+            pool.stop()  # again, in case a signal handler raised during the first call
+            if _pools.get("active") is pool:  # not in a forked process
                 del _pools["active"]
 
 
 def current_pool() -> Pool | None:
-    """Return the pool of the calling thread.
-
-    Returns
-    -------
-    Pool or None
-        None if it uses one thread.
-
-    Examples
-    --------
-    >>> current_pool() is None
-    True
-    """
+    """Return the pool of the calling thread, or None."""
     pool = _pools.get("active")
     return pool if pool is not None and pool.owner == threading.get_ident() else None
 
 
 def run(table: Table, steps: int) -> None:
-    """Execute steps of a table, with the pool of the calling thread if it has one.
-
-    Parameters
-    ----------
-    table : Table
-        The rows.
-    steps : int
-        Number of steps; fewer are executed if a kernel sets the stop flag.
-
-    Examples
-    --------
-    >>> from tinynet.kernels import step_results
-    >>> from tinynet.program.row_order import Table
-    >>> step, out = np.zeros(4, np.int64), np.zeros(16, np.float32)
-    >>> words = {"source": np.ones(1, np.float32), "out": out}
-    >>> row = step_results.spread.row(is_label=0, **{k: v.ctypes.data for k, v in words.items()})
-    >>> run(Table([row], step.ctypes.data), 1)
-    >>> int(out.sum())
-    16
-    """
+    """Execute steps of a table, with the pool of the calling thread if it has one."""
     pool = current_pool()
     if pool is None:
         table.run(steps)
@@ -226,24 +149,10 @@ def run(table: Table, steps: int) -> None:
 
 
 def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Call a function for each item, in parallel if `config.set_num_threads` is set.
+    """Yield the results of a function for all items in order, in parallel if threads are enabled.
 
-    Parameters
-    ----------
-    function : callable
-        Function that spends most of its time without the GIL.
-    items : iterable
-        Its arguments, prefetched in the calling thread.
-
-    Yields
-    ------
-    object
-        The results, in the order of the items.
-
-    Examples
-    --------
-    >>> list(each(len, ["ab", "c"]))
-    [2, 1]
+    The function should spend most of its time without the GIL. Items are prefetched in the calling
+    thread.
     """
     n = min(config.num_threads(), processors())
     if n == 1:
@@ -254,7 +163,7 @@ def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
         for item in items:
             try:
                 waiting.append(pool.submit(function, item).result)
-            except RuntimeError:  # the interpreter is ending, or there are too many threads
+            except RuntimeError:  # interpreter shutdown, or too many threads
                 waiting.append(functools.partial(function, item))
             if len(waiting) > n:
                 yield waiting.popleft()()
@@ -263,23 +172,12 @@ def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
 
 
 def processors() -> int:
-    """Count the processors that this process may use.
-
-    Returns
-    -------
-    int
-        The number.
-
-    Examples
-    --------
-    >>> processors() >= 1
-    True
-    """
+    """Return the number of processors that this process may use."""
     return config._processors()
 
 
 def _forget() -> None:
-    """Remove, in a forked process, the threads that only its parent has."""
+    """Discard the pool in a forked process, which does not have the parent's threads."""
     pool = _pools.pop("active", None)
     if pool is not None:
         pool._working.clear()

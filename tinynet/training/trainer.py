@@ -1,8 +1,7 @@
-"""The loops: compile, fit, evaluate and predict, and nothing of the maths.
+"""Training loops: compile, fit, evaluate and predict; the maths is elsewhere.
 
-One training step is `Trainer._train_step`: the program of the model is run forward, then backward,
-and the optimizer changes the weights. All the rest decides which batch comes next and who is told
-about it.
+A training step is `Trainer._train_step`: it runs the model's program forward and backward, and the
+optimizer updates the weights. All other code selects the batches and calls the callbacks.
 """
 
 from __future__ import annotations
@@ -47,30 +46,30 @@ from tinynet.training.data_adapters import (
 )
 from tinynet.training.model_program import ModelProgram, spec_of
 
-# Without a callback that watches batches, evaluation and prediction take this many examples at
-# once: fewer calls for the same numbers, and threads wait less for one another.
+# Number of examples that evaluation and prediction process at a time, unless a callback observes
+# batches: this saves calls, and threads wait less for each other.
 _CHUNK = 640
 
-# Fewer multiplications than that, the program of a prediction is called again without any checks.
+# Predictions with fewer multiplications than this are repeated without checking the model.
 _SHORT = 1 << 20
 
-# How many programs a model keeps: one for each kind of batch.
+# Maximum number of cached programs of a model, one for each kind of batch.
 _MOST_PROGRAMS = 64
 
-# Restores the values that Variables had.
+# Function that restores the previous values of Variables.
 State = Callable[[], None]
 
-# Methods of Keras' loops that are not called here.
+# Methods of Keras' training loops that tinynet never calls.
 _KINDS = ("train", "test", "predict")
 _NOT_CALLED = {kind: (f"make_{kind}_function", f"{kind}_function") for kind in _KINDS}
-# Methods of a subclass that are called, of each loop. Names are made once: Python's cache of
-# attributes would keep those made for each call.
+# Methods of a subclass that each loop calls. The strings are created only once, because Python's
+# attribute cache would keep a new string of every call.
 _LOSSES = ("compute_loss", "compute_metrics", "get_metrics_result")
 _HOOKS = {kind: (f"{kind}_step", *(_LOSSES if kind != "predict" else ())) for kind in _KINDS}
 
 
 def _apart(method: Any) -> Any:
-    """Keep the metrics of a running `fit` or `evaluate` if a callback calls this method."""
+    """Preserve the metrics of a running `fit` or `evaluate` if a callback calls this method."""
 
     @functools.wraps(method)
     def run(self: Trainer, *args: Any, **kwargs: Any) -> Any:
@@ -98,37 +97,25 @@ else:
 
 
 class Trainer(_Network):
-    """The part of a model that knows about data and time: `Model` derives from it and `Network`.
-
-    Parameters
-    ----------
-    *args, **kwargs : object
-        As for `Network`.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> isinstance(Sequential(), Trainer)
-    True
-    """
+    """Base class of `Model` with the training loops; it extends `Network`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.compiled = False
         self.stop_training = self.run_eagerly = False
-        self._in_loop = False  # whether one of them would not survive another `compile`
-        self._calls = 0  # of `fit` and `evaluate` that are running, one inside the other
+        self._in_loop = False  # whether `compile` is not allowed now
+        self._calls = 0  # number of nested calls of `fit` and `evaluate` that are running
         self.history: History | None = None
         self.optimizer: Any = None
         self.loss: Any = None
         self._objective: Any = None
         self._compile_arguments: dict[str, Any] = {}
-        #: Type of losses and metrics: that of the session in which the model was first made.
+        #: Float type of losses and metrics: `config.floatx()` when the model was created.
         self._floatx = config.floatx()
         self._random = np.random.Generator(np.random.PCG64(random.draw_seed()))
-        # Programs by the kind of batch, and the structure of the model that they are for.
+        # Programs by kind of batch, and the number of the model structure that they belong to.
         self._programs: dict[Any, ModelProgram] = {}
         self._structure = -1
-        #: Programs for small batches, by shape and data type of what was passed.
+        #: Programs for small batches, by shape and dtype of the user's array.
         self._repeated: dict[Any, Repeated] = {}
         self._gradients: list[Variable] = []
         self._plan: Plan | None = None
@@ -140,17 +127,17 @@ class Trainer(_Network):
         Parameters
         ----------
         *args, **kwargs : object
-            As for `Layer`: the input, and `training`.
+            Input, and optionally `training`, as for `Layer`.
 
         Returns
         -------
         Tensor or SymbolicTensor, or nested list or dict of them
-            The output.
+            Outputs of the model.
 
         Raises
         ------
         ValueError
-            If the input's shape does not fit.
+            If the shape of the input does not match the model.
         """
         inside = CALL.get() is not None or RECORDER.get() is not None or TAPES.get()
         single = len(args) == 1 and kwargs.keys() <= {"training"}
@@ -159,7 +146,7 @@ class Trainer(_Network):
             if y is not None:
                 return as_tensor(y)
         plain = single and self._is_traceable()
-        plain = plain and not self._traceable[2]  # which `losses` shows afterwards
+        plain = plain and not self._traceable[2]  # no losses that `losses` must return afterwards
         if inside or not plain or any(isinstance(x, SymbolicTensor) for x in flattened(args)):
             if not self.built:
                 self._note_types(flattened(args[:1]))
@@ -168,7 +155,7 @@ class Trainer(_Network):
         return mapped(as_tensor, self._outputs(args[0], kind))
 
     def _outputs(self, x: Any, kind: str = "predict") -> Any:
-        """Check one batch, and compute its outputs."""
+        """Validate one batch, and compute its outputs."""
         inputs = self._inputs(x).x
         y = self._predict_batch(inputs, kind)
         if kind == "predict":
@@ -176,7 +163,7 @@ class Trainer(_Network):
         return y
 
     def _repeat(self, x: Any, most: float = math.inf) -> Any:
-        """Return the outputs of a small batch like one before; None if that was none."""
+        """Return the outputs of a small batch whose kind is cached, or None."""
         if type(x) is not np.ndarray:
             return None
         known = self._repeated.get((x.shape, x.dtype))
@@ -185,11 +172,11 @@ class Trainer(_Network):
         if (sizes := self._input_sizes) is not None:
             n = len(x)
             if n >= 32 or not data_adapters.largest(x, n) <= 10 * sizes[0]:
-                return None  # there may be a warning
+                return None  # the caller checks whether to warn about the scale
         return known(x)
 
     def _remember(self, given: Any, x: Any) -> None:
-        """Let `_repeat` compute the outputs of small batches of the kind of this one."""
+        """Cache the program for small batches of this kind, for `_repeat`."""
         n = len(given) if type(given) is np.ndarray and type(x) is np.ndarray else 0
         may = 0 < n < _SHORT and config.backend() == "numba" and self._is_traceable()
         if not may or self._traceable[2] or len(self._repeated) >= _MOST_PROGRAMS:
@@ -205,7 +192,7 @@ class Trainer(_Network):
             self._repeated[key] = Repeated(compiled, batch[0], given, structure)
 
     def _many_steps(self, source: Any, batch_size: int) -> Any:
-        """Return what does many steps in a call, if there is something for this program."""
+        """Return the fused training loop for this data, or None."""
         is_own = type(self)._train_step is Trainer._train_step
         return ManySteps.of(self, source, batch_size) if is_own else None
 
@@ -222,36 +209,37 @@ class Trainer(_Network):
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
     ) -> None:
-        """Choose how to train.
+        """Configure the model for training.
 
-        As in Keras, a model that is compiled again keeps its loss (with its weights) and its
-        metrics where none are given.
+        As in Keras, a model that is compiled again keeps its loss, loss weights and metrics unless
+        new ones are passed.
 
         Parameters
         ----------
         optimizer : str or Optimizer
-            What changes the weights.
+            Optimizer that updates the weights.
         loss : str, function or Loss
-            Loss function to minimize. As in Keras, loss, weights and metrics may also be given by
-            the name of the output layer, as in ``{"out": "mse"}``, or in a list of one.
+            Loss function to minimize. As in Keras, loss, loss weights and metrics may also be
+            passed in a dict with the name of the output layer, as in ``{"out": "mse"}``, or in a
+            list with one entry.
         loss_weights : float, optional
             Factor of the loss.
         metrics : list of (str or Metric), optional
             Metrics to report.
         weighted_metrics : list of (str or Metric), optional
-            The same, with sample weights applied.
+            Metrics to report, weighted by the sample weights.
         run_eagerly : bool
-            Whether code that can't be traced, such as an ``if`` on the values of a tensor in a
-            custom layer, may be run by Python for each batch. Anything else is not affected.
+            If True, code that can't be traced, such as an ``if`` on the values of a tensor in a
+            custom layer, is run by Python for each batch. It has no effect on other models.
         steps_per_execution, jit_compile : object
-            Accepted as Keras does, without effect.
+            Accepted for compatibility with Keras; no effect.
 
         Raises
         ------
         ValueError, TypeError
-            If one of them is not known; the model stays as it was.
+            If an argument is invalid; the model is unchanged.
         RuntimeError
-            If a callback calls it while `fit` or `evaluate` goes on.
+            If it is called while `fit` or `evaluate` is running.
 
         Examples
         --------
@@ -293,10 +281,11 @@ class Trainer(_Network):
 
     @property
     def metrics(self) -> list[Metric]:
-        """The mean loss, what `compile` named as far as it is known, then those in attributes.
+        """Metrics of the model: the mean loss, those passed to `compile`, and those in attributes.
 
-        As in Keras, where a subclass overrides a step, what `compile` named is one metric, which
-        exists before the first batch: ``metric.update_state(y, y_pred)`` updates all of them.
+        As in Keras, if a subclass overrides a step, the metrics passed to `compile` are a single
+        metric that exists before the first batch: ``metric.update_state(y, y_pred)`` updates all of
+        them.
         """
         found = self._objective.all_metrics() if self.compiled else []
         if self.compiled and (self._overrides("train") or self._overrides("test")):
@@ -306,7 +295,7 @@ class Trainer(_Network):
         return [*found, *self._own_metrics()]
 
     def _own_metrics(self) -> list[Metric]:
-        """Return the metrics in attributes of the model and of layers, but not of other models."""
+        """Return the metrics in attributes of the model and its layers, except for nested models."""
         if self._metrics_found[0] != layer.STRUCTURE[0]:
             parts = [x for x in self._all_layers() if x is self or not isinstance(x, Trainer)]
             values = flattened(
@@ -317,16 +306,16 @@ class Trainer(_Network):
         compiled = self._objective.all_metrics() if self.compiled else []
         return [own for own in self._metrics_found[1] if all(own is not m for m in compiled)]
 
-    #: The structure for which metrics in attributes were last looked for, and these.
+    #: Number of the model structure, and the metrics found in attributes for it.
     _metrics_found: tuple[int, list[Metric]] = -1, []
 
     @property
     def metrics_names(self) -> list[str]:
-        """The names of `metrics`."""
+        """Names of the metrics in `metrics`."""
         return [metric.label for metric in self.metrics]
 
     def reset_metrics(self) -> None:
-        """Forget what the metrics have seen."""
+        """Reset the state of all metrics."""
         for metric in self.metrics:
             metric.reset_state()
 
@@ -338,7 +327,7 @@ class Trainer(_Network):
         )
 
     def _hooked(self, kind: str) -> bool:
-        """Return whether a subclass overrides a method of Keras' loops, which are then called."""
+        """Return whether a subclass overrides a method of Keras' loop that must be called."""
         cls: Any = type(self)
         for name in _NOT_CALLED[kind]:
             if hasattr(cls, name) or name in vars(self):
@@ -350,7 +339,7 @@ class Trainer(_Network):
         return self._overrides(kind) or eagerly
 
     def _overrides(self, kind: str) -> bool:
-        """Return whether a subclass overrides a step, or what a step calls."""
+        """Return whether a subclass overrides a step, or a method that the step calls."""
         cls: Any = type(self)
         return any(
             getattr(cls, n) is not getattr(Trainer, n) or n in vars(self) for n in _HOOKS[kind]
@@ -359,9 +348,9 @@ class Trainer(_Network):
     # ------------------------------------------------------------ one step
 
     def _train_step(self, batch: Batch, stops: bool, plan: Plan) -> float:
-        """Forward, loss, backward, and one step of the optimizer; return the loss.
+        """Run forward pass, loss, backward pass and optimizer update; return the loss.
 
-        Where `stops` is set, a loss that is not finite is returned before anything is learnt.
+        If `stops` is True, a loss that is not finite is returned before the update.
         """
         program = self._program("train", batch)
         if program.may_compile and (compiled := self._compiled_step(batch, plan)) is not None:
@@ -379,27 +368,10 @@ class Trainer(_Network):
     def _compiled_steps(
         self, compiled: Any, batch: Batch, size: int, stops: bool, most: int | None = None
     ) -> tuple[int, float]:
-        """Do the steps of some batches, and update the metrics; return their number and a loss.
+        """Run the steps of a batch, or of several batches of `size` examples; update the metrics.
 
-        Parameters
-        ----------
-        compiled : Compiled
-            The program of a step.
-        batch : tuple
-            Inputs, targets and weights of all batches.
-        size : int
-            Number of examples in a batch.
-        stops : bool
-            Whether to stop at a loss that is not finite.
-        most : int, optional
-            Most steps to do.
-
-        Returns
-        -------
-        int
-            Number of steps, with one whose loss is not finite.
-        float
-            Loss of the last of them.
+        Return the number of steps, including one whose loss is not finite if `stops` is True, and
+        the loss of the last step. At most `most` steps are run.
         """
         inputs = leaves(batch)
         machine = compiled.borrow(size)
@@ -409,14 +381,14 @@ class Trainer(_Network):
     def _count_steps(
         self, compiled: Any, machine: Any, table: Array, size: int, batch: Batch
     ) -> float:
-        """Add what a machine computed to the metrics, and give it back; return the last loss."""
+        """Update the metrics from a machine's results, and give it back; return the last loss."""
         program, n = compiled.traced, len(leaves(batch)[0])
         sizes = np.full(len(table), size)
         sizes[-1] = min(len(table) * size, n) - (len(table) - 1) * size
         count = int(sizes.sum())
         losses = program.losses_of(table, compiled.losses)
         for mean, values in zip(program.means, losses.T, strict=False):
-            # One after the other, as if each batch were added.
+            # Accumulate in sequence, so that the result is bit-identical to single steps.
             mean.total = float(np.add.accumulate(np.append(mean.total, values * sizes))[-1])
             mean.count += count
         for (metric, _), right in zip(program.counts, table[:, compiled.losses :].T, strict=False):
@@ -433,7 +405,7 @@ class Trainer(_Network):
         return float(losses[-1, 0])
 
     def _compiled_step(self, batch: Batch, plan: Plan) -> Any:
-        """Return the rows of a training step; None if Python must run all of it."""
+        """Return the lowered training step, or None if Python must run the whole step."""
         program = self._program("train", batch)
         return program.compiled(isinstance(batch[0], SparseBatch), plan, plan.regularized)
 
@@ -444,7 +416,7 @@ class Trainer(_Network):
     def _count(
         self, program: ModelProgram, values: list[Any], batch: Batch, loss: float, parts: Any
     ) -> None:
-        """Add a batch to the means of losses, and to the metrics."""
+        """Update the mean losses and the metrics with a batch."""
         n = len(values[0])
         for mean, value in zip(program.means, [loss, *parts], strict=False):
             mean.total += value * n
@@ -456,7 +428,7 @@ class Trainer(_Network):
             self._count_others(program.results(values), batch, [m for m, _ in program.counts])
 
     def _count_others(self, results: Any, batch: Batch, counted: list[Metric]) -> None:
-        """Add a batch to the metrics that are not counted yet."""
+        """Update the metrics that are not in `counted` with a batch."""
         _, y, weights = batch
         given = map(data_adapters.listed, (y, weights))
         own = zip(self._objective.outputs, results, *given, strict=True)
@@ -465,11 +437,11 @@ class Trainer(_Network):
                 output.count(target, predictions, weight, logits, counted)
 
     def _program(self, kind: str, batch: Batch) -> ModelProgram:
-        """Return the program for a batch; it is traced if there is none."""
+        """Return the program for a batch, and trace it if needed."""
         return self._known(kind, batch) or self._traced(kind, batch)
 
     def _known(self, kind: str, batch: Batch) -> ModelProgram | None:
-        """Return the program for a batch, if there is one."""
+        """Return the cached program for a batch, or None."""
         if self._structure != layer.STRUCTURE[0]:
             self._programs.clear()
             self._structure = layer.STRUCTURE[0]
@@ -480,12 +452,12 @@ class Trainer(_Network):
         return None
 
     def _traced(self, kind: str, batch: Batch) -> ModelProgram:
-        """Trace a program: for any batch size, or for one if the code asks for it."""
-        self._repeated.clear()  # which may be of the structure before
+        """Trace a program: for any batch size, or for a fixed one if the code needs it."""
+        self._repeated.clear()  # its programs may belong to an older structure
         for fixed in (False, True):
             key = kind, _specs(batch, fixed), fixed
             specs = [spec for spec in key[1] if spec is not None]
-            if isinstance(batch[0], SparseBatch):  # rows of what has another shape
+            if isinstance(batch[0], SparseBatch):  # rows are flat; use the shape of the input
                 shape, dtype = specs[0]
                 specs[0] = (shape[0], *self.input_shape[1:]), dtype
             try:
@@ -493,7 +465,7 @@ class Trainer(_Network):
             except BatchSizeNeeded:
                 continue
             if len(self._programs) >= _MOST_PROGRAMS:
-                for oldest in [*self._programs][:1]:  # a copy: other threads may predict, too
+                for oldest in [*self._programs][:1]:  # a copy, because other threads may predict
                     self._programs.pop(oldest, None)
             for text in made.constant_softmaxes if self._is_new else ():
                 checks.warn(f"{text}. Did you mean sigmoid?")
@@ -527,29 +499,33 @@ class Trainer(_Network):
     ) -> tuple[float, list[Array]]:
         """Compute the loss of a batch and its gradients, as in a training step.
 
-        Nothing of the model changes: neither weights nor metrics, nor moving averages.
+        The model is unchanged, including its metrics and moving averages.
 
         Parameters
         ----------
         x, y : array_like
-            The batch.
+            Inputs and targets.
         sample_weight : array_like, shape (N,), optional
-            What each example counts in the loss.
+            Weight of each example in the loss.
 
         Returns
         -------
         float
-            The loss, with the penalties of regularizers.
+            Loss, including regularization penalties.
         list of ndarray
-            The gradient with respect to each of `trainable_weights`.
+            Gradient with respect to each of `trainable_weights`.
 
         Raises
         ------
         ValueError, TypeError
-            If the model is not compiled, or an argument can't be what was meant.
+            If the model is not compiled, or an argument is invalid.
 
         Examples
         --------
+        With the weight 1, the output for the input 3 is 3. For the target 1, the loss is
+        ``(3 - 1)**2 = 4``, and its derivatives with respect to kernel and bias are
+        ``2 * (3 - 1) * 3 = 12`` and ``2 * (3 - 1) = 4``:
+
         >>> import tinynet as keras
         >>> model = keras.Sequential([keras.layers.Dense(1, kernel_initializer="ones")])
         >>> model.compile("sgd", "mse")
@@ -583,7 +559,7 @@ class Trainer(_Network):
 
     @contextlib.contextmanager
     def _keeping_state(self) -> Iterator[None]:
-        """Leave what a call of the model writes, such as moving averages, as it was."""
+        """Restore state that a call of the model writes, such as moving averages, on exit."""
         restores = [snapshot(self.non_trainable_weights)]
         restores += [metric._snapshot() for metric in self._own_metrics()]
         drawn = self._random_states()
@@ -596,7 +572,7 @@ class Trainer(_Network):
                 restore()
 
     def _require_connected(self, program: ModelProgram) -> None:
-        """Check that there is something to minimize, and leave out weights without a gradient."""
+        """Check that there is a loss, and exclude weights without a gradient from the update."""
         if not program.losses and not program.added:
             raise ValueError(
                 "loss must be given to compile unless a layer calls add_loss. Received: loss=None"
@@ -615,37 +591,38 @@ class Trainer(_Network):
                     "that does not depend on them"
                 )
 
-    #: Whether the metrics were made and no program since.
+    #: Whether no program was traced since the metrics were created.
     _is_new = False
 
-    #: Trainable weights that the loss does not depend on, by their ids; replaced, never changed.
+    #: Trainable weights that the loss does not depend on, by ``id``; never modified in place.
     _unused: dict[int, Variable] = {}
 
     def _current_plan(self, plan: Plan | None) -> Plan:
-        """Return the plan, if it is still right, or a new one."""
+        """Return the plan if it is still valid, or a new one."""
         known = self._planned == layer.STRUCTURE[0] and self._plan is plan
         if known and plan is not None and plan.optimizer is self.optimizer and plan.is_in_place:
             return plan
         return self._training_plan()
 
-    #: The structure of the model when it was last looked at for weights to train.
+    #: Number of the model structure for which the plan was last checked.
     _planned = -1
 
     def _training_plan(self) -> Plan:
-        """Return what the optimizer works on, with the gradients as views of one flat vector.
+        """Return the optimizer's plan, with the gradients as views of one flat vector.
 
-        It is made again if weights or the optimizer's state have moved: the plan names memory.
+        A plan contains memory addresses, so it is made again if weights or optimizer state have
+        moved.
         """
         variables, optimizer = self.trainable_weights, self.optimizer
-        learnt = [v for v in variables if id(v) not in self._unused]
-        if self._plan is None or not self._plan.fits(learnt, optimizer):
+        used = [v for v in variables if id(v) not in self._unused]
+        if self._plan is None or not self._plan.fits(used, optimizer):
             self._programs.clear()
             self._gradients = [Variable(np.zeros_like(v.array)) for v in variables]
             pack(self._gradients)
             if not optimizer.built:
                 optimizer.build(variables)
             of = dict(zip(map(id, variables), self._gradients, strict=True))
-            self._plan = optimizer.plan(learnt, [of[id(v)].array for v in learnt])
+            self._plan = optimizer.plan(used, [of[id(v)].array for v in used])
         self._planned = layer.STRUCTURE[0]
         return self._plan
 
@@ -654,7 +631,7 @@ class Trainer(_Network):
     def _source(
         self, x: Any, y: Any, weights: Any = None, class_weight: Any = None, training: bool = False
     ) -> data_adapters.Examples | data_adapters.Stream:
-        """Check and convert what the caller passed: arrays, or an iterable of batches."""
+        """Validate and convert the user's data: arrays, or an iterable of batches."""
         if not data_adapters.is_stream(x):
             return self._examples(x, y, weights, class_weight, sparse.compress)
         self._require_only_x(y, weights)
@@ -669,13 +646,13 @@ class Trainer(_Network):
                 "contains them. Received: y or sample_weight in addition to an iterable"
             )
 
-    #: The largest absolute input of training and that of a typical row, until a warning is issued.
+    #: Largest absolute training input, and that of a typical row; None after a warning.
     _input_sizes: tuple[float, float] | None = None
 
     def _note_inputs(
         self, examples: data_adapters.Examples, replace: bool = False
     ) -> data_adapters.Examples:
-        """Remember how large the inputs of training are."""
+        """Record the scale of the training inputs."""
         if isinstance(examples.x, tuple):
             return examples
         if replace or self._input_sizes is None:
@@ -685,10 +662,10 @@ class Trainer(_Network):
         return examples
 
     def _compare_inputs(self, examples: data_adapters.Examples) -> data_adapters.Examples:
-        """Warn once if inputs are ten times as large or as small as those of training.
+        """Warn once if inputs are more than ten times larger or smaller than the training inputs.
 
-        Inputs can be small by chance, such as those of a black image, so that only the largest
-        of at least 32 rows is compared, with a typical row of training.
+        A single example can be small by chance, such as a black image, so small inputs are only
+        reported for at least 32 rows, compared with a typical row of the training data.
         """
         most, typical = self._input_sizes or (0.0, 0.0)
         size = examples.largest
@@ -704,7 +681,7 @@ class Trainer(_Network):
     def _examples(
         self, x: Any, y: Any, weights: Any = None, class_weight: Any = None, compress: Any = None
     ) -> data_adapters.Examples:
-        """Check and convert arrays; nothing of the model changes."""
+        """Validate and convert arrays, without changing the model."""
         if np.isscalar(y) or getattr(y, "shape", None) == ():
             raise ValueError(
                 "y must have one row per example, and an iterable must yield batches of examples. "
@@ -742,7 +719,7 @@ class Trainer(_Network):
     def _targets(
         self, inputs: Any, class_weight: Any, output: Any, y: Any, sample_weight: Any, shape: Any
     ) -> tuple[Any, Any]:
-        """Check and convert the targets and the sample weights of one output."""
+        """Validate and convert the targets and the sample weights of one output."""
         if y is None:
             if output.loss is not None:
                 missing = "" if output.name is None else f" for the output {output.name!r}"
@@ -764,12 +741,12 @@ class Trainer(_Network):
         return targets, weights
 
     def _of_each_output(self, y: Any, weights: Any, n: int, *others: Any) -> list[Any]:
-        """Return objective, targets, sample weights and others of each output."""
+        """Return objective, targets, sample weights and `others` of each output."""
         given = self._per_output("y", y, n), self._per_output("sample_weight", weights, n)
         return [*zip(self._objective.outputs, *given, *others, strict=True)]
 
     def _per_output(self, name: str, given: Any, n: int) -> list[Any]:
-        """Return what was passed for each output."""
+        """Return the targets or sample weights of each output."""
         outputs, given = self._objective.outputs, self._objective.flat(given)
         if len(outputs) == 1:
             key, *_ = self._output_names() or [self._objective.only_key]
@@ -784,7 +761,7 @@ class Trainer(_Network):
         layers = self._output_names() or names
         values: Any = None
         if isinstance(given, dict):
-            for labels in (layers, names):  # the keys come first
+            for labels in (layers, names):  # output keys take precedence
                 if set(given) <= set(labels):
                     values = [given.get(label) for label in labels]
         elif isinstance(given, list | tuple):
@@ -802,18 +779,18 @@ class Trainer(_Network):
         return values
 
     def _output_shapes(self, inputs: list[Any]) -> list[Any]:
-        """Return the shapes of the outputs for inputs; losses and metrics are assigned to them."""
+        """Return the output shapes for some inputs; assign losses and metrics to the outputs."""
         shapes = self._shapes_for(tuple(array.shape for array in inputs))
         with config.floatx_scope(self._floatx):
             self._bind(shapes)
         return [s.shape for s in flattened(shapes)]
 
     def _bind(self, outputs: Any) -> None:
-        """Assign losses and metrics to outputs, now that these are known."""
+        """Assign losses and metrics to the outputs, now that their structure is known."""
         self._objective.bind(self._output_names(), outputs)
 
     def _ready(self, source: data_adapters.Examples | data_adapters.Stream) -> None:
-        """Build the model, and make the metrics, where that is still to do."""
+        """Build the model and create the metrics, if needed."""
         shape = source.input_shape
         self._build_once(
             self._structured([*shape]) if isinstance(shape[0], tuple) else shape  # several
@@ -846,60 +823,66 @@ class Trainer(_Network):
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
     ) -> History:
-        """Train.
+        """Train the model for a fixed number of epochs.
 
         Parameters
         ----------
         x : array_like, shape (N, ...), or iterable of batches
-            The inputs: real numbers of any type; or batches ``(x, y)`` or ``(x, y, weights)``.
+            Inputs: real numbers of any dtype, or batches ``(x, y)`` or ``(x, y, sample_weight)``.
         y : array_like, shape (N,) or (N, ...)
-            The true values.
+            Targets.
         batch_size : int, optional
-            How many examples make a step; by default 32. The last batch may be smaller.
+            Number of examples per step, by default 32. The final batch may be smaller.
         epochs : int
-            The number of the epoch to stop before: with `initial_epoch` 3 and `epochs` 5, two
-            are run.
+            Index of the epoch before which training ends: ``initial_epoch=3, epochs=5`` runs two
+            epochs.
         verbose : {"auto", 0, 1, 2}
-            Silent, a progress bar, or one line an epoch; ``"auto"`` is 1. The bar needs a
-            terminal or a notebook, anywhere else it is one line an epoch.
+            No output, a progress bar, or one line per epoch; ``"auto"`` is 1. The bar requires a
+            terminal or a notebook; other streams get one line per epoch.
         callbacks : list of Callback, optional
-            Called at fixed points.
+            Callbacks to call during training.
         validation_split : float
-            The share, from the end, that is evaluated after each epoch in place of trained on.
+            Fraction of the examples, taken from the end, for validation instead of training.
         validation_data : tuple of (x, y) or (x, y, sample_weight), or iterable, optional
-            What is evaluated after each epoch; wins over `validation_split`.
+            Data to evaluate after each epoch; overrides `validation_split`.
         shuffle : bool or "batch"
-            If True, each epoch uses the examples, or the batches of a `PyDataset`, in a new random
-            order; if ``"batch"``, only the examples within each batch are shuffled.
+            If True, shuffle the examples, or the batches of a `PyDataset`, before each epoch. If
+            ``"batch"``, shuffle only within each batch.
         class_weight : dict of int to float, optional
-            What an example of each class counts in the loss.
+            Weight of each class in the loss.
         sample_weight : array_like, shape (N,), optional
-            What each example counts in the loss.
+            Weight of each example in the loss.
         initial_epoch : int
-            The number of the first epoch.
+            Index of the first epoch.
         steps_per_epoch, validation_steps : int, optional
-            Number of batches in an epoch, and in a validation. If the data has more, the next
-            epoch continues with the others; each validation starts again, except for iterators.
+            Number of batches per epoch and per validation. If the data has more batches, the next
+            epoch continues with them; each validation starts again, except for iterators.
         validation_batch_size : int, optional
-            How many examples are validated at once; by default `batch_size`.
+            Number of examples per validation batch, by default `batch_size`.
         validation_freq : int or list of int
-            After how many epochs, or after which ones, to validate; the first is 1.
+            Number of epochs between validations, or list of the epochs to validate after, counted
+            from 1.
 
         Returns
         -------
         History
-            Its ``history`` maps ``"loss"``, the metrics' names, and both with ``"val_"``, to
-            one value per epoch: a float, or an array if the metric returns one. If an iterator
-            has no batch left, training ends with a warning; if it is one of validation data, the
-            epoch has no values with ``"val_"``.
+            ``History.history`` maps ``"loss"``, the names of the metrics, and these names with the
+            prefix ``"val_"`` to one value per epoch: a float, or an array if the metric returns
+            one.
 
         Raises
         ------
         ValueError, TypeError
-            If an argument can't be what was meant; nothing has changed then.
+            If an argument is invalid; the model is unchanged.
         FloatingPointError
-            If the loss becomes infinite or not a number. The weights are then those that this
-            epoch began with; or the epoch before, if it was the first batch.
+            If the loss becomes infinite or NaN. The weights are restored to their values at the
+            beginning of this epoch; if the first batch diverged, of the previous epoch.
+
+        Warns
+        -----
+        UserWarning
+            If an iterator runs out of data. Training then ends; if it is the iterator of the
+            validation data, the epoch has no ``"val_"`` values.
 
         Examples
         --------
@@ -913,7 +896,7 @@ class Trainer(_Network):
         hooked = self._hooked("train")
         if validation_data is not None or validation_split:
             self._hooked("test")
-        start: float | None = time.perf_counter()  # of the first epoch, which may compile
+        start: float | None = time.perf_counter()  # of the first epoch, including compilation
         self._require_compiled("fit")
         limit = checks.optional(checks.whole, "steps_per_epoch", steps_per_epoch)
         epochs = checks.whole("epochs", epochs, 0)
@@ -969,15 +952,15 @@ class Trainer(_Network):
                 first = train.first if isinstance(train, data_adapters.Stream) else train
                 self._program("train", next(first.batches(1)))
         if isinstance(train, data_adapters.Stream):
-            shuffle = bool(shuffle)  # whole batches, as they come
+            shuffle = bool(shuffle)  # only whole batches can be shuffled
         orders = data_adapters.orders(shuffle, self._random, size)
-        # Not the buffers of training: a callback may train, too, while a batch waits in these.
+        # A separate workspace, because a callback may also train while this holds a batch.
         feed = data_adapters.Feed(train, size, limit, orders, Workspace())
         history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
         hooks = CallbackList([*listed, history], self, params)
         names = [m.label for m in [*self._objective.all_metrics(), *self._own_metrics()]]
-        if not hooked:  # else logs may have any names
+        if not hooked:  # otherwise, logs may have any names
             hooks.check([*names, *(f"val_{name}" for name in names if validation is not None)])
         self.history = history
         self._hooked_logs = None
@@ -988,7 +971,7 @@ class Trainer(_Network):
         self._initial_epoch: int | None = None
         logs: Logs = {}
         is_last = True
-        # The states that the last two epochs began with.
+        # States at the beginning of the last two epochs.
         states: list[State] = []
         many: Any = None
         plan: Plan | None = None
@@ -1002,7 +985,7 @@ class Trainer(_Network):
                 start = None
                 hooks.call("on_epoch_begin", epoch, {})
                 plan, before = None if hooked else self._current_plan(self._plan), plan
-                # Only a callback may change any option of the optimizer or the model.
+                # Only a callback may change options of the optimizer or the model.
                 if plan is None or listed or plan is not before:
                     many = None if hooked or watched else self._many_steps(train, size)
                     variables = [*self.weights, *getattr(self.optimizer, "variables", [])]
@@ -1040,7 +1023,7 @@ class Trainer(_Network):
                 self.optimizer.finalize_variable_values(self.trainable_weights)
             self._in_loop = False
             hooks.call("on_train_end", logs)
-            # A callback ended it, and may have restored weights.
+            # A callback stopped training early, and may have restored weights.
             if self.stop_training and not is_last and _stops(hooks):
                 self._require_converged(feed, size, epoch, states[-1])
         return history
@@ -1055,7 +1038,7 @@ class Trainer(_Network):
         interrupt: Deferred,
         states: list[State],
     ) -> int:
-        """Train on the batches of an epoch; return how many there were."""
+        """Train on the batches of an epoch; return their number."""
         self.reset_metrics()
         begin, end = hooks.defines("on_train_batch_begin"), hooks.defines("on_train_batch_end")
         stops = _stops(hooks)
@@ -1066,7 +1049,7 @@ class Trainer(_Network):
             if begin:
                 hooks.call("on_train_batch_begin", step, {})
             if plan is not None and (now := self._current_plan(plan)) is not plan:
-                # The weights have moved.
+                # The weights were reallocated.
                 plan, many = now, many and self._many_steps(feed.source, many.batch_size)
                 if feed.named and many is None:
                     raise RuntimeError(
@@ -1088,7 +1071,7 @@ class Trainer(_Network):
                 )
             step += done
             if stops and not math.isfinite(loss):
-                # If it is the first batch, this epoch began with weights that had diverged.
+                # If the first batch diverges, the weights at the start of the epoch had diverged.
                 good = states[0 if step == 1 else -1]
                 number = epoch + 1 if good is states[-1] else epoch
                 raise self._diverged(
@@ -1114,7 +1097,7 @@ class Trainer(_Network):
     def _require_converged(
         self, feed: data_adapters.Feed, size: int, epoch: int, good: State
     ) -> None:
-        """Check what no later step will: the weights, and the loss, after an epoch's last step."""
+        """Check weights and loss after the last step of an epoch, which no later step checks."""
         loss = 0.0
         if not feed.source.unchecked:
             batch = feed.last or next(feed.source.batches(size))
@@ -1125,7 +1108,7 @@ class Trainer(_Network):
             raise self._diverged(loss, where, f"epoch {epoch + 1}", good)
 
     def _loss_of(self, batch: Batch) -> float:
-        """Compute the loss of a batch as `evaluate` does, without counting it."""
+        """Compute the loss of a batch as `evaluate` does, without updating the metrics."""
         program, plan, regularized = self._known("train", batch), self._plan, self._regularized
         if program is None or program.differs_in_training:
             program, plan = self._program("test", batch), None
@@ -1139,7 +1122,7 @@ class Trainer(_Network):
         return loss
 
     def _diverged(self, loss: float, where: str, before: str, good: Any) -> FloatingPointError:
-        """Restore the last good state, and return the error that says so."""
+        """Restore the last good state, and return the error to raise."""
         rate = float(getattr(self.optimizer, "learning_rate", math.nan))
         good()
         what, received = f"loss became {loss}", f"loss={loss}"
@@ -1165,7 +1148,7 @@ class Trainer(_Network):
                 f"Received: {checks.shorten(validation_data)}"
             )
         x, y, weights = (*validation_data, None)[:3]
-        return self._examples(x, y, weights, compress=LazyRows)  # takes no more memory
+        return self._examples(x, y, weights, compress=LazyRows)  # needs no additional memory
 
     # ------------------------------------------------------------ evaluate
 
@@ -1181,36 +1164,36 @@ class Trainer(_Network):
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Compute loss and metrics on data, without training.
+        """Compute the loss and the metrics on data, without training.
 
         Parameters
         ----------
         x : array_like, shape (N, ...), or iterable of batches
-            The inputs.
+            Inputs.
         y : array_like, shape (N,) or (N, ...)
-            The true values.
+            Targets.
         batch_size : int, optional
-            How many examples are computed at once; by default 32.
+            Number of examples per batch, by default 32.
         verbose : {"auto", 0, 1, 2}
-            As for `fit`.
+            Verbosity, as for `fit`.
         sample_weight : array_like, shape (N,), optional
-            What each example counts in the loss.
+            Weight of each example in the loss.
         steps : int, optional
-            The number of batches after which to end.
+            Maximum number of batches.
         callbacks : list of Callback, optional
-            Called at fixed points.
+            Callbacks to call during evaluation.
         return_dict : bool
-            Whether to return the metrics by name.
+            If True, return a dict of results by name.
 
         Returns
         -------
         float, list of float, or dict
-            The loss; with metrics, the loss and each metric.
+            The loss, or a list of the loss and the metrics.
 
         Raises
         ------
         ValueError, TypeError
-            If an argument can't be what was meant.
+            If an argument is invalid.
         """
         self._require_compiled("evaluate")
         start = time.perf_counter()
@@ -1231,12 +1214,12 @@ class Trainer(_Network):
     def _evaluate(
         self, source: Any, size: int, hooks: CallbackList, limit: int | None = None, bar: Any = None
     ) -> Logs:
-        """Compute loss and metrics on data; call the hooks of callbacks."""
+        """Compute the loss and the metrics on data, and call the hooks of callbacks."""
         self.reset_metrics()
         self._hooked_logs = None
         regularized = self._regularized
         if isinstance(source, data_adapters.Examples):
-            source = dataclasses.replace(source, dtype=None)  # batches are converted in threads
+            source = dataclasses.replace(source, dtype=None)  # threads convert the batches
 
         how = (size, limit, hooks, bar)
         if source.unchecked:
@@ -1274,10 +1257,10 @@ class Trainer(_Network):
         take: Callable[[Any], None],
         logs: Callable[[], Logs],
     ) -> Logs:
-        """Pass what `compute` returns for each batch to `take`, between the hooks of callbacks.
+        """Call `take` with the result of `compute` for each batch, and call the hooks of callbacks.
 
-        Batches that nobody watches are computed several at a time and in threads, unless custom
-        code may look at a batch as a whole or write to variables.
+        Unless a callback observes batches, several batches are merged and computed in threads. This
+        excludes custom code that may depend on a whole batch or write to variables.
         """
         begin, end = (hooks.defines(f"on_{kind}_batch_{when}") for when in ("begin", "end"))
         row_wise = not (source.unchecked or begin or end) and self._is_row_wise()
@@ -1312,7 +1295,7 @@ class Trainer(_Network):
     def _forward(
         self, program: ModelProgram, batch: Batch, regularized: list[Variable]
     ) -> tuple[list[Any], float, list[float], Workspace]:
-        """Run a program forward; return its registers, the loss and its parts, and the buffers."""
+        """Run a program forward; return registers, loss, losses of the outputs, and buffers."""
         work = program.borrow()
         values = program.runner.start(leaves(batch))
         program.runner.forward(values, work)
@@ -1320,7 +1303,7 @@ class Trainer(_Network):
         return values, loss, parts, work
 
     def _results(self, logs: Logs, return_dict: bool) -> Any:
-        """Return metrics as Keras does: by name, as one float, or as a list."""
+        """Return results as Keras does: a dict, a float, or a list."""
         if return_dict:
             return logs
         names = [name for name in self._objective.in_order() if name in logs]
@@ -1343,26 +1326,26 @@ class Trainer(_Network):
         Parameters
         ----------
         x : array_like, shape (N, ...), or iterable of batches
-            The inputs.
+            Inputs.
         batch_size : int, optional
-            How many examples are computed at once; by default 32.
+            Number of examples per batch, by default 32.
         verbose : {"auto", 0, 1, 2}
-            As for `fit`; ``"auto"`` shows a bar on terminals and in notebooks where there is
-            more than one batch, and nothing else.
+            Verbosity, as for `fit`; ``"auto"`` shows a bar in terminals and notebooks if there is
+            more than one batch, and nothing otherwise.
         steps : int, optional
-            The number of batches after which to end.
+            Maximum number of batches.
         callbacks : list of Callback, optional
-            Called at fixed points.
+            Callbacks to call during prediction.
 
         Returns
         -------
         ndarray, shape (N, ...)
-            The outputs, in the order of the inputs.
+            Outputs, in the order of the inputs.
 
         Raises
         ------
         ValueError, TypeError
-            If an argument can't be what was meant.
+            If an argument is invalid.
         """
         hooked = self._hooked("predict")
         if not hooked and batch_size is None and steps is None and callbacks is None:
@@ -1403,13 +1386,13 @@ class Trainer(_Network):
             return self._predict_batch(batch[0])
 
         how = (size, steps, hooks, bar)
-        logs = lambda: {"outputs": outputs[-1]}  # noqa: E731  # as short as it can be
+        logs = lambda: {"outputs": outputs[-1]}  # noqa: E731  # a function would be longer
         self._each_batch("predict", source, *how, compute, outputs.append, logs)
         joined = map(np.concatenate, zip(*map(flattened, outputs), strict=True))
         return mapped(lambda _: next(joined), outputs[0])
 
     def _inputs(self, x: Any) -> data_adapters.Examples:
-        """Check and convert inputs; build the model if that is still to do."""
+        """Validate and convert inputs, and build the model if needed."""
         arrays = self._input_arrays(x)
         rows = self._rows_of(arrays[0], None) if len(arrays) == 1 else None
         arrays = [data_adapters.inputs(array) for array in arrays] if rows is None else [rows]
@@ -1433,13 +1416,13 @@ class Trainer(_Network):
     _checked_shapes: Any = None
 
     def _predict_batch(self, x: Any, kind: str = "predict") -> Any:
-        """Compute the outputs of one batch, in arrays of their own."""
+        """Compute the outputs of one batch, in new arrays."""
         x = self._converted(x)
         with Computing():
             return self._program(kind, (x, None, None)).predict(data_adapters.listed(x))
 
     def _converted(self, x: Any) -> Any:
-        """Return the inputs of a batch as a program reads them."""
+        """Convert the inputs of a batch to the form that a program reads."""
         if isinstance(x, SparseBatch):
             return x
         kinds = self._input_dtypes(len(data_adapters.listed(x)))
@@ -1450,7 +1433,7 @@ class Trainer(_Network):
     def _unchecked(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
     ) -> Any:
-        """Return data for a step of a subclass, which knows what it needs."""
+        """Return data for an overridden step, without validation of shapes."""
 
         def prepare(x: Any, y: Any, weights: Any) -> _Unchecked:
             if class_weight is not None:
@@ -1475,7 +1458,7 @@ class Trainer(_Network):
         return data_adapters.Stream(x, prepare_batch, any_structure=True)
 
     def _test_source(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Check and convert the data of an evaluation."""
+        """Validate and convert the data for an evaluation."""
         if self._hooked("test"):
             return self._unchecked(x, y, sample_weight)
         with self._undone_on_error():
@@ -1499,7 +1482,7 @@ class Trainer(_Network):
     _hooked_logs: Logs | None = None
 
     def _logs(self) -> Logs:
-        """Return the values of the metrics so far."""
+        """Return the current results of the metrics."""
         if self._hooked_logs is None:
             logs: Logs = self._objective.logs()
             return dict(sorted({**logs, **results_of(self._own_metrics())}.items())) if logs else {}
@@ -1511,17 +1494,17 @@ class Trainer(_Network):
         return dict(sorted(own.items()))
 
     def train_step(self, data: Any) -> Logs:
-        """Do one training step; what `fit` calls if a subclass overrides it, as in Keras.
+        """Perform one training step; `fit` calls this method if a subclass overrides it.
 
         Parameters
         ----------
         data : tuple of Tensor
-            ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
+            Batch: ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
 
         Returns
         -------
-        dict of str to number
-            The values of the metrics.
+        dict of str to float
+            Results of the metrics.
         """
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         with GradientTape() as tape:
@@ -1537,17 +1520,17 @@ class Trainer(_Network):
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data: Any) -> Logs:
-        """Evaluate one batch; what `evaluate` calls if a subclass overrides it, as in Keras.
+        """Evaluate one batch; `evaluate` calls this method if a subclass overrides it.
 
         Parameters
         ----------
         data : tuple of Tensor
-            As for `train_step`.
+            Batch, as for `train_step`.
 
         Returns
         -------
-        dict of str to number
-            The values of the metrics.
+        dict of str to float
+            Results of the metrics.
         """
         x, y, sample_weight = unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
@@ -1556,22 +1539,22 @@ class Trainer(_Network):
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def predict_step(self, data: Any) -> Any:
-        """Predict one batch; what `predict` calls if a subclass overrides it, as in Keras.
+        """Compute the outputs of one batch; `predict` calls this method if a subclass overrides it.
 
         Parameters
         ----------
         data : Tensor, or tuple of Tensor
-            The inputs.
+            Inputs.
 
         Returns
         -------
         Tensor, or nested list or dict of them
-            The outputs.
+            Outputs of the model.
         """
         return self(unpack_x_y_sample_weight(data)[0], training=False)
 
     def _computed_loss(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
-        """Call `compute_loss`, whose last parameter older code does not have."""
+        """Call `compute_loss`, which has no parameter `training` in older code."""
         if "training" in layer.parameters_of(type(self).compute_loss):
             return self.compute_loss(x, y, y_pred, weights, training=training)
         return self.compute_loss(x, y, y_pred, weights)
@@ -1584,19 +1567,19 @@ class Trainer(_Network):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Compute the loss that `compile` named, and add what layers added with `add_loss`.
+        """Compute the loss passed to `compile`, plus the losses that layers added with `add_loss`.
 
         Parameters
         ----------
         x, y, y_pred, sample_weight : Tensor, or nested list or dict of them
-            The inputs, the targets, the outputs, and the sample weights.
+            Inputs, targets, predictions and sample weights.
         training : bool
-            Whether it is a training step; has no effect here.
+            True in a training step; no effect here.
 
         Returns
         -------
         Tensor
-            The loss, without dimensions.
+            Scalar loss.
         """
         losses = [TABLE["sum"](loss) for loss in self.losses]
         if self.compiled and self._objective.given is not None:
@@ -1616,45 +1599,45 @@ class Trainer(_Network):
     def compiled_loss(
         self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
     ) -> Any:
-        """Compute the loss; Keras' older name of `compute_loss`, which adds all penalties.
+        """Compute the loss: former name of `compute_loss` in Keras.
 
         Parameters
         ----------
         y, y_pred, sample_weight : Tensor, or nested list or dict of them
-            As for `compute_loss`.
+            Targets, predictions and sample weights, as for `compute_loss`.
         regularization_losses : object
-            Accepted as Keras did, without effect.
+            Accepted for compatibility with Keras; no effect, because all penalties are included.
 
         Returns
         -------
         Tensor
-            The loss.
+            Scalar loss.
         """
         return self.compute_loss(None, y, y_pred, sample_weight)
 
     @property
     def compiled_metrics(self) -> Any:
-        """An object with `update_state`: Keras' older way to update the metrics but the loss."""
+        """Metrics passed to `compile`, without the loss, as one object with `update_state`."""
         return CompiledMetrics(self._objective, self._update_metrics)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
-        """Update the metrics that `compile` named, and return the values of all.
+        """Update the metrics passed to `compile`, and return the results of all metrics.
 
         Parameters
         ----------
         x, y, y_pred, sample_weight : Tensor, or nested list or dict of them
-            The inputs, the targets, the outputs, and the sample weights.
+            Inputs, targets, predictions and sample weights.
 
         Returns
         -------
-        dict of str to number
-            The values.
+        dict of str to float
+            Results by name.
         """
         self._update_metrics(y, y_pred, sample_weight)
         return self.get_metrics_result()
 
     def _update_metrics(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Update the metrics that `compile` named."""
+        """Update the metrics passed to `compile`."""
         if self.compiled and y is not None:
             self._bind(y_pred)
             predicted = [np.asarray(p) for p in flattened(y_pred)]
@@ -1670,12 +1653,12 @@ class Trainer(_Network):
                     output.count(target, p, None if w is None else np.asarray(w), None)
 
     def get_metrics_result(self) -> Logs:
-        """Return the values of all metrics.
+        """Return the results of all metrics.
 
         Returns
         -------
-        dict of str to number
-            The values by name.
+        dict of str to float
+            Results by name.
         """
         return {k: v for metric in self.metrics for k, v in results_of([metric]).items()}
 
@@ -1690,31 +1673,30 @@ class Trainer(_Network):
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Do one step on one batch.
+        """Perform one training step on one batch.
 
         Parameters
         ----------
         x, y : array_like
-            The batch.
+            Inputs and targets.
         sample_weight : array_like, shape (N,), optional
-            What each example counts in the loss.
+            Weight of each example in the loss.
         class_weight : dict of int to float, optional
-            What an example of each class counts in the loss.
+            Weight of each class in the loss.
         return_dict : bool
-            Whether to return the metrics by name.
+            If True, return a dict of results by name.
 
         Returns
         -------
         float, list of float, or dict
-            Loss and metrics of this batch, from before the step.
+            Loss and metrics of this batch, computed before the update.
 
         Raises
         ------
         ValueError, TypeError
-            If an argument can't be what was meant; nothing has changed then.
+            If an argument is invalid; the model is unchanged.
         FloatingPointError
-            If the loss, or a weight after the step, is infinite or not a number; the weights
-            have not changed then.
+            If the loss, or a weight after the step, is infinite or NaN; the weights are unchanged.
         """
         self._require_compiled("train_on_batch")
         stops = config.on_divergence() == "raise"
@@ -1730,7 +1712,7 @@ class Trainer(_Network):
                 self._training_plan()
                 whole = next(batch.batches(len(batch)))
                 self._program("train", whole)
-                plan = self._training_plan()  # without weights that have no gradient
+                plan = self._training_plan()  # excludes weights without a gradient
             self._note_inputs(batch)
             self._hooked_logs = None
             self.reset_metrics()
@@ -1745,26 +1727,26 @@ class Trainer(_Network):
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """Compute loss and metrics of one batch.
+        """Compute the loss and the metrics of one batch.
 
         Parameters
         ----------
         x, y : array_like
-            The batch.
+            Inputs and targets.
         sample_weight : array_like, shape (N,), optional
-            What each example counts in the loss.
+            Weight of each example in the loss.
         return_dict : bool
-            Whether to return the metrics by name.
+            If True, return a dict of results by name.
 
         Returns
         -------
         float, list of float, or dict
-            The metrics.
+            Loss and metrics of this batch.
 
         Raises
         ------
         ValueError, TypeError
-            If an argument can't be what was meant.
+            If an argument is invalid.
         """
         self._require_compiled("test_on_batch")
         batch = self._test_source(x, y, sample_weight)
@@ -1779,12 +1761,12 @@ class Trainer(_Network):
         Parameters
         ----------
         x : array_like, shape (N, ...)
-            The batch.
+            Inputs.
 
         Returns
         -------
         ndarray, shape (N, ...)
-            The outputs.
+            Outputs of the model.
         """
         if self._hooked("predict"):
             source = self._unchecked(x)
@@ -1795,24 +1777,7 @@ class Trainer(_Network):
 
 @dataclasses.dataclass
 class ManySteps:
-    """The steps of many batches, in one call of the runner.
-
-    Parameters
-    ----------
-    compiled : Compiled
-        The program of a step.
-    batch_size, at_once : int
-        Examples in a step, and steps in a call.
-
-    Examples
-    --------
-    >>> import tinynet as keras
-    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    >>> model.compile("sgd", "mse")
-    >>> examples = data_adapters.Examples(np.ones((4, 2)), np.ones((4, 1)))
-    >>> ManySteps.of(model, examples, 2) is None  # nothing is trained yet
-    True
-    """
+    """Fused training loop: `at_once` steps of `batch_size` examples in one call of the runner."""
 
     compiled: Any
     batch_size: int
@@ -1820,22 +1785,7 @@ class ManySteps:
 
     @classmethod
     def of(cls, model: Trainer, source: Any, batch_size: int) -> ManySteps | None:
-        """Return the steps of a model on such data, if Python has nothing to do in between.
-
-        Parameters
-        ----------
-        model : Trainer
-            The model.
-        source : Examples or Stream
-            The data.
-        batch_size : int
-            Number of examples in a step.
-
-        Returns
-        -------
-        ManySteps or None
-            The steps.
-        """
+        """Return the fused loop for a model and data, or None if Python must run between steps."""
         if type(source) is not data_adapters.Examples or model._plan is None:
             return None
         if not config.is_enabled("many_steps"):
@@ -1849,25 +1799,25 @@ class ManySteps:
             return None
         weights = sum(v.size for v in plan.variables)
         at_once = max((1 << 33) // (weights * (batch_size + 32) + (1 << 16)), 1)
-        if not source.is_ready:  # the batches of a call are converted together: into 4 MB at most
+        if not source.is_ready:  # the batches of a call are converted together, at most 4 MB
             size = batch_size * source.example_bytes
             at_once = min(at_once, max((1 << 22) // max(size, 1), 1))
         return cls(compiled, batch_size, at_once)
 
 
 def _stops(hooks: CallbackList) -> bool:
-    """Return whether training stops with an error when the loss is not finite."""
+    """Return whether a loss that is not finite raises an error."""
     return config.on_divergence() == "raise" and not hooks.terminates_on_nan
 
 
 class _Unchecked(data_adapters.Examples):
-    """Nested arrays for a step of a subclass: batches are ``(tensors, None, None)``."""
+    """Nested arrays for an overridden step: batches are ``(tensors, None, None)``."""
 
     unchecked = True
 
     @classmethod
     def of(cls, given: tuple[Any, Any, Any]) -> _Unchecked:
-        """Convert what was passed to `fit`: arrays, or nested lists or dicts of them."""
+        """Convert the user's data: arrays, or nested lists or dicts of arrays."""
 
         def convert(value: Any) -> Any:
             if isinstance(value, dict):
@@ -1890,7 +1840,7 @@ class _Unchecked(data_adapters.Examples):
         return _Unchecked(mapped(lambda a: None if a is None else a[rows], self.x), None)
 
     def batches(self, batch_size: int, order: Any = None, *_: Any, **__: Any) -> Any:
-        """Yield batches of tensors, structured as the data."""
+        """Yield batches of tensors with the structure of the data."""
         for start in range(0, len(self), batch_size):
             rows = slice(start, start + batch_size)
             part = self._part(rows if order is None else order[rows]).x
@@ -1898,13 +1848,13 @@ class _Unchecked(data_adapters.Examples):
 
 
 def _specs(batch: Batch, fixed: bool) -> tuple[Any, ...]:
-    """Return the kind of a batch; None where an output has no targets or no sample weights."""
+    """Return the kind of a batch, with None for outputs without targets or sample weights."""
     arrays = itertools.chain(*map(data_adapters.listed, batch))
     return tuple([None if a is None else spec_of(a, fixed) for a in arrays])
 
 
 def _validation_epochs(validation_freq: Any) -> Any:
-    """Return a function that says whether to validate after an epoch; the first is 1."""
+    """Return a function that returns whether to validate after an epoch, counted from 1."""
     if isinstance(validation_freq, Iterable) and not isinstance(validation_freq, str):
         epochs = {checks.whole("validation_freq", epoch) for epoch in validation_freq}
         return epochs.__contains__
