@@ -1,4 +1,4 @@
-"""The rules that keep the house in order, read off the source itself."""
+"""Style and architecture rules, checked on the source code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random losses, metrics, activations and optimizers compared with Keras, with a new seed each time.
+"""Random losses, metrics, activations and optimizers compared with Keras, from a new seed.
 
 A failure prints its seed and its case. Add the case to a table of another test file, so that every
 session tests it.

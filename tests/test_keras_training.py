@@ -123,9 +123,9 @@ def compare_steps(makers: list[Callable[[], Any]], steps: int = 7) -> None:
         optimizers[1].apply(step, ours)
         moved = [np.abs(a.numpy() - b).max() for a, b in zip(theirs, before, strict=True)]
         size = [np.abs(b).max() for b in before]
-        # A step rounds the weight once. Its size results from about ten operations, of which powers,
-        # square roots and the float32 learning rate have the largest errors. Moment estimates keep
-        # these errors, so the bound sums them over the steps.
+        # A step rounds the weight once. Its size results from about ten operations, of which
+        # powers, square roots and the float32 learning rate have the largest errors. Moment
+        # estimates keep these errors, so the bound sums them over the steps.
         reach += EPS * np.array(size) + 32 * EPS * np.array(moved)
         for a, b, far in zip(ours, theirs, reach, strict=True):
             assert_within(a.numpy(), b.numpy(), far + 1e-30, "weight")
@@ -514,8 +514,8 @@ def test_training_continues_in_other_library(
             net.train_on_batch(x, y)
             other.train_on_batch(x, y)
         for a, b in zip(other.get_weights(), net.get_weights(), strict=True):
-            # Two steps of at most the learning rate, with gradients that are sums of 16 terms; if the
-            # gradients are close to zero, a step contains their full rounding error.
+            # Two steps of at most the learning rate, with gradients that are sums of 16 terms; if
+            # the gradients are close to zero, a step contains their full rounding error.
             np.testing.assert_allclose(a, b, rtol=0, atol=2 * 0.01 * 64 * EPS)
         assert int(other.optimizer.iterations) == int(net.optimizer.iterations)
 
@@ -580,7 +580,7 @@ def test_random_epochs_match_keras_batches() -> None:
             np.testing.assert_allclose(a, b, rtol=1e-6)  # float32 means
 
 
-# ------------------------------------------------------------ forms of data and of compile arguments
+# ------------------------------------------------------------ data and compile arguments
 
 
 def as_table(values: np.ndarray) -> Any:

@@ -71,8 +71,8 @@ def test_probabilities_of_synthetic_digits(digits: Any, tmp_path: Path) -> None:
     images = x_test[:1000]
     expected = model.predict(images, verbose=0)
     got = run(path, images)
-    # Float32 sums of 784 terms of size 1, the logits, differ by at most 2 * 6e-8 * sqrt(784) = 3e-6.
-    # The derivative of a probability is at most 1/4, and rounding errors rarely reach the bound.
+    # Float32 sums of 784 terms of size 1, the logits, differ by at most 2 * 6e-8 * sqrt(784) =
+    # 3e-6. The derivative of a probability is at most 1/4, and rounding rarely reaches the bound.
     np.testing.assert_allclose(got, expected, atol=1e-6)
     np.testing.assert_array_equal(run(path, images[:1]).argmax(), expected[0].argmax())
 

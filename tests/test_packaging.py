@@ -1,4 +1,4 @@
-"""The distribution: name, dependencies, and what an sdist, a wheel and an editable install hold."""
+"""Packaging: name, dependencies, and contents of the sdist, wheel and editable install."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def settings() -> configparser.ConfigParser:
 
 
 def files(folder: Path) -> set[str]:
-    """List the files below a folder, but not what Python and setuptools write."""
+    """Return the files below a folder, without generated files of Python and setuptools."""
     found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
     made = (".egg-info", "__pycache__", "build/lib")
     return {name for name in found if not any(part in name for part in made)}
@@ -36,14 +36,14 @@ def files(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Copy the checkout into a folder that is named as a clone is: tinynet."""
+    """Copy the checkout to a folder named like a clone, tinynet."""
     folder = tmp_path_factory.mktemp("above") / "tinynet"
     shutil.copytree(ROOT, folder, ignore=NOT_DISTRIBUTED)
     return folder
 
 
 def python(program: str, cwd: Path, *arguments: str, **environment: str) -> str:
-    """Run a program without the PYTHONPATH of the tests, and return what it printed."""
+    """Run a program without the PYTHONPATH of the tests, and return its output."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", program, *arguments]
     options: dict[str, Any] = {"env": {**inherited, **environment}, "text": True}
@@ -53,14 +53,14 @@ def python(program: str, cwd: Path, *arguments: str, **environment: str) -> str:
 
 
 def build(kind: str, clone: Path, out: Path) -> Path:
-    """Build a distribution as pip does, but with the setuptools that is installed."""
+    """Build a distribution like pip, but with the installed setuptools."""
     python(f"import setuptools.build_meta as b; b.build_{kind}({str(out)!r})", clone)
     (built,) = out.iterdir()
     return built
 
 
 def test_h5py_is_in_the_default_install() -> None:
-    """A ``.keras`` file is what `ModelCheckpoint` writes: it must not fail after an epoch."""
+    """`ModelCheckpoint` writes ``.keras`` files, which must not fail after an epoch."""
     needed = settings()["options"]["install_requires"].split()
     names = "numpy numba matplotlib h5py platformdirs"
     assert [name.split(">=")[0] for name in needed] == names.split()
@@ -68,12 +68,12 @@ def test_h5py_is_in_the_default_install() -> None:
 
 @pytest.mark.slow
 def test_editable_install_is_found_from_above(clone: Path, tmp_path: Path) -> None:
-    """The folder ``tinynet`` of a clone would be a namespace package, which hides import hooks."""
+    """A clone's folder ``tinynet`` is a namespace package, which import hooks do not override."""
     wheel = build("editable", clone, tmp_path)
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    # Without the tinynet that is installed where the tests run.
+    # Without the tinynet that is installed in the tests' environment.
     program = (
         "import os, site, sys\n"
         "own = lambda p: p and os.path.isfile(os.path.join(p, 'tinynet', '__init__.py'))\n"

@@ -1,7 +1,7 @@
-"""Parity with live Keras on TensorFlow: the same weights, the same batches, the same answers.
+"""Parity with Keras on TensorFlow: the same weights and batches give the same results.
 
-Every program here is written once, as a function of ``k``, and run twice: with ``k = keras`` and
-with ``k = tinynet``. How far apart the answers may be is derived in `compare`.
+Every program is written once, as a function of ``k``, and runs with ``k = keras`` and with
+``k = tinynet``. `compare` derives the tolerances.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SLOW, WIDE = pytest.mark.slow, pytest.mark.wide
 
 
 def features(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Draw inputs like pixels: from 0 to 1, most of them 0."""
+    """Draw inputs like pixels: in [0, 1], most of them 0."""
     return (rng.random(shape) * (rng.random(shape) < 0.4)).astype(np.float32)
 
 
 def program(k: Any, make: Callable[[Any], list[Any]], loss: Any = SCCE, x: Any = None) -> Any:
-    """Make and compile a model as a user's program does, and build it if it is not yet."""
+    """Build and compile a model like a user's program."""
     model = k.Sequential(make(k.layers))
     options = {"jit_compile": False} if k is keras else {}
     model.compile("adam", loss(k) if callable(loss) else loss, metrics=["accuracy"], **options)
@@ -55,7 +55,7 @@ def from_logits(k: Any) -> Any:
     return k.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-# The same net, in every spelling of its end; and the one that is trained on MNIST.
+# The same network with every form of its output layer; and the network for MNIST.
 NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
     "softmax": ((12,), lambda L: [L.Input((12,)), L.Dense(7, "relu"), L.Dense(3, "softmax")], SCCE),
     "softmax layer": (
@@ -105,7 +105,7 @@ def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -
     output = keras_net.forward(theirs, x[0])
     logits = name == "logits"
     allowed = bounds(start, x[0], y[0])
-    # Logits are off by half of what a probability below 1 is allowed, in units of itself.
+    # The error of a logit is half the relative tolerance of a probability below 1.
     room = 1 + np.abs(output) if logits else 1
     assert_within(ours(x[0]), output, room * allowed.output.max(), "output")
     assert_within(ours.predict(x[0], verbose=0), output, room * allowed.output.max(), "predict")
@@ -130,7 +130,7 @@ def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -
             assert our_loss == pytest.approx(steps[number].loss, abs=1e-4)
 
 
-# ------------------------------------------------------------ other ends, by their gradients
+# ------------------------------------------------------------ other output layers
 
 ODD_ENDS = {
     "from_logits on a softmax": ([("softmax", 3)], from_logits),
@@ -156,12 +156,12 @@ def test_other_output_layers(name: str, scale: float, rng: np.random.Generator) 
     for model in (theirs, ours):
         first, *rest = model.get_weights()
         model.set_weights([scale * first, *rest])
-    with warnings.catch_warnings():  # both warn that from_logits is doubtful here
+    with warnings.catch_warnings():  # both libraries warn about from_logits
         warnings.simplefilter("ignore")
         their_loss, expected = keras_net.loss_and_gradients(theirs, x, y)
         our_loss, found, _ = compare.gradients(ours, x, y)
-    # 2 eps sqrt(12) sum(|terms|) of the first layer, of some `scale`, moves all that follows by
-    # as much; below a softmax by 1 / 1e-7 at the most, but then the gradient is clipped to 0.
+    # An error of 2 eps sqrt(12) sum(|terms|) of the first layer, at a given `scale`, changes later
+    # layers by as much; after a softmax by at most 1 / 1e-7, but then the gradient is clipped to 0.
     atol = 2 * EPS * np.sqrt(12) * 4 * scale
     assert our_loss == pytest.approx(their_loss, rel=atol, abs=atol)
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
@@ -169,12 +169,12 @@ def test_other_output_layers(name: str, scale: float, rng: np.random.Generator) 
         np.testing.assert_allclose(a, b, rtol=0, atol=atol * largest, err_msg=f"gradient {i}")
 
 
-# ------------------------------------------------------------ whole epochs
+# ------------------------------------------------------------ epochs
 
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Any, Any, list[np.ndarray]]:
-    """A net of each, and its first weights; Keras' compiles once for all runs."""
+    """Return a network of each library and its initial weights; Keras traces once for all runs."""
     keras.utils.set_random_seed(1)
     _, make, loss = NETS["softmax"]
     theirs = program(keras, make, loss)
@@ -186,7 +186,7 @@ def pair() -> tuple[Any, Any, list[np.ndarray]]:
 RNG = np.random.default_rng(7)
 X, Y = features(RNG, 53, 12), RNG.integers(0, 3, 53)
 WEIGHT = RNG.uniform(0.1, 3, 53).astype(np.float32)
-# 53 rows: six batches of 8 and one of 5, or five of 8 and one of 2 before a validation part of 11.
+# 53 rows: six batches of 8 and one of 5; or five of 8 and one of 2, with 11 validation rows.
 FITS: dict[str, dict[str, Any]] = {
     "plain": {},
     "validation_split": {"epochs": 3, "validation_split": 0.2},
@@ -214,7 +214,7 @@ def test_epochs(pair: Any, name: str) -> None:
     theirs, ours, start = pair
     options = FITS.get(name, {})
     x, y = DATA[name](X, Y) if name in DATA else (X, Y)
-    if y.ndim == 2:  # Keras can't change between (N,) and (N, 1) once it has compiled
+    if y.ndim == 2:  # Keras cannot switch between (N,) and (N, 1) after tracing
         theirs = program(keras, *NETS["softmax"][1:])
         theirs.optimizer.build(theirs.trainable_variables)
     theirs.set_weights(start)
@@ -229,7 +229,7 @@ def test_epochs(pair: Any, name: str) -> None:
     assert history.epoch == theirs.history.epoch
     assert history.params == theirs.history.params
     for key, values in expected.items():
-        # 21 steps at the most: `assert_same_step` allows less than 1e-5 after so many.
+        # At most 21 steps, after which `assert_same_step` allows less than 1e-5.
         np.testing.assert_allclose(history.history[key], values, rtol=0, atol=1e-5, err_msg=key)
     for ours_w, theirs_w in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(ours_w, theirs_w, rtol=0, atol=1e-5)
@@ -270,7 +270,7 @@ def test_return_values(metrics: Any, weighted: Any) -> None:
         if isinstance(expected, dict):
             assert list(actual) == list(expected), i
             expected, actual = list(expected.values()), list(actual.values())
-        elif weighted:  # where Keras 3.15 lists every metric twice
+        elif weighted:  # Keras 3.15 lists every metric twice
             continue
         assert np.shape(actual) == np.shape(expected), i
         assert {type(a) for a in np.atleast_1d(np.array(actual, object))} == {float}
@@ -281,9 +281,9 @@ def test_return_values(metrics: Any, weighted: Any) -> None:
 
 
 def train_both(data: Any, seeds: Any, epochs: int) -> Any:
-    """Train the net on digits in both, from the same weights in the same order of examples.
+    """Train both networks on digits from the same weights and in the same order of examples.
 
-    The order is made here: seeded, Keras 3.15 on TensorFlow repeats one order in every epoch.
+    The order is drawn here: with a seed, Keras 3.15 on TensorFlow repeats one order in every epoch.
     Return the test accuracies of each.
     """
     (x, y), (x_test, y_test) = data
@@ -315,8 +315,8 @@ def test_five_epochs_of_synthetic_digits(digits: Any) -> None:
 def test_five_epochs_of_mnist(mnist: Any) -> None:
     ours, theirs = train_both(mnist, seeds=(0, 1, 2), epochs=5)
     assert ours.min() >= 0.97
-    # The same start and order; but roundings grow over 9,375 steps until both are different nets.
-    # Of 10,000 images 230 are wrong, which varies by 15 (one standard deviation, if both nets
-    # were drawn anew), 0.15 points, and a mean of three by 0.09.
+    # The initial weights and the order are the same, but rounding errors grow over 9,375 steps until
+    # the networks differ. Of 10,000 images, 230 are misclassified, with a standard deviation of 15 for
+    # independent networks: 0.15 percentage points, and 0.09 for a mean of three.
     assert np.abs(ours - theirs).max() <= 0.004
     assert abs(ours.mean() - theirs.mean()) <= 0.002

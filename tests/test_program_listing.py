@@ -1,4 +1,4 @@
-"""`model.program` prints what a training step computes, and `model.profile` how long it takes."""
+"""`model.program` lists the operations of a training step, and `model.profile` their times."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ def batch(n: int = 32) -> tuple[Any, Any]:
 
 
 def function(name: str) -> Any:
-    """Find a function of the package `functional`."""
+    """Return a function of the package `functional` by name."""
     homes = [functional, products, reductions, shaping]
     return next(getattr(home, name) for home in homes if hasattr(home, name))
 
 
 def run_text(text: str, registers: dict[str, Any]) -> None:
-    """Run a printed program: registers by their names, functions of `functional` only."""
+    """Run a printed program with named registers, using functions of `functional` only."""
     names = {name.replace("/", "__"): value for name, value in registers.items()}
     for line in text.splitlines():
         if not line.startswith("  "):
             continue
         code = re.split(r"(?<=[)\]])  +|(?<=[)\]])$", line.strip())[0].replace("/", "__")
         target, is_set, call = code.rpartition(" = ")
-        if call.startswith("["):  # weights that lie together in memory
+        if call.startswith("["):  # weights that are contiguous in memory
             arrays = [names[name] for name in call[1:-1].split(", ")]
             names[target.strip()] = np.concatenate([a.ravel() for a in arrays])
             continue
-        for name in re.findall(r"\bd_\w+__\w+", call):  # where gradients are written
+        for name in re.findall(r"\bd_\w+__\w+", call):  # gradients are output arguments
             names.setdefault(name, np.full_like(names[name[2:]], np.nan))
         called = call.partition("(")[0]
         result = eval(call, {"__builtins__": {}, called: function(called), **names})
@@ -71,7 +71,7 @@ def backend(name: str) -> Iterator[None]:
 
 @pytest.fixture
 def on_numpy() -> Iterator[None]:
-    """Compute with the functions of `functional`."""
+    """Use the numpy backend, which calls the functions of `functional`."""
     with backend("numpy"):
         yield
 
@@ -135,7 +135,7 @@ def test_program_and_profile_cover_layer_kinds(layer: Any) -> None:
 
 
 def assert_rows(listed: Any, profiled: Any) -> None:
-    """Check the rows of a step: the profile has those of the listing, in the same order."""
+    """Assert that the profile has the same rows as the listing, in the same order."""
     kernels = [text.partition("(")[0] for text, _ in listed]
     assert kernels.count("record") == 1
     measured = [row.instruction for row in profiled if row.instruction != "count_rows"]
@@ -173,11 +173,11 @@ def test_program_register_names_are_unique() -> None:
     program = model.program(batch_size=6)
     lines = [line for stage in program.stages.values() for line, _ in stage]
     assert lines.count("y1 = relu(z1)") == 1
-    assert "z1 = dense(right, shared/kernel, shared/bias)" in lines  # in the order of Keras
+    assert "z1 = dense(right, shared/kernel, shared/bias)" in lines  # in Keras' call order
     assert "z2 = dense(left, shared/kernel, shared/bias)" in lines
     assert "y2_2 = own.forward(y2)" in lines
     assert "total = digit_loss + 0.5 * size_loss" in lines
-    # Gradients of a shared layer are summed.
+    # The gradients of a shared layer are summed.
     assert "d_shared/kernel = add(d_shared/kernel_2, d_shared/kernel_3)" in lines
 
 
@@ -252,7 +252,7 @@ def test_profile_has_row_per_instruction(name: str) -> None:
     assert f"Batches of 16 on the {name} backend." in text
     assert sum(map(float, re.findall(r"([\d.]+)%", text))) == pytest.approx(100, abs=1)
     assert "<table>" in profile._repr_html_()
-    # The model is as it was.
+    # The model is unchanged.
     for a, b in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert (int(model.optimizer.iterations), model.optimizer.built) == (0, False)
@@ -277,7 +277,7 @@ def test_fused_program_shows_step_rows() -> None:
         ("linear_dx", "32 x 128"),
         ("learn", "784 x 128"),
     ]
-    assert ("learn(adam)", "784 x 128") in listed, "the update is part of the gradient's row"
+    assert ("learn(adam)", "784 x 128") in listed, "the update is fused into the gradient's row"
     assert_rows(listed, model.profile(images, np.arange(64) % 10).rows)
     text = str(listing)
     assert "These rows are executed by one compiled runner, many steps per call." in text

@@ -1,7 +1,7 @@
-"""Programs in the style of public ones, on Keras and on tinynet: only import lines change.
+"""Programs that resemble public code, with Keras and with tinynet: only import lines change.
 
-What each prints is compared, figures apart; both must learn; and each library opens the files
-that the other's program has saved. MNIST is replaced by a few drawn digits in both.
+The printed output is compared except for numbers, both must learn, and each library opens the
+files that the other's program has saved. A few synthetic digits replace MNIST.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def few(path: str = "mnist.npz") -> Any:
 
 
 def run(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Run a program in a folder, and return what it prints by itself."""
+    """Run a program in a folder, and return its own output."""
     said: list[str] = []
 
     def say(*words: Any) -> None:
@@ -69,7 +69,7 @@ def accuracies(said: list[str]) -> list[float]:
 
 
 def shape(said: list[str]) -> list[str]:
-    """Leave the accuracies out, and how many epochs it took to be good enough."""
+    """Remove accuracies and the number of epochs until early stopping."""
     return [line for line in said if "accuracy: " not in line and not line.startswith("epoch")]
 
 
@@ -113,12 +113,12 @@ EVERYDAY = ("by_hand", "functional", "generator", "own_model", "stops_training")
     indirect=True,
 )
 def test_program_runs_on_tinynet(on_tinynet: list[str]) -> None:
-    # A guesser gets 0.1 of ten classes; a thousand digits are enough for most of them.
+    # Guessing gives 0.1 for ten classes; a thousand digits suffice to learn most of them.
     assert accuracies(on_tinynet)
     assert min(accuracies(on_tinynet)) > 0.5
 
 
-# ------------------------------------------------------------ and on Keras
+# ------------------------------------------------------------ comparison with Keras
 
 
 @pytest.fixture
@@ -142,13 +142,13 @@ def test_program_matches_keras(
     path: Path, on_tinynet: list[str], keras: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras' own, of input_shape and .h5
+        warnings.simplefilter("ignore")  # from Keras, about input_shape and .h5
         on_keras = run(path, tmp_path / "keras", monkeypatch)
     assert shape(on_tinynet) == shape(on_keras)
     theirs, ours = accuracies(on_keras), accuracies(on_tinynet)
     assert len(ours) == len(theirs)
-    # Two runs from other random weights, each tested on 300 digits: a standard deviation of
-    # 0.03 for the count alone, and as much for the training. Four of their sum.
+    # Two runs from different random weights, each tested on 300 digits: a standard deviation of
+    # 0.03 for the sampling, and as much for the training. The tolerance is four times their sum.
     np.testing.assert_allclose(ours, theirs, atol=4 * np.hypot(0.03, 0.03))
     x = digits()[1][0][:20] / 255
     for file in sorted((tmp_path / "keras").glob("*.keras")):
@@ -158,5 +158,5 @@ def test_program_matches_keras(
                 saved = tmp_path / folder / file.name
                 loaded = [k.models.load_model(saved) for k in (keras, tinynet)]
                 answers = [model.predict(x, verbose=0) for model in loaded]
-                # Probabilities, out of sums of a few hundred terms.
+                # Probabilities computed from sums of a few hundred terms.
                 np.testing.assert_allclose(answers[1], answers[0], atol=1e-5)

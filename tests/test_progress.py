@@ -1,4 +1,4 @@
-"""What is printed, on every kind of stream."""
+"""The progress bar and the printed output on all kinds of streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CODES = re.compile(r"\033\[\d+m")
 
 
 class Stream(io.StringIO):
-    """A stream that says what it is."""
+    """A stream with given attributes."""
 
     def __init__(self, tty: bool = False, encoding: str = "utf-8") -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Stream(io.StringIO):
         return self._tty
 
     def write(self, text: str) -> int:
-        text.encode(self._encoding)  # as a real one would
+        text.encode(self._encoding)  # like a real stream
         return super().write(text)
 
 
@@ -53,7 +53,7 @@ def _terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def train(monkeypatch: pytest.MonkeyPatch, stream: Stream, verbose: object, epochs: int = 2) -> str:
     monkeypatch.setattr("sys.stdout", stream)
     monkeypatch.setattr(progress_bar, "_INTERVAL", 0)
-    # With another optimizer than Adam, each step is one of its own.
+    # Optimizers other than Adam use single steps.
     model = Sequential([layers.Dense(2, activation="softmax")])
     model.compile("nadam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     x, y = np.zeros((12, 2)), np.arange(12) % 2
@@ -77,7 +77,7 @@ def test_pipe_gets_one_line_per_epoch(monkeypatch: pytest.MonkeyPatch, verbose: 
 
 @pytest.mark.parametrize("value", ["1", "0", ""])
 def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """As https://no-color.org says: set to anything but an empty text."""
+    """Colors are disabled by any non-empty value, see https://no-color.org."""
     monkeypatch.setenv("NO_COLOR", value)
     drawn = train(monkeypatch, Stream(tty=True), 1)
     assert ("\033" in drawn) is (value == "")
@@ -87,7 +87,7 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch, value: str) -> N
 
 def test_output_without_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(monkeypatch, Stream(tty=True), 0) == ""
-    assert train(monkeypatch, Stream(), 1, epochs=1).startswith("3/3 - ")  # and no heading
+    assert train(monkeypatch, Stream(), 1, epochs=1).startswith("3/3 - ")  # without a heading
     assert "\r" not in train(monkeypatch, Stream(tty=True), 2)
     monkeypatch.setenv("TERM", "dumb")
     assert "\r" not in train(monkeypatch, Stream(tty=True), 1)
@@ -95,7 +95,7 @@ def test_output_without_progress_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("make", [lambda: Stream(tty=True), lambda: Notebook()])
 def test_terminal_gets_progress_bar(monkeypatch: pytest.MonkeyPatch, make) -> None:
-    # One step in a call of the runner, so that there is something to draw in between.
+    # One step per runner call, so that the bar is drawn between steps.
     monkeypatch.setattr("tinynet.training.trainer.ManySteps.of", lambda *arguments: None)
     text = train(monkeypatch, make(), "auto", epochs=1)
     assert "\b" not in text
@@ -105,7 +105,7 @@ def test_terminal_gets_progress_bar(monkeypatch: pytest.MonkeyPatch, make) -> No
     assert "━" * 20 in drawn[-1]
     assert "val_loss" in drawn[-1]
     assert "val_loss" not in drawn[0]
-    # As many green cells as the share of steps done.
+    # The green cells show the fraction of finished steps.
     green = re.findall(r"\033\[32m(━*)\033", text)
     assert [len(cells) for cells in green] == [6, 13, 20, 20]
 
@@ -183,7 +183,7 @@ def test_closed_stream_is_not_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Unwritable(io.StringIO):
-    """A stream whose reader has ended, or whose disk is full."""
+    """A stream whose reader has exited, or whose disk is full."""
 
     def write(self, text: str) -> int:
         raise BrokenPipeError
@@ -193,7 +193,7 @@ class Unwritable(io.StringIO):
 
 
 class OnlyWrite:
-    """What programs put in the place of stdout to collect lines."""
+    """A minimal replacement of stdout that collects lines."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -215,7 +215,7 @@ def detached() -> io.TextIOWrapper:
 
 
 def show_warning(message: Warning, *args: Any) -> None:
-    """Write a warning as Python does outside of tests."""
+    """Print a warning like Python does outside of tests."""
     if sys.stderr is not None:
         sys.stderr.write(f"{message}\n")
 
@@ -223,13 +223,13 @@ def show_warning(message: Warning, *args: Any) -> None:
 @pytest.mark.filterwarnings("always")
 @pytest.mark.parametrize("make", [closed, lambda: None])
 def test_training_survives_an_unusable_stderr(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
-    """A warning that nobody can read does not end training."""
+    """A warning that cannot be printed does not abort training."""
     model = Sequential([layers.Dense(1)])
     model.compile("sgd", "mse")
     x = np.ones((9, 2))
     monkeypatch.setattr(sys, "stderr", make())
     monkeypatch.setattr(warnings, "showwarning", show_warning)
-    stop = callbacks.EarlyStopping("val_loss")  # warns that there is no such value
+    stop = callbacks.EarlyStopping("val_loss")  # warns about the missing value
     history = model.fit(x, x[:, :1], epochs=2, steps_per_epoch=3, verbose=0, callbacks=[stop])
     assert history.epoch == [0, 1]
 
@@ -252,11 +252,11 @@ def test_training_survives_an_unusable_stdout(
         assert "Epoch 2/2\n" in stream.text
 
 
-# ------------------------------------------------------------ what fits
+# ------------------------------------------------------------ line width
 
 
 def columns(text: str) -> int:
-    """Count columns of a terminal, independently of the library."""
+    """Return the width of a text in terminal columns, independently of the library."""
     wide = [c for c in text if unicodedata.east_asian_width(c) in "WF"]
     marks = [c for c in text if unicodedata.category(c) in ("Mn", "Me", "Cf")]
     return len(text) + len(wide) - len(marks)
@@ -298,7 +298,7 @@ def test_no_number_is_ever_truncated(
         for line in updates:
             assert columns(line) < width
             shown = line.rstrip()
-            # Some whole metrics from the first on, and nothing of the next.
+            # The first metrics are complete, and no part of the next one is shown.
             count = max(i for i in range(len(whole) + 1) if "".join(whole[:i]) in shown)
             assert shown.endswith("".join(whole[:count]))
             rest = shown.removesuffix("".join(whole[:count]))
@@ -314,7 +314,7 @@ def test_no_number_is_ever_truncated(
 
 
 class Clock:
-    """A clock that stands still."""
+    """A clock that the test advances."""
 
     now = 0.0
 
@@ -369,7 +369,7 @@ def test_time_includes_work_before_bar() -> None:
 def test_time_starts_at_method_call(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     class Slow(layers.Dense):
         def build(self, input_shape):
-            clock.now += 5  # as long as compilation may take
+            clock.now += 5  # simulates compilation
             super().build(input_shape)
 
     clock = Clock()

@@ -1,7 +1,6 @@
-"""What must hold for any numbers, any shapes and any seed, searched for counterexamples.
+"""Properties that hold for all numbers, shapes and seeds, tested with random examples.
 
-Kernels are compared with their references in tests of their own; `test_formulas` compares whole
-training steps.
+Other tests compare kernels with their references; `test_formulas` compares training steps.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from tests import models
 from tinynet import Sequential, activations, config, functional, layers, losses, sparse
 
 FLOATS = [np.float32, np.float64]
-# The corners of float32: NaN, infinities, both zeros, denormals, and numbers whose sums and
-# products of a few are still finite, so that the order of a sum does not decide what overflows.
+# Special float32 values: NaN, infinities, signed zeros, denormals, and numbers whose sums and
+# products remain finite, so that the order of a sum does not determine which ones overflow.
 CORNERS = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-40, 1.2e-38, 1e15, -1e15, 1.0]
 FINITE = st.floats(-(2.0**50), 2.0**50, width=32)
 ANY = st.sampled_from(CORNERS) | FINITE
 PIXEL = st.sampled_from([0.0, 0.0, 0.0, -0.0]) | ANY
-# CI draws more of them.
+# CI draws more examples.
 EXAMPLES = int(os.environ.get("TINYNET_TEST_EXAMPLES", "20"))
 quick = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -41,7 +40,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def array(draw: Any, shape: Any, elements: Any = ANY, dtype: Any = np.float32) -> np.ndarray:
-    # A few distinct values, laid out by seed: hypothesis is slow at drawing each.
+    # A few distinct values, arranged by a seed: drawing each element with hypothesis is slow.
     few = np.array(draw(st.lists(elements, min_size=1, max_size=12)), dtype)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     return few[rng.integers(0, len(few), shape)]
@@ -62,10 +61,10 @@ def test_softmax_is_normalized_and_shift_invariant(
     eps = np.finfo(dtype).eps
     y = activations.softmax.forward(x)
     assert (y >= 0).all()
-    # Each quotient is off by a rounding or two, and so is their sum, for each term.
+    # Each quotient has one or two rounding errors, and so has their sum for each term.
     np.testing.assert_allclose(y.sum(axis=-1, dtype=np.float64), 1, rtol=4 * eps * np.sqrt(c))
     moved = x + dtype(shift)
-    # The shift itself rounds each score by half an eps of it, which moves y by as much of y.
+    # The shift rounds each score by half an eps, which changes y by the same relative error.
     room = 2 * eps * (np.abs(x).max() + abs(shift) + 4)
     np.testing.assert_allclose(activations.softmax.forward(moved), y, rtol=room, atol=1e-37)
     loss = losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none", dtype=dtype)
@@ -97,13 +96,13 @@ def test_results_are_independent_of_batch_size(
     true = np.eye(4)[y] if loss == "mse" else y
     options = {"sample_weight": rng.random(n) if weighted else None, "verbose": 0}
     one, other = (model.evaluate(x, true, batch_size=b, **options) for b in (n, size))
-    # Float32 losses of examples that are computed alike but for the order of sums of 6 terms.
+    # Float32 losses of examples, computed identically except for the order of sums of 6 terms.
     assert other == pytest.approx(one, rel=1e-5)
     a, b = (model.predict(x, batch_size=b, verbose=0) for b in (n, size))
     np.testing.assert_allclose(b, a, rtol=1e-5)
 
 
-# ------------------------------------------------------------ any seed
+# ------------------------------------------------------------ random seeds
 
 
 def test_compressed_rows_train_like_dense(any_seed: int) -> None:
@@ -123,7 +122,7 @@ def test_compressed_rows_train_like_dense(any_seed: int) -> None:
             weights.append(model.get_weights())
     finally:
         config.set_backend(before)
-    # 12 steps, each of sums of at most 40 terms below 1: 2 * eps * sqrt(40) * 40 * 0.1 a step.
+    # 12 steps with sums of at most 40 terms below 1: 2 * eps * sqrt(40) * 40 * 0.1 per step.
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(b, a, rtol=0, atol=12 * 6e-6)
 

@@ -1,4 +1,4 @@
-"""Random numbers: distributions, seeds, gradients, and the arguments of `keras.random`."""
+"""Random numbers: distributions, seeds, gradients, and signatures of `keras.random`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tinynet.compat import tensorflow as tf
 from tinynet.program import GradientTape
 
 N = 20_000
-# Name, arguments, mean and variance of the distribution.
+# Name, arguments, and the mean and variance of the distribution.
 DRAWS: list[tuple[str, dict[str, Any], float, float]] = [
     ("normal", {}, 0, 1),
     ("normal", {"mean": 3.0, "stddev": 2.0}, 3, 4),
@@ -33,7 +33,7 @@ DRAWS: list[tuple[str, dict[str, Any], float, float]] = [
 @pytest.mark.parametrize(("name", "options", "mean", "variance"), DRAWS)
 def test_draws_have_mean_and_variance(name: str, options: Any, mean: float, variance: Any) -> None:
     x = getattr(random, name)((N,), **options, seed=5).numpy().astype(np.float64)
-    # Five standard deviations of the mean, and of the variance, whose kurtosis is below 10.
+    # Five standard deviations of the mean and of the variance, for a kurtosis below 10.
     assert abs(x.mean() - mean) < 5 * np.sqrt(variance / N)
     assert abs(x.var() - variance) < 5 * variance * np.sqrt(10 / N)
 
@@ -133,7 +133,7 @@ def test_seed_generator_copies_continue() -> None:
     first = random.draw_seed()
     random.set_seed(0)
     unseeded = random.SeedGenerator()
-    copy.deepcopy(unseeded)  # draws no seed
+    copy.deepcopy(unseeded)  # does not draw a seed
     assert random.draw_seed() == first
 
 

@@ -1,4 +1,4 @@
-"""Random programs: Keras, the backends, threads and files, with a new seed in every session."""
+"""Random programs compare Keras, backends, threads and files, with a new seed per session."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import tinynet
 from tests import random_graphs, random_programs
 
 COUNT, GRAPHS = 25, 10
-# Programs that once failed. They stay the same only while `random_programs.draw` does: when it
-# changes, write such a program into the test file of its unit instead.
+# Seeds of programs that failed in the past. They depend on `random_programs.draw`: when it
+# changes, write such a program in the test file of its unit instead.
 FIXED = {
     "backends": [5, 22, 36, 40, 44],  # float64 layers next to batch normalization
     "files": [22],
@@ -41,7 +41,7 @@ def test_random_graphs_agree_in_float64(any_seed: int) -> None:
 
 
 def test_random_programs_detect_differences() -> None:
-    """A difference of a ten-thousandth in one weight is found."""
+    """A relative difference of 1e-4 in one weight is detected."""
     program = random_programs.draw(3)
     runs = [program.run(random_programs.tinynet, "float32") for _ in range(2)]
     weight = runs[1]["weights"][0] = runs[0]["weights"][0].copy()
@@ -59,7 +59,7 @@ def test_random_programs_that_diverge_agree(kind: str) -> None:
 
 
 def test_random_programs_compare_nan() -> None:
-    """A number that is NaN or infinite in both is equal; in one only, it is not."""
+    """Values that are NaN or infinite are equal only if both results have them."""
     random_programs.assert_close([np.nan, np.inf, 1.0], [np.nan, np.inf, 1.0], 0, "same")
     for found in ([np.nan, 1.0], [np.inf, 1.0], [1.0, 1.1]):
         for a, b in ((found, [1.0, 1.0]), ([1.0, 1.0], found), (found, [-np.inf, 1.0])):

@@ -1,4 +1,4 @@
-"""A reader of one training step has few files and lines to follow."""
+"""The code of a training step is limited to few files and lines."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def test_contributing_lists_the_totals() -> None:
         for what, n in re.findall(r"^\| ([^|\d]+?) \| \d+ \| ([\d,]+) \|", block, re.M)
     }
     found = {what: entered.lines for what, entered in reading_effort.totals().items()}
-    # Other versions of Python make functions of other expressions.
+    # Other versions of Python create functions for other expressions.
     assert listed == pytest.approx(found, rel=0.05), "python -m tests.reading_effort --write"

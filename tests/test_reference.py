@@ -1,6 +1,6 @@
-"""The reference itself: its reader, its program, its way into Keras, and the golden files.
+"""The package `reference`: its reader, its program, its Keras model, and the golden files.
 
-Whatever needs Keras asks for the fixture ``net`` and is skipped where TensorFlow is missing.
+Tests that need Keras use the fixture ``net``, and are skipped if TensorFlow is not installed.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def test_program_checks_arguments_before_training(options: list[str]) -> None:
     assert caught.value.code == 2
 
 
-# Into Keras and out again
+# Weights and training in Keras
 
 
 def test_original_program_network(net: ModuleType, weights: ModuleType) -> None:
@@ -225,7 +225,7 @@ def test_weights_round_trip(net: ModuleType, weights: ModuleType) -> None:
     taken = weights.get_weights(model)
     for array, original in zip(taken, given, strict=True):
         np.testing.assert_array_equal(array, original)
-    taken[0][:] = 7  # a copy: the model must not notice
+    taken[0][:] = 7  # a copy: the model must not change
     np.testing.assert_array_equal(weights.get_weights(model)[0], given[0])
     with pytest.raises(ValueError, match="shape"):
         weights.set_weights(model, [array.T for array in given])
@@ -256,8 +256,8 @@ def test_gradients_match_training_step(net: ModuleType) -> None:
     model = net.build_model(start, sizes=(12, 7, 5, 3))
     loss, gradients = net.loss_and_gradients(model, x, y, sample_weight)
     step = net.train_steps(model, [(x, y, sample_weight)], record=(1,))[1]
-    # The first step leaves m = (1 - beta_1) * g, v = (1 - beta_2) * g^2.  The two sides may sum
-    # the batch of 6 in different orders: a few roundings of sums whose terms are below 1.
+    # After the first step, m = (1 - beta_1) * g and v = (1 - beta_2) * g^2. The two sides may sum
+    # the batch of 6 in different orders: a few rounding errors of sums with terms below 1.
     assert step.loss == pytest.approx(loss, rel=4 * EPS)
     for i, gradient in enumerate(gradients):
         m, v = step.optimizer_state[1 + 2 * i : 3 + 2 * i]
@@ -274,11 +274,11 @@ def test_epoch_equals_its_steps(net: ModuleType, weights: ModuleType) -> None:
     by_step = net.build_model(start, sizes=(12, 7, 5, 3))
     steps = net.train_steps(by_step, [(x[cut], y[cut]) for cut in cuts], record=(1, 2, 3))
     assert sorted(history) == ["accuracy", "loss"]
-    # The epoch's loss is the mean over samples, in float32 with one rounding a batch.
+    # The epoch's loss is the mean over samples, in float32 with one rounding error per batch.
     mean = sum(step.loss * n for step, n in zip(steps.values(), (8, 8, 4), strict=True)) / 20
     assert history["loss"] == [pytest.approx(mean, rel=8 * EPS)]
-    # fit and train_on_batch compile the same step; three steps of at most 0.001 are three
-    # roundings of weights below 1, and Adam passes on some of the gradients' rounding.
+    # fit and train_on_batch compile the same step. Three steps of at most 0.001 give three
+    # rounding errors of weights below 1, and Adam propagates some of the gradients' errors.
     for array, expected in zip(weights.get_weights(by_fit), steps[3].weights, strict=True):
         np.testing.assert_allclose(array, expected, rtol=0, atol=8 * EPS)
 
@@ -332,10 +332,10 @@ def test_golden_losses_match_hand_computed() -> None:
     np.testing.assert_allclose(
         golden["logits_loss_none"][2:4], [0.40760595, 4.02474499], rtol=2 * EPS
     )
-    np.testing.assert_allclose(  # log 2 twice (the second row is normalised), then -log 1e-7
+    np.testing.assert_allclose(  # log 2 twice (the second row is normalized), then -log 1e-7
         golden["probabilities_loss_none"][:3], [np.log(2), np.log(2), -np.log(1e-7)], rtol=2 * EPS
     )
-    assert not golden["probabilities_gradient"][2].any()  # clipped: nothing to learn from
+    assert not golden["probabilities_gradient"][2].any()  # clipped: zero gradient
 
 
 def test_golden_adam_matches_float64_formula() -> None:
@@ -353,8 +353,8 @@ def test_golden_adam_matches_float64_formula() -> None:
             alpha = options["learning_rate"] * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
             w -= alpha * m / (np.sqrt(v) + options["epsilon"])
             series = np.stack([array[t - 1] for array in numbered(golden, f"{name}_value")])
-            # Of a step of at most 4 learning rates, float32 powers leave 1e-5 in its size (and
-            # m's rounding less); every step rounds w, which stays below 2, once.
+            # Float32 powers give a relative error of 1e-5 for steps of at most 4 learning rates (and
+            # the rounding of m less); every step rounds w, which stays below 2, once.
             atol = t * (1e-5 * 4 * options["learning_rate"] + EPS)
             np.testing.assert_allclose(series, w, rtol=0, atol=atol)
         assert (np.abs(series - np.stack(numbered(golden, "start")))[:, 1:] > 0).any(axis=0).all()
@@ -365,7 +365,7 @@ def test_golden_initializers_fill_their_limits() -> None:
     for drawn in report["glorot_uniform"]:
         fan_in, fan_out = drawn["shape"] * (3 - len(drawn["shape"]))
         limit = np.sqrt(6 / (fan_in + fan_out))
-        # All of 1280 or more draws miss the last hundredth with odds below 0.995^1280 = 0.2 %.
+        # At least 1280 draws all miss the last hundredth with a probability below 0.995^1280 = 0.2 %.
         assert 0.99 * limit < drawn["max"] <= limit * (1 + EPS)
         assert -limit * (1 + EPS) <= drawn["min"] < -0.99 * limit
 
@@ -382,11 +382,11 @@ def test_golden_history_has_keras_keys() -> None:
 
 
 def scale(name: str, array: np.ndarray) -> np.ndarray:
-    """What rounding is relative to: each element, or the largest it was computed from."""
+    """Return the scale of rounding errors: each element, or the largest of its terms."""
     magnitude = np.abs(array.astype(np.float64))
     if name in ("small_net.npz", "fit.npz"):
         return magnitude.max()
-    if name == "adam.npz":  # each column has its own size of gradient
+    if name == "adam.npz":  # each column has gradients of a different size
         return magnitude.max(axis=tuple(range(array.ndim - 1)))
     return magnitude + 1
 
@@ -397,7 +397,7 @@ def test_golden_files_are_reproducible(net: ModuleType, tmp_path: Path) -> None:
 
     golden.write(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in GOLDEN.iterdir()}
-    # 200 steps round a weight 200 times, each by at most eps / 2 of its size: 1.2e-5.
+    # 200 steps round a weight 200 times, each by a relative error of at most eps / 2: 1.2e-5.
     tolerance = 200 * EPS / 2
     for path in sorted(GOLDEN.glob("*.npz")):
         fresh, committed = arrays(path.name, tmp_path), arrays(path.name)

@@ -1,4 +1,4 @@
-"""What is wrong is refused with a message that says so, and nothing is changed."""
+"""Invalid input raises a clear error and changes nothing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tinynet import (
 )
 from tinynet.optimizers import schedules
 
-#: Sections whose errors are the exact ones, and say what came.
+#: Sections whose errors have exact types, and messages that end with the received value.
 EXACT = {**refusals.OPTIMIZERS_AND_CALLBACKS, **refusals.TRAINING, **refusals.SETTINGS}
 
 
@@ -36,12 +36,12 @@ def trained() -> Any:
     return model
 
 
-#: The same trained model again: what is refused changes nothing.
+#: One trained model for all rows, since errors change nothing.
 shared = cache(trained)
 
 
 def assert_refused(tried: Any, error: Any, message: str) -> Any:
-    """Assert that an error is raised that says it, in short and without data in bulk."""
+    """Assert that an error with this message is raised, short and without array contents."""
     with pytest.raises(error) as caught:
         tried()
     said = str(caught.value)
@@ -52,17 +52,19 @@ def assert_refused(tried: Any, error: Any, message: str) -> Any:
 
 
 def attempt(name: str, **offered: Any) -> None:
-    """Try a row with those of the objects that it takes."""
+    """Run a row with the fixtures that it requests."""
     tried, error, message = refusals.REFUSALS[name]
     takes = {key: offered[key] for key in inspect.signature(tried).parameters if key in offered}
     caught = assert_refused(partial(tried, **takes), error, message)
     if name in EXACT:
-        assert re.search("Received: |argument", str(caught.value))  # the latter in Python's words
+        assert re.search(
+            "Received: |argument", str(caught.value)
+        )  # the latter in errors raised by Python
         assert isinstance(error, tuple) or caught.type is error
 
 
 def state(model: Any) -> list[Any]:
-    """Return everything that what is refused must leave as it was, to the bit."""
+    """Return the complete state of a model, which errors must not change, as bytes."""
     parts = model.optimizer, model.loss, model.history
     return [*models.bits(model), model.built, model.compiled, *map(id, parts)]
 
@@ -104,21 +106,21 @@ def test_row_names_are_unique() -> None:
 
 # ------------------------------------------------------------ constructors
 
-# What no argument accepts: NaN, a complex number, an object, bytes, a large array, a dict.
+# Values that no argument accepts: NaN, complex, object, bytes, a large array, a dict.
 NEVER: list[Any] = [float("nan"), 1j, object(), b"x", np.zeros(10**5), {"a": 1}]
-# What whole numbers, numbers and yes-or-no can't be.
+# Invalid values of integer, float and bool arguments.
 KINDS: dict[str, list[Any]] = {
     "int": ["3", 3.5, -(2**70), float("inf"), True, [1]],
     "float": ["3", float("inf"), True, [1], -(10**400), 10**400],
     "bool": ["yes", 0, 1, None, 0.5, []],
     "str": [3.5, 7, ["a"], b"x", np.zeros(9)],
 }
-# What takes more than it is declared to: lists of axes, Keras' half steps, a warning for an
-# unknown mode, and verbose=True.
+# Arguments that accept more than declared: lists of axes, Keras' fractional steps, a warning for
+# an unknown mode, and verbose=True.
 TAKES_MORE = {"axis", "decay_steps", "mode", "verbose"}
-# Of Keras' Embedding, but not supported.
+# Unsupported arguments of Keras' Embedding.
 UNSUPPORTED = {"lora_rank", "lora_alpha", "quantization_config"}
-# Paths, which may be bytes.
+# Paths may be bytes.
 PATHS = {"backup_dir", "filename", "log_dir"}
 
 
@@ -137,7 +139,7 @@ def classes() -> Iterator[Any]:
 
 
 def parameters(cls: Any) -> Iterator[inspect.Parameter]:
-    """Yield what a constructor takes by name, and its bases for it."""
+    """Yield the keyword parameters of a constructor and of its base classes."""
     seen = set()
     for base in cls.__mro__:
         if "__init__" not in vars(base) or base is object:
@@ -151,7 +153,7 @@ def parameters(cls: Any) -> Iterator[inspect.Parameter]:
         if not any(p.kind is p.VAR_KEYWORD for p in found):
             return
         if issubclass(cls, layers.Activation) and base is not layers.Activation:
-            yield from parameters(layers.Layer)  # the activation itself is fixed
+            yield from parameters(layers.Layer)  # its activation is fixed
             return
 
 

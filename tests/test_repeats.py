@@ -1,4 +1,4 @@
-"""Many seeds: the same figures wherever they are computed, and a table of them."""
+"""Training with many seeds: deterministic results in any process, and their statistics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models in files: what is saved is what is loaded, whole or not at all."""
+"""Saving and loading models: round trips, formats, and all-or-nothing behavior."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Y = RNG.integers(0, 5, 50)
 
 
 def compiled(optimizer: Any = "adam") -> Any:
-    """Make a model with random layers, moving averages and a model in it; None: not compiled."""
+    """Build a model with random layers, moving averages and a nested model; None: not compiled."""
     last = tinynet.Sequential([layers.Dense(5), layers.Softmax()])
     row = [layers.Flatten(), layers.Dense(8, "relu"), layers.Dropout(0.3)]
     model = tinynet.Sequential([tinynet.Input((3, 4)), *row, layers.BatchNormalization(), last])
@@ -55,7 +55,7 @@ def reloaded(model: Any, path: Path) -> Any:
 
 @pytest.fixture
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Return where a file of a format may be, whose ending is the parameter."""
+    """Return a path with each file name suffix."""
     return tmp_path / f"net{request.param}"
 
 
@@ -63,13 +63,13 @@ def values(model: Any) -> list[bytes]:
     return [w.tobytes() for w in model.get_weights()]
 
 
-# ------------------------------------------------------------ what is saved is what is loaded
+# ------------------------------------------------------------ resuming training
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop", "adamw"])
 @pytest.mark.parametrize("path", COMPLETE, indirect=True)
 def test_resume_is_resume(optimizer: str, path: Path) -> None:
-    """Weights, optimizer, history, dropout and the order of examples go on to the bit."""
+    """Weights, optimizer, history, dropout and shuffling continue bit-identically."""
     straight = compiled(optimizer)
     train(straight, 0, 2)
     straight.save(path)
@@ -170,7 +170,7 @@ def test_saving_is_deterministic(tmp_path: Path) -> None:
 
 
 def everything() -> tuple[Any, list[Any]]:
-    """Make a model with all kinds of arrays in its file, and the state of a callback."""
+    """Build a model with all kinds of arrays in its file, and the state of a callback."""
     model = tinynet.Sequential(
         [
             tinynet.Input((3, 4)),
@@ -187,7 +187,7 @@ def everything() -> tuple[Any, list[Any]]:
 
 
 class Steps(layers.Layer):
-    """Weights of other types and shapes than other layers have."""
+    """A layer with weights of unusual dtypes and shapes."""
 
     def build(self, shape: Any) -> None:
         for dtype, own in {"bool": (3,), "int8": (), "int64": (2, 2), "float32": (0, 3)}.items():
@@ -204,7 +204,7 @@ def kept_by_callbacks(model: Any, path: Path) -> Any:
 
 @pytest.mark.filterwarnings("ignore:.* computes a softmax")
 def test_other_programs_read_the_arrays(tmp_path: Path) -> None:
-    """By the layout's documentation, and with the package safetensors."""
+    """Read by the documented layout, and with the package safetensors."""
     path, (model, states) = tmp_path / "net.tinynet", everything()
     path.write_bytes(saving.tinynet_format.write(model, callbacks=states))
     about, arrays = tinynet_files.unpack(path.read_bytes())
@@ -235,7 +235,7 @@ def test_other_programs_read_the_arrays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_older_versions_are_read(version: int, tmp_path: Path) -> None:
-    """The files were written by releases that had these versions."""
+    """The files were written by releases with these format versions."""
     path = Path(__file__).with_name("files") / f"version_{version}.tinynet"
     model, other = tinynet.models.load_model(path), tinynet.models.load_model(path, compile=False)
     other.set_weights([0 * w for w in other.get_weights()])
@@ -280,11 +280,11 @@ def test_json_describes_model_without_weights() -> None:
     assert np.any(again.get_weights()[0] != 0)
 
 
-# ------------------------------------------------------------ what can be saved can be loaded
+# ------------------------------------------------------------ limits of the formats
 
 
 class Noting(tinynet.callbacks.Callback):
-    """Put values of all kinds into the logs, as any callback may."""
+    """A callback that adds all kinds of values to the logs."""
 
     values: tuple[Any, ...] = ()
 
@@ -364,7 +364,7 @@ NAMES = [
 
 
 def save_and_load(models: list[Any], path: Path) -> set[int]:
-    """Save each model and load it again; return the indices of those that save refuses."""
+    """Save and load each model; return the indices of models that cannot be saved."""
     refused = set()
     for i, model in enumerate(models):
         path.write_bytes(b"old")
@@ -386,7 +386,7 @@ def save_and_load(models: list[Any], path: Path) -> set[int]:
 
 @pytest.mark.parametrize("path", mostly_wide(KINDS, ".tinynet"), indirect=True)
 def test_saved_models_can_be_loaded(path: Path) -> None:
-    """Sizes and names that a format can't hold are refused before the file is replaced."""
+    """Unsupported sizes and names raise an error before the file is replaced."""
     pytest.importorskip("h5py")
     models = [large(60), deep(10), deep(25), deep(40), deep(60)]
     for name in NAMES:
@@ -394,7 +394,7 @@ def test_saved_models_can_be_loaded(path: Path) -> None:
         models.append(tinynet.Sequential(row, name=name))
         models[-1].compile("adam", "mse")
     refused = save_and_load(models, path)
-    assert not {0, 1, 2, 7, 11} & refused  # plain names and common sizes are not refused
+    assert not {0, 1, 2, 7, 11} & refused  # plain names and common sizes are supported
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_saved_models_can_be_loaded(path: Path) -> None:
 )
 @pytest.mark.parametrize("path", KINDS, indirect=True)
 def test_hundreds_of_layers_are_saved(n: int, path: Path) -> None:
-    """Thousands are saved or refused."""
+    """Models with thousands of layers are saved, or raise an error."""
     pytest.importorskip("h5py")
     assert not save_and_load([large(n)], path) or n > 600
 
@@ -411,7 +411,7 @@ def test_hundreds_of_layers_are_saved(n: int, path: Path) -> None:
 
 
 def random_row(rng: np.random.Generator, dtypes: list[str | None], depth: int = 0) -> list[Any]:
-    """Make random layers, some of them models."""
+    """Return random layers, some of them models."""
     row: list[Any] = []
     for _ in range(rng.integers(1, 5)):
         dtype = dtypes[rng.integers(len(dtypes))]
@@ -509,7 +509,7 @@ def test_random_models_continue_after_loading(number: int, path: Path, any_seed:
         assert bits(loaded) == bits(model)
 
 
-# ------------------------------------------------------------ weights alone
+# ------------------------------------------------------------ weights files
 
 
 def test_different_optimizer_keeps_its_state(tmp_path: Path) -> None:
@@ -524,7 +524,7 @@ def test_different_optimizer_keeps_its_state(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", EVERY, indirect=True)
 def test_load_weights_keeps_the_learning_rate(path: Path) -> None:
-    """What the user has set wins over the file; moments and iterations are loaded."""
+    """The user's setting takes precedence over the file; moments and iterations are loaded."""
     model = compiled(tinynet.optimizers.Adam(0.01))
     train(model)
     save(model, path)
@@ -536,7 +536,7 @@ def test_load_weights_keeps_the_learning_rate(path: Path) -> None:
     assert int(other.optimizer.iterations) == int(model.optimizer.iterations) == 8
     assert bits(other)[-12:] == bits(model)[-12:]
     assert len(other.optimizer.variables) == 14
-    other.optimizer.learning_rate = 0.5  # also while training
+    other.optimizer.learning_rate = 0.5  # also during training
     other.load_weights(path)
     assert float(other.optimizer.learning_rate) == 0.5
     schedule = tinynet.optimizers.schedules.ExponentialDecay(0.2, 10, 0.9)
@@ -548,7 +548,7 @@ def test_load_weights_keeps_the_learning_rate(path: Path) -> None:
     late.load_weights(path)
     late.compile(tinynet.optimizers.Adam(0.25), "sparse_categorical_crossentropy")
     assert float(late.optimizer.learning_rate) == 0.25
-    if path.name != "net.weights.h5":  # a model as a whole comes with its learning rate
+    if path.name != "net.weights.h5":  # whole models include the learning rate
         loaded = tinynet.models.load_model(path)
         assert float(loaded.optimizer.learning_rate) == np.float32(0.01)
 
@@ -578,7 +578,7 @@ def test_load_weights_skips_mismatches(path: Path) -> None:
     kernel = model.get_weights()[0].tobytes()
     damaged[damaged.index(kernel)] ^= 1
     path.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"Received: "):  # damage is not a mismatch
+    with pytest.raises(ValueError, match=r"Received: "):  # damaged files are not skipped
         other.load_weights(path, skip_mismatch=True)
     assert bits(other)[:2] == bits(model)[:2]
 
@@ -644,7 +644,7 @@ def test_truncated_file_changes_nothing(path: Path) -> None:
     assert bits(model) == before
 
 
-# ------------------------------------------------------------ names, and writing whole or not
+# ------------------------------------------------------------ overwriting files
 
 
 def test_overwrite_false_keeps_file(tmp_path: Path) -> None:
@@ -655,11 +655,11 @@ def test_overwrite_false_keeps_file(tmp_path: Path) -> None:
     model.save(str(path))
 
 
-# ------------------------------------------------------------ the user's own
+# ------------------------------------------------------------ custom classes
 
 
 class Doubled(layers.Dense):
-    """A dense layer of the user's."""
+    """A custom subclass of Dense."""
 
     def __init__(self, units: int, factor: int = 2, **kwargs: Any) -> None:
         super().__init__(units * factor, **kwargs)
@@ -692,7 +692,7 @@ def test_registered_classes_are_found(tmp_path: Path, monkeypatch: pytest.Monkey
     assert reloaded(model, tmp_path / "net.tinynet").output_shape == (None, 4)
 
 
-# ------------------------------------------------------------ names of files
+# ------------------------------------------------------------ file names
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
@@ -715,7 +715,7 @@ def dense(units: int, **kwargs: Any) -> Any:
 
 @saving.register_keras_serializable("tests")
 class Branches(tinynet.Model):
-    """Layers in attributes of all kinds."""
+    """A model with layers in all kinds of attributes."""
 
     def __init__(self, units: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -735,7 +735,7 @@ class Branches(tinynet.Model):
 
 @saving.register_keras_serializable("tests")
 class Built(tinynet.Model):
-    """Layers made in build, and in the first call; without get_config."""
+    """A model that creates layers in `build` and in the first call, without `get_config`."""
 
     def __init__(self, units: int, *, wide: bool = False) -> None:
         super().__init__()
@@ -755,7 +755,7 @@ class Built(tinynet.Model):
 
 @saving.register_keras_serializable("tests")
 class Block(layers.Layer):
-    """A layer of layers, for prediction only."""
+    """A layer with sublayers, for prediction only."""
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -852,7 +852,7 @@ def test_custom_build_configs_are_used(tmp_path: Path) -> None:
 def write_keras2(
     path: Path, config: Any, weights: dict[str, Any], training: Any = None, chunked: bool = False
 ) -> None:
-    """Write an .h5 file as Keras 2 did: fixed-length bytes, names with ``:0``, no checksums."""
+    """Write an .h5 file like Keras 2: fixed-length bytes, names with ``:0``, no checksums."""
     h5py = pytest.importorskip("h5py")
     with h5py.File(path, "w") as file:
         file.attrs["keras_version"] = b"2.4.3"
@@ -947,7 +947,7 @@ for _name, _model in K2_MODELS.items():
 
 
 def write_keras2_zip(path: Path, config: Any, weights: dict[str, Any], training: Any) -> None:
-    """Write a .keras file as Keras 2.12 to 2.15 did; no learning rate in the optimizer's state."""
+    """Write a .keras file like Keras 2.12 to 2.15, without a learning rate in the optimizer state."""
     h5py = pytest.importorskip("h5py")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -1007,7 +1007,7 @@ def test_keras2_models_are_loaded(first: str, container: str, tmp_path: Path) ->
 
 
 def test_keras2_hard_sigmoid_raises(tmp_path: Path) -> None:
-    """Its formula was another one: the same weights would give other outputs."""
+    """Keras 2 used a different formula, so the same weights would give different outputs."""
     path, weights = tmp_path / "net.h5", {"x": [K2_KERNEL, K2_BIAS]}
     for refused, given in [(True, {"activation": "hard_sigmoid"}), (False, {})]:
         layer = k2_with(K2_DENSE, **K2_SHAPE, **{"name": "hard_sigmoid", **given})
@@ -1086,7 +1086,7 @@ def test_keras2_unsupported_layers_are_named(name: str, tmp_path: Path) -> None:
 
 
 def test_whole_model_in_weights_file(tmp_path: Path) -> None:
-    """`ModelCheckpoint` may be given such a name."""
+    """Users may pass such a file name to `ModelCheckpoint`."""
     model = classifier()
     model.save(tmp_path / "net.weights.h5")
     assert bits(tinynet.models.load_model(tmp_path / "net.weights.h5")) == bits(model)

@@ -1,4 +1,4 @@
-"""The model as a thing: its layers, its shapes, its weights, and what summary prints of it."""
+"""Sequential models: layers, shapes, weights, copies and summaries."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_set_weights_accepts_arrays_and_variables() -> None:
         np.testing.assert_array_equal(model(np.ones((2, 4))), other(np.ones((2, 4))))
 
 
-# ------------------------------------------------------------ nets in nets
+# ------------------------------------------------------------ nested models
 
 
 def test_nested_model() -> None:
@@ -146,9 +146,9 @@ def test_part_of_model_can_be_called() -> None:
     x = np.ones((2, 4), np.float32)
     np.testing.assert_array_equal(model.layers[1](model.layers[0](x)), model(x))
     front = Sequential([model.layers[0]])
-    # The layer computes with NumPy, a model by the runner.
+    # The layer computes with NumPy, a model with the runner.
     np.testing.assert_allclose(front(x), model.layers[0](x), rtol=1e-6, atol=1e-7)
-    # It was built twice, and still trains as one.
+    # The layer was built twice, and is still trained as one.
     model.compile("adam", "sparse_categorical_crossentropy")
     before = model.layers[0].kernel.numpy()
     model.fit(x, [0, 1], verbose=0)
@@ -197,14 +197,14 @@ def printed(model: Any, **options: Any) -> str:
 
 
 def table(text: str) -> tuple[list[list[str]], list[str]]:
-    """Return a summary's rows, each a list of cells, and what is below the table."""
+    """Return the rows of a summary as lists of cells, and the text below the table."""
     text = re.sub(r"\033\[[\d;]*m", "", text)
     rows = [
         [cell.strip() for cell in re.split("[│┃|]", line)[1:-1]]
         for line in text.splitlines()
         if line[:1] in ("│", "┃", "|")
     ]
-    # Keras breaks a cell that is too long into several lines.
+    # Keras wraps long cells.
     joined: list[list[str]] = []
     for row in rows:
         if row[-1] == "" and joined:
@@ -329,7 +329,7 @@ def test_names_match_keras(keras: Any) -> None:
 
 
 def test_adding_layers_takes_linear_time() -> None:
-    """Each new layer is called on zeros, and no layer before it again."""
+    """Adding a layer calls it on zeros, and does not call previous layers again."""
 
     class Counts(L.Layer):
         calls = 0
@@ -342,6 +342,6 @@ def test_adding_layers_takes_linear_time() -> None:
     for _ in range(30):
         model.add(Counts())
         model.add(L.Dense(2))
-    assert Counts.calls == 2 * 30  # a batch of two sizes
+    assert Counts.calls == 2 * 30  # batches of two sizes
     kernels = [layer.kernel.array for layer in model.layers[1::2]]
     assert all(kernel.base is kernels[0].base for kernel in kernels)

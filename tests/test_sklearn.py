@@ -1,4 +1,4 @@
-"""The estimators compared with scikit-learn's, and in its grids and pipelines."""
+"""The estimators compared with scikit-learn's, and used in grid searches and pipelines."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def small(units: int = 8, **settings: Any) -> Any:
-    """Make a classifier of one hidden layer."""
+    """Return a classifier with one hidden layer."""
     return TinyNetClassifier((units,), **{"random_state": 0, **settings})
 
 
@@ -72,7 +72,7 @@ KINDS = (*KINDS, "poisson 2d")
 
 
 def drawn(kind: str, random: Any, n: int = 140, width: int = 5) -> Any:
-    """Return inputs, targets of a kind that the estimators support, and weights."""
+    """Return inputs, targets of a given kind, and sample weights."""
     x = random.normal(size=(n, width))
     noise = random.normal(size=(n, 3))
     targets = {
@@ -88,7 +88,7 @@ def drawn(kind: str, random: Any, n: int = 140, width: int = 5) -> Any:
 
 
 def both(kind: str, **settings: Any) -> Any:
-    """Make an estimator of tinynet and the same of scikit-learn."""
+    """Return equal estimators of tinynet and scikit-learn."""
     if "multi" in kind or kind == "binary":
         return [cls(**settings) for cls in PAIRS[0]]
     return [cls(kind.partition(" ")[0], **settings) for cls in PAIRS[1]]
@@ -135,20 +135,20 @@ SETTINGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_matches_scikit_learn(kind: str, settings: dict[str, Any], weighted: bool) -> None:
-    """The last batch is partial, so that the sums of the weights differ."""
+    """The final batch is partial, so that the batches' sums of weights differ."""
     x, y, weights = drawn(kind, np.random.default_rng(0))
     common = {"max_iter": 30, "shuffle": False, "batch_size": 40, "learning_rate_init": 0.01}
     nets = both(kind, **{**common, "hidden_layer_sizes": (8,), "random_state": 3, **settings})
     ours, theirs = (net.fit(x, y, sample_weight=weights if weighted else None) for net in nets)
     assert ours.best_loss_ == min(ours.loss_curve_)
-    # Both compute in float64. Only the learning rate is kept in float32, as in Keras: half an
-    # ulp, 6e-8 of every step; over 120 steps on a smooth loss that stays below 120 of them.
+    # Both compute in float64. Only the learning rate is stored in float32, as in Keras: an error
+    # of half an ULP, 6e-8 of every step, and at most 120 times that over 120 steps on a smooth loss.
     assert_same_training(ours, theirs, x, 120 * 6e-8)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "multiclass"])
 def test_early_stopping_matches_scikit_learn(kind: str) -> None:
-    """The split is the same for the same seed; of several classes, only tinynet's is stratified."""
+    """The same seed gives the same split; with several classes, only tinynet's is stratified."""
     x, y, weights = drawn(kind, np.random.default_rng(0))
     common = {"max_iter": 60, "shuffle": False, "learning_rate_init": 0.05, "tol": 1e-3}
     common |= {"early_stopping": True, "n_iter_no_change": 3, "hidden_layer_sizes": (6,)}
@@ -228,7 +228,7 @@ def test_verbose_output_matches_scikit_learn(more: Any, capsys: Any) -> None:
 
 @pytest.mark.skipif(not sklearn.__version__.startswith("1.9."), reason="needs scikit-learn 1.9")
 def test_scikit_learn_test_suite(tmp_path: Path) -> None:
-    """``docs/sklearn.md`` has the result of each test, with the reason for each failure."""
+    """``docs/sklearn.md`` lists the result of each test and the reason for each failure."""
     text = (ROOT / "docs/sklearn.md").read_text(encoding="utf-8")
     expected = dict(re.findall(r"^\| `(test_[^`]+)` \| (.+) \|$", text, re.MULTILINE))
     report = tmp_path / "report.xml"
@@ -247,7 +247,7 @@ def test_scikit_learn_test_suite(tmp_path: Path) -> None:
     assert f"{passing} of the {len(expected)} tests pass" in text
 
 
-# ------------------------------------------------------------ behavior of an estimator
+# ------------------------------------------------------------ estimator behavior
 
 
 def test_accuracy_matches_scikit_learn() -> None:
@@ -256,7 +256,7 @@ def test_accuracy_matches_scikit_learn() -> None:
         kind((32,), **settings).fit(X, Y).score(X_TEST, Y_TEST)
         for kind in (TinyNetClassifier, MLPClassifier)
     )
-    # 450 test digits near 97 %: two standard deviations of the difference are 2.3 %.
+    # 450 test digits at about 97 %: two standard deviations of the difference are 2.3 %.
     assert abs(ours - theirs) < 0.023
     assert ours > 0.95
 
@@ -275,7 +275,7 @@ def test_sparse_matrices_stay_sparse(monkeypatch: Any) -> None:
     unsorted.has_canonical_format = unsorted.has_sorted_indices = False
     before = unsorted.indices.copy()
     for given in (scipy.sparse.csr_array(X_TEST), unsorted):
-        # Sums of 64 terms in another order, in float64, through 35 steps.
+        # Float64 sums of 64 terms in a different order, over 35 steps.
         np.testing.assert_allclose(net.predict_proba(given), expected, atol=1e-9)
     np.testing.assert_array_equal(unsorted.indices, before)
 
@@ -305,7 +305,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
 
 
 def test_partial_fit_and_warm_start_continue() -> None:
-    """The net, its orders and its optimizer are the same objects all along."""
+    """The model, its random state and its optimizer remain the same objects."""
     whole, parts = small(max_iter=6).fit(X, Y), small()
     for _ in range(6):
         parts.partial_fit(X, Y, classes=range(10))
@@ -326,7 +326,7 @@ def test_partial_fit_and_warm_start_continue() -> None:
 
 
 def test_class_weights() -> None:
-    y = np.where(Y == 8, "eight", "other")  # one of ten
+    y = np.where(Y == 8, "eight", "other")  # one class of ten
     plain, balanced, chosen = (
         TinyNetClassifier((), max_iter=8, class_weight=weight, random_state=0).fit(X, y)
         for weight in (None, "balanced", {"eight": 9.0})
@@ -492,7 +492,7 @@ def test_failed_fit_leaves_the_estimator_unfitted(net: Any, y: Any, message: str
 def test_warm_start_keeps_the_best_weights() -> None:
     random = np.random.default_rng(0)
     x = random.normal(size=(300, 10))
-    y = (x[:, 0] + random.normal(size=300) > 0).astype(int)  # can't be separated
+    y = (x[:, 0] + random.normal(size=300) > 0).astype(int)  # not separable
     settings = {"early_stopping": True, "warm_start": True, "max_iter": 20, "tol": 0.0}
     net = small(20, **settings, solver="sgd", learning_rate_init=0.05)
     net.set_params(n_iter_no_change=100, batch_size=32).fit(x, y)
@@ -542,7 +542,7 @@ def test_early_stopping_on_few_samples() -> None:
 
 
 def test_early_stopping_with_single_sample_class() -> None:
-    """As in scikit-learn, only two classes must both have two samples."""
+    """As in scikit-learn, only binary problems require two samples per class."""
     x = np.random.default_rng(0).normal(size=(41, 3))
     y = np.r_[np.zeros(20, int), np.ones(20, int), 2]
     net = small(4, early_stopping=True).fit(x, y)

@@ -1,4 +1,4 @@
-"""Compressed rows that others made, and models that take them in place of arrays."""
+"""CSR matrices as inputs of models instead of arrays."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def test_from_csr_equals_compress(width: int, dtype: str, rng: np.random.Generat
         ([0, 2], [0, 1]),  # too few rows
         ([0, 2, 1], [0, 1]),  # a row that ends before it begins
         ([1, 1, 2], [0, 1]),
-        ([0, 1, 3], [0, 1]),  # more than there are
+        ([0, 1, 3], [0, 1]),  # more entries than available
         ([0, 1, 1], [0, 1]),
-        ([0, 1, 2], [0, 3]),  # a column that there is not
+        ([0, 1, 2], [0, 3]),  # a column out of range
         ([0, 1, 2], [-1, 0]),
-        ([0, 2, 2], [1, 0]),  # falling columns
+        ([0, 2, 2], [1, 0]),  # decreasing columns
         ([0, 2, 2], [1, 1]),
     ],
 )
@@ -90,7 +90,7 @@ def test_models_accept_compressed_rows(backend: str, rng: np.random.Generator) -
 
 
 def test_rows_too_wide_for_the_kernels(rng: np.random.Generator) -> None:
-    """Columns beyond 65,535 have indices of four bytes, which NumPy reads on both backends."""
+    """Column indices above 65,535 need four bytes, and are processed by NumPy on both backends."""
     x, y = np.zeros((20, 70_000), np.float32), np.arange(20) % 2
     x[:, rng.permutation(70_000)[:300]] = rng.normal(size=(20, 300))
 
@@ -104,7 +104,7 @@ def test_rows_too_wide_for_the_kernels(rng: np.random.Generator) -> None:
         *on_both(lambda: run(x)), *on_both(lambda: run(scipy.sparse.csr_array(x)))
     ]  # fmt: skip
     for values in others:
-        # Sums of 300 terms in another order, in float32.
+        # Float32 sums of 300 terms in a different order.
         np.testing.assert_allclose(values, expected, rtol=1e-4)
 
 
@@ -127,7 +127,7 @@ def test_unsupported_model_rejects_compressed_rows() -> None:
 
 
 def dense(rows: CompressedRows) -> np.ndarray:
-    """Expand compressed rows."""
+    """Convert compressed rows to a dense array."""
     x = np.zeros((len(rows), rows.width))
     for i in range(len(rows)):
         here = slice(rows.indptr[i], rows.indptr[i + 1])
@@ -190,7 +190,7 @@ def test_model_predicts_selected_rows(rng: np.random.Generator) -> None:
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of rows of each batch that is compressed by itself."""
+    """Record the number of rows of each compressed batch."""
     made: list[int] = []
     batch = LazyRows.batch
 

@@ -1,4 +1,4 @@
-"""The README's table of what is supported is read off the code, and is current."""
+"""The README's table of supported names is generated from the code and current."""
 
 from __future__ import annotations
 

@@ -112,14 +112,14 @@ def test_tape_loop_equals_train_on_batch() -> None:
             loss = loss_of(y, loop(x, training=True))
         gradients = tape.gradient(loss, loop.trainable_weights)
         loop.optimizer.apply_gradients(zip(gradients, loop.trainable_weights, strict=True))
-        # The same functions in the same order, but for the weights' gradients of one flat vector.
+        # The same functions in the same order, except that gradients are separate arrays.
         assert float(loss) == pytest.approx(other.train_on_batch(x, y), rel=1e-5)
     for a, b in zip(loop.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_saturated_softmax_loss_uses_logits() -> None:
-    """As in Keras, whose softmax keeps its input for the loss."""
+    """As in Keras, where a softmax stores its logits for the loss."""
     z = tensor(0.0, 200.0).reshape(1, 2)
     with GradientTape() as tape:
         tape.watch(z)
@@ -155,7 +155,7 @@ def test_gradients_use_recorded_values() -> None:
     ],
 )
 def test_tensors_keep_their_values(view: Any) -> None:
-    """What a variable, or the caller's array, is changed to later does not show in results."""
+    """Later changes of a variable or of the caller's array do not affect results."""
     variable, array = Variable([1.0, 2.0]), np.float32([1, 2])
     results = [view(variable), view(as_tensor(array.copy()))]
     results.append(ops.convert_to_tensor(array))

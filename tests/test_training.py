@@ -1,4 +1,4 @@
-"""compile, fit, evaluate and predict: what a user sees of them. The numbers are in test_parity."""
+"""Public behavior of compile, fit, evaluate and predict; `test_parity` tests their values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def net(**options: Any) -> Any:
 
 
 class Spy(layers.Layer):
-    """A layer of one's own: passes its input on and notes what came."""
+    """An identity layer that records its inputs."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -53,7 +53,7 @@ class Recorder(callbacks.Callback):
         self.logs: list[dict[str, float]] = []
 
     def of(self, hook: str, name: str) -> list[Any]:
-        """Return what the logs of a hook have."""
+        """Return the values of a name in the logs of a hook."""
         pairs = zip(self.calls, self.logs, strict=True)
         return [logs[name] for (call, _), logs in pairs if call.startswith(hook)]
 
@@ -71,7 +71,7 @@ for _hook in callbacks.HOOKS:
     setattr(Recorder, _hook, _recording(_hook))
 
 
-# ------------------------------------------------------------ what may be passed
+# ------------------------------------------------------------ forms of data
 
 
 def unaligned(a: np.ndarray) -> np.ndarray:
@@ -113,7 +113,7 @@ def test_one_answer_for_every_form(backend: str, sparsely: bool, rng: np.random.
         answers[name] = [*bits(model), repr(figures), *(out.tobytes() for out in outputs)]
         assert all(map(np.array_equal, given, kept))
     keras.config.set_backend(before)
-    assert all(answer == answers["f4"] for answer in answers.values())  # to the bit
+    assert all(answer == answers["f4"] for answer in answers.values())  # bit-identical
 
 
 # ------------------------------------------------------------ compile
@@ -132,7 +132,7 @@ def test_recompile_keeps_weights_and_resets_optimizer() -> None:
 
 
 class Compiles(callbacks.Callback):
-    """Compiles the model when a method is called, and notes or raises the error."""
+    """A callback that compiles the model in a hook, and records or raises the error."""
 
     def __init__(self, when: str, raises: bool = False) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ class Compiles(callbacks.Callback):
 @pytest.mark.parametrize("epochs", [1, 3])
 @pytest.mark.parametrize("of", ["train_batch", "epoch", "test"])
 def test_compile_in_a_callback_raises(of: str, epochs: int) -> None:
-    """In Keras, training goes on with no function to call; here, nothing is changed."""
+    """In Keras, training fails afterwards; tinynet raises an error and changes nothing."""
     fit: Any = {"batch_size": 8, "epochs": epochs, "shuffle": False, "verbose": 0}
     fit["validation_data"] = (X, Y)
     model, plain = net(), net()
@@ -250,7 +250,7 @@ def test_metric_may_return_vector_or_dict() -> None:
     assert type(history["a"][0]) is float
     _, values, *others = model.evaluate(X, Y, verbose=0)
     np.testing.assert_array_equal(values, [1, 2])
-    assert others == [2, 1]  # in the order of Keras
+    assert others == [2, 1]  # in Keras' order
     assert model.evaluate(X, Y, verbose=0, return_dict=True)["a"] == 2
 
 
@@ -316,7 +316,7 @@ def test_every_epoch_is_reshuffled() -> None:
 
 
 def test_shuffling_keeps_rows_aligned() -> None:
-    # Were labels or weights left in place, a shuffled net could not learn this by heart.
+    # If shuffling did not move labels and weights, the network could not memorize the data.
     x = np.eye(21, dtype=np.float32)
     model = Sequential([layers.Dense(3, activation="softmax")])
     model.compile(optimizers.Adam(0.1), SCCE, metrics=["accuracy"])
@@ -370,9 +370,9 @@ def test_global_random_state_is_unused() -> None:
     assert runs[0][0] != runs[2][0]
 
 
-# ------------------------------------------------------------ batches of an epoch
+# ------------------------------------------------------------ batches and steps of an epoch
 
-# Rows 0 to 19; the mean absolute error of y = x is the mean of the rows of a batch.
+# Rows 0 to 19; the mean absolute error of y = x is the mean of a batch's rows.
 ROWS = np.arange(20, dtype=np.float32)[:, None]
 
 
@@ -383,7 +383,7 @@ def identity() -> Sequential:
 
 
 def warned(call: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, list[str]]:
-    """Return what is returned, and the warnings."""
+    """Return a function's result and its warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         returned = call(*args, **options, verbose=0)
@@ -391,7 +391,7 @@ def warned(call: Callable[..., Any], *args: Any, **options: Any) -> tuple[Any, l
 
 
 def some_batches(n: int) -> Any:
-    """Yield n batches of four rows, again from the first after the last."""
+    """Yield n batches of four rows, cyclically."""
     for i in range(n):
         rows = ROWS[4 * (i % 5) : 4 * (i % 5) + 4]
         yield rows, 0 * rows
@@ -436,7 +436,7 @@ class StoredGenerator:
         return self.batches
 
 
-#: Five batches of four rows, in each form.
+#: Five batches of four rows in each form.
 SOURCES: dict[str, Callable[[], dict[str, Any]]] = {
     "arrays": lambda: {"x": ROWS, "y": 0 * ROWS, "batch_size": 4},
     "PyDataset": lambda: {"x": Batches()},
@@ -444,7 +444,7 @@ SOURCES: dict[str, Callable[[], dict[str, Any]]] = {
     "generator": lambda: {"x": some_batches(5)},
     "iterator": lambda: {"x": StoredGenerator()},
 }
-#: What Keras 3.15.1 reports for four epochs of some steps, and how often the data ran out.
+#: Losses of four epochs in Keras 3.15.1 for a number of steps, and how often data ran out.
 KERAS_LOSSES = {
     None: ([9.5, 9.5, 9.5, 9.5], 0),
     1: ([1.5, 5.5, 9.5, 13.5], 0),
@@ -481,7 +481,7 @@ def test_full_epochs_are_reshuffled() -> None:
     identity().fit(ROWS, 0 * ROWS, callbacks=[seen], **options)
     losses = seen.of("on_train_batch_end", "loss")
     assert len(losses) == 15
-    assert losses[4::5] == pytest.approx([9.5] * 3)  # each epoch sees every row once
+    assert losses[4::5] == pytest.approx([9.5] * 3)  # each epoch uses every row once
     assert len(set(losses[::5])) > 1
 
 
@@ -553,7 +553,7 @@ def test_validation_reports_only_its_batches(
 
 @pytest.mark.parametrize(("options", "batches"), [({}, 3), ({"validation_steps": 5}, 5)])
 def test_validation_default_batch_size(options: Any, batches: int) -> None:
-    """Of 32 rows, whatever the batches of training have."""
+    """Validation uses 32 rows per batch, independent of the training batch size."""
     seen = Recorder()
     options |= {"validation_data": (np.zeros((70, 1)), np.zeros((70, 1))), "verbose": 0}
     identity().fit(ROWS, 0 * ROWS, steps_per_epoch=2, callbacks=[seen], **options)
@@ -590,7 +590,7 @@ def test_pydataset_is_shuffled_every_epoch() -> None:
         keras.utils.set_random_seed(1)
         batches = Batches()
         identity().fit(batches, epochs=3, verbose=0, **options)
-        calls = batches.calls[1:]  # the first batch is read for its shape
+        calls = batches.calls[1:]  # the first batch is read to infer the shape
         assert calls[::7] == ["begin"] * 3
         assert calls[6::7] == ["end"] * 3
         return [calls[i : i + 5] for i in (1, 8, 15)]
@@ -626,7 +626,7 @@ def test_infinite_pydataset_accepts_steps() -> None:
 
 
 class Collecting(keras.metrics.Metric):
-    """A metric with state of every kind: a variable, a list, another metric."""
+    """A metric with all kinds of state: a variable, a list, another metric."""
 
     def __init__(self) -> None:
         super().__init__(name="collecting")
@@ -695,7 +695,7 @@ def test_stopped_inner_fit_keeps_outer_running() -> None:
 
 
 def of_two_batches(kind: str, logs: list[str]) -> list[tuple[str, list[str]]]:
-    """Return the calls for two batches, whose ends have logs."""
+    """Return the expected hook calls for two batches, with logs at their ends."""
     hooks = [f"on_{kind}_batch_{when}[{i}]" for i in range(2) for when in ("begin", "end")]
     return [(hook, logs if "end" in hook else []) for hook in hooks]
 
@@ -728,7 +728,7 @@ def test_hook_order_and_logs_match_keras() -> None:
 
 
 def test_batch_logs_average_over_examples() -> None:
-    # With a learning rate of 0 the batches' own losses are known.
+    # With a learning rate of 0, the losses of the batches are known.
     recorder, model = Recorder(), net(optimizer=optimizers.Adam(0.0))
     model.fit(X, Y, batch_size=8, shuffle=False, verbose=0, callbacks=[recorder])
     parts = [slice(0, 8), slice(8, 16), slice(16, 21)]
@@ -736,7 +736,7 @@ def test_batch_logs_average_over_examples() -> None:
     for k, name in enumerate(["loss", "accuracy"]):
         found = recorder.of("on_train_batch_end", name)
         means = [np.average(own[:i, k], weights=[8, 8, 5][:i]) for i in (1, 2, 3)]
-        # Means of float32 losses, added up in float64 and rounded once.
+        # Means of float32 losses, accumulated in float64 and rounded once.
         np.testing.assert_allclose(found, means, rtol=1e-6)
         assert recorder.logs[-1][name] == found[-1]
 
@@ -838,7 +838,7 @@ def test_train_on_batch_equals_fit_step() -> None:
     assert a.train_on_batch(X, Y)[0] < before[0]
 
 
-# ------------------------------------------------------------ nothing is allocated per step
+# ------------------------------------------------------------ memory allocation per step
 
 
 def test_step_allocates_no_large_arrays() -> None:
@@ -858,15 +858,15 @@ def test_step_allocates_no_large_arrays() -> None:
     x = np.zeros((n, 28, 28), np.float32)
     model.fit(x, np.arange(n) % 10, verbose=0, callbacks=[Watch()])
     kept, peak = sizes
-    # What lives on after 50 steps: numbers that Python holds, a few hundred bytes each.
+    # Remaining memory after 50 steps: Python numbers, a few hundred bytes each.
     assert kept < 10_000
-    # At any moment: Adam's temporaries for a block of 8192 weights, five at once, and half as
-    # much for all else. The smallest thing that must not be made anew, the batch, is 100 kB,
-    # and the gradient of the kernel is 401 kB.
+    # Peak memory: Adam's five temporaries for a block of 8192 weights, and half as much for
+    # everything else. The smallest array that must not be reallocated, the batch, has 100 kB,
+    # and the gradient with respect to the kernel has 401 kB.
     assert peak < 1.5 * 5 * 8192 * 4
 
 
-# ------------------------------------------------------------ it learns
+# ------------------------------------------------------------ learning
 
 
 @pytest.mark.wide
@@ -881,11 +881,11 @@ def test_network_learns_synthetic_digits(digits: Any) -> None:
     assert model.evaluate(x_test, y_test, verbose=0)[1] >= 0.97
 
 
-# ------------------------------------------------------------ subclasses and heads
+# ------------------------------------------------------------ subclasses and output layers
 
 
 class Plain(keras.Model):
-    """A subclass without methods of the training loop."""
+    """A subclass that overrides no methods of the training loop."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -895,7 +895,7 @@ class Plain(keras.Model):
         return self.dense(x)
 
 
-#: Which calls run a function that a subclass may override in Keras.
+#: Calls that run a function that Keras' subclasses may override.
 OVERRIDES = {
     "make_train_function": {"fit", "fit with validation", "train_on_batch"},
     "make_test_function": {"fit with validation", "evaluate", "test_on_batch"},
@@ -913,7 +913,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 
 def overriding(base: str, name: str) -> Any:
-    """Return a model whose class, or which itself, overrides a function."""
+    """Return a model with a function overridden in its class or on the instance."""
 
     def override(self, *args, **kwargs):
         raise AssertionError
@@ -1025,7 +1025,7 @@ def test_optimizer_rejects_unknown_weights() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_output_narrowed_during_fit_raises(optimizer: str) -> None:
-    """Labels were checked for three outputs: a kernel may not look them up among two."""
+    """Labels were checked for three outputs: kernels must not index two outputs with them."""
 
     class Narrow(callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -1101,13 +1101,13 @@ def test_input_scale_mismatch_warns_once(use: Any) -> None:
 
 
 def test_scale_warning_of_small_inputs() -> None:
-    """Few or black images can be dark by chance; many are not."""
+    """A few images, or black ones, can be dark by chance; many cannot."""
     model = trained_on(*scaled(255))
     x, y = scaled(1)
     assert scale_warnings(model.predict, x[:31], verbose=0) == 0
     assert scale_warnings(model.predict, 0 * x, verbose=0) == 0
     assert scale_warnings(model.evaluate, x, y, verbose=0) == 1
-    # One outlier in training does not make all other inputs small.
+    # A single outlier in the training data does not make other inputs small.
     x[3] = 1e6
     assert scale_warnings(trained_on(x, y).evaluate, *scaled(1), verbose=0) == 0
 
@@ -1136,11 +1136,11 @@ def test_training_scale_is_saved(name: str, tmp_path: Path) -> None:
     assert scale_warnings(model.predict, scaled(255)[0], verbose=0) == 1
 
 
-# ------------------------------------------------------------ memory is the user's
+# ------------------------------------------------------------ ownership of arrays
 
 
 class Keeping:
-    """Arrays that user code keeps, next to copies of what they were."""
+    """Arrays that user code keeps, with copies of their initial values."""
 
     def __init__(self) -> None:
         self.pairs: list[tuple[Any, Any]] = []
@@ -1158,7 +1158,7 @@ class KeepingMetric(keras.metrics.Metric):
         self.kept = kept
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        y_pred += 1  # as far as it is its own
+        y_pred += 1  # user code may modify its own array
         y_true += 1
         self.kept.add(y_true, y_pred, sample_weight)
 
@@ -1180,7 +1180,7 @@ class KeepingLayer(layers.Layer):
 
 
 def keeping(kind: str, kept: Keeping) -> tuple[Any, list[Any], list[Any]]:
-    """Return a loss, metrics and layers, one of which keeps what it gets."""
+    """Return a loss, metrics and layers, one of which keeps its arguments."""
 
     def mean(y_true, y_pred):
         kept.add(y_true, y_pred)
@@ -1212,7 +1212,7 @@ def keeping(kind: str, kept: Keeping) -> tuple[Any, list[Any], list[Any]]:
 )
 @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
 def test_user_code_receives_own_arrays(kind: str, method: str) -> None:
-    """Buffers are reused; what a metric, loss, layer or activation keeps must not change."""
+    """Buffers are reused, but arrays kept by a metric, loss, layer or activation must not change."""
     kept, given = Keeping(), Keeping()
     loss, metrics, inside = keeping(kind, kept)
     model = Sequential([layers.Input((4,)), *inside, layers.Dense(3, "relu")])
@@ -1228,7 +1228,7 @@ def test_user_code_receives_own_arrays(kind: str, method: str) -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_train_on_batch_restores_diverged_weights(optimizer: str) -> None:
-    """The step itself makes weights infinite, from a finite loss."""
+    """The loss is finite, but the update makes weights infinite."""
     model = net(optimizer=optimizer)
     model.train_on_batch(X, Y)
     kernel, rate = model.layers[-1].kernel, float(model.optimizer.learning_rate)
@@ -1245,7 +1245,7 @@ def test_train_on_batch_restores_diverged_weights(optimizer: str) -> None:
 
 
 def test_fit_trains_shared_layer() -> None:
-    """Its gradient is the sum over both places; also in a nested model."""
+    """The gradient is the sum over both calls, also in a nested model."""
     shared = layers.Dense(4, "tanh")
     model = Sequential([layers.Input((4,)), shared, Sequential([shared]), layers.Dense(3)])
     model.compile("sgd", "mse")

@@ -1,4 +1,4 @@
-"""Variables and Tensors: what programs written for TensorFlow's do with them."""
+"""Variables and tensors: the interface that TensorFlow programs use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures: what is checked is the data in them, and that all of it can be seen."""
+"""Plots: their data is correct, and all elements are visible."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_plots_are_unclipped_and_labeled(name: str, look: str) -> None:
     with style.context(look):
         figure = PLOTS[name](source="tests")
         FigureCanvasAgg(figure).draw()
-    # The least box around all that is drawn, in inches, lies on the page.
+    # The tight bounding box, in inches, is within the figure.
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
     titles = [ax.get_title() for ax in figure.axes]
@@ -113,7 +113,7 @@ def test_pyplot_shows_new_figures_if_imported(name: str, pyplot: Any) -> None:
 
 
 def test_unshown_figures_do_not_accumulate(pyplot: Any) -> None:
-    """Nothing can be shown headless, so pyplot keeps the last few; none is closed by the caller."""
+    """Figures cannot be shown headless, so pyplot keeps only the last few unclosed ones."""
     own = pyplot.figure()
     drawn = [visualize.plot_history({"loss": [1.0, 0.5]}) for _ in range(12)]
     assert pyplot.get_fignums() == [own.number, *(figure.number for figure in drawn[-10:])]
@@ -129,14 +129,14 @@ def test_plot_model_to_file_not_shown(pyplot: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # of the notebook's client
+@pytest.mark.filterwarnings("ignore")  # from the notebook client
 def test_notebook_displays_figure_once() -> None:
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install -e '.[test]'")
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install -e '.[test]'")
     draw = "visualize.plot_history({'loss': [1.0, 0.5]})"
     cells = [
         "from tinynet import visualize",
-        draw,  # without pyplot, the last value of a cell
+        draw,  # without pyplot: the last value of a cell is displayed
         "%matplotlib inline\nimport matplotlib.pyplot as plt",
         draw,
         f"figure = {draw}",
@@ -169,10 +169,10 @@ def test_predictions(form: str) -> None:
     drawn = np.asarray(mosaic.get_array())
     scale = 255 if form == "floats" else 1
     for i in range(7):
-        top, left = 38 * (i // 3), 32 * (i % 3)  # 28 and room for two lines; 28 and a gap
+        top, left = 38 * (i // 3), 32 * (i % 3)  # 28 and space for two lines; 28 and a gap
         tile = drawn[top : top + 28, left : left + 28] * scale
         np.testing.assert_allclose(tile, IMAGES[i], rtol=1e-6)
-    assert np.isfinite(drawn).sum() == 7 * 784  # the rest is the background's
+    assert np.isfinite(drawn).sum() == 7 * 784  # the rest is background
     assert texts(figure)[0] == "0  (90.0%)\ntrue: 0"
     assert texts(figure)[5] == "✗ 0  (95.0%)\ntrue: 2"
     assert figure.axes[0].get_title() == "Predictions: 4 of 7 right"
@@ -184,7 +184,7 @@ def test_mistakes_are_marked_beyond_color() -> None:
     wrong = [text for text in ax.texts if text.get_text().startswith("✗")]
     assert [ax.texts.index(text) for text in wrong] == [4, 5, 6]
     assert {text.get_fontweight() for text in wrong} == {"bold"}
-    # Frames stand around the fifth, sixth and seventh image, and nowhere else.
+    # The fifth, sixth and seventh images have frames, and no others.
     corners = [(patch.get_x(), patch.get_y()) for patch in ax.patches]
     np.testing.assert_allclose(corners, [[31.2, 37.2], [63.2, 37.2], [-0.8, 75.2]])
 
@@ -216,7 +216,7 @@ def test_no_mistakes() -> None:
 @pytest.mark.parametrize("pred", [GUESS, probabilities()], ids=["classes", "probabilities"])
 def test_confusion_matrix(pred: Any) -> None:
     figure = visualize.plot_confusion_matrix(TRUE, pred)
-    # Counted by hand: rows are what is true, columns what was predicted.
+    # Counted by hand: rows are true classes, columns are predicted classes.
     counts = np.array([[2, 1, 0], [0, 1, 1], [1, 0, 1]])
     ax = figure.axes[0]
     shares = counts / counts.sum(axis=1, keepdims=True)
@@ -247,7 +247,7 @@ def test_history() -> None:
             lines["validation"].get_ydata(), history.history[f"val_{name}"]
         )
         assert (*lines["test"].get_xdata(), *lines["test"].get_ydata()) == (3, tested)
-        assert len({line.get_marker() for line in ax.lines}) == 3  # not by colour alone
+        assert len({line.get_marker() for line in ax.lines}) == 3  # not distinguished by color only
 
 
 def test_history_draws_only_numbers() -> None:
@@ -256,7 +256,7 @@ def test_history_draws_only_numbers() -> None:
     assert [axes.get_title() for axes in figure.axes] == ["loss", "vector"]
 
 
-# ------------------------------------------------------------ the inside of the net
+# ------------------------------------------------------------ weights and activations
 
 
 def test_weights() -> None:
@@ -269,7 +269,7 @@ def test_weights() -> None:
         picture = kernel[:, unit].reshape(28, 28)
         np.testing.assert_array_equal(drawn[top : top + 28, left : left + 28], picture)
     low, high = figure.axes[0].images[0].get_clim()
-    assert low == -high  # zero is the colour in the middle
+    assert low == -high  # zero is the middle of the color map
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["0", "4"]
 
 
@@ -315,7 +315,7 @@ def test_model(built: bool) -> None:
         assert texts(figure).count("not built") == 3
 
 
-# ------------------------------------------------------------ drawing where the caller says
+# ------------------------------------------------------------ given axes and figures
 
 
 @pytest.mark.parametrize("name", ["predictions", "mistakes", "confusion", "weights", "model"])
@@ -412,7 +412,7 @@ def test_user_style_is_kept() -> None:
 
 
 def residual(several: bool = False) -> Any:
-    """Return a model with a residual connection; with two inputs and outputs, if asked for."""
+    """Return a model with a residual connection, optionally with two inputs and outputs."""
     x = L.Input((4, 4), name="pixels")
     h = L.Dense(6, "relu", name="hidden")(L.Flatten(name="flat")(x))
     y = L.Add(name="sum")([h, L.Dense(6, name="more")(h)])
@@ -433,7 +433,7 @@ def test_plot_model_draws_graph_edges() -> None:
         *("exp\noperation", "digit\nDense, softmax"),
     ]
     arrows = [patch for patch in ax.patches if isinstance(patch, FancyArrowPatch)]
-    assert len(arrows) == 7  # one more than a row would have: from hidden to sum
+    assert len(arrows) == 7  # one more than in a sequence of layers: from hidden to sum
     ax = visualize.plot_model(residual(several=True)).axes[0]
     assert {"pixels", "size"} <= {text.get_text() for text in ax.texts}
 
