@@ -219,9 +219,7 @@ LAYERS: Rows = {
             "did you mean 'relu6'": [lambda: layers.Dense(2, activation="ReLU6")],
             "activation must be a name": [lambda: layers.Dense(2, activation=3)],
             "Unknown activation": [lambda: layers.Activation("nothing")],
-            "to use a layer, add it": [
-                lambda: activations.get(layers.Dense(2))
-            ],
+            "to use a layer, add it": [lambda: activations.get(layers.Dense(2))],
             "elu .*'x', 'alpha'": [lambda: activations.elu([1.0], beta=2)],
             "did you mean 'glorot_normal'": [
                 lambda: initializers.get("glorot"),
