@@ -191,11 +191,7 @@ class Loader:
             return
         self.said = True
         kept = compile_cache.is_writable()
-        when = (
-            "once on this machine"
-            if kept
-            else "in every run: TINYNET_CACHE must be a folder that only you can write to"
-        )
+        when = "once on this machine" if kept else "in every run: TINYNET_CACHE must be private"
         with contextlib.suppress(OSError, ValueError):
             if sys.stderr is not None and sys.stderr.isatty():
                 print(f"tinynet: compiling its kernels, {when}", file=sys.stderr, flush=True)

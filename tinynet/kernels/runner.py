@@ -241,7 +241,7 @@ def _finish_all(pool, tasks, count, s):
 
 @kernel
 def work(part, parts, pool):
-    """Run worker thread `part` of the pool until it is told to exit."""
+    """Run worker thread `part` of the pool until the pool ends."""
     current, busy, idle, last = pool + 8 * CURRENT, pool + 8 * (BUSY + 8 * part), 0, 0
     while get(pool + 8 * END) == 0:
         s = get(current)

@@ -111,7 +111,7 @@ def scatter(low: Lowering, d_y: Any, shape: Shape, view: View) -> Traced:
 
 
 def _same_batch(before: Shape, view: Layout) -> None:
-    """Raise `Untraceable` unless a view keeps the batch axis as it is."""
+    """Raise `Untraceable` unless a view leaves the batch axis unchanged."""
     if space_of(before).batched:
         size = math.prod(before[1:])
         if view.shape[:1] != before[:1] or view.strides[0] != size or view.first >= max(size, 1):
