@@ -1,4 +1,4 @@
-"""What tests share that is not a fixture."""
+"""Shared helpers of the tests that are not fixtures."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-#: Seconds after which something has hung: far more than anything takes on a busy machine.
+#: Timeout in seconds for hanging tests, far longer than any test takes on a busy machine.
 HUNG = 900
 
 
 def mostly_slow(names: Iterable[str], *everyday: str, mark: Any = pytest.mark.slow) -> list[Any]:
-    """Return parameters for `pytest.mark.parametrize`, all of them marked but the last ones."""
+    """Return parameters for `pytest.mark.parametrize`, marked slow except for the last ones."""
     names = list(names)
     assert set(everyday) <= set(names)
     return [pytest.param(name, id=name, marks=() if name in everyday else mark) for name in names]
 
 
 def mostly_wide(names: Iterable[str], *everyday: str) -> list[Any]:
-    """Return parameters as `mostly_slow` does, but which other runs of `.ci/run` have, too."""
+    """Return parameters like `mostly_slow`, but marked wide: other runs of `.ci/run` include them."""
     return mostly_slow(names, *everyday, mark=pytest.mark.wide)

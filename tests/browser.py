@@ -1,6 +1,6 @@
-"""A browser to test pages in: Chromium, driven by the W3C's WebDriver protocol and nothing else.
+"""A browser for tests of web pages: Chromium, controlled by the W3C WebDriver protocol.
 
-The protocol is JSON over HTTP, so a dozen lines replace a package: https://www.w3.org/TR/webdriver2
+The protocol is JSON over HTTP, so no package is needed: https://www.w3.org/TR/webdriver2
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
 DRIVER = shutil.which("chromedriver") or ""
-#: Why there is no browser, if there is none.
+#: Reason for skipping tests if no browser is installed.
 MISSING = "" if CHROMIUM and DRIVER else "needs a browser: apt install chromium chromium-driver"
 
 FLAGS = (
     "--headless",
-    "--no-sandbox",  # whose means containers lack
+    "--no-sandbox",  # containers do not support the sandbox
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-quic",
@@ -41,7 +41,7 @@ FLAGS = (
 
 
 class Browser:
-    """One window of Chromium, with a profile that is thrown away."""
+    """A Chromium window with a temporary profile."""
 
     def __init__(self, width: int = 1100, height: int = 800) -> None:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -72,37 +72,37 @@ class Browser:
                 raise RuntimeError(json.load(error)["value"]["message"]) from error
 
     def open(self, path: Path) -> None:
-        """Open a file."""
+        """Open a local file."""
         self._ask("/url", {"url": path.resolve().as_uri()})
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """Run a function's body in the page."""
+        """Run the body of a JavaScript function in the page."""
         return self._ask("/execute/sync", {"script": script, "args": list(arguments)})
 
     def devtools(self, command: str, **parameters: Any) -> Any:
-        """Send a command of Chromium's own."""
+        """Send a command of the Chrome DevTools protocol."""
         return self._ask("/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def pointer(self, actions: list[dict[str, Any]], kind: str = "mouse") -> None:
-        """Move and press a mouse, a finger or a pen."""
+        """Move and press a mouse, finger or pen."""
         pointer = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}}
         self._ask("/actions", {"actions": [{**pointer, "actions": actions}]})
 
     def keys(self, keys: str) -> None:
-        """Press keys, one after the other."""
+        """Press keys in order."""
         pressed = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self._ask("/actions", {"actions": [{"type": "key", "id": "keys", "actions": pressed}]})
 
     def messages(self) -> list[str]:
-        """Return what the page has complained of since the last time."""
+        """Return new console messages of the page."""
         return [entry["message"] for entry in self._ask("/se/log", {"type": "browser"})]
 
     def screenshot(self) -> bytes:
-        """Return a picture of the window as PNG."""
+        """Return a PNG screenshot of the window."""
         return base64.b64decode(self._ask("/screenshot", method="GET"))
 
     def wait(self, script: str, seconds: float = HUNG) -> Any:
-        """Run a function's body until it returns something true."""
+        """Run the body of a JavaScript function until it returns a true value."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):
             assert time.monotonic() < end, f"never true: {script}"
@@ -110,7 +110,7 @@ class Browser:
         return value
 
     def close(self) -> None:
-        """Close the window and end its programs."""
+        """Close the window and terminate its processes."""
         try:
             self._ask("", method="DELETE")
         finally:

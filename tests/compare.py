@@ -1,9 +1,9 @@
-"""How answers are laid beside one another: tinynet's insides, and how far apart they may be.
+"""Comparison of results with derived error bounds.
 
-Two programs that compute the same sum of n float32 numbers in another order differ by up to about
-``2 * eps * sqrt(n) * sum(|terms|)``: each is off by some ``eps * sqrt(n)``, as roundings are of
-either sign. `Bounds` carries this from the inputs of a net to its gradients, element by element,
-in float64. Nothing here is tuned to what was seen.
+Two programs that compute the same sum of n float32 numbers in a different order differ by up to
+about ``2 * eps * sqrt(n) * sum(|terms|)``: each has a relative error of about ``eps * sqrt(n)``,
+since rounding errors have random signs. `Bounds` propagates this error elementwise from the inputs
+of a network to its gradients, in float64. No tolerance is tuned to observed differences.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EPS = float(np.finfo(np.float32).eps)
 def gradients(
     model: Sequential, x: Any, y: Any, sample_weight: Any = None
 ) -> tuple[float, Arrays, np.ndarray]:
-    """Return the loss on a batch, its gradient in every trainable weight, and in the input."""
+    """Return the loss of a batch and its gradients with respect to the weights and the input."""
     loss, found = model.loss_and_gradients(x, y, sample_weight)
     tensor = as_tensor(np.array(x, model.dtype))
     with GradientTape() as tape:
@@ -32,12 +32,12 @@ def gradients(
 
 
 def optimizer_state(model: Sequential) -> Arrays:
-    """Return the iteration, then the running values, without the learning rate."""
+    """Return the iteration and the slot variables, without the learning rate."""
     return [v.numpy() for v in model.optimizer.variables if v.name != "learning_rate"]
 
 
 class Bounds(NamedTuple):
-    """How far apart two right answers may be."""
+    """Maximum differences between two correct results."""
 
     output: np.ndarray
     loss: float
@@ -45,10 +45,10 @@ class Bounds(NamedTuple):
 
 
 def bounds(weights: Arrays, x: np.ndarray, y: np.ndarray, sample_weight: Any = None) -> Bounds:
-    """Follow rounding through relu layers, a softmax and its cross-entropy, and all the way back.
+    """Propagate rounding errors forward and backward through relu layers, softmax and its loss.
 
-    `e_a` is the bound of `a` everywhere. A product's bound is that of its factors, times the
-    other factor; a sum's is the sum of its terms' and the rounding above.
+    `e_a` is the bound of `a`. The bound of a product is the sum of each factor's bound times the
+    other factor; the bound of a sum is the sum of the terms' bounds and the rounding error above.
     """
     kernels, biases = weights[0::2], weights[1::2]
     a = np.abs(np.asarray(x, np.float64)).reshape(len(x), -1)
@@ -64,7 +64,7 @@ def bounds(weights: Arrays, x: np.ndarray, y: np.ndarray, sample_weight: Any = N
         a, e_a = np.abs(signed), e_z
     p = np.exp(z - z.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
-    # p moves by at most p (dz - mean of dz), and exp, the sum and the division round.
+    # p changes by at most p (dz - mean of dz), and exp, the sum and the division round.
     e_p = p * (2 * e_z.max(-1, keepdims=True) + 2 * EPS * (4 + np.abs(z - z.max(-1)[:, None])))
     counts = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     rows = np.arange(len(x))
@@ -77,7 +77,9 @@ def bounds(weights: Arrays, x: np.ndarray, y: np.ndarray, sample_weight: Any = N
     d, e_d = d * scale, (e_p + 4 * EPS) * scale
     found: Arrays = []
     for kernel, (a, e_a, z, e_z) in reversed(list(zip(kernels, kept, strict=True))):
-        if found:  # back through relu; where z may be of either sign, all may be off
+        if (
+            found
+        ):  # backward through relu; if the sign of z is uncertain, the whole value may differ
             d, e_d = d * (z > 0), np.where(np.abs(z) < e_z, np.abs(d) + e_d, e_d * (z > 0))
         n = 2 * EPS * np.sqrt(len(x))
         e_bias = e_d.sum(0) + n * np.abs(d).sum(0)
@@ -90,7 +92,7 @@ def bounds(weights: Arrays, x: np.ndarray, y: np.ndarray, sample_weight: Any = N
 
 
 def assert_within(actual: Any, expected: Any, bound: Any, what: str) -> None:
-    """Assert that no element is further away than its own bound."""
+    """Assert that each difference is within the bound of its element."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     assert actual.shape == expected.shape, what
     excess = np.abs(actual - expected) - bound
@@ -104,7 +106,7 @@ def assert_within(actual: Any, expected: Any, bound: Any, what: str) -> None:
 
 
 class Step(NamedTuple):
-    """What a training step leaves behind: its own loss from before it, and the rest after it."""
+    """Results of a training step: the loss before the update, and the state after it."""
 
     loss: float
     weights: Arrays
@@ -119,18 +121,18 @@ def assert_same_step(
     learning_rate: float = 1e-3,
     corners: bool = False,
 ) -> None:
-    """Assert that two programs are at the same place after `number` steps of Adam.
+    """Assert that two programs have the same state after `number` steps of Adam.
 
-    `rounding` holds the largest bounds over the batches. Each step rounds every weight once in
-    either program, eps/2 of it. And Adam's step, ``learning_rate * m / (sqrt(v) + epsilon)``,
-    passes the gradient's bound on, divided by its usual size, ``sqrt(v)``; it can be off by no
-    more than two steps of about one learning rate. Both are added up as if always of one sign,
-    which leaves room for what a difference in the weights does to later gradients.
+    `rounding` contains the maximum bounds over the batches. Each step rounds every weight once in
+    both programs, by a relative error of eps/2. Adam's step, ``learning_rate * m / (sqrt(v) +
+    epsilon)``, propagates the gradient's bound, divided by its typical size, ``sqrt(v)``; the
+    difference is at most two steps of about one learning rate. Both are accumulated as if all had
+    the same sign, which also covers the effect of different weights on later gradients.
 
-    With `corners`, some unit may once have been on either side of relu's corner for one example:
-    among the 128 units, 32 examples and 200 steps of the large net are some million sums, a few
-    of which come as close to 0 as the two programs are to each other. Where that example makes
-    all of a weight's gradient, Adam takes a whole step for it, one way or the other.
+    With `corners`, a unit may be on either side of relu's kink for one example: the 128 units,
+    32 examples and 200 steps of the large network have about a million pre-activations, some of
+    which are as close to 0 as the two programs are to each other. If this example determines a
+    weight's whole gradient, Adam takes a full step in either direction.
     """
     assert int(actual.state[0]) == int(expected.state[0]) == number
     epsilon_hat = 1e-7 / np.sqrt(1 - 0.999**number)
@@ -142,14 +144,14 @@ def assert_same_step(
         reach = reach + 2 * learning_rate * corners
         assert_within(actual.weights[i], expected.weights[i], reach, f"step {number}, weight {i}")
         far = max(far, float(np.max(reach)))
-    # A weight that is off by `far` changes the mean of gradients, whose second derivatives are
-    # below 1 for inputs and probabilities from 0 to 1, by that much; before step 1 none is off.
+    # A weight difference of `far` changes the mean gradient by as much, since second derivatives
+    # are below 1 for inputs and probabilities in [0, 1]; before step 1, weights are equal.
     drift = far if number > 1 else 0.0
     for i, bound in enumerate(rounding.gradients):
         m, v = expected.state[1 + 2 * i], expected.state[2 + 2 * i]
         off = bound + drift + 4 * EPS * np.abs(m)
         assert_within(actual.state[1 + 2 * i], m, off, f"step {number}, first moment {i}")
-        # v is a mean of squares: 2 |g| off + off^2, and its own roundings, 4 a step.
+        # v averages squares: 2 |g| off + off^2, and 4 rounding errors of its own per step.
         squares = 2 * np.sqrt(v) * off + off**2 + 8 * EPS * v
         assert_within(actual.state[2 + 2 * i], v, squares, f"step {number}, second moment {i}")
     assert_within(actual.loss, expected.loss, rounding.loss + drift * len(m), f"loss {number}")

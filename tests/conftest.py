@@ -1,4 +1,4 @@
-"""What tests share: the data, and a model of their own."""
+"""Shared fixtures, options and hooks of the tests."""
 
 import collections
 import gc
@@ -26,12 +26,12 @@ from tests.internals import settings
 from tinynet._core import registry
 from tinynet.training import thread_pool
 
-gc.disable()  # until all tests are collected, which makes many objects that stay
+gc.disable()  # disabled during collection, which creates many permanent objects
 
 
 @pytest.fixture(scope="session")
 def mnist():
-    """Real MNIST, pixels from 0 to 1; the test is skipped where it can't be had."""
+    """Return MNIST with pixels in [0, 1]; skip the test if it is not available."""
     try:
         (x, y), (x_test, y_test) = tinynet.datasets.mnist.load_data()
     except FileNotFoundError as error:
@@ -42,54 +42,54 @@ def mnist():
 
 @pytest.fixture(scope="session")
 def digits():
-    """Drawn digits, pixels from 0 to 1: always there."""
+    """Return synthetic digits with pixels in [0, 1], which are always available."""
     (x, y), (x_test, y_test) = tinynet.datasets.drawn_digits.load_data(60_000, 10_000)
     scale = np.float32(255)
     return (x / scale, y), (x_test / scale, y_test)
 
 
-# Tests of what must hold for any seed take this one; set it to see a failure again.
+# Seed for tests that must pass with any seed; set the variable to reproduce a failure.
 SESSION_SEED = int(os.environ.get("TINYNET_TEST_SEED") or secrets.randbelow(2**32))
 os.environ["TINYNET_TEST_SEED"] = str(SESSION_SEED)  # inherited by processes that run tests
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Share whole runs between processes; run the tests of some files, or by name, in this one."""
+    """Use several processes for complete runs, and one process for selected files or names."""
     if config.args_source is config.ArgsSource.ARGS or config.option.keyword:
         return 0
     return min(thread_pool.processors(), 4)
 
 
 def pytest_report_header():
-    """Print the session's seed."""
+    """Return the session's seed for the header."""
     return f"seed of this session: TINYNET_TEST_SEED={SESSION_SEED}"
 
 
 @pytest.fixture
 def any_seed():
-    """A seed that is another one in every session."""
+    """Return a seed that differs between sessions."""
     return SESSION_SEED
 
 
 def pytest_addoption(parser):
-    """Let the whole suite run on either backend."""
+    """Add the option for the backend."""
     parser.addoption("--backend", default="numba", choices=tinynet.config.BACKENDS)
 
 
 def pytest_configure(config):
-    """Choose the backend that the tests compute with; let Ctrl-C reach what they start."""
-    if hypothesis is not None:  # a busy machine is no defect
+    """Select the backend of the tests; ensure that child processes receive Ctrl-C."""
+    if hypothesis is not None:  # tests must not fail on a busy machine
         slow = [hypothesis.HealthCheck.too_slow]
         hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=slow)
         hypothesis.settings.load_profile("busy")
     tinynet.config.set_backend(config.getoption("--backend"))
     settings.measure_briefly()
-    # A shell that runs the tests in the background has it ignored, and so would their children.
+    # A shell ignores SIGINT in background processes, and child processes would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# They compile, start processes or a browser, or hold long tables against live Keras.
+# Files that compile, start processes or a browser, or compare long tables with Keras.
 SLOW_FILES = {
     *("test_benchmarks", "test_concurrency", "test_demo", "test_drawn_digits"),
     *("test_fault_injection", "test_hostile_files", "test_keras_features", "test_keras_files"),
@@ -99,7 +99,7 @@ SLOW_FILES = {
 
 
 def show_each_value(items):
-    """Mark as wide all cases but a few that have each value of each parameter."""
+    """Mark all cases as wide except for a few that cover each value of each parameter."""
     cases = collections.defaultdict(dict)
     for item in items:
         given = item.callspec.params.items()
@@ -115,7 +115,7 @@ def show_each_value(items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Leave whole files, and most cases of wide tables, out of the tests to run all day."""
+    """Mark slow files and wide cases as slow, which excludes them from the everyday tests."""
     show_each_value([item for item in items if item.get_closest_marker("each_value")])
     for item in items:
         if item.path.stem in SLOW_FILES or item.get_closest_marker("wide"):
@@ -123,23 +123,23 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Let the garbage collector skip what is imported: `gc.collect` then takes a moment."""
+    """Exclude imported objects from garbage collection, which makes `gc.collect` fast."""
     gc.collect()
     gc.freeze()
     gc.enable()
-    gc.set_threshold(50_000, 50)  # old objects are few: most are of the test that runs
+    gc.set_threshold(50_000, 50)  # most objects belong to the running test
 
 
 _BEFORE = pytest.StashKey()
 
 
-# Hooks take less time than a fixture of all tests would.
+# Hooks are faster than an autouse fixture.
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Start names and seeds again: a test draws the same alone, in a whole run and in any process.
+    """Reset names and seeds, so that a test is deterministic alone, in a full run and in any process.
 
-    Else how a run is shared between processes decides which numbers a test gets, and once in
-    thousands of runs there is a gradient of almost zero, which Adam turns into a whole step.
+    Otherwise, random numbers depend on the distribution of tests to processes, and in one of
+    thousands of runs there is a gradient close to zero, for which Adam takes a full step.
     """
     registry.clear_names()
     tinynet.random.set_seed(0)
@@ -163,12 +163,12 @@ def pytest_runtest_teardown(item):
 
 @pytest.fixture
 def all_rules():
-    """Enable all rules in the end."""
+    """Enable all rules after the test."""
     yield
     tinynet.config.set_disabled_rules([])
 
 
 @pytest.fixture
 def rng():
-    """Random numbers, the same ones in every run."""
+    """Return a generator with a fixed seed."""
     return np.random.default_rng(20240229)

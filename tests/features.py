@@ -1,12 +1,12 @@
-"""What public Keras programs for dense nets use, and whether tinynet does it too.
+"""Features that public Keras programs for dense networks use, and tinynet's support for them.
 
-62 public programs that train a fully-connected net on MNIST were read; `FEATURES` is what they
-use, ranked by how many do. Each row says in how many of the 62 a feature is, in how many of the
-49 that run on Keras 3.15, and what exercises it: a function of the library and of what stands in
-for TensorFlow. ``python -m tests.features`` prints how many of them tinynet supports.
+`FEATURES` lists the features of 62 public programs that train a fully connected network on MNIST,
+ranked by frequency. Each row has the number of the 62 programs that use a feature, the number of
+the 49 that run with Keras 3.15, and a function of the library and of TensorFlow or its replacement
+that uses it. ``python -m tests.features`` prints how many features tinynet supports.
 
-The tests run every row on tinynet and compare what comes back with ``features.json``, which
-``python -m tests.features --keras`` writes from Keras itself.
+The tests run every row with tinynet and compare the result with ``features.json``, which
+``python -m tests.features --keras`` writes with Keras.
 """
 
 # ruff: noqa: E501  # a row of the table is a line
@@ -37,7 +37,7 @@ SCCE = "sparse_categorical_crossentropy"
 
 
 class Feature(NamedTuple):
-    """A row: its rank, how many programs use it, of those on today's Keras, and a check."""
+    """A row: rank, number of programs, number of programs for Keras 3, name, and a check."""
 
     rank: int
     programs: int
@@ -47,63 +47,63 @@ class Feature(NamedTuple):
 
     @property
     def supported(self) -> bool | None:
-        """Whether tinynet has it; None where Keras 3 has it no more."""
+        """Whether tinynet supports it; None if Keras 3 has removed it."""
         if not isinstance(self.check, Refused):
             return True
         return None if self.check.by_keras else False
 
 
 class Refused(NamedTuple):
-    """What raises an error: in Keras 3 itself, or because tinynet is a library of dense nets."""
+    """A check that raises an error: in Keras 3, or because tinynet has only dense networks."""
 
     check: Callable[[Any, Any], Any]
     by_keras: bool = True
 
 
 def net(k: Any, *hidden: Any, end: Any = "softmax", **options: Any) -> Any:
-    """Make and compile a small net; `end` is the activation of its last layer."""
+    """Build and compile a small network; `end` is the activation of its last layer."""
     model = k.Sequential([k.Input((16,)), *hidden, k.layers.Dense(3, activation=end)])
     return compiled(k, model, **options)
 
 
 def compiled(k: Any, model: Any, **options: Any) -> Any:
-    """Compile a model; Keras runs step by step, which is quicker than to compile for a few."""
+    """Compile a model; Keras runs eagerly, as tracing takes longer than a few steps."""
     model.compile(**{"optimizer": "adam", "loss": SCCE, "run_eagerly": True, **options})
     return model
 
 
 def fit(model: Any, x: Any = X, y: Any = Y, **options: Any) -> dict[str, Any]:
-    """Train for an epoch, and return the history."""
+    """Train for one epoch, and return the history."""
     return model.fit(x, y, **{"verbose": 0, **options}).history
 
 
 def trained(k: Any, *hidden: Any, **options: Any) -> Any:
-    """Make a net and train it."""
+    """Build and train a network."""
     model = net(k, *hidden, **options)
     fit(model)
     return model
 
 
 def printed(function: Callable[[], Any]) -> str:
-    """Return what a function prints."""
+    """Return the printed output of a function."""
     with contextlib.redirect_stdout(io.StringIO()) as text:
         function()
     return text.getvalue()
 
 
 def images(k: Any, *first: Any) -> dict[str, Any]:
-    """Train a net whose first layers take images."""
+    """Train a network whose first layer accepts images."""
     return fit(compiled(k, k.Sequential([*first, k.layers.Dense(3, "softmax")])), IMAGES / 255)
 
 
 def files(model: Any, ending: str, save: str = "save") -> list[str]:
-    """Save a model or its weights, and return the endings of what was written."""
+    """Save a model or its weights, and return the suffixes of the written files."""
     getattr(model, save)(f"model{ending}")
     return sorted(path.name for path in Path().iterdir())
 
 
 def back(k: Any, ending: str) -> Any:
-    """Save a model and load it, and return whether it says the same."""
+    """Save and load a model, and return whether its outputs are equal."""
     model = trained(k)
     model.save(f"model{ending}")
     again = k.models.load_model(f"model{ending}")
@@ -111,7 +111,7 @@ def back(k: Any, ending: str) -> Any:
 
 
 def weights_back(k: Any, ending: str) -> bool:
-    """Save weights and load them into another net of the kind, and return whether they agree."""
+    """Save weights, load them into an equal network, and return whether its outputs are equal."""
     model, other = trained(k), net(k)
     model.save_weights(f"w{ending}")
     other.load_weights(f"w{ending}")
@@ -119,14 +119,14 @@ def weights_back(k: Any, ending: str) -> bool:
 
 
 def chain_of_layers(k: Any) -> Any:
-    """Make a net the functional way."""
+    """Build a network with the functional API."""
     x = k.Input(shape=(16,))
     hidden = k.layers.Dense(5, activation="relu")(x)
     return k.Model(inputs=x, outputs=k.layers.Dense(3, activation="softmax")(hidden))
 
 
 def own_model(k: Any) -> Any:
-    """Make a net of a class of one's own."""
+    """Build a subclassed network."""
 
     class Net(k.Model):
         def __init__(self) -> None:
@@ -141,7 +141,7 @@ def own_model(k: Any) -> Any:
 
 
 def hooks(k: Any, *names: str, method: str = "fit") -> Any:
-    """Train or evaluate with a callback of one's own, and return what it was told."""
+    """Train or evaluate with a custom callback, and return its recorded calls."""
     seen: list[Any] = []
 
     def hook(name: str) -> Any:
@@ -170,7 +170,7 @@ def stopping(k: Any) -> Any:
 
 
 def early(k: Any, **options: Any) -> Any:
-    """Stop early: nothing gets better at a learning rate of 0."""
+    """Stop early: the loss does not improve with a learning rate of 0."""
     callback = k.callbacks.EarlyStopping(**{"monitor": "loss", "patience": 2, **options})
     model = net(k, optimizer=k.optimizers.SGD(0.0))
     lines = printed(lambda: fit(model, epochs=6, shuffle=False, callbacks=[callback]))
@@ -178,28 +178,28 @@ def early(k: Any, **options: Any) -> Any:
 
 
 def checkpoint(k: Any, path: str = "c.keras", **options: Any) -> Any:
-    """Save checkpoints, and return their names and what was printed, without figures."""
+    """Save checkpoints, and return their names and the printed output without numbers."""
     callback = k.callbacks.ModelCheckpoint(path, **{"monitor": "loss", **options})
     text = printed(lambda: fit(net(k), epochs=2, batch_size=12, callbacks=[callback]))
     return sorted(p.name for p in Path().iterdir()), text.count("saving model to")
 
 
 def board(k: Any, **options: Any) -> Any:
-    """Write for TensorBoard, and return the folders."""
+    """Write TensorBoard logs, and return the folders."""
     callback = k.callbacks.TensorBoard(log_dir="logs", **options)
     fit(net(k), callbacks=[callback], validation_data=(X, Y))
     return sorted(path.name for path in Path("logs").iterdir())
 
 
 def optimizer(k: Any, made: Any) -> Any:
-    """Train with an optimizer, and return its name, which Keras numbers, and its class."""
+    """Train with an optimizer, and return its name without Keras' number, and its class."""
     model = net(k, optimizer=made)
     fit(model)
     return model.optimizer.name.rstrip("_0123456789"), type(model.optimizer).__name__
 
 
 def logger(tf: Any) -> Any:
-    """Silence TensorFlow's log, and undo it."""
+    """Silence TensorFlow's logger, and restore it."""
     before = tf.get_logger().level
     tf.get_logger().setLevel("ERROR")
     level = tf.get_logger().level
@@ -219,14 +219,14 @@ def in_double_precision(k: Any) -> Any:
 
 
 def pickled(k: Any) -> Any:
-    """Write a model with pickle."""
+    """Pickle a model."""
     with open("model.pkl", "wb") as file:
         pickle.dump(trained(k), file)
     return Path("model.pkl").stat().st_size > 100
 
 
 def seeded(k: Any, tf: Any) -> bool:
-    """Get the same weights from the same seed."""
+    """Return whether the same seed gives the same weights."""
     made = []
     for _ in range(2):
         tf.random.set_seed(3)
@@ -237,7 +237,7 @@ def seeded(k: Any, tf: Any) -> bool:
 
 @contextlib.contextmanager
 def empty_folder() -> Iterator[None]:
-    """Work in a folder of its own."""
+    """Change to an empty temporary folder."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -248,7 +248,7 @@ def empty_folder() -> Iterator[None]:
 
 
 def kind(value: Any) -> Any:
-    """Reduce a result to what must be the same: figures to their type, arrays to their form."""
+    """Reduce a result to comparable properties: numbers to their type, arrays to their shape."""
     if isinstance(value, dict):
         return {key: kind(value[key]) for key in sorted(value)}
     if isinstance(value, list | tuple):
@@ -449,7 +449,7 @@ GOLDEN = Path(__file__).with_name("features.json")
 
 
 def result(feature: Feature, k: Any, tf: Any) -> Any:
-    """Exercise a feature in a folder of its own, and return what must be the same."""
+    """Use a feature in an empty folder, and return the comparable properties of the result."""
     with empty_folder():
         if not isinstance(feature.check, Refused):
             return kind(feature.check(k, tf))
@@ -461,7 +461,7 @@ def result(feature: Feature, k: Any, tf: Any) -> Any:
 
 
 def summary(rows: list[Feature]) -> list[str]:
-    """Say how many features are supported, by rank, and which are not."""
+    """Return the number of supported features by rank, and the unsupported ones."""
     lines = []
     for most, least in ((49, 10), (9, 3), (2, 2), (1, 1), (0, 0)):
         part = [f for f in rows if least <= f.on_keras_3 <= most and f.supported is not None]
@@ -469,13 +469,13 @@ def summary(rows: list[Feature]) -> list[str]:
         used = f"{least} to {most}" if most > least else f"{most}"
         ranks = f"ranks {min(f.rank for f in part)} to {max(f.rank for f in part)}"
         lines.append(f"{here:4} of {len(part):3}  used by {used} of 49 programs, {ranks}")
-    lines += [f"not here: {f.rank} {f.name}" for f in rows if f.supported is False]
+    lines += [f"not supported: {f.rank} {f.name}" for f in rows if f.supported is False]
     gone = [f.name for f in rows if f.supported is None]
-    return [*lines, f"refused by Keras 3 itself, and here: {', '.join(gone)}"]
+    return [*lines, f"not supported by Keras 3 and tinynet: {', '.join(gone)}"]
 
 
 def main(arguments: list[str]) -> None:
-    """Exercise every row on tinynet, or with ``--keras`` on Keras, and keep what comes back."""
+    """Use every feature with tinynet, or with ``--keras`` record the results of Keras."""
     if arguments == ["--keras"]:
         from reference.keras_net import keras, tf
 
@@ -490,10 +490,10 @@ def main(arguments: list[str]) -> None:
         try:
             found = result(feature, tinynet, stand_in)
         except ImportError as error:
-            print(f"not tried: {feature.rank} {feature.name}: {error}")
+            print(f"not run: {feature.rank} {feature.name}: {error}")
             continue
         if found != golden.get(str(feature.rank), "refused"):
-            print(f"other than Keras: {feature.rank} {feature.name}: {found}")
+            print(f"differs from Keras: {feature.rank} {feature.name}: {found}")
     print("\n".join(summary(FEATURES)))
 
 

@@ -1,14 +1,14 @@
-"""Break files in many ways, and see that each is refused or harmless.
+"""Mutate files randomly, and check that each mutant raises an error or is harmless.
 
 ``python -m tests.fuzz_files --mutants 100000 --format keras``
 
-Half of the mutants are the file itself with bits flipped, cut short, or with parts exchanged,
-repeated or overwritten. The other half go deeper: the contents of a member, or a value of a
-configuration or of a header, are changed and the checksums made good again, as an attacker would.
+Half of the mutants are files with flipped bits, or with removed, exchanged, repeated or
+overwritten parts. The other half have changed contents of a member, or a changed value of a
+configuration or header, with corrected checksums, like the files of an attacker.
 
-Every mutant must load as a model that works, or raise ValueError, in a few seconds and little
-memory. A single flipped bit must be found, or change nothing. A crash of the process is caught
-too: mutants run in a child, and the parent names the one that did it.
+Every mutant must load as a working model or raise ValueError, in a few seconds and with little
+memory. A single flipped bit must be detected or change nothing. Mutants run in child processes,
+so that the parent can report the mutant that crashes a process.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tinynet.layers import Concatenate, Dense, Flatten, Multiply, Softmax
 from tinynet.layers.layer import map_shapes
 from tinynet.saving import hdf5
 
-#: The ending of each format; "zip" is version 1 of .tinynet.
+#: The suffix of each format; "zip" is version 1 of .tinynet.
 FORMATS = {"tinynet": ".tinynet", "zip": ".tinynet", "keras": ".keras", "h5": ".h5"}
 HOSTILE = [
     None, True, -1, 0, 3, 10**9, 2**63, 10**40, 1e308, float("nan"), float("inf"), "", "relu",
@@ -48,7 +48,7 @@ HOSTILE = [
 
 
 def original() -> Any:
-    """Make a small trained model with a model in it."""
+    """Return a small trained model with a nested model."""
     registry.clear_names()
     inner = tinynet.Sequential([Dense(3, name="inner"), Softmax()])
     model = models.classifier(inner, seed=0, metrics=["accuracy"])
@@ -57,7 +57,7 @@ def original() -> Any:
 
 
 def graph() -> tinynet.Model:
-    """Make a small trained model with branches, a shared layer, operations and two outputs."""
+    """Return a small trained model with branches, a shared layer, operations and two outputs."""
     registry.clear_names()
     tinynet.random.set_seed(0)
     ops, a, b = tinynet.ops, tinynet.Input((2, 2), name="a"), tinynet.Input((3,), name="b")
@@ -85,7 +85,7 @@ def flip(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def havoc(data: bytes, rng: np.random.Generator) -> bytes:
-    """Cut, exchange, repeat or overwrite parts."""
+    """Remove, exchange, repeat or overwrite parts."""
     mutant = bytearray(data)
     for _ in range(rng.integers(1, 5)):
         a, b = sorted(rng.integers(len(mutant) + 1, size=2))
@@ -109,7 +109,7 @@ def havoc(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def change_value(text: bytes, rng: np.random.Generator) -> bytes:
-    """Change a value somewhere in a JSON text."""
+    """Change a random value of a JSON text."""
     value = json.loads(text)
     places: list[tuple[Any, Any]] = []
     todo = [value]
@@ -134,7 +134,7 @@ def change_value(text: bytes, rng: np.random.Generator) -> bytes:
 
 
 def change_inside(data: bytes, rng: np.random.Generator) -> bytes:
-    """Change contents, and make the checksums good."""
+    """Change contents and correct the checksums."""
     change = [flip, havoc][rng.integers(2)]
     if data.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(data)) as opened:
@@ -171,7 +171,7 @@ def change_inside(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def mutate(data: bytes, seed: int, number: int) -> tuple[bytes, bool]:
-    """Make a mutant; say whether it differs from the file by one bit."""
+    """Return a mutant, and whether it differs from the file by a single bit."""
     rng = np.random.default_rng([seed, number])
     kind = number % 4
     if kind == 0:
@@ -180,7 +180,7 @@ def mutate(data: bytes, seed: int, number: int) -> tuple[bytes, bool]:
 
 
 def judge(path: Path, model: tinynet.Sequential, one_bit: bool) -> str:
-    """Load a mutant; return what came of it, or raise what never may."""
+    """Load a mutant; return the kind of result, or raise an error if it is not allowed."""
     try:
         loaded = tinynet.saving.load_model(path)
     except ValueError as error:
@@ -203,7 +203,7 @@ def judge(path: Path, model: tinynet.Sequential, one_bit: bool) -> str:
 
 
 def work(name: str, seed: int, numbers: range, folder: Path) -> Counter[str]:
-    """Go through mutants, noting the number of the one at hand for the parent."""
+    """Test mutants, recording the number of the current one for the parent process."""
     file = folder / f"net{FORMATS[name]}"
     originals: list[tuple[Any, bytes]] = []
     for model in (original(), graph()):
@@ -221,19 +221,19 @@ def work(name: str, seed: int, numbers: range, folder: Path) -> Counter[str]:
         model, data = originals[number // 4 % 2]
         mutant, one_bit = mutate(data, seed, number)
         file.write_bytes(mutant)
-        signal.setitimer(signal.ITIMER_PROF, 10)  # of computing, however busy the machine is
+        signal.setitimer(signal.ITIMER_PROF, 10)  # CPU time, independent of other processes
         counts[judge(file, model, one_bit)] += 1
         signal.setitimer(signal.ITIMER_PROF, 0)
     return counts
 
 
 def main() -> int:
-    """Run the mutants in children; return 1 if one did what it may not."""
+    """Test mutants in child processes; return 1 if one fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mutants", type=int, default=10_000, help="how many of each format")
+    parser.add_argument("--mutants", type=int, default=10_000, help="number of mutants per format")
     parser.add_argument("--format", choices=[*FORMATS, "all"], default="all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--start", type=int, default=0, help="the number of the first mutant")
+    parser.add_argument("--start", type=int, default=0, help="number of the first mutant")
     parser.add_argument("--child", metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -256,7 +256,7 @@ def main() -> int:
                 at = Path(folder) / "number"
                 at.unlink(missing_ok=True)
                 run = subprocess.run(command, capture_output=True, text=True)
-                if run.returncode and not at.exists():  # not even begun
+                if run.returncode and not at.exists():  # the child did not start
                     sys.stderr.write(run.stderr)
                     return 2
                 if run.returncode == 0:
@@ -265,7 +265,7 @@ def main() -> int:
                 else:
                     number = int(at.read_text())
                     failed += 1
-                    print(f"{name}: mutant {number} of seed {options.seed} did what none may:")
+                    print(f"{name}: mutant {number} of seed {options.seed} failed:")
                     print(f"exit code {run.returncode}\n{run.stderr[-2000:]}", flush=True)
                     start = number + 1
         listed = ", ".join(f"{count:,} {what}" for what, count in sorted(counts.items()))

@@ -1,14 +1,14 @@
-"""How a Keras program moves over to tinynet: its import lines change, and nothing else.
+"""Migration of Keras programs to tinynet: only the import lines change.
 
-`LINES` is the whole of it. The README shows it; the programs in `programs` are rewritten by it
-when they are run, and ``examples/10_moved_from_keras/after.py`` was.
+`LINES` has all replacements. The README shows it, the tests apply it to the programs in
+`programs`, and ``examples/10_moved_from_keras/after.py`` was generated with it.
 """
 
 from __future__ import annotations
 
 import re
 
-# What a line looks like, what it becomes, and an example.
+# Pattern of a line, its replacement, and an example.
 LINES = (
     (
         r"import tensorflow as (\w+)",
@@ -41,7 +41,7 @@ def moved(program: str) -> str:
 
 
 def moved_line(line: str) -> str:
-    """Rewrite a line, if it imports Keras or TensorFlow."""
+    """Rewrite a line if it imports Keras or TensorFlow."""
     for before, after, _ in LINES:
         if re.fullmatch(before, line):
             return re.sub(before, after, line)
@@ -49,7 +49,7 @@ def moved_line(line: str) -> str:
 
 
 def table() -> str:
-    """Lay the lines out for the README."""
+    """Format the lines as a table for the README."""
     rows = ["| in the Keras program | with tinynet |", "| --- | --- |"]
     rows += [f"| `{example}` | `{moved_line(example)}` |" for _, _, example in LINES]
     return "\n".join(rows)

@@ -1,7 +1,7 @@
-"""Programs with their own training loop, in the style of TensorFlow's guides.
+"""Custom training loops in the style of TensorFlow's guides.
 
 Each is a function of the library, `tensorflow` or `tinynet.compat.tensorflow`, and returns the
-weights that it has learned.
+trained weights.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def perceptron(tf: Any) -> list[Any]:
-    """Layers of `tf.Module`, with an optimizer of its own."""
+    """Layers as `tf.Module`, with a custom optimizer."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (300, 6, 6, 1)).astype("uint8")
     labels = rng.integers(0, 10, 300)
@@ -80,7 +80,7 @@ def network(tf: Any, sizes: list[int], seed: int) -> Any:
 
 
 def adversarial(tf: Any) -> list[Any]:
-    """Two networks, two tapes at once, and a dataset without its last, smaller batch."""
+    """Two networks, two simultaneous tapes, and a dataset without the final partial batch."""
     rng = np.random.default_rng(1)
     real = (rng.standard_normal((100, 6)) / 2 + 1).astype("float32")
     generator, critic = network(tf, [4, 8, 6], 1), network(tf, [6, 8, 1], 2)
@@ -108,7 +108,7 @@ def adversarial(tf: Any) -> list[Any]:
 
 
 def q_learning(tf: Any) -> list[Any]:
-    """Values of actions: `gather` with `batch_dims`, one-hot masks and clipped gradients."""
+    """Q-learning: `gather` with `batch_dims`, one-hot masks and clipped gradients."""
     rng = np.random.default_rng(2)
     model, optimizer = network(tf, [4, 8, 3], 3), tf.keras.optimizers.RMSprop(0.01)
     huber = tf.keras.losses.Huber()
@@ -130,7 +130,7 @@ def q_learning(tf: Any) -> list[Any]:
 
 
 def reversed_gradient(tf: Any) -> list[Any]:
-    """A custom gradient inside of a loss, and a penalty on gradients of the input."""
+    """A custom gradient within a loss, and a penalty on the gradient with respect to the input."""
 
     @tf.custom_gradient
     def reverse(x: Any) -> Any:

@@ -1,6 +1,6 @@
-"""The models that tests train, for either library, with data for them, and what they hold.
+"""Models for tests with either library, and their data.
 
-`classifier` is a row of layers; `GRAPHS` are functional models with branches.
+`classifier` is a sequence of layers; `GRAPHS` are functional models with branches.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def classifier(
     loss: Any = "sparse_categorical_crossentropy",
     **options: Any,
 ) -> Any:
-    """Make and compile ``Dense(units, relu) -> between -> Dense(classes, end)``.
+    """Build and compile ``Dense(units, relu) -> between -> Dense(classes, end)``.
 
-    Without a `shape`, it is not built. `options` go to `compile`.
+    Without a `shape`, the model is not built. `options` are passed to `compile`.
     """
     if seed is not None:
         k.utils.set_random_seed(seed)
@@ -41,13 +41,13 @@ def classifier(
 
 
 def data(rows: int = ROWS, width: int = WIDTH, classes: int = CLASSES, seed: int = 3) -> Any:
-    """Make random inputs and integer labels."""
+    """Return random inputs and integer labels."""
     rng = np.random.default_rng(seed)
     return rng.random((rows, width), np.float32), rng.integers(0, classes, rows)
 
 
 def bits(model: Any) -> list[bytes]:
-    """Return all that training changes: weights and optimizer variables."""
+    """Return everything that training changes, weights and optimizer variables, as bytes."""
     slots = [] if model.optimizer is None else model.optimizer.variables
     return [np.asarray(v).tobytes() for v in (*model.weights, *slots)]
 
@@ -64,7 +64,7 @@ def wide(library: Any) -> Any:
 
 
 def residual(library: Any) -> Any:
-    """Skip connections by operators and a merge layer."""
+    """Skip connections by operators and a merging layer."""
     layers = library.layers
     x = library.Input((6,))
     h = layers.LayerNormalization()(layers.Dense(6, "relu")(x) + x)
@@ -72,7 +72,7 @@ def residual(library: Any) -> Any:
 
 
 def siamese(library: Any) -> Any:
-    """A nested model that is applied twice, and a dict of inputs."""
+    """A nested model that is applied twice, with a dict of inputs."""
     layers, ops = library.layers, library.ops
     a, b = library.Input((4,), name="l"), library.Input((4,), name="r")
     dense = [layers.Dense(5, "tanh"), layers.BatchNormalization(), layers.Dense(3)]
@@ -82,7 +82,7 @@ def siamese(library: Any) -> Any:
 
 
 def two_outputs(library: Any) -> Any:
-    """A shared trunk, a dict of outputs, and an input that is not used."""
+    """A shared trunk, a dict of outputs, and an unused input."""
     dense = library.layers.Dense
     x, unused = library.Input((4,)), library.Input((2,), name="unused")
     trunk = dense(5, "relu", name="trunk")(x)
@@ -91,7 +91,7 @@ def two_outputs(library: Any) -> Any:
 
 
 def nested(library: Any) -> Any:
-    """Models in models, with several inputs and outputs."""
+    """Nested models with several inputs and outputs."""
     dense = library.layers.Dense
     x = library.Input((4,))
     inner = library.Model(x, [dense(3, name="i1")(x), dense(2, name="i2")(x)], name="inner")
@@ -103,7 +103,7 @@ def nested(library: Any) -> Any:
 
 
 def repeated(library: Any) -> Any:
-    """A layer that is applied to what is made of its own output."""
+    """A layer that is applied to a function of its own output."""
     x = library.Input((4,))
     first = library.layers.Dense(4, name="first")
     return library.Model(x, first(library.layers.Dense(4, "relu", name="other")(first(x))))
@@ -156,7 +156,7 @@ GRAPHS: dict[str, Callable[[Any], Any]] = {
 
 
 def data_for(model: Any, rows: int = 32) -> Any:
-    """Make random inputs."""
+    """Return random inputs."""
     rng = np.random.default_rng(0)
 
     def array(shape: Any) -> Any:
@@ -169,7 +169,7 @@ def data_for(model: Any, rows: int = 32) -> Any:
 
 
 def targets_for_mixed(rows: int = 32) -> Any:
-    """Make targets for `mixed`."""
+    """Return targets for `mixed`."""
     rng = np.random.default_rng(1)
     number = rng.normal(size=(rows, 1)).astype(np.float32)
     return {"cls": rng.integers(0, 3, rows), "reg": number}

@@ -68,7 +68,7 @@ def test_h5py_is_in_the_default_install() -> None:
 
 @pytest.mark.slow
 def test_editable_install_is_found_from_above(clone: Path, tmp_path: Path) -> None:
-    """A clone's folder ``tinynet`` is a namespace package, which import hooks do not override."""
+    """Python would find a clone's folder ``tinynet`` as a namespace package before import hooks."""
     wheel = build("editable", clone, tmp_path)
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:

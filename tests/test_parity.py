@@ -315,8 +315,8 @@ def test_five_epochs_of_synthetic_digits(digits: Any) -> None:
 def test_five_epochs_of_mnist(mnist: Any) -> None:
     ours, theirs = train_both(mnist, seeds=(0, 1, 2), epochs=5)
     assert ours.min() >= 0.97
-    # The initial weights and the order are the same, but rounding errors grow over 9,375 steps until
-    # the networks differ. Of 10,000 images, 230 are misclassified, with a standard deviation of 15 for
-    # independent networks: 0.15 percentage points, and 0.09 for a mean of three.
+    # The initial weights and the order are the same, but rounding errors grow over 9,375 steps
+    # until the networks differ. Of 10,000 images, 230 are misclassified, with a standard deviation
+    # of 15 for independent networks: 0.15 percentage points, and 0.09 for a mean of three.
     assert np.abs(ours - theirs).max() <= 0.004
     assert abs(ours.mean() - theirs.mean()) <= 0.002

@@ -353,8 +353,8 @@ def test_golden_adam_matches_float64_formula() -> None:
             alpha = options["learning_rate"] * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
             w -= alpha * m / (np.sqrt(v) + options["epsilon"])
             series = np.stack([array[t - 1] for array in numbered(golden, f"{name}_value")])
-            # Float32 powers give a relative error of 1e-5 for steps of at most 4 learning rates (and
-            # the rounding of m less); every step rounds w, which stays below 2, once.
+            # Float32 powers give a relative error of 1e-5 for steps of at most 4 learning rates
+            # (rounding of m gives less); every step rounds w, which stays below 2, once.
             atol = t * (1e-5 * 4 * options["learning_rate"] + EPS)
             np.testing.assert_allclose(series, w, rtol=0, atol=atol)
         assert (np.abs(series - np.stack(numbered(golden, "start")))[:, 1:] > 0).any(axis=0).all()
@@ -365,7 +365,7 @@ def test_golden_initializers_fill_their_limits() -> None:
     for drawn in report["glorot_uniform"]:
         fan_in, fan_out = drawn["shape"] * (3 - len(drawn["shape"]))
         limit = np.sqrt(6 / (fan_in + fan_out))
-        # At least 1280 draws all miss the last hundredth with a probability below 0.995^1280 = 0.2 %.
+        # All of 1280 draws miss the last hundredth with a probability below 0.995^1280 = 0.2 %.
         assert 0.99 * limit < drawn["max"] <= limit * (1 + EPS)
         assert -limit * (1 + EPS) <= drawn["min"] < -0.99 * limit
 

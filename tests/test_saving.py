@@ -947,7 +947,7 @@ for _name, _model in K2_MODELS.items():
 
 
 def write_keras2_zip(path: Path, config: Any, weights: dict[str, Any], training: Any) -> None:
-    """Write a .keras file like Keras 2.12 to 2.15, without a learning rate in the optimizer state."""
+    """Write a .keras file like Keras 2.12 to 2.15, without a learning rate in the state."""
     h5py = pytest.importorskip("h5py")
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:

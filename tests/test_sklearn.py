@@ -142,7 +142,7 @@ def test_training_matches_scikit_learn(kind: str, settings: dict[str, Any], weig
     ours, theirs = (net.fit(x, y, sample_weight=weights if weighted else None) for net in nets)
     assert ours.best_loss_ == min(ours.loss_curve_)
     # Both compute in float64. Only the learning rate is stored in float32, as in Keras: an error
-    # of half an ULP, 6e-8 of every step, and at most 120 times that over 120 steps on a smooth loss.
+    # of half an ULP, 6e-8 of every step, and at most 120 times that over 120 smooth steps.
     assert_same_training(ours, theirs, x, 120 * 6e-8)
 
 

@@ -78,7 +78,7 @@ def test_models_accept_compressed_rows(backend: str, rng: np.random.Generator) -
     rows, y = of_csr(x), (x.sum(axis=1) > 0).astype(int)
     model = models.classifier(shape=(40,), units=8, classes=2, metrics=["accuracy"])
     model.fit(rows, y, epochs=2, verbose=0)
-    # Sums of 40 terms in another order, in float32.
+    # Float32 sums of 40 terms in a different order.
     close: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
     expected = model.predict(x, verbose=0)
     for size in (None, 7, 100):
@@ -184,7 +184,7 @@ def test_model_predicts_selected_rows(rng: np.random.Generator) -> None:
     expected = model.predict(x, verbose=0)
     for index in (slice(None, None, 2), slice(None, None, -1), [3, 1, 60], x[:, 0] == 0):
         found = model.predict(rows[index], verbose=0)
-        # Sums of 40 terms in another order, in float32.
+        # Float32 sums of 40 terms in a different order.
         np.testing.assert_allclose(found, expected[index], rtol=1e-5, atol=1e-6)
 
 

@@ -1212,7 +1212,7 @@ def keeping(kind: str, kept: Keeping) -> tuple[Any, list[Any], list[Any]]:
 )
 @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
 def test_user_code_receives_own_arrays(kind: str, method: str) -> None:
-    """Buffers are reused, but arrays kept by a metric, loss, layer or activation must not change."""
+    """Arrays that user code keeps must not be overwritten, although buffers are reused."""
     kept, given = Keeping(), Keeping()
     loss, metrics, inside = keeping(kind, kept)
     model = Sequential([layers.Input((4,)), *inside, layers.Dense(3, "relu")])

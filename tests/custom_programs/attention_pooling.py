@@ -1,4 +1,4 @@
-"""Attention over the steps of a sequence, with a mask, several results and a loss of its own."""
+"""Attention over the steps of a sequence with a mask, several outputs and a custom loss."""
 
 import keras
 import numpy as np

@@ -1,3 +1,3 @@
-"""The programs here are run by test_custom_programs; they are not tests."""
+"""Programs that `test_custom_programs` runs; they are not tests."""
 
 collect_ignore_glob = ["*.py"]

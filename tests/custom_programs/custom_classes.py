@@ -1,4 +1,4 @@
-"""A loss, an optimizer, a constraint, an initializer and a schedule, each a class."""
+"""Custom classes: a loss, an optimizer, a constraint, an initializer and a schedule."""
 
 import keras
 from keras import layers, ops

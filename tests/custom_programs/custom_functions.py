@@ -1,4 +1,4 @@
-"""Activations and a loss written as functions, Lambda layers, and penalties of every kind."""
+"""Activations and a loss as functions, Lambda layers, and all kinds of penalties."""
 
 import tensorflow as tf
 from tensorflow import keras

@@ -1,4 +1,4 @@
-"""Several inputs by name out of tf.data, two outputs with losses, weights and metrics by name."""
+"""Named inputs from tf.data, and two outputs with losses, weights and metrics by name."""
 
 import tensorflow as tf
 from tensorflow import keras

@@ -1,4 +1,4 @@
-"""A model cut at a layer, trained frozen, then unfrozen and compiled again at a smaller rate."""
+"""A pretrained part of a model, first frozen, then unfrozen with a smaller learning rate."""
 
 import keras
 from keras import layers

@@ -1,4 +1,4 @@
-"""Gradients of several batches are added up before a step."""
+"""Gradient accumulation over several batches."""
 
 import tensorflow as tf
 from tensorflow import keras

@@ -1,4 +1,4 @@
-"""Bytes and indices as inputs of subclassed models, in arrays and in a dict."""
+"""Subclassed models with uint8 and index inputs, in arrays and in a dict."""
 
 import numpy as np
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Maxout, highway, FiLM, polynomial, squeeze-and-excite, and a dense block."""
+"""Maxout, highway, FiLM, polynomial and squeeze-and-excitation layers, and a dense block."""
 
 import tensorflow as tf
 from tensorflow import keras

@@ -1,4 +1,4 @@
-"""Node classification on a graph that the model holds: gather, segment sums, integer inputs."""
+"""Node classification on a fixed graph: gather, segment sums and integer inputs."""
 
 import keras
 import numpy as np

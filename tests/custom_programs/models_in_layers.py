@@ -1,4 +1,4 @@
-"""Models within a custom layer within a model, a gate with keyword arguments, a metric by ops."""
+"""Models in a custom layer in a model, a gate with keyword arguments, and a metric by ops."""
 
 import keras
 import numpy as np

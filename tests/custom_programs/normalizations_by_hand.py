@@ -1,4 +1,4 @@
-"""Batch, weight and spectral normalization by hand; call assigns to some weights."""
+"""Custom batch, weight and spectral normalization, where `call` assigns to some weights."""
 
 import keras
 import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Functions and classes of every kind, saved, loaded with custom_objects, and trained on."""
+"""Custom functions and classes, saved, loaded with `custom_objects`, and trained further."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""@tf.function steps on adversarial examples, a schedule by hand, and metrics by hand."""
+"""Custom loop with @tf.function on adversarial examples, with custom schedule and metrics."""
 
 import tensorflow as tf
 from tensorflow import keras

@@ -1,4 +1,4 @@
-"""Sharpness-aware minimization: weights are moved and moved back between two tapes."""
+"""Sharpness-aware minimization: weights are perturbed and restored between two tapes."""
 
 import keras
 import tensorflow as tf

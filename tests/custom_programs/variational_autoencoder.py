@@ -1,4 +1,4 @@
-"""A variational autoencoder with a Sampling layer, whose noise is scaled by 0 to compare."""
+"""A variational autoencoder with a Sampling layer; its noise is scaled by 0 for comparison."""
 
 import keras
 import tensorflow as tf
