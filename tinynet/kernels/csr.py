@@ -130,8 +130,7 @@ else:
         """Emit ``build(masks, offsets)`` for each possible number of vectors of a tile.
 
         A partial last vector is masked. On AVX2, where masks are slow, it overlaps with the
-        previous
-        vector instead, so that some units are computed twice.
+        previous vector instead, so that some units are computed twice.
         """
 
         def choose(vectors):
@@ -161,8 +160,7 @@ else:
         """Compute ``out = init + sum`` over an example's next non-zeros, in columns before `end`.
 
         `place` holds two int64: the index of the next non-zero, which is updated, and the end of
-        the
-        row. Without `init` (0), sums start at 0.
+        the row. Without `init` (0), sums start at 0.
         """
         first, stop = (b.load(simd.at(b, b.add(place, I64(k)), I64)) for k in (0, 8))
         begun = b.icmp_signed("!=", init, I64(0))

@@ -104,8 +104,7 @@ else:
             bits = b.bitcast(means[p], ir.VectorType(I32, LANES))
             moving = bits if moving is None else b.or_(moving, bits)
         # If all first moments are 0, as for pixels at the border, the weights do not change. Then
-        # skip the
-        # divisions and square roots, which take most of the time.
+        # skip the divisions and square roots, which take most of the time.
         step, small = (b.load(simd.at(b, a, simd.F32)) for a in (alpha, epsilon))
         infinite = simd.F32(float("inf"))
         size = simd.call(b, "llvm.fabs.f32", simd.F32, step)

@@ -273,10 +273,9 @@ def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_s
     optimizer update that follows.
     """
     # count: address of the number of examples; per: rows per example; a, b, extra, out: addresses
-    # of float32 arrays; room: scratch memory, `room_size` bytes for each part.
-    # All addresses and strides are in bytes: `down` from one row of `a` to the next, `along` from
-    # one
-    # column of `a` to the next, `ldb` from one row of `b` to the next.
+    # of float32 arrays; room: scratch memory, `room_size` bytes for each part. All addresses and
+    # strides are in bytes: `down` from one row of `a` to the next, `along` from one column of `a`
+    # to the next, `ldb` from one row of `b` to the next.
     panel = room + part * room_size
     rest = panel + 4 * _WIDEST * _DEEP
     rectifies, which = which >> 3, which & 7

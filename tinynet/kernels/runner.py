@@ -50,9 +50,9 @@ NUMBER, EXAMPLE, N, STOP = range(4)
 ROW, PART, OF, LINE, WAITS, WAIT_COUNT = range(6)
 TASK = 8
 #: Words of the pool; each group has a separate cache line: current step, for which workers may
-#: claim
-#: tasks; whether workers exit; the caller's processor, and whether it needs workers; the tasks; the
-#: caller's private words; and from BUSY on, one line per thread: the step whose tasks it reads.
+#: claim tasks; whether workers exit; the caller's processor, and whether it needs workers; the
+#: tasks; the caller's private words; and from BUSY on, one line per thread: the step whose tasks it
+#: reads.
 CURRENT, END, PLACE, NEEDED, TASKS, TASK_COUNT = 0, 8, 16, 17, 24, 25
 THREADS, LATE, REST, STEPS, _TIME, _PATIENCE, BUSY = 32, 33, 34, 35, 36, 38, 40
 #: Words of a table's state: its last step; whether the caller works alone, and for how many more
@@ -259,8 +259,7 @@ def work(part, parts, pool):
         idle, last = 0, s
         swap(busy, 0, s)
         # From here on, the caller does not replace the tasks. They belong to step s if it is still
-        # the
-        # current step.
+        # the current step.
         if get(current) == s:
             tasks = int64_at(pool, TASKS)
             for k in range(int64_at(pool, TASK_COUNT)):

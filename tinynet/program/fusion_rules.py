@@ -12,8 +12,7 @@ _GRADIENTS = {"kernel_gradient": "learn", "kernel_gradient_csr": "learn_csr"}
 #: Elements of a gradient that stays in the cache anyway: the machine joins such updates instead.
 _SMALL = 1 << 13
 #: Operations that `learn_csr_adam` can apply before the Adam update: weight decay and the gradient
-#: of
-#: an L2 penalty, as patterns of an operation and its operands.
+#: of an L2 penalty, as patterns of an operation and its operands.
 _DECAYED = ("subtract", "w", ("multiply", ("multiply", "w", "decay"), "rate"))
 _PENALIZED = ("add", "d_w", ("multiply", "penalty", "w"))
 

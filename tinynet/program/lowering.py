@@ -3,8 +3,7 @@
 An operation is lowered to kernel calls (matrix products, random numbers) or to a formula, whose
 nodes are executed by the kernel `chain`. Nodes of one iteration space whose inputs are available
 are fused into one call of `chain`: this is the fusion of elementwise operations. Any other
-instruction, such as a
-custom layer, is a Python call between two segments of rows.
+instruction, such as a custom layer, is a Python call between two segments of rows.
 """
 
 from __future__ import annotations
@@ -134,8 +133,7 @@ class Group:
         """Return whether the chain has enough slots for another node and its inputs.
 
         Threads divide the rows of a chain or, if it sums over the rows, its columns. So long rows
-        are
-        not reduced along both axes in the same chain.
+        are not reduced along both axes in the same chain.
         """
         if node.operation in REDUCTIONS and node.space.columns >= LONG_ROW:
             reductions = [n for n in [*self.nodes, node] if n.operation in REDUCTIONS]
@@ -295,8 +293,7 @@ class Lowering:
         """Add a kernel call; return its results.
 
         `reads` and `writes` are inputs and results by the names of the kernel's words. A result is
-        a
-        shape and a target: a Variable, or None for a new register. `work` is the number of
+        a shape and a target: a Variable, or None for a new register. `work` is the number of
         multiplications, per example and independent of the batch.
         """
         for name, value in reads.items():
