@@ -2,7 +2,7 @@
 # PYTHON=python3.12 chooses another Python than python3.
 export PYTHON
 
-.PHONY: train test lint clean
+.PHONY: train test lint docs clean
 
 train:
 	@.ci/environment
@@ -17,6 +17,11 @@ lint:
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
+
+docs:
+	@.ci/environment docs
+	.venv/bin/python -m sphinx --fail-on-warning --quiet docs docs/_build/html
+	@echo "The documentation is in docs/_build/html/index.html"
 
 clean:
 	rm -rf .venv

@@ -43,19 +43,19 @@ def main(argv: list[str] | None = None) -> int:
         "--cores or --contenders",
     )
     parser.add_argument(
-        "--write-readme",
+        "--write-tables",
         type=Path,
-        nargs="?",
-        const=ROOT / "README.md",
+        nargs="*",
         metavar="FILE",
-        help="measure nothing, put the stored results' tables into the README",
+        help="measure nothing; update the tables in README.md and docs/benchmarks.md, or in FILEs",
     )
     options = parser.parse_args(argv)
     partial = options.quick or options.only or options.cores or options.contenders
     folder = options.out or (ROOT / "output" / "benchmarks" if partial else COMMITTED)
-    if options.write_readme:
+    if options.write_tables is not None:
+        pages = options.write_tables or [ROOT / "README.md", ROOT / "docs" / "benchmarks.md"]
         try:
-            report.write_readme(options.write_readme, folder)
+            report.write_tables(pages, folder)
         except (OSError, ValueError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

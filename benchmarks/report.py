@@ -20,7 +20,6 @@ from tinynet._core import text_tables
 Record = dict[str, Any]
 Result = dict[str, Any]
 
-BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 BASES = ("tinynet-1", "tinynet-2")
 WORTH = 0.05  # the gain that a rewrite rule must have on some network
 
@@ -496,8 +495,8 @@ TITLES = {
 _OTHER_NETS = "other nets, batch sizes and kinds of input"
 
 
-def readme_block(results: dict[str, Result]) -> str:
-    """Write what stands between the README's markers."""
+def full_block(results: dict[str, Result]) -> str:
+    """Return all tables, for the documentation."""
     parts: list[str] = []
     for name in ("train", "predict", "cold"):
         if name in results:
@@ -543,16 +542,36 @@ def write_table(table: text_tables.Table, path: Path) -> None:
     path.write_text(f"**{table.title}**\n\n{rows}\n\n{table.note}\n", encoding="utf-8")
 
 
-def write_readme(readme: Path, folder: Path) -> None:
-    """Replace what stands between the README's markers; raise a ValueError if that can't be."""
+def short_block(results: dict[str, Result]) -> str:
+    """Return the README's table: an epoch of the main network, on one core and on two."""
+    found, rows = Table(results["train"]), {"": ["time of an epoch", on(1), on(2)]}
+    for key in found.contenders:
+        label, cores = CONTENDERS[key].label, CONTENDERS[key].cores
+        if key != "blas-1" and (record := found.find(key, "epoch")) is not None:
+            times = _times(found.times(key, "epoch", f"tinynet-{cores}"))
+            time = duration(statistics.median(record["values"]))
+            rows.setdefault(label, [label, "", ""])[cores] = f"{time} ({times})"
+    return f"{markdown([*rows.values()])}\n\n{caption(results['train'])}"
+
+
+#: What is written between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
+BLOCKS = {"benchmarks": full_block, "speed": short_block}
+
+
+def write_tables(paths: Sequence[Path], folder: Path) -> None:
+    """Replace the marked blocks of text files; raise a ValueError if that is not possible."""
     results = read(folder)
     if not results:
-        raise ValueError(f"There must be results to write. Received: the folder {folder}")
+        raise ValueError(f"folder must contain results. Received: folder={folder}")
     if quick := [name for name, result in results.items() if result["quick"]]:
-        raise ValueError(f"Quick runs are not for the README. Received: {', '.join(quick)}")
-    text = readme.read_text(encoding="utf-8")
-    if not re.search(f"{BEGIN}.*{END}", text, re.S):
-        raise ValueError(f"{readme} must hold {BEGIN} and {END}. Received: a file without them")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    block = f"{BEGIN}\n\n{readme_block(results)}\n\n{END}"
-    readme.write_text(before + block + after, encoding="utf-8")
+        raise ValueError(f"Results must not be of quick runs. Received: {', '.join(quick)}")
+    pattern = rf"(<!-- ({'|'.join(BLOCKS)}):begin -->).*(<!-- \2:end -->)"
+
+    def block(match: re.Match[str]) -> str:
+        return f"{match[1]}\n\n{BLOCKS[match[2]](results)}\n\n{match[3]}"
+
+    for path in paths:
+        text, found = re.subn(pattern, block, path.read_text(encoding="utf-8"), flags=re.S)
+        if not found:
+            raise ValueError(f"file must contain the markers of a block. Received: file={path}")
+        path.write_text(text, encoding="utf-8")

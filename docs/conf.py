@@ -24,7 +24,13 @@ author = "The tinynet developers"
 copyright = author
 version = release = tinynet.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_nb"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "numpydoc",
+    "myst_nb",
+    "sphinx-mathjax-offline",
+]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 exclude_patterns = ["_build"]
 default_role = "literal"
@@ -32,8 +38,8 @@ nitpicky = False
 autodoc_typehints = "none"
 autosummary_generate = False
 numpydoc_show_class_members = False
-myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"  # the tests run the notebooks
 nb_merge_streams = True
 
@@ -43,14 +49,13 @@ html_static_path: list[str] = []
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 4,
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-
-KINDS = {"class": "autoclass", "function": "autofunction", "data": "autodata"}
 
 
 def write_api() -> None:
@@ -79,12 +84,18 @@ def page_of(path: str, value: Any, first: str) -> str:
         kind = "class" if inspect.isclass(value) else "function"
         return f"{title}.. py:{kind}:: {name}\n\n   Alias of :py:obj:`{first}`.\n"
     if inspect.isclass(value):
-        own = [n for n, v in vars(value).items() if n[0] != "_" and getattr(v, "__doc__", None)]
+        own = [n for n in vars(value) if n[0] != "_" and is_documented(getattr(value, n))]
         members = f"   :members: {', '.join(own)}\n   :member-order: bysource\n" if own else ""
         return f"{title}.. autoclass:: {name}\n{members}   :show-inheritance:\n"
-    if callable(value) and getattr(value, "__doc__", None) and not inspect.isbuiltin(value):
+    if is_documented(value):
         return f"{title}.. autofunction:: {name}\n"
-    return f"{title}.. py:data:: {name}\n\n   Constant.\n"
+    return f"{title}.. py:data:: {name}\n"
+
+
+def is_documented(value: Any) -> bool:
+    """Return whether a value is code of tinynet: not a constant, a type or inherited code."""
+    value = getattr(value, "fget", value)  # a property
+    return bool(value.__doc__) and (getattr(value, "__module__", "") or "").startswith("tinynet")
 
 
 def page_of_module(path: str, module: Any, names: dict[str, Any], first: dict[int, str]) -> str:
@@ -94,10 +105,11 @@ def page_of_module(path: str, module: Any, names: dict[str, Any], first: dict[in
     for name in public_names.names_of(module):
         value = names.get(f"{path}.{name}")
         if f"{path}.{name}" in names:
-            doc = inspect.cleandoc(getattr(value, "__doc__", None) or "").partition("\n\n")[0]
-            own = first[id(value)] == f"{path}.{name}"
-            line = " ".join(doc.split()) if own else f"Alias of :py:obj:`~{first[id(value)]}`."
-            text += f"   * - :doc:`{name} <{path}.{name}>`\n     - {line or 'Constant.'}\n"
+            doc = inspect.cleandoc(value.__doc__) if is_documented(value) else ""
+            line = " ".join(doc.partition("\n\n")[0].split())
+            if (own := first[id(value)]) != f"{path}.{name}":
+                line = f"Alias of :py:obj:`~{own}`."
+            text += f"   * - :doc:`{name} <{path}.{name}>`\n     - {line}\n"
     return text
 
 
@@ -115,5 +127,19 @@ def copy_course() -> None:
         shutil.copy(notebook, folder)
 
 
-write_api()
-copy_course()
+def signature_of(
+    app: Any, what: str, name: str, value: Any, options: Any, signature: str, returned: str
+) -> tuple[str, str] | None:
+    """Return the signature that `inspect` shows; Sphinx would show that of `__new__`."""
+    if what != "class":
+        return None
+    shown = inspect.signature(value)
+    plain = [p.replace(annotation=p.empty) for p in shown.parameters.values()]
+    return str(shown.replace(parameters=plain, return_annotation=shown.empty)), ""
+
+
+def setup(app: Any) -> None:
+    """Write the generated pages before a build."""
+    write_api()
+    copy_course()
+    app.connect("autodoc-process-signature", signature_of)

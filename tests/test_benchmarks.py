@@ -306,6 +306,9 @@ def test_sentence_compares_machines() -> None:
 # ------------------------------------------------------------ the README
 
 
+BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+
+
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
     folder = tmp_path / "results"
@@ -314,14 +317,14 @@ def stored(tmp_path: Path) -> Path:
     return folder
 
 
-def test_readme_block_is_replaced_and_nothing_else(stored: Path, tmp_path: Path) -> None:
+def test_only_full_block_is_replaced(stored: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n", encoding="utf-8")
-    arguments = ["--write-readme", str(readme), "--out", str(stored)]
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    arguments = ["--write-tables", str(readme), "--out", str(stored)]
     assert main(arguments) == 0
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"before\n{report.BEGIN}\n\n**An epoch of training")
-    assert text.endswith(f"\n\n{report.END}\nafter\n")
+    assert text.startswith(f"before\n{BEGIN}\n\n**An epoch of training")
+    assert text.endswith(f"\n\n{END}\nafter\n")
     assert "old" not in text
     assert report.table(TRAIN) in text
     assert report.caption(TRAIN) in text
@@ -334,19 +337,19 @@ def test_readme_merges_equal_captions() -> None:
     predict = result("predict", [record("tinynet-1", [2e-5])], **more)
     grid = result("grid", [record("tinynet-1", [1.0]), record("jax-1", [1.5])], rounds=4)
     results = {"train": TRAIN, "predict": predict, "grid": grid}
-    block = report.readme_block(results)
+    block = report.full_block(results)
     assert block.count("Measured on") == 1
     assert "numpy 9.9, keras 3.0. Data: MNIST." in block
     assert "of 3 to 5 interleaved rounds" in block
     assert "keras-tf-1 was skipped: is not there." in block
     assert "on 1 core: 1.50 times (median) as fast as the faster of" in block
     results["nets-avx2"] = result("nets", [record("tinynet-1", [1.0])], rounds=7, isa="avx2")
-    block = report.readme_block(results)
+    block = report.full_block(results)
     assert block.count("Measured on") == 2
     assert block.count("kept from using AVX-512") == 1
     assert "of 3 to 5 interleaved rounds" in block
     results["predict"] = {**predict, "date": "2024-03-01"}
-    assert report.readme_block(results).count("Measured on") == 3
+    assert report.full_block(results).count("Measured on") == 3
 
 
 @pytest.mark.parametrize("case", ["no markers", "no results", "quick"])
@@ -354,14 +357,14 @@ def test_readme_unchanged_if_block_invalid(
     case: str, stored: Path, tmp_path: Path, capsys: Any
 ) -> None:
     readme = tmp_path / "README.md"
-    old = "nothing here" if case == "no markers" else f"{report.BEGIN}{report.END}"
+    old = "nothing here" if case == "no markers" else f"{BEGIN}{END}"
     readme.write_text(old, encoding="utf-8")
     if case == "no results":
         (stored / "train.json").unlink()
     if case == "quick":
         quick = json.dumps({**TRAIN, "quick": True})
         (stored / "train.json").write_text(quick, encoding="utf-8")
-    assert main(["--write-readme", str(readme), "--out", str(stored)]) == 1
+    assert main(["--write-tables", str(readme), "--out", str(stored)]) == 1
     assert "Received: " in capsys.readouterr().err
     assert readme.read_text(encoding="utf-8") == old
 
