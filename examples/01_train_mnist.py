@@ -1,4 +1,4 @@
-"""Train a net to read handwritten digits, as Keras spells it, and look at what it reads."""
+"""Train a network to recognize handwritten digits, with the API of Keras, and plot predictions."""
 
 import tinynet as keras
 

@@ -1,8 +1,8 @@
-"""One training step by hand: every number between a batch of digits and the changed weights.
+"""One training step by hand: all values from a mini-batch of digits to the updated weights.
 
-This is what `model.fit` does 1,875 times in an epoch of MNIST, written out with the functions of
-`tinynet.functional` and nothing else. ``d_x`` is always the gradient of the loss in ``x``: how
-fast the loss grows when a number in ``x`` grows. It has ``x``'s shape.
+`model.fit` performs this step 1,875 times per epoch of MNIST. Here it is written with the functions
+of `tinynet.functional` only. ``d_x`` is the gradient of the loss with respect to ``x``, and has the
+same shape as ``x``.
 """
 
 import numpy as np
@@ -13,16 +13,16 @@ from tinynet import functional as f
 
 def show(**arrays):
     for name, array in arrays.items():
-        print(f"  {name:15} {array.shape!s:12} mean size {np.abs(array).mean():.6f}")
+        print(f"  {name:15} {array.shape!s:12} mean |.| {np.abs(array).mean():.6f}")
 
 
-# 32 digits of 28 x 28 pixels; a row of 784 numbers from 0 to 1 for each.
+# 32 digits of 28 x 28 pixels, flattened to rows of 784 values from 0 to 1.
 (images, labels), _ = datasets.drawn_digits.load_data(n_train=32, n_test=0)
 x = images.reshape(32, 784).astype(np.float32) / 255
 labels = labels.astype(np.int64)
 n = len(x)
 
-print("The weights: random ones that keep the numbers' size from layer to layer, and zeros")
+print("Initialization: random kernels (Glorot uniform), biases of 0")
 rng = np.random.default_rng(0)
 
 
@@ -45,13 +45,13 @@ def forward():
     return z, hidden, logits, probabilities, losses
 
 
-print("Forward: from pixels to probabilities, and what each digit's answer costs")
+print("Forward pass: from pixels to probabilities, and the loss of each example")
 z, hidden, logits, probabilities, losses = forward()
 show(x=x, z=z, hidden=hidden, logits=logits, probabilities=probabilities, losses=losses)
 loss_before = losses.mean()
 
-print("Backward: the chain rule, from the loss back to every weight")
-# The loss is the mean of the losses, so each of them counts 1/n.
+print("Backward pass: the chain rule, from the loss back to every weight")
+# The loss is the mean over the batch, so the gradient with respect to each term is 1/n.
 d_losses = np.full(n, 1 / n, np.float32)
 d_logits = f.sparse_softmax_crossentropy_backward(d_losses, labels, probabilities)
 d_kernel_2, d_bias_2 = np.empty_like(kernel_2), np.empty_like(bias_2)
@@ -63,14 +63,14 @@ f.dense_gradients(x, d_z, d_kernel_1, d_bias_1)
 show(d_losses=d_losses, d_logits=d_logits, d_kernel_2=d_kernel_2, d_bias_2=d_bias_2)
 show(d_hidden=d_hidden, d_z=d_z, d_kernel_1=d_kernel_1, d_bias_1=d_bias_1)
 
-print("Adam: every weight goes a little against its gradient")
+print("Adam: update every weight in the direction of the negative first moment estimate")
 alpha = f.adam_step_size(learning_rate=0.001, beta_1=0.9, beta_2=0.999, step=1)
 weights = {"kernel_1": kernel_1, "bias_1": bias_1, "kernel_2": kernel_2, "bias_2": bias_2}
 gradients = [d_kernel_1, d_bias_1, d_kernel_2, d_bias_2]
 for (name, w), d_w in zip(weights.items(), gradients, strict=True):
     before = w.copy()
-    m, v = np.zeros_like(w), np.zeros_like(w)  # the running means, which start at 0
-    # Flat views: Adam treats every weight alike, wherever it stands.
+    m, v = np.zeros_like(w), np.zeros_like(w)  # moment estimates, initially 0
+    # Adam is an elementwise operation, implemented for flat arrays.
     flat = [array.reshape(-1) for array in (w, d_w, m, v)]
     f.adam(*flat, alpha, one_minus_beta_1=0.1, one_minus_beta_2=0.001, epsilon=1e-7)
     show(**{f"{name} change": w - before})

@@ -1,9 +1,9 @@
-"""From one laptop to a cluster: many fits at once, by scikit-learn's tools, through joblib.
+"""Grid search with scikit-learn, in one process, on several cores, or on a cluster.
 
-One fit of a small net never outgrows a machine; a grid of them does. `TinyNetClassifier` stands
-where scikit-learn's ``MLPClassifier`` would, so its grids, pipelines and cross-validations run
-as they are. Each fit computes on one thread, and joblib decides where: in this process, in one
-process a core, or on the workers of a Dask cluster. Only the two lines of the last case change.
+A single small network fits on any machine, but a grid search trains many of them.
+`TinyNetClassifier` replaces scikit-learn's ``MLPClassifier``, so it works in grid searches,
+pipelines and cross-validation. Each fit uses one thread, and joblib distributes the fits: in this
+process, over one process per core, or over the workers of a Dask cluster.
 """
 
 import time
@@ -38,15 +38,15 @@ def main() -> None:
     print(f"Test accuracy: {search.score(x_test, y_test):.3f}")
     expected = search.cv_results_["mean_test_score"]
 
-    # The same on two of this machine's cores. The first time includes starting the processes.
+    # The same on two cores of this machine. The time includes starting the processes.
     start = time.perf_counter()
     with joblib.parallel_config("loky", n_jobs=2):
         search.fit(x, y)
     print(f"Two processes:  {time.perf_counter() - start:5.1f} s")
     print("The same scores:", np.array_equal(search.cv_results_["mean_test_score"], expected))
 
-    # The same on a cluster: here two workers on this machine. For a real one the address of its
-    # scheduler goes into Client, and tinynet and scikit-learn are installed on its machines.
+    # The same on a local Dask cluster with two workers. For a remote cluster, pass the address of
+    # its scheduler to Client; tinynet and scikit-learn must be installed on its machines.
     try:
         from distributed import Client, LocalCluster
     except ImportError:
@@ -61,6 +61,6 @@ def main() -> None:
     print("The same scores:", np.array_equal(search.cv_results_["mean_test_score"], expected))
 
 
-# Processes import this file: what follows is done by the first one only.
+# Worker processes import this file, and must not execute main.
 if __name__ == "__main__":
     main()

@@ -1,13 +1,13 @@
-"""When the model outgrows tinynet: go on in Keras on JAX, over several devices.
+"""Continue training in Keras on JAX, on several devices, when a model outgrows tinynet.
 
-tinynet is made for small dense nets on one machine. A net that needs convolutions, a GPU, or
-more than one device belongs into Keras on JAX, and nothing that was trained is lost: tinynet's
-``.keras`` file holds the weights and the optimizer's state to the last bit.
+tinynet is made for small dense networks on one machine. If a model needs convolutions, a GPU or
+more than one device, continue in Keras on JAX without losing progress: a ``.keras`` file saved by
+tinynet contains the exact weights and optimizer state.
 
-Here a net is trained in tinynet, saved, and trained further twice: in tinynet, and in Keras with
-every batch divided between two devices. Both come to the same losses and the same weights. The two
-devices are two halves of this machine's processor, so that it runs anywhere; with two GPUs the
-lines are the same, without the one about XLA.
+This example trains a network in tinynet, saves it, and then continues twice: in tinynet, and in
+Keras with every batch divided between two devices. Both give the same losses and weights, to within
+float32 rounding error. The two devices are virtual CPU devices, so that the example runs on any
+machine. On GPUs, only the three lines that refer to the CPU are different.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ if missing:
     print(f"Skipped: this needs {', '.join(missing)}; pip install {' '.join(missing)}")
     sys.exit()
 
-# Before keras is imported: it computes with JAX, and the processor counts as two devices.
+# Set before importing keras: use JAX, with two virtual CPU devices.
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
@@ -51,7 +51,7 @@ print(f"tinynet, 2 epochs:                 loss {first[-1]:.6f}")
 with tempfile.TemporaryDirectory() as folder:
     model.save(f"{folder}/net.keras")
 
-    # ---- the same file in Keras, its batches divided between the devices
+    # ---- continue in Keras, with each batch divided between the devices
     devices = keras.distribution.list_devices("cpu")
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
     onward = keras.models.load_model(f"{folder}/net.keras")
@@ -60,7 +60,7 @@ assert len(onward.weights[0].value.sharding.device_set) == len(devices) == 2
 theirs = onward.fit(x, y, epochs=2, batch_size=64, shuffle=False, verbose=0).history["loss"]
 print(f"Keras on JAX, {len(devices)} devices, 2 more:   loss {theirs[-1]:.6f}")
 
-# ---- and, to compare, in tinynet
+# ---- continue in tinynet, for comparison
 ours = model.fit(x, y, epochs=2, batch_size=64, shuffle=False, verbose=0).history["loss"]
 print(f"tinynet, 2 more:                   loss {ours[-1]:.6f}")
 
@@ -68,6 +68,6 @@ pairs = zip(model.weights, onward.weights, strict=True)
 apart = max(np.abs(a.numpy() - keras.ops.convert_to_numpy(b.value)).max() for a, b in pairs)
 print(f"Greatest difference of a loss:     {np.abs(np.subtract(ours, theirs)).max():.1e}")
 print(f"Greatest difference of a weight:   {apart:.1e}")
-# float32 sums in another order: about 1e-7 of each step's size, and 64 steps of at most 1e-3.
+# float32 sums in a different order: a relative error of about 1e-7 in 64 steps of at most 1e-3.
 np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 assert apart < 1e-4

@@ -1,6 +1,6 @@
-"""Train the 784-128-10 net on MNIST with Keras: ``python -m reference``.
+"""Train the 784-128-10 network on MNIST with Keras: ``python -m reference``.
 
-The seed program that tinynet is measured against; read it beside ``examples/01_train_mnist.py``.
+This is the program that tinynet is compared with; see also ``examples/01_train_mnist.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def positive(text: str) -> int:
-    """An integer of at least 1, for argparse."""
+    """Convert an argument of argparse to a positive integer."""
     number = int(text)
     if number < 1:
         raise ValueError(text)
@@ -21,22 +21,22 @@ def positive(text: str) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train, evaluate, print the figures; returns the exit code."""
+    """Train and evaluate the model, print the results, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m reference", description=__doc__)
     parser.add_argument("--epochs", type=positive, default=5)
     parser.add_argument("--batch-size", type=positive, default=32)
-    parser.add_argument("--seed", type=int, help="make the run repeatable")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write config, history, result")
+    parser.add_argument("--seed", type=int, help="make the run reproducible")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write options and results")
     args = parser.parse_args(argv)
     if args.json and not args.json.parent.is_dir():
-        parser.error(f"--json: there is no folder {args.json.parent}")
+        parser.error(f"--json: the folder {args.json.parent} does not exist")
 
     try:
         import keras
 
         from reference import keras_net, mnist
     except ModuleNotFoundError as error:
-        print(f"error: {error}; the reference needs TensorFlow and Keras", file=sys.stderr)
+        print(f"error: {error}; the reference requires TensorFlow and Keras", file=sys.stderr)
         return 1
     print(keras_net.describe_versions())
     if args.seed is not None:
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         ]
     )
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    verbose = 1 if sys.stdout.isatty() else 2  # the bar's backspaces are for terminals only
+    verbose = 1 if sys.stdout.isatty() else 2  # the progress bar works in terminals only
     start = time.perf_counter()
     history = model.fit(
         x_train, y_train, batch_size=args.batch_size, epochs=args.epochs, verbose=verbose

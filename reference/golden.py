@@ -1,7 +1,7 @@
-"""Write Keras' answers to small files: ``python -m reference.golden``.
+"""Write results of Keras to golden files: ``python -m reference.golden``.
 
-With these files parity can be tested where Keras is not installed.  Each file holds the questions
-beside the answers, so a test needs nothing else.  ``README.md`` lists what is in them.
+With these files, parity can be tested without Keras. Each file contains inputs and expected
+results. ``README.md`` describes their contents.
 """
 
 from __future__ import annotations
@@ -71,17 +71,17 @@ INITIALIZERS = (
 FITS: dict[str, dict[str, Any]] = {
     "plain": {},
     "sample_weight": {"sample_weight": True},
-    "class_weight": {"class_weight": {0: 1.0, 1: 2.5}},  # the class not named counts 1
+    "class_weight": {"class_weight": {0: 1.0, 1: 2.5}},  # the other class has weight 1
 }
 
 
 def numbered(prefix: str, arrays: Sequence[npt.ArrayLike]) -> Named:
-    """The arrays under the names ``prefix0``, ``prefix1``, ..."""
+    """Return arrays by the names ``prefix0``, ``prefix1``, ..."""
     return {f"{prefix}{i}": np.asarray(array) for i, array in enumerate(arrays)}
 
 
 def start_weights(rng: np.random.Generator) -> list[npt.NDArray[np.float32]]:
-    """Weights to start from: kernels within Glorot's limits, biases zero as Keras has them."""
+    """Return initial weights: Glorot uniform kernels, and biases of 0."""
     weights = []
     for fan_in, fan_out in pairwise(SIZES):
         limit = np.sqrt(6 / (fan_in + fan_out))
@@ -90,16 +90,16 @@ def start_weights(rng: np.random.Generator) -> list[npt.NDArray[np.float32]]:
 
 
 def features(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.float32]:
-    """Inputs like pixels: between 0 and 1, half of them exactly 0."""
+    """Return random inputs between 0 and 1, half of which are exactly 0."""
     x = rng.random((*shape, SIZES[0])) * (rng.random((*shape, SIZES[0])) < 0.5)
     return x.astype(np.float32)
 
 
 def small_net(rng: np.random.Generator) -> Named:
-    """Forward, loss, gradients, and the net after 1, 10 and 200 steps over the same 8 batches."""
+    """Compute output, loss, gradients, and the state after 1, 10 and 200 steps on 8 batches."""
     weights = start_weights(rng)
     x = features(rng, BATCHES, BATCH_SIZE)
-    x[0, 0] = 0  # with zero biases every pre-activation of this row is exactly 0, relu's corner
+    x[0, 0] = 0  # all pre-activations of this row are exactly 0, the kink of relu
     y = rng.integers(0, SIZES[-1], (BATCHES, BATCH_SIZE))
     sample_weight = np.array([0, 0.5, 1, 1, 2, 4], dtype=np.float32)
 
@@ -126,16 +126,16 @@ def small_net(rng: np.random.Generator) -> Named:
 
 
 def losses() -> Named:
-    """Sparse categorical cross-entropy from logits, from a softmax's logits, from probabilities."""
+    """Compute sparse categorical cross-entropy from logits, softmax models and probabilities."""
     logits = [[100, 0, 0], [0, 100, 0], [1, 2, 3], [0, -1, 4], [1e4, 0, -1e4], [0, 0, 0]]
     logits_y = [1, 1, 2, 0, 2, 0]
     probabilities = [
         [0.2, 0.3, 0.5],
-        [0.6, 0.3, 0.3],  # not normalised
+        [0.6, 0.3, 0.3],  # not normalized
         [1, 0, 0],  # certain and wrong
         [1, 0, 0],  # certain and right
         [0, 0, 0],
-        [1, 1e-8, 0],  # the label's share is below the clip at 1e-7
+        [1, 1e-8, 0],  # the probability of the label is below 1e-7, the clipping threshold
     ]
     probabilities_y = [2, 0, 1, 0, 0, 1]
     sample_weight = [2, 0.5, 1, 0, 1, 3]
@@ -147,7 +147,7 @@ def losses() -> Named:
         "sample_weight": np.array(sample_weight, dtype=np.float32),
     }
 
-    # One dense layer that changes nothing: its bias' gradient is the gradient in the logits.
+    # An identity dense layer, so that its bias gradient is the gradient with respect to the logits.
     model = keras_net.build_model([np.eye(3), np.zeros(3)], sizes=(3, 3), jit_compile=False)
     rows = [
         keras_net.loss_and_gradients(model, row[None], label[None])
@@ -171,10 +171,10 @@ def losses() -> Named:
 
 
 def adam(rng: np.random.Generator) -> Named:
-    """Adam on loose variables: 20 steps with gradients of every size, from values of 0 and 1.
+    """Apply 20 steps of Adam to variables, with gradients of various magnitudes.
 
-    The gradients vary from step to step: under a constant one all of Adam's mistakes in the
-    moments cancel, since its step is then the learning rate whatever the decay.
+    The gradients vary from step to step: with constant gradients, errors of the decay rates would
+    cancel, since the step size would always be the learning rate.
     """
     size = np.array([0, 1e-8, 1e-7, 1e-6, 1, 1e3], dtype=np.float32)
     sign = rng.choice([-1, 1], (20, 2, size.size))
@@ -190,9 +190,9 @@ def adam(rng: np.random.Generator) -> Named:
 
 
 def activations(rng: np.random.Generator) -> Named:
-    """Every element-wise activation and its derivative on a grid; softmax on rows, with a gradient.
+    """Compute elementwise activations and their derivatives on a grid, and softmax on rows.
 
-    ``d_x`` is the gradient in ``x`` for ``upstream``, the gradient in the softmax's output.
+    ``d_x`` is the gradient with respect to ``x``, for the upstream gradient ``upstream``.
     """
     grid = np.concatenate([[-20, -1e-4], np.linspace(-6.5, 6.5, 53), [1e-4, 20]])
     rows = rng.uniform(-4, 4, (5, 4))
@@ -218,7 +218,7 @@ def activations(rng: np.random.Generator) -> Named:
 def value_and_gradient(
     function: Any, x: npt.NDArray[Any], upstream: npt.NDArray[Any] | None = None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """``function(x)`` and the gradient in `x` for the gradient `upstream` (ones) in the value."""
+    """Return ``function(x)``, and the gradient with respect to `x` for an upstream gradient."""
     variable = tf.Variable(x)
     with tf.GradientTape() as tape:
         value = function(tf.convert_to_tensor(variable))
@@ -227,7 +227,7 @@ def value_and_gradient(
 
 
 def initializers() -> dict[str, Any]:
-    """Smallest, largest, mean and standard deviation of what each initializer draws for a shape."""
+    """Compute minimum, maximum, mean and standard deviation of the values of each initializer."""
     report: dict[str, Any] = {}
     for name in INITIALIZERS:
         report[name] = []
@@ -249,9 +249,9 @@ def initializers() -> dict[str, Any]:
 
 
 def fit(rng: np.random.Generator) -> tuple[Named, dict[str, Any]]:
-    """Whole small fits: data and final weights, and options, History and `evaluate`'s answer.
+    """Run `fit` on small data: return data and final weights; and options, history and evaluation.
 
-    53 rows of which the last 11 are for validation leave 42: five batches of 8 and one of 2.
+    Of 53 rows, the last 11 are for validation: the other 42 are five batches of 8 and one of 2.
     """
     options: dict[str, Any] = {
         "epochs": 3,
@@ -280,7 +280,7 @@ def fit(rng: np.random.Generator) -> tuple[Named, dict[str, Any]]:
 
 
 def write(folder: Path) -> None:
-    """Compute everything and write it into `folder`, the provenance last."""
+    """Compute all results, and write them to `folder`, with the provenance file last."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
 
@@ -292,7 +292,7 @@ def write(folder: Path) -> None:
         (folder / name).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         written.append(name)
 
-    # Each file draws from its own generator, so that one can change without the others.
+    # Each file has a separate random generator, so that files can change independently.
     write_arrays("small_net.npz", small_net(np.random.default_rng([SEED, 0])))
     write_arrays("adam.npz", adam(np.random.default_rng([SEED, 1])))
     write_arrays("activations.npz", activations(np.random.default_rng([SEED, 2])))
@@ -317,7 +317,7 @@ def write(folder: Path) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Write the golden files."""
     parser = argparse.ArgumentParser(prog="python -m reference.golden", description=main.__doc__)
-    parser.add_argument("--out", type=Path, default=FOLDER, help="the folder to write into")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="output folder")
     args = parser.parse_args(argv)
     write(args.out)
     print(f"golden files of {keras_net.describe_versions()} are in {args.out}")

@@ -1,8 +1,8 @@
-"""Write down Keras' public names: ``python -m reference.keras_names``.
+"""List the public names of Keras: ``python -m reference.keras_names [FILE]``.
 
-The text goes into ``tinynet/_core/keras_names.txt``, so that tinynet can refuse the names that only
-Keras has, or into the file that is named: for each public module of Keras a line with the names in
-it, except for ``keras.ops``.
+The list is written to FILE, by default ``tinynet/_core/keras_names.txt``, which tinynet uses for
+error messages about names that only Keras has. It has a line for each public module of Keras except
+``keras.ops``, with the names in the module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FILE = Path(__file__).parents[1] / "tinynet" / "_core" / "keras_names.txt"
 
 
 def modules(module: ModuleType) -> Iterator[tuple[str, list[str]]]:
-    """Yield the path of each public module, from this one on, and its public names."""
+    """Yield the path and the public names of a module and all of its public submodules."""
     public = [name for name in sorted(dir(module)) if name[0] != "_" and name != "src"]
     yield module.__name__, public
     for name in public:

@@ -1,8 +1,8 @@
-"""The net in Keras, opened up: one forward pass, one gradient, one step, one epoch at a time.
+"""The network in Keras, with access to single forward passes, gradients, steps and epochs.
 
-Everything goes in and comes out as plain arrays, so that tinynet's answers can be laid beside
-them.  Nothing is computed here that Keras does not compute: the loss is the compiled one, the
-gradients are TensorFlow's, and a step is the step that ``fit`` takes.
+Arguments and results are NumPy arrays, for comparison with tinynet. All computations are done by
+Keras: the loss is the compiled loss, gradients are computed by TensorFlow, and a step is a training
+step of Keras.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from reference.weights import Arrays, get_optimizer_state, get_weights, set_weig
 
 if keras.backend.backend() != "tensorflow":
     raise RuntimeError(
-        "the reference is Keras on TensorFlow: import reference before keras, or set "
+        "the Keras backend must be TensorFlow; import reference before keras, or set "
         f"KERAS_BACKEND=tensorflow. Received: the backend {keras.backend.backend()!r}"
     )
 
 
 class Step(NamedTuple):
-    """What one training step left behind; `loss` is the batch's, from before the update."""
+    """State after a training step, and loss of the batch before the update."""
 
     loss: float
     weights: Arrays
@@ -35,7 +35,7 @@ class Step(NamedTuple):
 
 
 def versions() -> dict[str, str]:
-    """What computes: the versions of everything involved and the settings that touch rounding."""
+    """Return the versions of all packages, and the settings that affect rounding."""
     return {
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
@@ -49,7 +49,7 @@ def versions() -> dict[str, str]:
 
 
 def describe_versions() -> str:
-    """What computes, in a line for people."""
+    """Return the versions as a line of text."""
     names = versions()
     return (
         f"Keras {names['keras']} on {names['backend']} {names['tensorflow']}, "
@@ -67,13 +67,12 @@ def build_model(
     metrics: Sequence[Any] = ("accuracy",),
     **compile_options: Any,
 ) -> keras.Sequential:
-    """The compiled net: dense layers with relu, the last with softmax.
+    """Build and compile a network of dense layers, with relu and a final softmax.
 
-    Without `sizes` it is the seed program's net for images, (28, 28) -> Flatten -> `hidden` -> 10.
-    With `sizes`, say ``(12, 7, 5, 3)``, it is a net for rows of ``sizes[0]`` features with one
-    dense layer for each further size.  `weights` are put in place of the random ones, and the
-    optimizer is built, so that its state can be read before the first step.  Further options go
-    to Keras' ``compile``.
+    By default, it is the network for images, (28, 28) -> Flatten -> `hidden` -> 10. With `sizes`,
+    for example ``(12, 7, 5, 3)``, it has ``sizes[0]`` input features, and a dense layer for each
+    other size. `weights` replace the random initialization. The optimizer is built, so that its
+    state can be read before the first step. Other options are passed to ``compile``.
     """
     if sizes is None:
         layers = [keras.Input((28, 28)), keras.layers.Flatten()]
@@ -92,7 +91,7 @@ def build_model(
 
 
 def forward(model: keras.Model, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """The model's output for `x`, in inference mode."""
+    """Compute the output of the model in inference mode."""
     return np.array(model(np.asarray(x), training=False).numpy())
 
 
@@ -102,7 +101,7 @@ def loss_and_gradients(
     y: npt.ArrayLike,
     sample_weight: npt.ArrayLike | None = None,
 ) -> tuple[float, Arrays]:
-    """The compiled loss on one batch, and its gradient in each of the model's trainable weights."""
+    """Compute the compiled loss of a batch, and the gradients of all trainable weights."""
     inputs, labels = tf.convert_to_tensor(np.asarray(x)), tf.convert_to_tensor(np.asarray(y))
     if sample_weight is not None:
         sample_weight = tf.convert_to_tensor(np.asarray(sample_weight, dtype=np.float32))
@@ -120,9 +119,9 @@ def train_steps(
     batches: Iterable[tuple[npt.ArrayLike, ...]],
     record: Sequence[int] = (1, 10, 200),
 ) -> dict[int, Step]:
-    """Take one step a batch and return what each step numbered in `record` (from 1) left behind.
+    """Train one step per batch, and return the results of the steps in `record`, counted from 1.
 
-    A batch is ``(x, y)`` or ``(x, y, sample_weight)``.  Training ends with the last recorded step.
+    A batch is ``(x, y)`` or ``(x, y, sample_weight)``. Training ends with the last recorded step.
     """
     steps: dict[int, Step] = {}
     last, number = max(record), 0
@@ -133,7 +132,9 @@ def train_steps(
             steps[number] = Step(float(logs["loss"]), get_weights(model), state)
         if number == last:
             return steps
-    raise ValueError(f"batches must be at least {last}, a step each. Received: {number} batches")
+    raise ValueError(
+        f"The number of batches must be at least {last}, one per step. Received: {number} batches"
+    )
 
 
 def fit_epoch(
@@ -144,7 +145,7 @@ def fit_epoch(
     shuffle: bool = False,
     **fit_options: Any,
 ) -> dict[str, list[float]]:
-    """Train for one epoch, silently, and return ``History.history``; options go to ``fit``."""
+    """Train for one epoch by default, and return ``History.history``."""
     options = {"verbose": 0, **fit_options}
     model.fit(np.asarray(x), np.asarray(y), batch_size=batch_size, shuffle=shuffle, **options)
     return model.history.history
@@ -155,7 +156,7 @@ def optimizer_steps(
     values: Sequence[npt.ArrayLike],
     gradients: Iterable[Sequence[npt.ArrayLike]],
 ) -> list[tuple[Arrays, Arrays]]:
-    """Apply given gradients to loose variables: ``(values, optimizer state)`` after each step."""
+    """Apply gradients to variables, and return ``(values, optimizer state)`` after each step."""
     variables = [keras.Variable(np.asarray(value, dtype=np.float32)) for value in values]
     optimizer.build(variables)
     steps = []

@@ -1,7 +1,7 @@
-"""MNIST, read in the plainest way: four gzipped IDX files, or else Keras' own download.
+"""MNIST from four gzipped IDX files, or downloaded by Keras.
 
-An IDX file is a header of big-endian 32-bit integers (a magic number that holds the number of
-dimensions, then the dimensions) followed by the bytes of the array.
+An IDX file has a header of big-endian 32-bit integers (a magic number that contains the number of
+dimensions, followed by the dimensions), and then the bytes of the array.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Split = tuple[Bytes, Bytes]
 
 
 def load_data() -> tuple[Split, Split]:
-    """``(x_train, y_train), (x_test, y_test)`` as uint8, images of 28 x 28 pixels.
+    """Load ``(x_train, y_train), (x_test, y_test)`` as uint8, with images of 28 x 28 pixels.
 
-    Read from ``$TINYNET_DATA/mnist`` where that folder exists, otherwise by
-    ``keras.datasets.mnist``, which downloads the data once and keeps it.
+    The data are read from ``$TINYNET_DATA/mnist`` if that folder exists, and otherwise loaded by
+    ``keras.datasets.mnist``, which downloads and caches them.
     """
     if root := os.environ.get("TINYNET_DATA"):
         folder = Path(root) / "mnist"
         if folder.is_dir():
             return _read_split(folder, "train"), _read_split(folder, "t10k")
 
-    import keras  # takes seconds, and the files above do not need it
+    import keras  # slow, and not needed if the files exist
 
     train, test = keras.datasets.mnist.load_data()
     return train, test
@@ -40,28 +40,28 @@ def _read_split(folder: Path, name: str) -> Split:
     labels = read_idx(folder / f"{name}-labels-idx1-ubyte.gz")
     if len(images) != len(labels):
         raise ValueError(
-            f"{folder}: expected as many {name} labels as images. "
+            f"{folder}: the numbers of {name} labels and images must be equal. "
             f"Received: {len(images)} images, {len(labels)} labels"
         )
     return images, labels
 
 
 def read_idx(path: Path) -> Bytes:
-    """The array of unsigned bytes in one gzipped IDX file."""
+    """Read an array of uint8 from a gzipped IDX file."""
     try:
         content = gzip.decompress(path.read_bytes())
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(f"{path} is corrupted: {error}") from error
     if content[:3] != b"\x00\x00\x08" or len(content) < 4:
         raise ValueError(
-            f"{path}: an IDX file of bytes begins with 00 00 08. Received: {content[:3].hex(' ')}"
+            f"{path}: an IDX file must start with 00 00 08. Received: {content[:3].hex(' ')}"
         )
     header = 4 + 4 * content[3]
     shape = tuple(np.frombuffer(content[4:header], dtype=">u4").tolist())
     array = np.frombuffer(content[header:], dtype=np.uint8)
     if array.size != np.prod(shape):
         raise ValueError(
-            f"{path} is damaged: expected {np.prod(shape)} bytes for shape {shape}. "
+            f"{path} is corrupted: expected {np.prod(shape)} bytes for shape {shape}. "
             f"Received: {array.size}"
         )
     return array.reshape(shape)

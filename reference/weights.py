@@ -1,8 +1,8 @@
-"""Weights and optimizer state as plain lists of arrays, out of Keras and into it.
+"""Access to the weights and the optimizer state of Keras models, as lists of arrays.
 
-The lists are the common language of the two libraries: a net's weights are
-``[kernel, bias, kernel, bias, ...]``, Adam's state is ``[iteration, m0, v0, m1, v1, ...]`` with one
-pair of moments a weight.  All arrays are float32 copies; the iteration is an int64 scalar array.
+Both libraries use the same order: weights are ``[kernel, bias, kernel, bias, ...]``, and the state
+of Adam is ``[iteration, m0, v0, m1, v1, ...]`` with a pair of moment estimates for each weight. All
+arrays are float32 copies; the iteration is an int64 scalar array.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ Arrays = list[npt.NDArray[Any]]
 
 
 def get_weights(model: keras.Model) -> Arrays:
-    """Copies of the model's weights, layer after layer."""
+    """Return copies of the weights of a model, in the order of the layers."""
     return [np.array(weight) for weight in model.get_weights()]
 
 
 def set_weights(model: keras.Model, weights: Sequence[npt.ArrayLike]) -> None:
-    """Write the weights into the model; ValueError where the number or a shape differs."""
+    """Set the weights of a model; raise a ValueError if their number or a shape differs."""
     model.set_weights([np.asarray(weight, dtype=np.float32) for weight in weights])
 
 
 def get_optimizer_state(optimizer: keras.Optimizer) -> Arrays:
-    """Copies of the optimizer's variables in Keras' order, without the learning rate."""
+    """Return copies of the optimizer variables in the order of Keras, without the learning rate."""
     return [np.array(variable.numpy()) for variable in _state_variables(optimizer)]
 
 
 def set_optimizer_state(optimizer: keras.Optimizer, state: Sequence[npt.ArrayLike]) -> None:
-    """Write a state that `get_optimizer_state` returned into an optimizer that is built."""
+    """Set the variables of a built optimizer to a state returned by `get_optimizer_state`."""
     variables = _state_variables(optimizer)
     arrays = [np.asarray(array) for array in state]
     expected = [tuple(variable.shape) for variable in variables]

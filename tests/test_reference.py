@@ -131,9 +131,9 @@ def test_read_idx_names_invalid_file(tmp_path: Path) -> None:
     whole = path.read_bytes()
     content = gzip.decompress(whole)
     for damaged, message in (
-        (whole[:-12], "damaged"),
-        (b"plain text", "damaged"),
-        (gzip.compress(content[:-1]), r"damaged.*Received: 5$"),
+        (whole[:-12], "corrupted"),
+        (b"plain text", "corrupted"),
+        (gzip.compress(content[:-1]), r"corrupted.*Received: 5$"),
         (gzip.compress(b"\x00\x00\x0d" + content[3:]), r"Received: 00 00 0d$"),
         (gzip.compress(b""), r"Received: $"),
     ):
@@ -190,7 +190,7 @@ def test_program_reports_damaged_data(
     path.write_bytes(b"not an archive")
     assert main([]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {path} is damaged")
+    assert error.startswith(f"error: {path} is corrupted")
     assert error.count("\n") == 1
 
 

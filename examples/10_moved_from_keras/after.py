@@ -1,4 +1,4 @@
-"""A reader of handwritten digits in Keras, to lay beside after.py: only import lines differ."""
+"""Handwritten digit recognition; before.py and after.py differ only in their imports."""
 
 import tinynet.compat.tensorflow as tf
 from tinynet.callbacks import EarlyStopping, ModelCheckpoint
