@@ -1155,7 +1155,7 @@ OF_RANDOM: list[tuple[str, Callable[..., Any]]] = [
     ("^dtype must be an integer type", later(random.randint, (2,), 0, 5, dtype="float32")),
     ("^maxval must be greater than minval", later(random.randint, (2,), 5, 5)),
     ("^logits must have the shape", later(random.categorical, [1.0, 2.0], 3)),
-    ("^rate must be a number from 0 to 1", later(random.dropout, [1.0], 1.5)),
+    (r"^rate must be a number in the range \[0, 1\]", later(random.dropout, [1.0], 1.5)),
     ("^noise_shape must have the inputs' 2", later(random.dropout, [[1.0]], 0.5, (1,))),
 ]
 DATA: Rows = {

@@ -62,7 +62,7 @@ _STROKE = 0.09  # of each stroke as a whole
 _TREMOR = 0.025  # of each vertex of the path
 _BEND, _TWIST = 0.085, 0.05  # elastic distortion: quadratic and cubic terms
 _WIDTH, _WIDTH_DEVIATION = 1.18, 0.24  # factor of the width
-_SLANT, _SLANT_DEVIATION = 0.10, 0.25  # to the right, for each step upwards
+_SLANT, _SLANT_DEVIATION = 0.10, 0.25  # shift to the right per unit of height
 _TURN = 0.13  # in radians
 
 # Pen, in pixels of the image.

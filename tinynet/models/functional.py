@@ -150,22 +150,22 @@ class Network(Layer):
 
     @property
     def input_shape(self) -> Any:
-        """Shape of the input, with the batch size first; only for a known input."""
+        """Shape of the input, with the batch size first; available once the model is built."""
         return mapped(lambda s: s.shape, self._known_graph().inputs)
 
     @property
     def output_shape(self) -> Any:
-        """Shape of the output, with the batch size first; only for a known input."""
+        """Shape of the output, with the batch size first; available once the model is built."""
         return mapped(lambda s: s.shape, self._known_graph().outputs)
 
     @property
     def input(self) -> Any:
-        """Symbolic input; only for a known input."""
+        """Symbolic input; available once the model is built."""
         return self._known_graph().inputs
 
     @property
     def output(self) -> Any:
-        """Symbolic output; only for a known input."""
+        """Symbolic output; available once the model is built."""
         return self._known_graph().outputs
 
     @property

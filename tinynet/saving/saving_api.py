@@ -290,7 +290,7 @@ def reading(path: Path) -> Iterator[Any]:
         yield FORMATS[kind][1](contents)
     except (*_DAMAGE, *MALFORMED) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise  # an error of the disk; a wrong offset in the file gives EINVAL
+            raise  # an I/O error; a wrong offset in the file raises EINVAL
         what = str(error)
         if "Received: " not in what:  # raised by Python, NumPy or h5py
             what = f"The file is corrupted. Received: {type(error).__name__}: {error}"
