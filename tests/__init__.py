@@ -19,5 +19,5 @@ def mostly_slow(names: Iterable[str], *everyday: str, mark: Any = pytest.mark.sl
 
 
 def mostly_wide(names: Iterable[str], *everyday: str) -> list[Any]:
-    """Return parameters like `mostly_slow`, but marked wide: other runs of `.ci/run` include them."""
+    """Return parameters like `mostly_slow`, but marked wide: other runs of `.ci/run` use them."""
     return mostly_slow(names, *everyday, mark=pytest.mark.wide)

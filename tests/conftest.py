@@ -136,7 +136,7 @@ _BEFORE = pytest.StashKey()
 # Hooks are faster than an autouse fixture.
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Reset names and seeds, so that a test is deterministic alone, in a full run and in any process.
+    """Reset names and seeds, so that a test is deterministic alone and in a full run.
 
     Otherwise, random numbers depend on the distribution of tests to processes, and in one of
     thousands of runs there is a gradient close to zero, for which Adam takes a full step.

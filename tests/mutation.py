@@ -1,11 +1,11 @@
-"""How many errors put into the maths and the engine the tests find: ``python -m tests.mutation``.
+"""Mutation testing of the maths and the engine: ``python -m tests.mutation``.
 
-cosmic-ray makes the errors, called mutants: another operator or number, a loop left out. Places in
-the code are drawn at random, and one mutant of each; the same seed draws the same ones, so that two
-states of the tests can be compared. A mutant is put into a copy of a commit, and everyday tests
-that execute its function run there, few at first. It survives if all of them pass. The results are
-written after each mutant: the same command continues an interrupted run, and with more ``--tests``
-it tries the survivors again. The copy is in a folder next to the results, which may be deleted.
+cosmic-ray creates mutants: a changed operator or number, or a removed loop. Locations in the code
+are drawn at random, with one mutant each. The same seed draws the same mutants, so that two versions
+of the tests can be compared. A mutant is applied to a copy of a commit, where the everyday tests
+that execute its function run, a few at first. It survives if all of them pass. Results are written
+after each mutant: the same command resumes an interrupted run, and with a larger ``--tests`` it
+tests survivors again. The copy is in a folder next to the results, and may be deleted.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from typing import Any
 
 TIERS = ("functional", "program")
 STAGES = (15, 60)  # tests that run before the others: most mutants fail one of the first 15
-# Bits of floating-point numbers and an order of None fail with any test; `is` instead
-# of `==` often changes nothing.
+# Bit operations on floats and comparisons with None fail in any test; `is` instead of `==` often
+# changes nothing.
 LEFT_OUT = re.compile(
     r"_(Add|Sub|Mul|Div|FloorDiv|Mod|Pow)_(Bit|.Shift)|Comparison\w+_(Is(Not)?_[^I]|[^I]\w*_Is)"
 )
-# Tests that read the source.
+# Tests that read the source code.
 OF_TEXT = ("reading_effort", "house_rules", "packaging", "size", "supported")
 # Tests that run last: importing Keras takes seconds.
 WITH_KERAS = re.compile(r"keras|/test_(arguments|custom_optimizers|parity|edge_cases)\.py")
 PYTEST = "-m pytest -q -p no:cacheprovider -p tests.mutation -n 0 --hypothesis-seed=0 --tb=no"
-EXCHANGED = "TINYNET_MUTATION"  # names the file that this process and pytest exchange
+EXCHANGED = "TINYNET_MUTATION"  # path of the file that this process and pytest exchange
 # Paths are relative to the copy, which is the current folder.
 TIMES, CHOSEN = Path("../times.json"), Path("../chosen.json")
 
 
 def find_mutants() -> Iterator[Any]:
-    """Find what cosmic-ray can change, but for annotations, which change nothing."""
+    """Find all mutants of cosmic-ray, except those of annotations, which have no effect."""
     from cosmic_ray.commands.init import init
     from cosmic_ray.work_db import WorkDB, use_db
 
@@ -62,7 +62,7 @@ def find_mutants() -> Iterator[Any]:
 
 
 def annotations(module: ast.Module) -> Iterator[Any]:
-    """Find the annotations, and what is imported for them only."""
+    """Find annotations, and imports that only annotations use."""
     for node in ast.walk(module):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             yield node
@@ -70,12 +70,12 @@ def annotations(module: ast.Module) -> Iterator[Any]:
 
 
 def name_of(mutant: Any) -> str:
-    """Return a name that does not depend on comments and layout."""
+    """Return a name that does not depend on comments and formatting."""
     return f"{mutant.module_path} {mutant.operator_name} {mutant.occurrence}"
 
 
 def sample(mutants: Iterable[Any], size: int, seed: int) -> list[Any]:
-    """Draw places, and a mutant of each; a smaller sample is the beginning of a larger one."""
+    """Draw locations and a mutant of each; a smaller sample is a prefix of a larger one."""
 
     def drawn(mutant: Any, *what: str) -> bytes:
         return hashlib.sha256(repr((seed, name_of(mutant), *what)).encode()).digest()
@@ -88,13 +88,13 @@ def sample(mutants: Iterable[Any], size: int, seed: int) -> list[Any]:
 
 
 def copy(commit: str, folder: Path) -> None:
-    """Copy a commit, go there, and run its everyday tests, to see what each of them executes."""
+    """Copy a commit, change to it, and run its everyday tests with coverage."""
     (folder / "tree").mkdir(parents=True, exist_ok=True)
-    # Files get the time of the commit, so that bytecode of the originals stays right.
+    # Files have the time of the commit, so that the bytecode of the originals remains valid.
     archive = subprocess.run(["git", "archive", commit], stdout=subprocess.PIPE, check=True)
     subprocess.run(["tar", "-x", "-C", folder / "tree"], input=archive.stdout, check=True)
     shutil.copy(__file__, folder / "tree" / "tests")
-    if not (folder / "cache").exists():  # a mutant must not leave anything in the user's
+    if not (folder / "cache").exists():  # mutants must not write to the user's cache
         from tinynet._core.cache_folder import cache_folder
 
         shutil.copytree(cache_folder(), folder / "cache")
@@ -107,7 +107,7 @@ def copy(commit: str, folder: Path) -> None:
 
 
 def run(arguments: list[str], exchanged: Path, seconds: float) -> int:
-    """Run Python with limits: a mutant may take any time and memory."""
+    """Run Python with limits, since a mutant may need unlimited time and memory."""
     own = {"PYTHONPATH": ".", "PYTHONHASHSEED": "0", "TINYNET_TEST_SEED": "1"}
     own |= {"TINYNET_CACHE": os.path.abspath("../cache"), EXCHANGED: str(exchanged.absolute())}
     limits = ["timeout", "-s", "KILL", f"{seconds:.0f}", "prlimit", f"--as={12 << 30}"]
@@ -118,13 +118,13 @@ def run(arguments: list[str], exchanged: Path, seconds: float) -> int:
 
 @functools.cache
 def times() -> dict[str, float]:
-    """Return how long each test takes, of those that pass."""
+    """Return the duration of each passing test."""
     return json.loads(TIMES.read_text("utf-8"))
 
 
 @functools.cache
 def executed(file: Path) -> tuple[ast.Module, dict[int, list[str]]]:
-    """Return the code of a file, and the tests that execute each line."""
+    """Return the source code of a file, and the tests that execute each line."""
     from coverage import CoverageData
 
     lines = CoverageData("../lines")
@@ -135,7 +135,7 @@ def executed(file: Path) -> tuple[ast.Module, dict[int, list[str]]]:
 def tests_near(mutant: Any) -> list[str]:
     """Return the tests that execute the function, class or file around a mutant.
 
-    Those of its very line are first; then fast ones, and few cases of each test.
+    Tests of the mutated line come first, then fast tests, with few cases of each test.
     """
     module, tests = executed(mutant.module_path)
     line = mutant.start_pos[0]
@@ -157,13 +157,13 @@ def tests_near(mutant: Any) -> list[str]:
 
 
 def failing(tests: list[str]) -> str:
-    """Return the first of some tests that fails, or an empty text."""
+    """Return the first failing test, or an empty string."""
     CHOSEN.write_text(json.dumps(tests), "utf-8")
     files = sorted({name.split("::")[0] for name in tests})
     seconds = 120 + 10 * sum(times()[name] for name in tests)
-    # With bytecode in files, Python could take a mutant for the next one of the same second.
+    # With cached bytecode, Python could confuse mutants that are written within the same second.
     code = run(["-B", *PYTEST.split(), "-x", *files], CHOSEN, seconds)
-    if code in (0, 5):  # 5 is no test: a mutant may change the names of all cases
+    if code in (0, 5):  # 5 means no tests: a mutant may change the ids of all cases
         return ""
     output = Path("../output.txt").read_text("utf-8", "replace")
     failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.M)
@@ -171,7 +171,7 @@ def failing(tests: list[str]) -> str:
 
 
 def examine(mutant: Any, tests: list[str]) -> dict[str, Any]:
-    """Put a mutant into the copy, run tests until one fails, and return what is found."""
+    """Apply a mutant to the copy, run tests until one fails, and return the result."""
     from cosmic_ray.mutating import use_mutation
     from cosmic_ray.plugins import get_operator
 
@@ -187,7 +187,7 @@ def examine(mutant: Any, tests: list[str]) -> dict[str, Any]:
 
 
 def report(results: dict[str, Any], before: dict[str, Any]) -> None:
-    """Print how many mutants of each tier the tests find, and those that they do not."""
+    """Print the number of killed mutants of each tier, and the survivors."""
     for tier in TIERS:
         mine = {name: r for name, r in results.items() if name.startswith(f"tinynet/{tier}/")}
         survived = {name: r for name, r in mine.items() if not r["killer"]}
@@ -196,11 +196,11 @@ def report(results: dict[str, Any], before: dict[str, Any]) -> None:
         low, high = ((k + z * z / 2 + side) / (n + z * z) for side in (-half, half))
         print(f"{tier}: {n} mutants, {k} killed, {n - k} survived: {k / n:.1%}", end="")
         print(f", 95 % interval {low:.1%} to {high:.1%}")
-        # In code that has changed, another mutant may have the name.
+        # In changed code, the name may refer to a different mutant.
         same = {n for n, r in mine.items() if n in before and before[n]["text"] == r["text"]}
         if before:
             then, now = sum(bool(before[n]["killer"]) for n in same), len(same - survived.keys())
-            print(f"  of {len(same)} same ones, {then} were killed before, and {now} now")
+            print(f"  of {len(same)} common mutants, {then} were killed before, and {now} now")
         for name, r in survived.items():
             file, operator, _ = name.split()
             lost = "KILLED BEFORE: " if name in same and before[name]["killer"] else ""
@@ -208,13 +208,13 @@ def report(results: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Test the mutants that have no result yet."""
+    """Test all mutants without a result."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("results", type=Path, help="a JSON file")
-    parser.add_argument("commit", help="what to test")
-    parser.add_argument("--size", type=int, default=200, help="mutants of each tier")
+    parser.add_argument("results", type=Path, help="JSON file for results")
+    parser.add_argument("commit", help="commit to test")
+    parser.add_argument("--size", type=int, default=200, help="number of mutants per tier")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tests", type=int, default=460, help="most tests of a mutant")
+    parser.add_argument("--tests", type=int, default=460, help="maximum number of tests per mutant")
     parser.add_argument("--before", type=Path, help="results to compare with")
     given = parser.parse_args()
     before = json.loads(given.before.read_text("utf-8")) if given.before else {}
@@ -233,12 +233,12 @@ def main() -> None:
             print(name, results[name], flush=True)
     killers = {r["killer"] for r in results.values()} & times().keys()
     if wrong := failing(sorted(killers)):
-        print(f"{wrong} fails without a mutant, too: results that name it are wrong")
+        print(f"{wrong} also fails without a mutant: results that name it are invalid")
     report(results, before)
 
 
-# The rest are hooks of pytest, which loads this file as a plugin. They leave the chosen tests, in
-# the order given; when all everyday tests run, they write how long each takes.
+# The remaining functions are pytest hooks: pytest loads this file as a plugin. They select the given
+# tests in order; when all everyday tests run, they write their durations.
 _times: dict[str, float] = collections.defaultdict(float)
 
 

@@ -1,8 +1,8 @@
-"""Check the compile cache with the Numba that is installed: ``python tests/newest_numba.py``.
+"""Test the compile cache with the installed version of Numba: ``python tests/newest_numba.py``.
 
-A new release may change what `tinynet.kernels.compiler` uses, after which kernels might still work
-and yet be compiled in every process. So every kernel is compiled by workers and by this process,
-and loaded by a process that must not import Numba.
+A new release may change internals that `tinynet.kernels.compiler` uses, after which kernels might
+work but be compiled again in every process. Therefore, worker processes and this process compile
+every kernel, and a process that must not import Numba loads them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> int:
     """Return 0 if all kernels are compiled, stored and loaded."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TINYNET_CACHE"] = folder
-        os.environ["NUMBA_OPT"] = "0"  # as workers have it
+        os.environ["NUMBA_OPT"] = "0"  # as in worker processes
         import numba
 
         from tinynet.kernels import compile_cache, compiler, row

@@ -1,9 +1,9 @@
 """Random graphs: branches, merges, shared layers, operations, several inputs and outputs.
 
 A graph is drawn from a seed while it is built, with the same choices for Keras and tinynet. Both
-train it in float64 from the same weights, so that only rounding of float64 is between them.
+train it in float64 from the same weights, so that results differ by float64 rounding errors only.
 
-``python -m tests.random_graphs --programs 300`` compares many, and prints the seeds that fail.
+``python -m tests.random_graphs --programs 300`` compares many graphs, and prints failing seeds.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ LOSSES = ["mse", "mae", "huber", "log_cosh", "categorical_crossentropy", "binary
 
 
 class Graph:
-    """A random graph in one of the libraries: its model, data and how it is trained."""
+    """A random graph in one of the libraries: model, data and training options."""
 
     def __init__(self, k: Any, seed: int) -> None:
         self.k, self.rng = k, np.random.default_rng(seed)
-        self.layers: list[tuple[Any, int, int]] = []  # that may be shared: layer, widths
+        self.layers: list[tuple[Any, int, int]] = []  # layers that may be shared: layer, widths
         self.norms: dict[int, Any] = {}
         widths = self.rng.integers(2, 5, self.rng.integers(1, 4))
         inputs = [k.Input((int(n),), name=f"in_{i}") for i, n in enumerate(widths)]
@@ -59,13 +59,13 @@ class Graph:
             start[:] = abs(start) + 0.5 if weight.name == "moving_variance" else start
 
     def pick(self) -> Any:
-        """Return a tensor of those so far, which is then used."""
+        """Return a random existing tensor, and mark it as used."""
         tensor = self.tensors[self.rng.integers(len(self.tensors))]
         self.unused = [t for t in self.unused if t is not tensor]
         return tensor
 
     def dense(self, x: Any, units: int | None = None) -> Any:
-        """Apply a dense layer: a new one, or one that was applied before."""
+        """Apply a new dense layer or an existing one."""
         width = int(x.shape[-1])
         known = [layer for layer, size, n in self.layers if size == width and units in (None, n)]
         if known and self.rng.random() < 0.5:
@@ -76,13 +76,13 @@ class Graph:
         return layer(x)
 
     def normalized(self, x: Any) -> Any:
-        """Apply a batch normalization, of which there is one for each width."""
+        """Apply the batch normalization layer of a width."""
         width = int(x.shape[-1])
         norm = self.norms.setdefault(width, self.k.layers.BatchNormalization(momentum=0.5))
         return norm(x)
 
     def step(self) -> Any:
-        """Apply a layer or operations to one or two of the tensors so far."""
+        """Apply a layer or operations to one or two existing tensors."""
         ops, x = self.k.ops, self.pick()
         width = int(x.shape[-1])
         kind = self.rng.integers(16)
@@ -110,10 +110,10 @@ class Graph:
         )[kind - 8]()
 
     def run(self, start: Any) -> dict[str, Any]:
-        """Train from weights; return what is compared."""
+        """Train from given weights; return the results to compare."""
         k = self.k
         self.model.set_weights(start)
-        optimizer = (  # whose rates are the same in float32
+        optimizer = (  # learning rates that float32 represents exactly
             lambda: k.optimizers.SGD(2**-4, momentum=0.5),
             lambda: k.optimizers.SGD(2**-4, momentum=0.5, nesterov=True, clipnorm=1.0),
             lambda: k.optimizers.RMSprop(2**-6, epsilon=2**-10),
@@ -135,9 +135,9 @@ class Graph:
 
 
 def check(seed: int) -> None:
-    """Compare one graph: weights and outputs agree to within 1e-9, where a step changes 1e-2.
+    """Compare one graph: weights and outputs agree to within 1e-9, and a step changes them by 1e-2.
 
-    Keras keeps the sums of losses in float32.
+    Keras accumulates losses in float32.
     """
     from reference.keras_net import keras
 

@@ -1,10 +1,10 @@
-"""Random programs: a network, a loss, an optimizer, metrics, data and options, drawn from a seed.
+"""Random programs: a network, loss, optimizer, metrics, data and options, drawn from a seed.
 
 A program is written once, as functions of ``k``, and runs with ``k = keras`` and
 ``k = tinynet``. `draw` returns the same program for the same seed; ``print(program)`` shows it.
 
-``python -m tests.random_programs --kind keras --programs 1000`` compares many, and prints the seed
-and the text of each that fails; add such a seed to `FIXED` in `test_random_programs`.
+``python -m tests.random_programs --kind keras --programs 1000`` compares many programs, and prints
+the seed and the text of each failure. Add such a seed to `FIXED` in `test_random_programs`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import tinynet
 Spec = tuple[str, dict[str, Any]]
 CLASSES = 4
 
-# Smooth at almost every point, and with a derivative that both libraries define in the same way.
+# Smooth almost everywhere, with the same derivative at kinks in both libraries.
 ACTIVATIONS = [
     *("relu", "tanh", "sigmoid", "linear", "elu", "selu", "softplus", "gelu", "silu", "mish"),
     *("softsign", "leaky_relu", "hard_sigmoid", "relu6", "exponential"),
@@ -103,7 +103,7 @@ LOSSES: dict[str, list[Spec]] = {
 
 @dataclasses.dataclass
 class Program:
-    """One program; everything in it is plain data."""
+    """A program as plain data."""
 
     seed: int
     shape: tuple[int, ...]
@@ -157,7 +157,7 @@ class Program:
         return model
 
     def run(self, k: Any, dtype: str, weights: Any = None) -> dict[str, Any]:
-        """Train, evaluate and predict; return every number that a user can see."""
+        """Train, evaluate and predict; return all results that are visible to users."""
         model = self.model(k, dtype)
         if weights is not None:
             model.set_weights(weights)
@@ -181,9 +181,9 @@ class Program:
 
 
 def fit(model: Any, x: Any, y: Any, **options: Any) -> dict[str, Any]:
-    """Train; return the history, or what tinynet says of a program that diverges.
+    """Train; return the history, or tinynet's error message if the program diverges.
 
-    One in a thousand does: an exponential of an exponential.
+    One in a thousand programs diverges, for example by an exponential of an exponential.
     """
     try:
         history = model.fit(x, y, shuffle=False, verbose=0, **options).history
@@ -193,7 +193,7 @@ def fit(model: Any, x: Any, y: Any, **options: Any) -> dict[str, Any]:
 
 
 def _layer(k: Any, spec: Any, dtype: str) -> Any:
-    """Make a layer from its name and options; a list is a nested model."""
+    """Build a layer from its name and options; a list is a nested model."""
     if isinstance(spec, list):
         return k.Sequential([_layer(k, inner, dtype) for inner in spec])
     name, options = spec
@@ -209,7 +209,7 @@ def _layer(k: Any, spec: Any, dtype: str) -> Any:
 def draw(seed: int, dropout: bool = False) -> Program:
     """Draw a program.
 
-    `dropout` allows a layer whose random numbers differ between libraries.
+    `dropout` allows a dropout layer, whose random numbers differ between libraries.
     """
     rng = np.random.default_rng([seed, 1])
 
@@ -272,7 +272,9 @@ def draw(seed: int, dropout: bool = False) -> Program:
     if loss_options.get("reduction") == "sum":
         options["learning_rate"] *= 0.01
     rows, batch_size = int(rng.integers(8, 30)), int(one([4, 5, 8, 32]))
-    weighted = bool(rng.random() < 0.3) and not places  # Keras' metrics refuse them there
+    weighted = (
+        bool(rng.random() < 0.3) and not places
+    )  # Keras' metrics do not support weights in this case
     metrics = METRICS[kind]
     return Program(
         seed=seed,
@@ -296,9 +298,9 @@ def draw(seed: int, dropout: bool = False) -> Program:
 
 
 def assert_close(found: Any, expected: Any, room: float, what: str) -> None:
-    """Assert that no element is further away than `room` times the largest one (or 0.05).
+    """Assert that all differences are at most `room` times the largest element (or 0.05).
 
-    Elements that are NaN or infinite must be the same in both.
+    Elements that are NaN or infinite must be equal in both arrays.
     """
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     assert found.shape == expected.shape, f"{what}: shapes {found.shape} and {expected.shape}"
@@ -311,7 +313,7 @@ def assert_close(found: Any, expected: Any, room: float, what: str) -> None:
 
 
 def assert_same_run(found: Any, expected: Any, room: float) -> None:
-    """Assert that two runs showed the same numbers, to within `room` of the largest."""
+    """Assert that two runs have the same results, to within `room` of the largest values."""
     for part in ("history", "evaluate"):
         assert list(found[part]) == list(expected[part]), part
         for key, value in expected[part].items():
@@ -323,10 +325,10 @@ def assert_same_run(found: Any, expected: Any, room: float) -> None:
 
 
 def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) -> bool:
-    """Return whether a change of the start by a part of `size` alone changes the end by `room`.
+    """Return whether a relative change of the initial weights by `size` changes results by `room`.
 
-    Of such a program, such as one whose bias is rounding error with an L1 penalty, whose gradient
-    is the error's sign, two right implementations compute different numbers.
+    Two correct implementations give different results for such a program. Example: a bias that is
+    only rounding error, with an L1 penalty, whose gradient is the sign of the error.
     """
     signs = np.random.default_rng(program.seed)
     start = [w * (1 + size * signs.choice([-1, 1], w.shape)) for w in run["start"]]
@@ -341,12 +343,12 @@ def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) 
 
 @contextmanager
 def floatx(libraries: Any, dtype: str) -> Any:
-    """Compute in another float type for a while, the losses and metrics included."""
+    """Temporarily compute in another float dtype, including losses and metrics."""
 
     def change(name: str) -> None:
         for k in libraries:
             k.config.set_floatx(name)
-            if k is not tinynet:  # Keras takes the type of layers from floatx once, and keeps it
+            if k is not tinynet:  # Keras reads the dtype of layers from floatx once, and keeps it
                 k.config.set_dtype_policy(name)
 
     change(dtype)
@@ -358,7 +360,7 @@ def floatx(libraries: Any, dtype: str) -> Any:
 
 @contextmanager
 def setting(change: Callable[[Any], None], value: Any, back: Any) -> Any:
-    """Change a setting for a while."""
+    """Temporarily change a setting."""
     change(value)
     try:
         yield
@@ -367,22 +369,25 @@ def setting(change: Callable[[Any], None], value: Any, back: Any) -> Any:
 
 
 def compare_with_keras(seed: int) -> None:
-    """Compare with Keras in float64, where rounding can hide no other formula."""
+    """Compare with Keras in float64, where rounding errors cannot hide a different formula."""
     from reference.keras_net import keras
 
     program = draw(seed)
-    for names in (program.metrics, program.weighted_metrics):  # TensorFlow has no float64 top k
+    for names in (
+        program.metrics,
+        program.weighted_metrics,
+    ):  # TensorFlow does not support float64 for top k
         names[:] = [name for name in names if "top_k" not in name]
     with floatx((keras, tinynet), "float64"):
         keras.utils.set_random_seed(seed % 2**32)
         expected = program.run(keras, "float64")
         found = program.run(tinynet, "float64", expected["start"])
-    if "diverged" in found["history"]:  # Keras goes on
+    if "diverged" in found["history"]:  # Keras continues training
         numbers = [*expected["history"].values(), *map(np.ravel, expected["weights"])]
         assert not np.isfinite(np.concatenate(numbers)).all(), found["history"]
         return
-    # tinynet computes Adam's bias correction with float32 powers, as Keras does in float32: up to
-    # 1e-5 of a step. A wrong formula is off by a hundred times as much.
+    # tinynet computes Adam's bias correction with float32 powers, like Keras in float32: an error of
+    # up to 1e-5 of a step. A wrong formula gives a hundred times as much.
     if not is_chaotic(program, found, 1e-5, 1e-4):
         assert_same_run(found, expected, 1e-4)
 
@@ -390,7 +395,7 @@ def compare_with_keras(seed: int) -> None:
 def compare_backends(seed: int) -> None:
     """Compare the kernels in float32 with the readable functions in float64."""
     program = draw(seed)
-    if program.loss[1].get("from_logits"):  # outputs whose sum may be nothing but rounding error
+    if program.loss[1].get("from_logits"):  # outputs whose sum may be rounding error only
         for names in (program.metrics, program.weighted_metrics):
             names[:] = [name for name in names if name != "categorical_crossentropy"]
     before = tinynet.config.backend()
@@ -405,16 +410,16 @@ def compare_backends(seed: int) -> None:
     assert diverged[1] == diverged[2], rounded
     if any(diverged) or is_chaotic(program, exact, 1e-6, 2e-3):
         return
-    # Twenty steps, each of sums of at most 60 terms through four layers and back; a unit that is
-    # on the other side of a kink than in float64 moves its weights by a part of a step.
+    # Twenty steps with sums of at most 60 terms, forward and backward through four layers; a unit on
+    # the other side of a kink than in float64 changes its weights by a fraction of a step.
     for run in rounded:
         assert_same_run(run, exact, 2e-3)
 
 
 def compare_threads(seed: int) -> None:
-    """Compare one, two and three threads, and step by step with many steps in a call, bit by bit.
+    """Assert that any number of threads, single steps and the fused loop are bit-identical.
 
-    A callback that observes batches makes `fit` take one step at a time.
+    A callback that observes batches makes `fit` use single steps.
     """
     program = draw(seed, dropout=True)
     each = tinynet.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
@@ -438,7 +443,7 @@ def compare_threads(seed: int) -> None:
 
 
 def compare_files(seed: int) -> None:
-    """Save between two epochs, load, and compare with training that was never interrupted."""
+    """Save and load between two epochs, and compare with uninterrupted training."""
     program = draw(seed, dropout=False)
     rng = np.random.default_rng([seed, 2])
     dtype = ["float32", "float64"][rng.integers(2)]
@@ -473,7 +478,7 @@ KINDS: dict[str, Callable[[int], None]] = {
 
 
 def check(kind: str, seed: int) -> None:
-    """Compare one program; a failure shows it."""
+    """Compare one program; a failure prints it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -483,12 +488,12 @@ def check(kind: str, seed: int) -> None:
 
 
 def main(kinds: dict[str, Callable[[int], None]]) -> int:
-    """Compare many programs; return 1 if one fails."""
+    """Compare many programs; return 1 if a program fails."""
     parser = argparse.ArgumentParser(description="Compare random programs.")
     one = next(iter(kinds))
     parser.add_argument("--kind", choices=kinds, required=len(kinds) > 1, default=one)
     parser.add_argument("--programs", type=int, default=100)
-    parser.add_argument("--seed", type=int, help="the first seed (default: a random one)")
+    parser.add_argument("--seed", type=int, help="first seed (random by default)")
     options = parser.parse_args()
     first = secrets.randbelow(2**40) if options.seed is None else options.seed
     failed = 0

@@ -2,10 +2,10 @@
 
 With ``--write``, the totals are written to CONTRIBUTING.md.
 
-Counted are the code lines of every function of the library that is entered; of a function that is
-entered all lines count. The main network (784-128-10, a softmax, Adam) is trained by `fit` on the
-numpy backend: a step is what is entered from its beginning to that of the next one. In the first
-step the program is traced; the second one is what a reader of the training loop has to follow.
+All code lines of the library's functions that are called are counted. `fit` trains the main network
+(784-128-10, softmax, Adam) on the numpy backend, and a step consists of all calls from its beginning
+to the beginning of the next step. The first step includes tracing; the second step is the code that
+a reader of the training loop has to follow.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ from tests.size import numbers_of_code
 
 ROOT = Path(tinynet.__file__).parent
 
-#: At most this many files and code lines, and at least this share of them maths. Of the files, five
-#: are those of `functional`, which has one for each subject.
+#: Maximum numbers of files and code lines, and minimum fraction of maths. Five of the files belong to
+#: `functional`, which has one file per subject.
 MOST_FILES, MOST_LINES, LEAST_MATHS = 12, 300, 0.3
 _MATHS = "functional"
 
 
 class Entered(NamedTuple):
-    """What a step entered: the numbers of code lines, by file and by function."""
+    """Number of code lines that a step executes, by file and by function."""
 
     files: Counter[str]
     functions: Counter[str]
 
     @property
     def lines(self) -> int:
-        """The number of code lines."""
+        """Number of code lines."""
         return self.files.total()
 
     @property
     def maths(self) -> float:
-        """The share of the lines that are in `functional`."""
+        """Fraction of the lines that are in `functional`."""
         own = sum(n for name, n in self.files.items() if name.split("/")[0] == _MATHS)
         return own / max(self.lines, 1)
 
 
 @functools.cache
 def _code(path: Path) -> frozenset[int]:
-    """Return the numbers of the lines of a file that hold code."""
+    """Return the line numbers of a file's code."""
     return frozenset(numbers_of_code(path.read_text(encoding="utf-8")))
 
 
 @functools.cache
 def _ranges(path: Path) -> dict[int, range]:
-    """Return the lines of the functions and lambdas of a file, by their first line."""
+    """Return the lines of a file's functions and lambdas, by first line."""
     found: dict[int, range] = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -89,7 +89,7 @@ def measure(codes: set[CodeType]) -> Entered:
 
 @contextlib.contextmanager
 def _traced(enter: Callable[[CodeType], None]) -> Iterator[None]:
-    """Call a function with the code of everything of the library that is entered."""
+    """Pass the code object of each called library function to `enter`."""
 
     def trace(frame: FrameType, event: str, argument: Any) -> None:
         file = frame.f_code.co_filename
@@ -108,7 +108,7 @@ def _traced(enter: Callable[[CodeType], None]) -> Iterator[None]:
 
 
 def _network() -> Any:
-    """Make the main network."""
+    """Build the main network."""
     layers = tinynet.layers
     hidden, digit = layers.Dense(128, "relu"), layers.Dense(10, "softmax")
     model = tinynet.Sequential([layers.Input((784,)), hidden, digit])
@@ -117,7 +117,7 @@ def _network() -> Any:
 
 
 def follow() -> list[Entered]:
-    """Train for three steps; return what the first and the second of them entered."""
+    """Train for three steps; return the code of the first two."""
     rng = np.random.default_rng(0)
     x, y = rng.random((96, 784), np.float32), rng.integers(0, 10, 96)
     model = _network()
@@ -130,12 +130,12 @@ def follow() -> list[Entered]:
 
     with _traced(enter):
         model.fit(x, y, batch_size=32, shuffle=False, verbose=0)
-    # What comes before the first step belongs to it: there the program is traced.
+    # Tracing before the first step counts as part of it.
     return [measure(steps[0] | steps[1]), measure(steps[2])]
 
 
 def predict() -> Entered:
-    """Predict for a second time; return what that entered."""
+    """Return the code of a second call of `predict`."""
     model, x = _network(), np.ones((32, 784), np.float32)
     model.predict(x, verbose=0)
     codes: set[CodeType] = set()
@@ -158,7 +158,7 @@ print(json.dumps(sorted(entered)))
 
 
 def _codes(path: Path) -> Iterator[CodeType]:
-    """List the code of a file, and of all functions in it."""
+    """Return the code objects of a file and of all its functions."""
     waiting = [compile(path.read_text(encoding="utf-8"), str(path), "exec")]
     while waiting:
         code = waiting.pop()
@@ -167,7 +167,7 @@ def _codes(path: Path) -> Iterator[CodeType]:
 
 
 def of_import() -> Entered:
-    """Return what ``import tinynet`` enters: the bodies of modules, and functions they call."""
+    """Return the code of ``import tinynet``: bodies of modules, and functions that they call."""
     command = [sys.executable, "-c", _IMPORT]
     run = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=True)
     found = {tuple(entry) for entry in json.loads(run.stdout)}
@@ -177,7 +177,7 @@ def of_import() -> Entered:
 
 
 def totals() -> dict[str, Entered]:
-    """Return what is entered, by what is done."""
+    """Return the code of each action, by name."""
     first, second = follow()
     return {
         "`import tinynet`": of_import(),
@@ -192,13 +192,13 @@ BEGIN, END = "<!-- entry:begin -->", "<!-- entry:end -->"
 
 
 def table(found: dict[str, Entered]) -> str:
-    """Return the totals as a table of Markdown."""
+    """Return the totals as a Markdown table."""
     rows = [f"| {what} | {len(e.files)} | {e.lines:,} |" for what, e in found.items()]
     return "\n".join(["| enters | files | code lines |", "| --- | --- | --- |", *rows])
 
 
 def main() -> None:
-    """Print what is entered, or write the totals."""
+    """Print the totals and files, or write the totals to CONTRIBUTING.md."""
     found = totals()
     if "--write" in sys.argv:
         text = CONTRIBUTING.read_text(encoding="utf-8")

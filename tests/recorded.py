@@ -1,7 +1,7 @@
-"""Results of Keras that everyday tests compare with: Keras itself needs a second for each.
+"""Recorded results of Keras for everyday tests, since Keras needs a second for each.
 
-They are kept in ``recorded.json``, and the tests that run Keras compare them with its current
-results. ``python -m tests.recorded`` writes the file; a program that is new or changed needs that.
+Tests that run Keras compare ``recorded.json`` with its current results. Run
+``python -m tests.recorded`` to update the file after a program is added or changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATH = Path(__file__).with_name("recorded.json")
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON can hold; float32 has 9 digits at the most."""
+    """Convert a value to JSON-compatible objects; float32 needs at most 9 digits."""
     if isinstance(value, dict):
         return {key: plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
@@ -33,7 +33,7 @@ def plain(value: Any) -> Any:
 
 
 def arrays(value: dict[str, Any]) -> Any:
-    """Return the array of which `plain` has made a dict, and any other dict as it is."""
+    """Convert a dict created by `plain` to an array, and return other dicts unchanged."""
     if [*value] != ["dtype", "shape", "entries"]:
         return value
     return np.array(value["entries"], value["dtype"]).reshape(value["shape"])
@@ -41,17 +41,17 @@ def arrays(value: dict[str, Any]) -> Any:
 
 @functools.cache
 def results() -> dict[str, Any]:
-    """Return all that is recorded."""
+    """Return all recorded results."""
     return json.loads(PATH.read_text(encoding="utf-8"), object_hook=arrays)
 
 
 def result(*names: Any) -> Any:
-    """Return what was recorded for a case, which is named by its table and its parameters."""
+    """Return the recorded result of a case, identified by its table and parameters."""
     return results()[", ".join(map(str, names))]
 
 
 def main() -> None:
-    """Run on Keras what is recorded."""
+    """Record the results of Keras."""
     from reference.keras_net import keras, tf
     from tests import test_callbacks, test_compat, test_custom_optimizers, test_hooks, test_merging
 

@@ -1,8 +1,8 @@
-"""Everything that is refused: what is tried, the error, and what its message says.
+"""Table of invalid calls, with the error and the pattern of its message.
 
-What is tried is a function. It may take `model`, a compiled and trained `tests.models.classifier`
-of which nothing may change, `unbuilt`, one that is not built and may not be, and `tmp_path`, an
-empty folder. `test_refusals` tries every row.
+A call is a function with optional parameters: `model`, a compiled and trained
+`tests.models.classifier` that must not change; `unbuilt`, a classifier that is not built and must
+not become built; and `tmp_path`, an empty folder. `test_refusals` tests every row.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from tinynet.sklearn import TinyNetClassifier
 Rows = dict[str, tuple[Callable[..., Any], type[Exception] | tuple[type[Exception], ...], str]]
 
 WRONG = (ValueError, TypeError)
-#: A message about an argument.
+#: Message about an argument.
 MUST = "^{name} must .*Received: "
 
-# ------------------------------------------------------------ how rows are made
+# ------------------------------------------------------------ construction of rows
 X, Y = models.data()
 HOT = np.eye(3, dtype=np.float32)[Y]
 ONES = np.ones(len(Y))
@@ -63,7 +63,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "predict": {"x": X},
     "compile": {"optimizer": "adam", "loss": "mse"},
 }
-#: What constructors and functions must be given, by name.
+#: Required arguments of constructors and functions, by name.
 REQUIRED: dict[str, Any] = {
     "input_dim": 5, "output_dim": 2, "stddev": 0.5, "dims": (2, 1), "n": 2,
     "layer": layers.Dense(2), "x": [[1.0]], "y_pred": [[1.0]],
@@ -77,25 +77,25 @@ REQUIRED: dict[str, Any] = {
 
 
 def at(place: Any, value: Any, dtype: Any = float, array: Any = Y) -> Any:
-    """Return the labels, or another array, with another value at a place."""
+    """Return the labels, or another array, with a changed element."""
     array = array.astype(dtype)
     array[place] = value
     return array
 
 
 def calling(what: Any, **wrong: Any) -> Callable[..., Any]:
-    """Return a call of a model's method of this name, or of a constructor or function."""
+    """Return a call of a model's method by name, or of a constructor or function."""
     if isinstance(what, str):
         return lambda model: getattr(model, what)(**{**RIGHT.get(what, {}), **wrong})
     parameters = inspect.signature(what).parameters.values()
-    # An input needs its shape, or that of a batch.
+    # An input needs a shape or a batch shape.
     needed = [p.name for p in parameters if p.default is p.empty or p.name == "shape"]
     needed = [name for name in needed if name in REQUIRED]
     return lambda: what(**{**{name: REQUIRED[name] for name in needed}, **wrong})
 
 
 def owner(what: Any) -> str:
-    """Return how messages name what is called."""
+    """Return the name of the called object in messages."""
     name = getattr(what, "__qualname__", type(what).__name__)
     return f"Sequential.{what}" if isinstance(what, str) else name
 
@@ -103,9 +103,9 @@ def owner(what: Any) -> str:
 def arguments(
     error: Any, table: list[tuple[Any, dict[str, list[Any]]]], message: str | None = None
 ) -> Rows:
-    """Return a row for each value that an argument can't have; the message names the argument.
+    """Return a row for each invalid value of an argument; the message names the argument.
 
-    `message` is another one, in which ``{name}`` is the argument's name.
+    `message` is an alternative pattern, in which ``{name}`` is the argument's name.
     """
     return {
         f"{owner(what)} with {name}={re.sub(' at 0x.*?>', '>', repr(value)):.30}": (
@@ -127,7 +127,7 @@ def value_errors(calls: dict[str, Callable[..., Any]]) -> Rows:
 
 
 def said(messages: dict[str, list[Callable[..., Any]]], error: Any = WRONG) -> Rows:
-    """Make rows from messages and the calls that raise them."""
+    """Return rows from messages and the calls that raise them."""
     return {
         f"{message!r} {k}": (tried, error, f"(?=.*Received: ).*{message}")
         for message, each in messages.items()
@@ -136,7 +136,7 @@ def said(messages: dict[str, list[Callable[..., Any]]], error: Any = WRONG) -> R
 
 
 def wrong_targets(loss: Callable[..., Any], *cases: tuple[Any, str]) -> Rows:
-    """Make rows of targets that a loss does not take for two rows of three predictions."""
+    """Return rows of invalid targets of a loss, for two rows of three predictions."""
     return {
         f"{loss.__name__} of {y}": (
             partial(loss(), y, GUESSES),
@@ -154,18 +154,18 @@ W, B = tinynet.Variable([3.0, 4.0]), tinynet.Variable(1.0, name="b")
 
 
 def built(layer: Any, width: int = 2) -> Any:
-    """Build a layer for inputs of a width."""
+    """Build a layer for inputs with a given width."""
     layer.build((None, width))
     return layer
 
 
 def new(value: Any) -> Any:
-    """Make a variable that no optimizer knows."""
+    """Return a variable that no optimizer was built with."""
     return tinynet.Variable(value)
 
 
 def one_by_one(shape: Any, dtype: Any = None) -> Any:
-    """Make weights of one shape whatever is asked for."""
+    """Return an initializer result of a fixed shape, regardless of the requested one."""
     return np.zeros((1, 1))
 
 
@@ -476,7 +476,7 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
                 lambda: metrics.SparseCategoricalAccuracy()([*"aaa"], EYE)
             ],
             "targets of 0 or 1": [
-                lambda: metrics.Precision()([-1, 1], [0.2, 0.7]),  # -1 would count as a hit
+                lambda: metrics.Precision()([-1, 1], [0.2, 0.7]),  # -1 would count as positive
                 lambda: metrics.Recall()([[3], [1]], [[0.2], [0.7]]),
                 lambda: metrics.AUC()([0, 1, 2], EYE),
                 lambda: metrics.F1Score()([0, 1, 2], EYE),
@@ -615,7 +615,7 @@ OPTIMIZERS_AND_CALLBACKS: Rows = {
 }
 
 # ------------------------------------------------------------ compile, fit, evaluate, predict
-# What all methods that take data refuse: the argument that is wrong, its values, what is said.
+# Invalid data for all methods that accept data: argument, values, and message.
 WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
     "x": {
         "one shorter": (X[:-1], "same length.*x of length 20, y of length 21"),
@@ -684,12 +684,12 @@ WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
 }
 #: Inputs that `predict` accepts.
 ANSWERED = ["one shorter", "not a number", "infinite", "too large", "half NaN"]
-#: What a model that is not built can't know.
+#: Errors that an unbuilt model cannot detect.
 UNKNOWN = {"a dict", "of another width", "with an axis too many"}
 
 
 def given(method: str, argument: str, value: Any) -> Callable[..., Any]:
-    """Return a call of a method with wrong data."""
+    """Return a call of a method with invalid data."""
     if method == "call":
         return lambda model: model(value)
     if method == "fit before build":
@@ -698,7 +698,7 @@ def given(method: str, argument: str, value: Any) -> Callable[..., Any]:
 
 
 def methods(argument: str, name: str) -> list[str]:
-    """Return the methods that refuse these data."""
+    """Return the methods that reject this data."""
     before_build = [] if name in UNKNOWN else ["fit before build"]
     without_labels = ["predict", "predict_on_batch", "call"]
     answered = argument != "x" or name in ANSWERED
@@ -706,7 +706,7 @@ def methods(argument: str, name: str) -> list[str]:
 
 
 def load_other(name: str) -> Callable[[Any, Any], Any]:
-    """Return a call of `load_weights` with a file of another model, whole or damaged."""
+    """Return a call of `load_weights` with a valid or damaged file of another model."""
 
     def load(model: Any, tmp_path: Any) -> None:
         models.classifier(shape=(7,)).save(tmp_path / name)
@@ -869,12 +869,12 @@ TRAINING: Rows = {
 
 # ------------------------------------------------------------ models
 def later(function: Any, *args: Any, **options: Any) -> Callable[[], Any]:
-    """Return a call that is made later, which `partial` refuses for wrong keywords."""
+    """Return a deferred call; `partial` would check keywords immediately."""
     return lambda: function(*args, **options)
 
 
 def told(subject: str, rows: list[tuple[str, Callable[..., Any]]], error: Any = ValueError) -> Rows:
-    """Make rows from pairs of a message and a call."""
+    """Return rows from pairs of a message and a call."""
     return {
         f"{subject} {number}: {said}": (call, error, f"{said}.*Received: .")
         for number, (said, call) in enumerate(rows)
@@ -916,7 +916,7 @@ MODELS: Rows = {
         "__len__",
     ),
     "a data set without batches": (
-        lambda: tinynet.utils.Sequence()[0],  # its older name
+        lambda: tinynet.utils.Sequence()[0],  # its legacy name
         NotImplementedError,
         "__getitem__",
     ),
@@ -962,7 +962,7 @@ def two_layers_named(*names: str) -> Any:
 
 
 class Odd(layers.Dense):
-    """A layer whose configuration is not JSON."""
+    """A layer whose configuration is not JSON-serializable."""
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "odd": object()}
@@ -1102,18 +1102,18 @@ OPERATIONS: Rows = {
 
 # ------------------------------------------------------------ data, datasets and their files
 def weighted(class_weight: Any) -> Callable[[Any], Any]:
-    """Return a call of `fit` with weights of classes."""
+    """Return a call of `fit` with class weights."""
     return lambda model: model.fit(np.ones((2, 4)), [0, 1], class_weight=class_weight, verbose=0)
 
 
 def infinite(method: str) -> Callable[[Any], Any]:
-    """Return a call of a method with a number that is infinite in float32."""
+    """Return a call of a method with a value that overflows float32."""
     x = np.where(np.arange(20).reshape(5, 4) == 13, 1e39, 1)
     return lambda model: getattr(model, method)(x, np.arange(5) % 3)
 
 
 def with_names(method: str, *arguments: Any) -> Callable[[], Any]:
-    """Return a call of a model whose input and output have names, or of its method."""
+    """Return a call of a model with named inputs and outputs, or of its method."""
 
     def call() -> None:
         model = Sequential([layers.Input((4,), name="feats"), layers.Dense(2, name="out")])
@@ -1124,7 +1124,7 @@ def with_names(method: str, *arguments: Any) -> Callable[[], Any]:
 
 
 FOUR, TWO = np.ones((3, 4)), np.ones((3, 2))
-#: What `with_names` refuses of x and y.
+#: Invalid x and y for `with_names`.
 MISNAMED: dict[str, tuple[Any, Any]] = {
     r"x must .*'feats'.*Received.*\['images'\]": ({"images": FOUR}, TWO),
     r"y must .*'out'.*Received.*\['output'\]": (FOUR, {"output": TWO}),
@@ -1132,7 +1132,7 @@ MISNAMED: dict[str, tuple[Any, Any]] = {
     "one input.*2 arrays": ([FOUR, FOUR], TWO),
     "one output.*2 arrays": (FOUR, [TWO, TWO]),
 }
-#: What is wrong with an image, by what is said of it.
+#: Invalid images, by message.
 NO_DIGITS: dict[str, Any] = {
     r"stands out.* Received: 0\.0%": np.zeros((28, 28)),
     r"Received: 0\.0%": np.full((50, 40, 3), 255, np.uint8),
@@ -1214,7 +1214,7 @@ DATA: Rows = {
 }
 
 # ------------------------------------------------------------ config, utils, the command line
-#: An argument, a misspelled value of it, and the right one.
+#: Argument, misspelled value, and suggestion.
 NAMES: list[tuple[Any, str, Any, str]] = [
     (layers.Dense, "activation", "rleu", "relu"),
     (layers.Dense, "activation", "ReLu", "relu"),
@@ -1232,7 +1232,7 @@ NAMES: list[tuple[Any, str, Any, str]] = [
     ("compile", "weighted_metrics", ["sparse_categorical_acuracy"], "sparse_categorical_accuracy"),
     ("get_layer", "name", "dens", "dense"),
 ]
-#: A call, a misspelled keyword, and the right one; constructors are in test_refusals.
+#: Call, misspelled keyword, and suggestion; `test_refusals` tests constructors.
 KEYWORDS: list[tuple[Any, str, str]] = [
     ("fit", "epoch", "epochs"),
     ("evaluate", "batchsize", "batch_size"),
@@ -1258,11 +1258,11 @@ PLAIN = np.float32([[0.2, 0.8], [0.6, 0.4]])
 
 
 def narrow() -> Any:
-    """Return a classifier for inputs of width 2."""
+    """Return a classifier for inputs with 2 features."""
     return models.classifier(shape=(2,))
 
 
-#: What takes arrays, and refuses masked entries.
+#: Functions that accept arrays without masked entries.
 MASKED_CALLS: dict[str, Callable[[Any], Any]] = {
     "layer": lambda a: layers.Dense(2)(a),
     "activation": lambda a: tinynet.activations.relu(a),
@@ -1436,7 +1436,7 @@ TAGS = (BLOBS[:, :4] > 0).astype(int)
 
 
 def estimator(y: Any, *weights: Any, method: str = "fit", **settings: Any) -> Callable[[], Any]:
-    """Return a call of a method of an estimator, whose module takes long to import."""
+    """Return a call of an estimator's method; the module is imported late, because it is slow."""
 
     def call() -> None:
         module = importlib.import_module("tinynet.sklearn")
@@ -1446,7 +1446,7 @@ def estimator(y: Any, *weights: Any, method: str = "fit", **settings: Any) -> Ca
     return call
 
 
-#: What estimators refuse, by what is said.
+#: Invalid arguments of estimators, by message.
 OF_SKLEARN: dict[str, Callable[..., Any]] = {
     "Received: solver='lbfgs'": estimator(KINDS, solver="lbfgs"),
     "0 and 1": estimator(2 * TAGS - 1),
@@ -1465,7 +1465,7 @@ OF_SKLEARN: dict[str, Callable[..., Any]] = {
         for name, value in (("early_stopping", True), ("class_weight", "balanced"))
     },
 }
-#: Settings that both methods refuse, and what is said but for the name and the value.
+#: Invalid settings of both methods, and the message without name and value.
 SETTINGS_OF_SKLEARN: dict[tuple[str, Any], str] = {
     ("solver", "addam"): "did you mean 'adam'",
     ("activation", "rleu"): "did you mean 'relu'",
@@ -1482,7 +1482,7 @@ SETTINGS_OF_SKLEARN: dict[tuple[str, Any], str] = {
         "",
     ),
 }
-#: What the stand-in of TensorFlow refuses.
+#: Invalid calls of the TensorFlow replacement.
 TENSORS = np.float32([[1, -2, 3], [0.5, 4, -1]])
 slices = tf.data.Dataset.from_tensor_slices
 generated = tf.data.Dataset.from_generator
@@ -1501,13 +1501,13 @@ OF_TENSORFLOW: list[tuple[str, Callable[..., Any]]] = [
         lambda model: model.fit(slices((FOUR[None], [[0, 1, 2]])).repeat()),
     ),
 ]
-#: What it refuses because of a type.
+#: Invalid types of its arguments.
 TYPES_OF_TENSORFLOW: list[tuple[str, Callable[..., Any]]] = [
     ("must be a function that returns", later(generated, [1], tf.int32)),
     ("must describe the elements", later(generated, lambda: [1])),
     ("maxval must be", later(tf.random.uniform, (2,), dtype=tf.int32)),
 ]
-#: What TensorFlow has and the stand-in has not, and what is said of it.
+#: Unsupported names of TensorFlow, and the message.
 NOT_THERE = {
     "data.TFRecordDataset": "NumPy",
     "saved_model.save": r"model\.save\('name\.keras'\)",
@@ -1525,7 +1525,7 @@ OF_REPEATS: list[tuple[str, Callable[..., Any]]] = [
     ("a seed must be", later(tinynet.repeat, abs, DATASETS, seeds=[-1])),
     ("data must be", later(tinynet.repeat, abs, (BLOBS, BLOBS))),
 ]
-#: Elements of weights that can't be shown, and what is said.
+#: Invalid elements of weights, and the message.
 WRONG_WEIGHTS: list[tuple[Any, str]] = [
     ("kernel", "one of the trainable weights, dense/kernel, dense/bias, .*Received: 'ke"),
     ([HUGE, HUGE], r"trainable weights.*Received: ndarray of shape \(400, 400\)"),
@@ -1533,7 +1533,7 @@ WRONG_WEIGHTS: list[tuple[Any, str]] = [
     (("dense/kernel", (0,)), r"Received: \(0,\)"),
 ]
 IMAGES, PROBABILITIES = np.zeros((6, 4, 4)), np.full((6, 3), [0.5, 0.25, 0.25])
-#: What is wrong of images, their classes and the probabilities, and what is said.
+#: Invalid images, classes and probabilities, and the message.
 OF_PREDICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"images": IMAGES[:3]}, "images of length 3, y_true of length 6, probabilities of length 6"),
     ({"images": np.zeros((6, 5))}, r"Received: shape \(6, 5\)"),
@@ -1569,22 +1569,22 @@ def with_nan() -> Any:
 
 
 class OwnStep(Sequential):
-    """A model that trains in its own way."""
+    """A model with a custom training step."""
 
     def train_step(self, data: Any) -> Any:
-        """Train as its base does."""
+        """Call the training step of the base class."""
         return super().train_step(data)
 
 
 def own_step() -> Any:
-    """Return a model with its own `train_step`."""
+    """Return a model with a custom `train_step`."""
     model = OwnStep([layers.Dense(1)])
     model.compile("sgd", "mse")
     return model
 
 
 def frozen() -> Any:
-    """Return a model without weights to train."""
+    """Return a model without trainable weights."""
     model = Sequential([layers.Input((4,)), layers.Softmax()])
     model.compile("sgd", "mse")
     return model
@@ -1666,7 +1666,7 @@ EXTRAS: Rows = {
     **told("repeats", OF_REPEATS),
     **{
         f"explain.step: weight={weight!r:.40}": (
-            # With `apply`, the model would be trained by the step.
+            # With `apply`, the step would train the model.
             partial(tinynet.explain.step, x=X, y=Y, weight=weight, apply=True),
             ValueError,
             message,

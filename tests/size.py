@@ -1,7 +1,7 @@
-"""How long each tier is, in lines of code, and how long it may be: ``python -m tests.size``.
+"""Lines of code of each tier, and their budgets: ``python -m tests.size``.
 
 Blank lines, comments and docstrings do not count: they make the rest readable. The limits are in
-``tests/budgets.toml``; a commit that raises one changes only that file and says why.
+``tests/budgets.toml``; a commit that raises a limit changes only that file and explains the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 BUDGETS = ROOT / "tests" / "budgets.toml"
-#: The folders and files of each tier; the surface has the rest of the library.
+#: Folders and files of each tier; "surface" is the rest of the library.
 TIERS = {
     "maths": ("tinynet/functional/",),
     "engine": ("tinynet/program/",),
@@ -51,7 +51,7 @@ LAYOUT = {
 
 
 def numbers_of_code(source: str) -> set[int]:
-    """Return the numbers of the lines that hold code."""
+    """Return the line numbers of code."""
     lines: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type not in LAYOUT:
@@ -65,7 +65,7 @@ def numbers_of_code(source: str) -> set[int]:
 
 
 def code_lines(source: str) -> int:
-    """Count the lines that hold code."""
+    """Count the lines of code."""
     return len(numbers_of_code(source))
 
 
@@ -102,7 +102,7 @@ def totals() -> dict[str, int]:
 
 
 def budgets(text: str | None = None) -> dict[str, int]:
-    """Return the largest allowed number of lines of each tier."""
+    """Return the maximum number of lines of each tier."""
     text = BUDGETS.read_text(encoding="utf-8") if text is None else text
     return {tier: int(lines) for tier, lines in tomllib.loads(text)["lines"].items()}
 
@@ -114,12 +114,12 @@ def _git(*arguments: str) -> str:
 
 
 def raising_commits() -> Iterator[str]:
-    """Find the commits that raise a budget and change another file, or do not say why."""
+    """Yield commits that raise a budget and change another file, or lack an explanation."""
     name = BUDGETS.relative_to(ROOT).as_posix()
     for commit in _git("log", "--format=%H", "--", name).split():
         parents = _git("log", "-1", "--format=%P", commit).split()
         if not parents or not _git("ls-tree", parents[0], "--", name):
-            continue  # the first budgets
+            continue  # the commit that introduced the budgets
         before, after = (budgets(_git("show", f"{c}:{name}")) for c in (parents[0], commit))
         if any(after[tier] > lines for tier, lines in before.items() if tier in after):
             changed = _git("diff", "--name-only", parents[0], commit).split()
@@ -129,7 +129,7 @@ def raising_commits() -> Iterator[str]:
 
 
 def main() -> None:
-    """Print a line for each file of the library, and one for each tier."""
+    """Print the lines of each file of the library, and of each tier."""
     for name, count in sizes().items():
         if name.startswith("tinynet/"):
             print(f"{count:6,}  {name}")

@@ -1,4 +1,4 @@
-"""Plugin for pytest: scikit-learn's own tests of its networks, run on the estimators of tinynet.
+"""Pytest plugin that runs scikit-learn's tests of its networks with the estimators of tinynet.
 
 ``python -m pytest -p tests.sklearn_mlp --pyargs sklearn.neural_network.tests.test_mlp``
 """
@@ -12,11 +12,11 @@ from tinynet.sklearn import TinyNetClassifier, TinyNetRegressor
 
 
 def pytest_configure():
-    """Replace the classes before the tests import them; importing this file changes nothing."""
+    """Replace the classes before the tests import them; importing this file has no effect."""
     sklearn.neural_network.MLPClassifier = TinyNetClassifier
     sklearn.neural_network.MLPRegressor = TinyNetRegressor
 
 
 def pytest_runtest_setup():
-    """Seed what a test without a seed draws from."""
+    """Set NumPy's global seed, for tests without a seed."""
     np.random.seed(0)  # noqa: NPY002  # scikit-learn draws from the global generator

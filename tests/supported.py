@@ -1,7 +1,7 @@
-"""What of Keras is here: a table for the README, read off the code.
+"""Table of the supported names of Keras, generated from the code.
 
-``python -m tests.supported`` prints it, and how import lines change; with ``--write`` it goes into
-README.md, between the two markers.
+``python -m tests.supported`` prints it and the changes of import lines; ``--write`` inserts both
+into the document, between the two markers.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ BEGIN, END = "<!-- supported:begin -->", "<!-- supported:end -->"
 
 
 def dir_of(module: Any) -> list[str]:
-    """List the public names of a module."""
+    """Return the public names of a module."""
     return [name for name in dir(module) if not name.startswith("_")]
 
 
 def kinds() -> dict[str, list[str]]:
-    """List what there is of each kind."""
+    """Return the supported names of each kind."""
     k = tinynet
     own_callbacks = [
         name for name in sorted(callbacks.__all__) if inspect.isclass(getattr(callbacks, name))
@@ -65,7 +65,7 @@ def kinds() -> dict[str, list[str]]:
 
 
 def block() -> str:
-    """Lay the tables out."""
+    """Format the tables."""
     rows = ["| kind | here |", "| --- | --- |"]
     rows += [
         f"| {kind} | {', '.join(f'`{n}`' for n in names)} |" for kind, names in kinds().items()
@@ -81,7 +81,7 @@ def block() -> str:
 
 
 def written(text: str) -> str:
-    """Put the tables between the markers of a text."""
+    """Replace the text between the markers by the tables."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -90,7 +90,7 @@ def written(text: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the tables, or write them into the README."""
+    """Print the tables, or write them to the document."""
     if arguments == ["--write"]:
         README.write_text(written(README.read_text(encoding="utf-8")), encoding="utf-8")
     else:

@@ -1,4 +1,4 @@
-"""Stop early, keep the best, and lower the learning rate where it gets no better."""
+"""Early stopping, checkpoints of the best model, and a learning rate reduced on a plateau."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Layers added one by one, their weights taken out, the forward pass by hand, and a pickle."""
+"""Layers added one by one, a manual forward pass with their weights, and a pickle."""
 
 import pickle
 

@@ -1,3 +1,3 @@
-"""The programs here are run by test_programs, and are no tests themselves."""
+"""Programs that `test_programs` runs; they are not tests."""
 
 collect_ignore_glob = ["*.py"]

@@ -1,4 +1,4 @@
-"""Ten kinds of clothes by two optimizers; plots of the learning curves and of a prediction."""
+"""Fashion-MNIST with two optimizers; plots of the learning curves and of a prediction."""
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -1,4 +1,4 @@
-"""The functional way, and the hidden layer looked at through a model of its own."""
+"""The functional API, and a second model that outputs the hidden layer."""
 
 from keras import Input, Model
 from keras.datasets import mnist

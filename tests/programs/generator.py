@@ -1,4 +1,4 @@
-"""Batches from a generator, with noise, and the learning rate from a schedule."""
+"""Noisy batches from a generator, and a learning rate schedule."""
 
 import keras
 import numpy as np

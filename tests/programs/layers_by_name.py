@@ -1,4 +1,4 @@
-"""One-hot labels, batch normalization and dropout, part of the data kept for validation."""
+"""One-hot labels, batch normalization, dropout, and a validation split."""
 
 import numpy as np
 from tensorflow.keras.datasets import mnist
@@ -33,4 +33,4 @@ print({name: len(values) for name, values in sorted(history.history.items())})
 score = model.evaluate(x_test, y_test, verbose=0)
 print("accuracy:", score[1])
 wrong = np.argmax(model.predict(x_test, verbose=0), axis=1) != np.argmax(y_test, axis=1)
-print("as many are wrong as the accuracy says:", round(1 - wrong.mean(), 3) == round(score[1], 3))
+print("errors match accuracy:", round(1 - wrong.mean(), 3) == round(score[1], 3))

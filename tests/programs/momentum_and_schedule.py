@@ -1,4 +1,4 @@
-"""Momentum, a learning rate that is set each epoch, a table of the epochs, and a saved model."""
+"""Momentum, a learning rate schedule by epoch, a CSV log, and a saved model."""
 
 import csv
 

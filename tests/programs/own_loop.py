@@ -1,4 +1,4 @@
-"""A loop of one's own over batches, in double precision, with a loss of the library's."""
+"""A custom loop over batches in double precision, with a built-in loss."""
 
 import keras.backend as K  # noqa: N812  # as programs have it
 import numpy as np
@@ -23,7 +23,7 @@ for _epoch in range(6):
     for start in range(0, len(order), 16):
         rows = order[start : start + 16]
         losses.append(model.train_on_batch(x_train[rows], hot[rows])[0])
-    print("loss falls below chance:", np.mean(losses) < 0.09)
+    print("loss is below chance level:", np.mean(losses) < 0.09)
 print("accuracy:", model.test_on_batch(x_test, to_categorical(y_test, 10))[1])
 print(K.floatx(), K.epsilon())
 K.set_floatx("float32")

@@ -1,4 +1,4 @@
-"""A class of one's own, and its weights written and read."""
+"""A subclassed model, and its weights saved and loaded."""
 
 import numpy as np
 import tensorflow as tf

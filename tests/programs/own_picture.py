@@ -1,4 +1,4 @@
-"""Logits, a second model that makes them probabilities, and a picture of one's own."""
+"""Logits, a second model that converts them to probabilities, and a custom image."""
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +26,7 @@ print("probabilities", tf.nn.softmax(predictions).numpy().shape)
 loss_fn = tf.keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
 hot = tf.one_hot(y_train, depth=10)
 print(hot.shape, hot.numpy().dtype)
-print("first loss is a number:", loss_fn(hot[:1], predictions).numpy() > 0)
+print("first loss is positive:", loss_fn(hot[:1], predictions).numpy() > 0)
 top_3 = tf.keras.metrics.TopKCategoricalAccuracy(k=3, name="top_3")
 model.compile(tf.keras.optimizers.Adam(0.002), loss=loss_fn, metrics=["accuracy", top_3])
 history = model.fit(x_train, hot.numpy(), epochs=4, verbose=2)

@@ -1,4 +1,4 @@
-"""A callback of one's own that stops training as soon as it is good enough."""
+"""A custom callback that stops training when the accuracy is high enough."""
 
 import tensorflow as tf
 import tensorflow.keras as keras
