@@ -1,7 +1,6 @@
-"""Table of the supported names of Keras, generated from the code.
+"""Tables of the supported parts of Keras, generated from the code: ``python -m tests.supported``.
 
-``python -m tests.supported`` prints it and the changes of import lines; ``--write`` inserts both
-into the document, between the two markers.
+With ``--write``, they are written to docs/keras.md, between two markers.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from tests.internals.registry import classes as registered
 from tinynet import callbacks
 from tinynet.compat import tensorflow as stand_in
 
-README = Path(tinynet.__file__).parents[1] / "README.md"
+PAGE = Path(tinynet.__file__).parents[1] / "docs" / "keras.md"
 BEGIN, END = "<!-- supported:begin -->", "<!-- supported:end -->"
 
 
@@ -90,9 +89,9 @@ def written(text: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Print the tables, or write them to the document."""
+    """Print the tables, or write them to docs/keras.md."""
     if arguments == ["--write"]:
-        README.write_text(written(README.read_text(encoding="utf-8")), encoding="utf-8")
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     else:
         print(block())
 

@@ -470,7 +470,7 @@ def test_info(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     assert "jupyter lab examples" in facts["notebooks"]
     for extra in ("sklearn", "onnx", "notebooks"):
         assert re.search(rf"\b{extra}: (not installed|\d)", facts["extras"])
-        assert f"`{extra}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+        assert f"`{extra}`" in (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
     assert "OPENBLAS_NUM_THREADS=1" in facts["thread limits"]
     assert {"tinynet", "backend", "numba", "matplotlib", "BLAS", "processor", "system"} <= set(
         facts
