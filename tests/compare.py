@@ -151,7 +151,7 @@ def assert_same_step(
         m, v = expected.state[1 + 2 * i], expected.state[2 + 2 * i]
         off = bound + drift + 4 * EPS * np.abs(m)
         assert_within(actual.state[1 + 2 * i], m, off, f"step {number}, first moment {i}")
-        # v averages squares: 2 |g| off + off^2, and 4 rounding errors of its own per step.
+        # v averages squares: 2 |g| off + off^2, and 4 additional rounding errors per step.
         squares = 2 * np.sqrt(v) * off + off**2 + 8 * EPS * v
         assert_within(actual.state[2 + 2 * i], v, squares, f"step {number}, second moment {i}")
     assert_within(actual.loss, expected.loss, rounding.loss + drift * len(m), f"loss {number}")

@@ -103,7 +103,7 @@ def nested(library: Any) -> Any:
 
 
 def repeated(library: Any) -> Any:
-    """A layer that is applied to a function of its own output."""
+    """A layer that is applied again to a function of its output."""
     x = library.Input((4,))
     first = library.layers.Dense(4, name="first")
     return library.Model(x, first(library.layers.Dense(4, "relu", name="other")(first(x))))

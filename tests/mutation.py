@@ -1,11 +1,12 @@
 """Mutation testing of the maths and the engine: ``python -m tests.mutation``.
 
 cosmic-ray creates mutants: a changed operator or number, or a removed loop. Locations in the code
-are drawn at random, with one mutant each. The same seed draws the same mutants, so that two versions
-of the tests can be compared. A mutant is applied to a copy of a commit, where the everyday tests
-that execute its function run, a few at first. It survives if all of them pass. Results are written
-after each mutant: the same command resumes an interrupted run, and with a larger ``--tests`` it
-tests survivors again. The copy is in a folder next to the results, and may be deleted.
+are drawn at random, with one mutant each. The same seed draws the same mutants, so that two
+versions of the tests can be compared. A mutant is applied to a copy of a commit, where the everyday
+tests that execute its function run, a few at first. It survives if all of them pass. Results are
+written after each mutant: the same command resumes an interrupted run, and with a larger
+``--tests`` it tests survivors again. The copy is in a folder next to the results, and may be
+deleted.
 """
 
 from __future__ import annotations
@@ -237,8 +238,8 @@ def main() -> None:
     report(results, before)
 
 
-# The remaining functions are pytest hooks: pytest loads this file as a plugin. They select the given
-# tests in order; when all everyday tests run, they write their durations.
+# The remaining functions are pytest hooks: pytest loads this file as a plugin. They select the
+# given tests in order; when all everyday tests run, they write their durations.
 _times: dict[str, float] = collections.defaultdict(float)
 
 

@@ -386,8 +386,8 @@ def compare_with_keras(seed: int) -> None:
         numbers = [*expected["history"].values(), *map(np.ravel, expected["weights"])]
         assert not np.isfinite(np.concatenate(numbers)).all(), found["history"]
         return
-    # tinynet computes Adam's bias correction with float32 powers, like Keras in float32: an error of
-    # up to 1e-5 of a step. A wrong formula gives a hundred times as much.
+    # tinynet computes Adam's bias correction with float32 powers, like Keras in float32: an error
+    # of up to 1e-5 of a step. A wrong formula gives a hundred times as much.
     if not is_chaotic(program, found, 1e-5, 1e-4):
         assert_same_run(found, expected, 1e-4)
 
@@ -410,8 +410,8 @@ def compare_backends(seed: int) -> None:
     assert diverged[1] == diverged[2], rounded
     if any(diverged) or is_chaotic(program, exact, 1e-6, 2e-3):
         return
-    # Twenty steps with sums of at most 60 terms, forward and backward through four layers; a unit on
-    # the other side of a kink than in float64 changes its weights by a fraction of a step.
+    # Twenty steps with sums of at most 60 terms, forward and backward through four layers; a unit
+    # on the other side of a kink than in float64 changes its weights by a fraction of a step.
     for run in rounded:
         assert_same_run(run, exact, 2e-3)
 

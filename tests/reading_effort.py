@@ -2,10 +2,10 @@
 
 With ``--write``, the totals are written to CONTRIBUTING.md.
 
-All code lines of the library's functions that are called are counted. `fit` trains the main network
-(784-128-10, softmax, Adam) on the numpy backend, and a step consists of all calls from its beginning
-to the beginning of the next step. The first step includes tracing; the second step is the code that
-a reader of the training loop has to follow.
+All code lines of the library's functions that are called are counted. `fit` trains the main
+network (784-128-10, softmax, Adam) on the numpy backend, and a step consists of all calls from its
+beginning to the beginning of the next step. The first step includes tracing; the second step is the
+code that a reader of the training loop has to follow.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from tests.size import numbers_of_code
 
 ROOT = Path(tinynet.__file__).parent
 
-#: Maximum numbers of files and code lines, and minimum fraction of maths. Five of the files belong to
-#: `functional`, which has one file per subject.
+#: Maximum numbers of files and code lines, and minimum fraction of maths. Five of the files belong
+#: to `functional`, which has one file per subject.
 MOST_FILES, MOST_LINES, LEAST_MATHS = 12, 300, 0.3
 _MATHS = "functional"
 
