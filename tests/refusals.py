@@ -236,11 +236,11 @@ LAYERS: Rows = {
                 lambda: layers.Dense(2)(layers.Input((None,))),
             ],
             r"D = 4 values": [lambda model: model.layers[0](np.zeros((1, 3)))],
-            "either shape or batch_shape": [
+            "one of shape and batch_shape": [
                 lambda: layers.Input(),
                 lambda: layers.Input((2,), batch_shape=(1, 2)),
             ],
-            "not an axis of the input": [lambda: layers.Softmax(axis=2)(SQUARE)],
+            "must be an axis of the input": [lambda: layers.Softmax(axis=2)(SQUARE)],
             "must be among the axes of its input": [
                 lambda: layers.LayerNormalization(axis=2)(SQUARE),
                 lambda: layers.UnitNormalization(axis=[1, 2])(SQUARE),
@@ -657,7 +657,7 @@ WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
         "negative": (at(4, -1, int), "from 0 to 2.*Received: -1 in row 4"),
         "from 1": (Y + 1, "from 0 to 2.* and .* more"),
         "fractional": (at(4, 0.5), "integer labels.*0.5 in row 4"),
-        "not a number": (at(4, np.nan), "from 0 to 2.*whole.*nan in row 4"),
+        "not a number": (at(4, np.nan), "integer labels from 0 to 2.*nan in row 4"),
         "infinite": (at(4, np.inf), "from 0 to 2.*inf in row 4"),
         "huge": (at(4, 1e300), "from 0 to 2.*row 4"),
         "wrong in the last row": (at(-1, 9, int), "9 in row 20"),

@@ -225,7 +225,7 @@ def test_loss_without_backward_is_differentiated(loss: Any) -> None:
 def test_loss_without_operations_raises(loss: Any) -> None:
     model = models.classifier(loss=loss)
     before = model.get_weights()
-    with pytest.raises(ValueError, match=r"must compute one value .* with operations.*Received: "):
+    with pytest.raises(ValueError, match=r"must compute .* operations.*Received: "):
         model.fit(*models.data(), verbose=0)
     assert all(map(np.array_equal, before, model.get_weights()))
 
@@ -357,7 +357,7 @@ def test_missing_target_gradient_is_reported() -> None:
     v = tinynet.Variable(np.ones((2, 3), np.float32))
     with tinynet.GradientTape() as tape:
         loss = own(v * 1.0, v * 2.0)
-    with pytest.raises(ValueError, match=r"y_true of own must not be .*Received: "):
+    with pytest.raises(ValueError, match=r"y_true of own must not depend .*Received: "):
         tape.gradient(loss, v)
 
 

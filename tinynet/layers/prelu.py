@@ -61,7 +61,7 @@ class PReLU(Layer):
         own = self.alpha.shape if self.built else shape
         if shape != own or None in shape:
             raise ValueError(
-                f"Inputs of {self.name} must have the shape {(None, *own)}, where shared axes can "
+                f"Inputs of {self.name} must have examples of shape {own}, where shared axes can "
                 f"have any size. Received: an input of shape {tuple(input_shape)}"
             )
         return shape

@@ -591,7 +591,7 @@ class DenseLoss(Loss):
         if y.shape[1:] != own and (last != (1,) or y.shape[1:] != own[:-1] or y.ndim < 2):
             labels = y.ndim < len(output_shape) or y.shape[-1] == 1
             raise ValueError(
-                f"{self.name} takes targets of the shape of the predictions, {tuple(output_shape)}"
+                f"{self.name} takes targets of the predictions' shape {tuple(output_shape)}"
                 f"{'; ' + self.hint if labels else ''}. Received: shape {np.shape(y_true)}"
             )
         if not y.size:

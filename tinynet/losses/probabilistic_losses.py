@@ -250,8 +250,8 @@ class OneHotLoss(SmoothedLoss):
     """Base class of the cross-entropies whose targets are one-hot rows or soft labels."""
 
     hint = (
-        "use sparse_categorical_crossentropy for class labels, "
-        "or convert them to one-hot rows with utils.to_categorical"
+        "use sparse_categorical_crossentropy, or convert class labels to one-hot rows with "
+        "utils.to_categorical"
     )
     #: Rows may have different weights, so that their sums are not 1.
     target_range = (0.0, math.inf)

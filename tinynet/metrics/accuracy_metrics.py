@@ -157,8 +157,8 @@ class BinaryAccuracy(Accuracies):
         low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
         if low < 0 or high > 1:
             checks.warn(
-                f"{self.name} expects targets of 0 or 1; use (y + 1) / 2 for -1 and 1, and a metric "
-                f"such as 'mae' for real numbers. Received: targets from {low:g} to {high:g}"
+                f"{self.name} expects targets of 0 or 1; use (y + 1) / 2 for -1 and 1, or a "
+                f"metric such as 'mae' for real numbers. Received: targets from {low:g} to {high:g}"
             )
 
     def right(self, y_true: Array, y_pred: Array) -> Array:

@@ -24,8 +24,7 @@ class Ftrl(_BuiltIn):
     learning_rate : float or LearningRateSchedule
         Learning rate.
     learning_rate_power : float
-        Exponent of the sum of squared gradients in the step size, at most 0. With 0, the learning
-        rate is constant.
+        Exponent of the sum of squared gradients, at most 0. With 0, the step size is constant.
     initial_accumulator_value : float
         Initial value of the sum of squared gradients.
     l1_regularization_strength, l2_regularization_strength : float
