@@ -1,4 +1,4 @@
-"""What all tiers share: validation, names, buffers and text."""
+"""Code shared by all subpackages: validation, names, buffers and text."""
 
 from tinynet._core.arguments import argument, declared, found, required
 from tinynet._core.registry import Configurable, Registry, snake_case

@@ -1,8 +1,8 @@
-"""Constructors built from the arguments that a class declares, as in `dataclasses`.
+"""Constructors that are generated from the arguments that a class declares, as in `dataclasses`.
 
-An argument is declared once, by its name, type, default and check. From the declarations follow
-the constructor, which checks the values and keeps them as attributes, its signature, and what
-`get_config` returns.
+Each argument is declared once, by its name, type, default and check. The constructor validates the
+values and stores them as attributes; its signature and the result of `get_config` also follow from
+the declarations.
 """
 
 from __future__ import annotations
@@ -22,29 +22,13 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**options: Any) -> Any:
-        """Return a decorator without effect; the original informs type checkers.
-
-        Parameters
-        ----------
-        **options : object
-            Rules that type checkers apply.
-
-        Returns
-        -------
-        callable
-            The decorator.
-
-        Examples
-        --------
-        >>> dataclass_transform()("decorated")
-        'decorated'
-        """
+        """Return a decorator without effect; the original informs type checkers."""
         return lambda decorator: decorator
 
 
 @dataclass(frozen=True)
 class _Argument:
-    """Declaration of one argument: its default, its check, and whether it becomes an attribute."""
+    """Declaration of an argument: its default, its check, and whether it becomes an attribute."""
 
     default: Any
     check: Callable[[str, Any], Any]
@@ -54,61 +38,17 @@ class _Argument:
 def required(check: Any = None, *args: Any, **options: Any) -> Any:
     """Declare an argument without a default.
 
-    Parameters
-    ----------
-    check : callable, optional
-        ``check(name, value, *args, **options)`` returns the value to keep, as functions of
-        `checks` do.
-    *args, **options : object
-        Further arguments of the check.
-
-    Returns
-    -------
-    object
-        The declaration.
-
-    Examples
-    --------
-    >>> from tinynet._core.checks import whole
-    >>> @declared()
-    ... class Circle:
-    ...     radius: int = required(whole, 1)
-    >>> Circle(2).radius
-    2
+    ``check(name, value, *args, **options)`` returns the value to store, as functions in `checks`
+    do.
     """
     return argument(inspect.Parameter.empty, check, *args, **options)
 
 
 def argument(default: Any, check: Any = None, *args: Any, kept: bool = True, **options: Any) -> Any:
-    """Declare an argument with a default; if that is None, None is always accepted.
+    """Declare an argument with a default; if the default is None, None is always accepted.
 
-    Parameters
-    ----------
-    default : object
-        Default value.
-    check : callable, optional
-        As for `required`.
-    *args, **options : object
-        Further arguments of the check.
-    kept : bool
-        If True, it becomes an attribute and part of the configuration; if False, it is only passed
-        to ``__complete``.
-
-    Returns
-    -------
-    object
-        The declaration.
-
-    Examples
-    --------
-    >>> from tinynet._core.checks import number
-    >>> @declared()
-    ... class Circle:
-    ...     radius: float = argument(1.0, number, 0)
-    >>> Circle(radius=-1)
-    Traceback (most recent call last):
-        ...
-    ValueError: radius must be a number of at least 0. Received: radius=-1
+    If `kept` is True, it becomes an attribute and part of the configuration; if not, it is only an
+    argument of ``__complete``.
     """
 
     def checked(name: str, value: Any) -> Any:
@@ -120,75 +60,21 @@ def argument(default: Any, check: Any = None, *args: Any, kept: bool = True, **o
 
 
 def found(default: Any, find: Callable[[Any], Any]) -> Any:
-    """Declare an argument that may be an object, or its name or configuration.
-
-    Parameters
-    ----------
-    default : object
-        Default value.
-    find : callable
-        Returns the object, as ``activations.get`` does.
-
-    Returns
-    -------
-    object
-        The declaration.
-
-    Examples
-    --------
-    >>> @declared()
-    ... class Label:
-    ...     text: str = found("red", str.upper)
-    >>> Label("blue").text
-    'BLUE'
-    """
+    """Declare an argument that is an object, its name or its configuration; `find` returns it."""
     return _Argument(default, lambda name, value: find(value))
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(required,))
 def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]]:
-    """Build a class's constructor from the arguments that it declares.
+    """Generate a class's constructor from the arguments that it declares, and register the class.
 
-    The constructor checks all values before it does anything else. Those that the constructor of
-    the base class takes by position are passed on to it, and so are further keywords; the others
-    become attributes before. At last it calls the private method ``__complete`` of the class, if it
-    has one.
+    The constructor validates all values, stores them as attributes, and passes positional arguments
+    of the base class, and further keywords, to its constructor. Finally, it calls the private
+    method ``__complete`` of the class, if defined.
 
-    If a class declares none of the arguments that its base class takes by position, it takes these,
-    too: as in `dataclasses`, before its own, except for required ones.
-
-    Arguments after ``_: KW_ONLY`` must be passed by name. In derived classes, they follow the
-    arguments of these, as ``**kwargs``.
-
-    Parameters
-    ----------
-    registry : Registry, optional
-        Registry to enter the class in.
-    *aliases : str
-        As for `Registry.register`.
-
-    Returns
-    -------
-    callable
-        Decorator of the class.
-
-    Examples
-    --------
-    >>> @declared()
-    ... class Circle:
-    ...     radius: float = argument(1.0)
-    ...
-    ...     def __complete(self):
-    ...         self.area = 3.14 * self.radius**2
-    >>> inspect.signature(Circle)
-    <Signature (radius: 'float' = 1.0) -> 'None'>
-    >>> Circle(2.0).area
-    12.56
-    >>> @declared()
-    ... class Ring(Circle):
-    ...     width: float = argument(0.1)
-    >>> inspect.signature(Ring)
-    <Signature (radius: 'float' = 1.0, width: 'float' = 0.1) -> 'None'>
+    If a class declares no positional argument of its base class, it inherits them: as in
+    `dataclasses`, before its own, except for required ones. Arguments after ``_: KW_ONLY`` are
+    keyword-only; a derived class takes them as ``**kwargs``.
     """
 
     def build(cls: type[T]) -> type[T]:
@@ -221,7 +107,7 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
             if complete is not None:
                 complete(self, **{name: values[name] for name in init_only})
 
-        construct.__signature__ = signature  # type: ignore[attr-defined]  # inspect reads it
+        construct.__signature__ = signature  # type: ignore[attr-defined]  # for inspect
         construct.__name__, construct.__module__ = "__init__", cls.__module__
         construct.__qualname__ = f"{cls.__qualname__}.__init__"
         cls.__init__ = construct  # type: ignore[method-assign]  # as dataclasses do
@@ -232,7 +118,7 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
 
 
 def _signature(types: dict[str, str], own: Any, taken: Any) -> inspect.Signature:
-    """Return the signature of a constructor with the declared arguments, and the base's."""
+    """Return the signature of a constructor with the declared and the inherited arguments."""
     kind: Any = _BY_POSITION
     passes_on = "kwargs" in taken
     inherited = [p for p in taken.values() if p.kind is _BY_POSITION]
@@ -255,25 +141,6 @@ def _signature(types: dict[str, str], own: Any, taken: Any) -> inspect.Signature
 
 
 def keywords(*classes: type) -> list[str]:
-    """List the names of the arguments that the constructors of classes take.
-
-    Parameters
-    ----------
-    *classes : type
-        The classes.
-
-    Returns
-    -------
-    list of str
-        The names, each once.
-
-    Examples
-    --------
-    >>> @declared()
-    ... class Circle:
-    ...     radius: float = argument(1.0)
-    >>> keywords(Circle)
-    ['radius']
-    """
+    """Return the names of the arguments of the constructors of classes, without duplicates."""
     names = (name for cls in classes for name in inspect.signature(cls).parameters)
     return [name for name in dict.fromkeys(names) if name not in ("args", "kwargs")]

@@ -1,9 +1,9 @@
 """Atomic writing of files: a file is replaced completely or not at all.
 
-If a program is stopped or a disk is full in the middle of writing, an incomplete file is left, from
-which a model can't be loaded correctly.  Everything that tinynet saves (models, histories,
-downloads) is therefore written to a temporary file in the same folder and renamed when complete.
-The temporary file has no name before it is complete, on systems that support this.
+If a program is stopped or the disk is full during writing, an incomplete file would remain, from
+which a model can't be loaded. All files that tinynet saves (models, histories, downloads) are
+therefore written to a temporary file in the same folder and renamed when complete. On systems that
+support it, the temporary file has no name until it is complete.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from typing import BinaryIO
 __all__ = ["require_writable", "write_atomically"]
 
 _LOCKS = os.name == "posix"
-# Age of temporary files that are removed where files can't be locked.
-_FORGOTTEN_SECONDS = 600
+# Minimum age of stale temporary files that are removed on systems without file locks.
+_STALE_SECONDS = 600
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file atomically: its name always refers to a complete file.
 
-    If anything goes wrong, KeyboardInterrupt included, an older file of that name stays as it was
-    and nothing else is left.  A process that is killed between naming the complete temporary file
-    and renaming it leaves that file; the next call for the same path removes it.
+    If an exception is raised, including KeyboardInterrupt, an existing file of that name is
+    unchanged and no other file remains. A process that is killed between naming the complete
+    temporary file and renaming it leaves that file; the next call for the same path removes it.
 
-    An older file is replaced, not overwritten.  The new file gets its permissions and, as far as
-    the system allows, its owner and group.  A symbolic link stays a link; its target is replaced.
-    Other hard links to the older file keep the older contents.
+    An existing file is replaced, not overwritten. The new file gets its permissions and, as far as
+    the system allows, its owner and group. A symbolic link is kept; its target is replaced. Other
+    hard links to the existing file keep the old contents.
 
     Parameters
     ----------
     path : Path
-        File to write; its folder must exist.  A device or pipe, such as ``/dev/stdout``, is written
+        File to write; its folder must exist. A device or pipe, such as ``/dev/stdout``, is written
         directly, because it must not be replaced.
     write : callable
         ``write(file)`` writes the contents to an open binary file; its result is ignored.
@@ -48,7 +48,8 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises
     ------
     OSError
-        If the file cannot be written: no such folder, no permission, no space.
+        If the file can't be written, for example because the folder does not exist, permission is
+        denied or the disk is full.
 
     Examples
     --------
@@ -64,7 +65,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(device)
         return
     target = Path(os.path.realpath(path))
-    if target.is_symlink():  # links that lead to each other
+    if target.is_symlink():  # a cycle of links
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     prefix = f".{zlib.crc32(os.fsencode(target.name)):08x}-"
     temporary = target.with_name(f"{prefix}{secrets.token_hex(8)}.tmp")
@@ -83,14 +84,14 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             if named:
                 os.replace(temporary, target)
     except OSError as error:
-        if error.filename == str(temporary):  # the user knows the file by its own name only
+        if error.filename == str(temporary):  # the message must contain the user's path
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
     _sweep(target.parent, prefix)
-    # The new name itself survives a power cut only once the folder is on disk; not every
-    # system can do that to a folder.
+    # The new name survives a power failure only if the folder is synchronized, which not every
+    # system supports.
     with contextlib.suppress(OSError):
         folder = os.open(target.parent, os.O_RDONLY)
         try:
@@ -100,22 +101,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def require_writable(path: Path) -> None:
-    """Check that a file can be written; its missing folders could be created.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Raises
-    ------
-    OSError
-        If it can't be written: it is a folder, or permission is denied.
-
-    Examples
-    --------
-    >>> require_writable(Path("runs/net.keras"))
-    """
+    """Check that a file can be written, or created together with its missing folders."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     folder = path.absolute().parent
@@ -129,9 +115,9 @@ def require_writable(path: Path) -> None:
 
 
 def _open(path: Path) -> tuple[BinaryIO, bool]:
-    """Open a locked temporary file, without a name if possible; return whether it has its name."""
+    """Open a locked temporary file, unnamed if possible; return whether it has its name."""
     if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
-        with contextlib.suppress(OSError):  # an error of the folder is raised below
+        with contextlib.suppress(OSError):  # errors of the folder are raised below
             unnamed = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
             file = open(unnamed, "wb")  # noqa: SIM115  # closed by the caller
             _lock(file)
@@ -145,7 +131,7 @@ def _open(path: Path) -> tuple[BinaryIO, bool]:
 
 
 def _lock(file: BinaryIO, wait: bool = True) -> bool:
-    """Lock a file to show that its process is alive; return False if locks are unavailable."""
+    """Lock a file to show that its process is alive; return False if locks are not supported."""
     if not _LOCKS:
         return False
     import fcntl
@@ -154,16 +140,16 @@ def _lock(file: BinaryIO, wait: bool = True) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise
-    except OSError:  # not every network file system has locks
+    except OSError:  # not every network file system supports locks
         return False
     return True
 
 
 def _keep_attributes(file: BinaryIO, older: Path) -> None:
-    """Copy permissions and, if allowed, the owner of the file that is replaced."""
+    """Copy the permissions and, if allowed, the owner of the file that is replaced."""
     try:
         kept = older.stat()
-    except OSError:  # no older file, or an error that `_open` or `os.replace` raises
+    except OSError:  # no existing file, or an error that `_open` or `os.replace` raises
         return
     if hasattr(os, "fchown"):
         for owner in ((kept.st_uid, -1), (-1, kept.st_gid)):
@@ -173,18 +159,18 @@ def _keep_attributes(file: BinaryIO, older: Path) -> None:
 
 
 def _sweep(folder: Path, prefix: str) -> None:
-    """Remove the temporary files of processes that were killed; a live process locks its file."""
+    """Remove temporary files of processes that were killed; a live process locks its file."""
     for left in folder.glob(f"{prefix}*.tmp"):
-        # A file that is locked raises an OSError, too.
+        # A locked file also raises an OSError.
         with contextlib.suppress(OSError), left.open("rb") as file:
-            if _lock(file, wait=False) or time.time() - left.stat().st_mtime > _FORGOTTEN_SECONDS:
+            if _lock(file, wait=False) or time.time() - left.stat().st_mtime > _STALE_SECONDS:
                 left.unlink()
 
 
 def _name(file: BinaryIO, path: Path) -> bool:
     """Link an unnamed open file to a name; return False if the name is taken."""
     try:
-        # The name is absolute; that a folder is passed makes the system follow it to the file.
+        # With `src_dir_fd`, the system follows the absolute /proc link to the file.
         os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
     except FileExistsError:
         return False

@@ -1,4 +1,4 @@
-"""The folder where tinynet keeps downloads and machine code."""
+"""Folder for downloads and the compile cache."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import platformdirs
 
 
 def cache_folder() -> Path:
-    """Return the folder where tinynet keeps what it has downloaded.
+    """Return the folder for downloaded files; it need not exist yet.
 
-    ``$TINYNET_CACHE`` if set, else ``tinynet`` in the user's cache folder (``$XDG_CACHE_HOME`` or
-    ``~/.cache``, on macOS ``~/Library/Caches``, on Windows ``%LOCALAPPDATA%``); for a user without
-    a home, a private folder among the temporary files.  It need not exist yet.
+    It is ``$TINYNET_CACHE`` if set, otherwise ``tinynet`` in the user's cache folder
+    (``$XDG_CACHE_HOME`` or ``~/.cache``, on macOS ``~/Library/Caches``, on Windows
+    ``%LOCALAPPDATA%``). For a user without a home folder, it is a private temporary folder.
 
     Returns
     -------
     Path
-        The folder.
+        Path of the folder.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def cache_folder() -> Path:
     """
     if chosen := os.environ.get("TINYNET_CACHE"):
         return Path(os.path.expanduser(chosen))
-    with contextlib.suppress(RuntimeError):  # no home, and newer versions say so
+    with contextlib.suppress(RuntimeError):  # newer versions of platformdirs: no home folder
         folder = platformdirs.user_cache_path("tinynet", appauthor=False, opinion=False)
         if folder.is_absolute():
             return folder
@@ -43,7 +43,7 @@ def cache_folder() -> Path:
 
 @functools.cache
 def _temporary_cache(folder: str) -> Path:
-    """Return the user's private folder below a temporary ``folder`` that everybody can write to."""
+    """Return the user's private folder in a temporary folder that is writable for everybody."""
     user = os.getuid() if sys.platform != "win32" else 0
     own = Path(folder) / f"tinynet-{user}"
     with contextlib.suppress(OSError):
@@ -53,5 +53,5 @@ def _temporary_cache(folder: str) -> Path:
         writers = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if stat.S_ISDIR(status.st_mode) and status.st_uid == user and not writers:
             return own
-    # Somebody else was there first and could plant files.
+    # Another user may have created the folder to plant files in it.
     return Path(tempfile.mkdtemp(prefix="tinynet-"))

@@ -1,7 +1,7 @@
-"""Properties that are computed once, without a lock.
+"""Properties that are computed only once, without a lock.
 
-`functools.cached_property` of Python 3.10 and 3.11 has one lock for all objects of a class. A
-process that is forked while another thread holds it would wait for ever.
+`functools.cached_property` of Python 3.10 and 3.11 has one lock for all instances of a class. In a
+process that is forked while another thread holds this lock, it would deadlock.
 """
 
 from __future__ import annotations
@@ -12,31 +12,14 @@ from typing import Any, Generic, TypeVar, overload
 T = TypeVar("T")
 
 
-class cached_property(Generic[T]):  # noqa: N801  # as functools names its own
-    """A property that is computed when it is first read, and may be set.
-
-    Parameters
-    ----------
-    function : callable
-        Computes it from the object.
-
-    Examples
-    --------
-    >>> class Square:
-    ...     side = 3
-    ...     @cached_property
-    ...     def area(self):
-    ...         return self.side**2
-    >>> square = Square()
-    >>> square.area, "area" in vars(square)
-    (9, True)
-    """
+class cached_property(Generic[T]):  # noqa: N801  # as in functools
+    """Property that is computed on first access, and can be assigned."""
 
     def __init__(self, function: Callable[[Any], T]) -> None:
         self.function, self.name, self.__doc__ = function, "", function.__doc__
 
     def __set_name__(self, owner: Any, name: str) -> None:
-        """Note the name of the attribute."""
+        """Store the name of the attribute."""
         self.name = name
 
     @overload
@@ -46,7 +29,7 @@ class cached_property(Generic[T]):  # noqa: N801  # as functools names its own
     def __get__(self, instance: object, owner: Any) -> T: ...
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        """Compute the value; it hides this descriptor from then on."""
+        """Compute the value, and store it in the instance, where it shadows this descriptor."""
         if instance is None:
             return self
         value = vars(instance)[self.name] = self.function(instance)

@@ -1,6 +1,6 @@
 """Validation of arguments, for all public functions.
 
-Each check returns the converted value, or raises an error that describes the expected value and
+Each function returns the converted value, or raises an error that describes the expected value and
 ends with the received one.
 """
 
@@ -27,27 +27,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def shorten(value: Any, limit: int = 60, depth: int = 3) -> str:
-    """Describe a value for an error message, in a limited number of characters.
-
-    Parameters
-    ----------
-    value : object
-        The received value.
-    limit : int
-        Maximum number of characters of its `repr`.
-    depth : int
-        Maximum depth of nested lists.
-
-    Returns
-    -------
-    str
-        The description.
-
-    Examples
-    --------
-    >>> shorten("relu"), shorten(np.zeros((2, 3)))
-    ("'relu'", 'ndarray of shape (2, 3), dtype float64')
-    """
+    """Describe a value for an error message, in at most about `limit` characters."""
     if isinstance(value, np.ndarray):
         return f"{type(value).__name__} of shape {value.shape}, dtype {value.dtype}"
     if isinstance(value, list | tuple | dict | set | frozenset) and len(value) > 10:
@@ -71,41 +51,22 @@ def shorten(value: Any, limit: int = 60, depth: int = 3) -> str:
 def require(
     condition: Any, expected: str, received: str, error: type[Exception] = ValueError
 ) -> None:
-    """Raise an error unless a condition holds.
-
-    Parameters
-    ----------
-    condition : bool
-        The condition.
-    expected : str
-        Beginning of the message: the condition in words, and how to meet it.
-    received : str
-        End of the message.
-    error : type
-        Type of the error.
-
-    Examples
-    --------
-    >>> require(0 > 1, "n must be at least 1", "n=0")
-    Traceback (most recent call last):
-        ...
-    ValueError: n must be at least 1. Received: n=0
-    """
+    """Raise ``error(f"{expected}. Received: {received}")`` unless a condition holds."""
     if not condition:
         raise error(f"{expected}. Received: {received}")
 
 
 def whole(name: str, value: Any, minimum: int = 1, wrong_type: type[Exception] = TypeError) -> int:
-    """Check an integer: a count, a size or an index.
+    """Validate an integer: a count, a size or an index.
 
     Parameters
     ----------
     name : str
-        The argument's name.
+        Name of the argument.
     value : object
-        The value; NumPy's integers are accepted, bools are not.
+        Value of the argument; NumPy integers are accepted, bools are not.
     minimum : int
-        Smallest value allowed.
+        Smallest allowed value.
     wrong_type : type
         Error for values that are not integers.
 
@@ -140,43 +101,14 @@ def number(
     wrong_type: type[Exception] = TypeError,
     open_high: bool = False,
 ) -> float:
-    """Check a finite number within bounds.
+    """Validate a finite number within bounds, which are included unless `open_low` or `open_high`.
 
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : object
-        The value; NumPy's numbers are accepted, bools are not.
-    low, high : float
-        The bounds, both allowed. By default, `high` is the largest float32.
-    open_low : bool
-        If True, `low` itself is not allowed.
-    wrong_type : type
-        Error for values that are not numbers.
-    open_high : bool
-        If True, `high` itself is not allowed, nor a number that float32 rounds to it.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Examples
-    --------
-    >>> number("rate", 0.5, 0, 1)
-    0.5
-    >>> number("rate", 1.5, 0, 1)
-    Traceback (most recent call last):
-        ...
-    ValueError: rate must be a number from 0 to 1. Received: rate=1.5
+    By default, `high` is the largest float32. With `open_high`, numbers that float32 rounds to
+    `high` are not allowed either. NumPy numbers are accepted, bools are not.
     """
-    lower = f" greater than {low}" if open_low else f" of at least {low}"
-    upper = f" less than {high}" if open_high else f" of at most {high}"
-    span = lower * (low > -math.inf) + " and" * (low > -math.inf) * (high < _LARGEST)
-    span += upper * (high < _LARGEST)
-    if not open_low and not open_high and -math.inf < low and high < _LARGEST:
-        span = f" from {low} to {high}"
+    span = f" greater than {low}" if open_low else f" of at least {low}" if low > -math.inf else ""
+    if high < _LARGEST:
+        span = f" in the range {'[('[open_low]}{low}, {high}{'])'[open_high]}"
     expected = f"{name} must be a{'' if span else ' finite'} number{span}"
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
@@ -184,7 +116,7 @@ def number(
         raise wrong_type(f"{expected}. Received: {name}={shorten(value)}")
     try:
         result = float(value)
-    except OverflowError:  # an integer that no float can hold
+    except OverflowError:  # an integer that is too large for a float
         result = math.inf
     fits = math.isfinite(result) and low <= result <= high and not (open_low and result == low)
     if not fits or (open_high and np.float32(result) >= high):
@@ -196,107 +128,31 @@ def number(
 def optional(
     check: Callable[..., T], name: str, value: Any, *args: Any, **options: Any
 ) -> T | None:
-    """Apply a check unless the value is None.
-
-    Parameters
-    ----------
-    check : callable
-        The check, such as `whole`.
-    name : str
-        The argument's name.
-    value : object
-        The value, or None.
-    *args, **options : object
-        Arguments of the check.
-
-    Returns
-    -------
-    object or None
-        The result of the check.
-
-    Examples
-    --------
-    >>> optional(whole, "steps", 3), optional(whole, "steps", None)
-    (3, None)
-    """
+    """Apply a check unless the value is None."""
     return None if value is None else check(name, value, *args, **options)
 
 
 def _plain(value: Any) -> str:
-    """Format a number without NumPy's name of its type."""
+    """Format a number without the name of its NumPy type."""
     return shorten(value) if isinstance(value, int) else str(value)[:60]
 
 
 def flag(name: str, value: Any) -> bool:
-    """Check a bool.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : object
-        The value.
-
-    Returns
-    -------
-    bool
-        The value.
-
-    Examples
-    --------
-    >>> flag("use_bias", True)
-    True
-    """
+    """Validate a bool."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False. Received: {name}={shorten(value)}")
     return bool(value)
 
 
 def title(value: Any, default: str) -> str:
-    """Check a name.
-
-    Parameters
-    ----------
-    value : str or None
-        The value.
-    default : str
-        Name to use for None and for an empty string.
-
-    Returns
-    -------
-    str
-        The name.
-
-    Examples
-    --------
-    >>> title(None, "adam"), title("mine", "adam")
-    ('adam', 'mine')
-    """
+    """Validate a name; None and an empty string mean the default."""
     if value is not None and not isinstance(value, str):
         raise ValueError(f"name must be a string. Received: name={shorten(value)}")
     return value or default
 
 
 def float_type(value: Any, default: str) -> str:
-    """Check a float type, as users and files specify it.
-
-    Parameters
-    ----------
-    value : None, str, type, dtype or dict
-        A name, a NumPy type, or Keras' policy as a dict.
-    default : str
-        Type to use for None.
-
-    Returns
-    -------
-    str
-        ``"float32"`` or ``"float64"``.
-
-    Examples
-    --------
-    >>> float_type(None, "float32"), float_type(np.float64, "float32")
-    ('float32', 'float64')
-    """
+    """Validate a float type: name, NumPy type, Keras' policy as a dict, or None for the default."""
     if value is None:
         return default
     inner = value.get("config") if isinstance(value, dict) else None
@@ -305,23 +161,7 @@ def float_type(value: Any, default: str) -> str:
 
 
 def type_name(value: Any) -> str:
-    """Return the name of a numeric type.
-
-    Parameters
-    ----------
-    value : str, type or dtype
-        The type.
-
-    Returns
-    -------
-    str
-        For example ``"uint8"``.
-
-    Examples
-    --------
-    >>> type_name("f4"), type_name(np.uint8)
-    ('float32', 'uint8')
-    """
+    """Return the name of a numeric type, such as ``"uint8"``."""
     try:
         found = None if value is None or isinstance(value, list | tuple) else np.dtype(value)
     except (TypeError, ValueError, SyntaxError):
@@ -335,27 +175,7 @@ def type_name(value: Any) -> str:
 
 
 def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
-    """Check that a value is one of a few.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : object
-        The value.
-    choices : iterable
-        The values allowed.
-
-    Returns
-    -------
-    object
-        The value.
-
-    Examples
-    --------
-    >>> choice("shuffle", "batch", ["batch", "row"])
-    'batch'
-    """
+    """Check that a value is one of `choices`, including its type."""
     choices = list(choices)
     if not any(value is c or (type(value) is type(c) and value == c) for c in choices):
         listed = ", ".join(map(repr, choices))
@@ -364,27 +184,7 @@ def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
 
 
 def listed(name: str, values: Any, kind: type) -> list[Any]:
-    """Check that a list, or another iterable, has entries of one kind only.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    values : iterable
-        The entries; a single entry is not a list.
-    kind : type
-        Their kind.
-
-    Returns
-    -------
-    list
-        The entries.
-
-    Examples
-    --------
-    >>> listed("var_names", ("bias", "gamma"), str)
-    ['bias', 'gamma']
-    """
+    """Check that an iterable has only entries of one type; return them as a list."""
     single = isinstance(values, kind) or not isinstance(values, Iterable)
     entries = [] if single else list(values)
     if single or not all(isinstance(entry, kind) for entry in entries):
@@ -393,60 +193,19 @@ def listed(name: str, values: Any, kind: type) -> list[Any]:
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Issue a warning that points to the line outside of this package that led to it.
-
-    Parameters
-    ----------
-    message : str
-        The message.
-    category : type
-        The kind of warning.
-
-    Examples
-    --------
-    >>> with warnings.catch_warnings(record=True) as caught:
-    ...     warnings.simplefilter("always")
-    ...     warn("It works, but slowly.")
-    >>> caught[0].category.__name__
-    'UserWarning'
-    """
+    """Issue a warning that points to the line of the user's code that led to it."""
     frame, level = inspect.currentframe(), 0
     while frame is not None and str(frame.f_globals.get("__name__")).startswith("tinynet."):
         frame, level = frame.f_back, level + 1
     try:
         warnings.warn(message, category, stacklevel=level + 1)
-    except ValueError:  # from writing to a closed stream: nobody reads the warning
+    except ValueError:  # stderr is closed, so nobody can read the warning
         if not getattr(sys.stderr, "closed", False):
             raise
 
 
 def as_array(name: str, value: Any) -> Any:
-    """Convert values to an array, without changing their type.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : array_like
-        The values.
-
-    Returns
-    -------
-    ndarray
-        The array.
-
-    Raises
-    ------
-    ValueError
-        If they are lists of different lengths, or can't be converted to an array.
-
-    Examples
-    --------
-    >>> as_array("x", [[1, 2], [3]])
-    Traceback (most recent call last):
-        ...
-    ValueError: x must be an array or nested lists of equal lengths. Received: [[1, 2], [3]]
-    """
+    """Convert values to an array, without changing their dtype."""
     not_masked(name, value)
     if hasattr(value, "tocsr"):
         raise ValueError(
@@ -466,28 +225,7 @@ def as_array(name: str, value: Any) -> Any:
 
 
 def not_masked(name: str, value: Any) -> None:
-    """Check that an array, or arrays in a list, have no masked entries.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : object
-        The value.
-
-    Raises
-    ------
-    ValueError
-        If an entry is masked.
-
-    Examples
-    --------
-    >>> not_masked("x", np.ma.masked_equal([1, -1], -1))
-    Traceback (most recent call last):
-        ...
-    ValueError: x must not have masked entries; replace them with x.filled(value), or remove \
-their rows. Received: MaskedArray of shape (2,), dtype int64
-    """
+    """Check that an array, or arrays in a list, have no masked entries."""
     if _has_masked(value):
         raise ValueError(
             f"{name} must not have masked entries; replace them with {name}.filled(value), or "
@@ -503,35 +241,37 @@ def _has_masked(value: Any) -> bool:
 
 
 def numeric(name: str, value: Any, dtype: Any = None) -> Any:
-    """Convert values to an array of real numbers: arrays, tensors, tables, or lists.
+    r"""Convert values to an array of real numbers: arrays, tensors, tables or lists.
 
     Parameters
     ----------
     name : str
-        The argument's name.
+        Name of the argument.
     value : array_like
-        The values: of any numeric type, also in object arrays, in tables of columns of different
-        types, and in the nullable columns of pandas.
+        Values of any numeric dtype, including object arrays, tables with columns of different
+        dtypes, and nullable pandas columns.
     dtype : dtype, optional
-        Type of the result; by default that of the values.
+        Data type of the result; by default that of the values.
 
     Returns
     -------
     ndarray
-        The numbers; the array itself if it has a numeric type.
+        The numbers; the array itself if it has a numeric dtype.
 
     Raises
     ------
     ValueError
-        If a value is not a real number, missing or masked; the message names row and column.
+        If a value is missing, masked or not a real number; the message contains its row and column.
 
     Examples
     --------
-    >>> numeric("y_true", ["a"])
+    >>> numeric("x", [[1, 2], [3, 4]])
+    array([[1, 2],
+           [3, 4]])
+    >>> numeric("x", ["a"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: y_true must contain real numbers; encode text as numbers first: \
-numpy.unique(y_true, return_inverse=True). Received: dtype <U1, 'a' in row 0
+    ValueError: x must contain real numbers; ... Received: dtype <U1, 'a' in row 0
     """
     if type(value) is not np.ndarray or value.dtype.kind not in "fiub":
         value = _numbers(name, value)
@@ -562,7 +302,7 @@ def _real_numbers(name: str, value: Any, where: str = "") -> Any:
     if callable(missing) and not where and getattr(value, "name", None):
         where = f"column {value.name!r}, "
     if callable(missing) and not isinstance(dtype, np.dtype):
-        rows = np.flatnonzero(np.asarray(missing()))  # NumPy would turn some of them into NaN
+        rows = np.flatnonzero(np.asarray(missing()))  # NumPy would convert some of them to NaN
         if rows.size:
             raise _not_real(name, f"{where}dtype {dtype}", None, (rows[0],))
     array = as_array(name, value)
@@ -585,7 +325,7 @@ def _real_numbers(name: str, value: Any, where: str = "") -> Any:
 
 
 def _is_real(item: Any) -> bool:
-    """Return whether an entry of an object array is a real number, or an array."""
+    """Return whether an entry of an object array is a real number or an array."""
     if isinstance(item, numbers.Complex):
         return isinstance(item, numbers.Real)
     boxed = isinstance(item, list | tuple) or len(getattr(item, "shape", ())) > 0
@@ -618,54 +358,14 @@ def _not_real(name: str, what: str, item: Any, spot: tuple[Any, ...]) -> ValueEr
 
 
 def path(name: str, value: Any) -> str:
-    """Check the name of a file or a folder.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : str, bytes or path
-        The value.
-
-    Returns
-    -------
-    str
-        The value.
-
-    Examples
-    --------
-    >>> path("filename", "log.csv")
-    'log.csv'
-    """
+    """Validate the path of a file or a folder."""
     if not isinstance(value, str | bytes | os.PathLike):
         raise TypeError(f"{name} must be a string or a path. Received: {name}={shorten(value)}")
     return os.fsdecode(value)
 
 
 def shape(name: str, value: Any, batch: bool = False) -> tuple[int | None, ...]:
-    """Check a shape: integers, or None for any size.
-
-    Parameters
-    ----------
-    name : str
-        The argument's name.
-    value : object
-        A sequence of sizes, or one size.
-    batch : bool
-        If True, the first size is the batch size, which may be 0.
-
-    Returns
-    -------
-    tuple
-        The shape.
-
-    Examples
-    --------
-    >>> shape("shape", [28, 28])
-    (28, 28)
-    >>> shape("input_shape", (None, 784), batch=True)
-    (None, 784)
-    """
+    """Validate a shape: integers, or None for any size; the batch size may be 0."""
     if isinstance(value, int | np.integer):
         value = (value,)
     if not isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Ctrl-C between steps: a step is all-or-nothing."""
+"""Handling of Ctrl-C between training steps, so that steps are all-or-nothing."""
 
 from __future__ import annotations
 
@@ -9,19 +9,14 @@ import threading
 from types import FrameType
 from typing import Any
 
-compiling = 0  # number of kernels that are being compiled, which takes seconds
+compiling = 0  # number of kernels that are being compiled
 
 
 class Deferred:
-    """Context manager in which Ctrl-C waits for `check`; a second Ctrl-C does not wait.
+    """Context manager that defers Ctrl-C until `check` is called; a second Ctrl-C is not deferred.
 
-    It only works in the main thread, and if no other code handles the signal; otherwise Python's
-    own behavior is unchanged.
-
-    Examples
-    --------
-    >>> with Deferred() as interrupt:
-    ...     interrupt.check()
+    It works only in the main thread, and if no other code handles the signal; otherwise, the
+    default behavior of Python is unchanged.
     """
 
     def __init__(self) -> None:
@@ -32,7 +27,7 @@ class Deferred:
         in_main = threading.current_thread() is threading.main_thread()
         if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             global compiling
-            compiling = 0  # a failed compilation was not counted down
+            compiling = 0  # a failed compilation did not decrement it
             signal.signal(signal.SIGINT, self._handle)
             self._installed = True
         return self
@@ -43,7 +38,7 @@ class Deferred:
             raise KeyboardInterrupt
         self.pending = True
         if compiling > 0 and sys.stderr is not None:
-            with contextlib.suppress(OSError, ValueError, RuntimeError):  # it may be in use
+            with contextlib.suppress(OSError, ValueError, RuntimeError):  # stderr may be in use
                 how = "stopping after kernel compilation; press Ctrl-C again to stop immediately"
                 print(f"\ntinynet: {how}", file=sys.stderr, flush=True)
 

@@ -1,7 +1,7 @@
-"""Keras' progress bar, or one line for each epoch if the output is not a terminal.
+"""Keras' progress bar, or one line per epoch if the output is not a terminal.
 
 A bar is redrawn in place, which only terminals and notebooks support. In a pipe or a file, each
-epoch writes one line. If the stream can't encode the bar, it is drawn in ASCII. Numbers are never
+epoch writes one line. If the stream can't encode the bar, it is drawn in ASCII. Values are never
 truncated.
 """
 
@@ -26,24 +26,7 @@ _INTERVAL = 0.05
 
 
 def is_live(stream: TextIO | None = None) -> bool:
-    """Return True if a line can be redrawn: in a terminal or a notebook.
-
-    Parameters
-    ----------
-    stream : text stream, optional
-        By default standard output.
-
-    Returns
-    -------
-    bool
-        True if it can.
-
-    Examples
-    --------
-    >>> import io
-    >>> is_live(io.StringIO())
-    False
-    """
+    """Return whether a stream (default: standard output) is a terminal or a notebook."""
     stream = stream or sys.stdout
     if type(stream).__module__.startswith("ipykernel"):
         return True
@@ -51,30 +34,12 @@ def is_live(stream: TextIO | None = None) -> bool:
         return False
     try:
         return bool(getattr(stream, "isatty", lambda: False)())
-    except (OSError, ValueError):  # a ValueError if it is closed or detached
+    except (OSError, ValueError):  # ValueError: the stream is closed or detached
         return False
 
 
 def can_encode(text: str, stream: TextIO | None = None) -> bool:
-    """Return True if a stream can encode a text.
-
-    Parameters
-    ----------
-    text : str
-        The text.
-    stream : text stream, optional
-        By default standard output.
-
-    Returns
-    -------
-    bool
-        True if it can.
-
-    Examples
-    --------
-    >>> can_encode("plain")
-    True
-    """
+    """Return whether a stream (default: standard output) can encode a text."""
     encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
@@ -84,24 +49,10 @@ def can_encode(text: str, stream: TextIO | None = None) -> bool:
 
 
 def write(text: str, stream: TextIO | None = None, strict: bool = False) -> None:
-    r"""Write a text to a stream; characters that it can't encode become question marks.
+    r"""Write a text to a stream; characters that it can't encode are replaced with question marks.
 
-    If the stream is closed or broken, for example a pipe whose reader has ended, the text is
-    dropped, so that training continues.
-
-    Parameters
-    ----------
-    text : str
-        The text.
-    stream : text stream, optional
-        By default standard output.
-    strict : bool
-        If True, raise the error of a stream that is closed or broken.
-
-    Examples
-    --------
-    >>> write("4/4 - 0s\n")
-    4/4 - 0s
+    If the stream is closed or broken, such as a pipe whose reader has exited, the text is dropped
+    so that training continues, unless `strict` is True.
     """
     stream = stream or sys.stdout
     if stream is None:  # a program without a console
@@ -110,29 +61,13 @@ def write(text: str, stream: TextIO | None = None, strict: bool = False) -> None
     try:
         stream.write(text.encode(encoding, "replace").decode(encoding))
         getattr(stream, "flush", lambda: None)()
-    except (OSError, ValueError):  # a ValueError if it is closed or detached
+    except (OSError, ValueError):  # ValueError: the stream is closed or detached
         if strict:
             raise
 
 
 def figures(logs: Mapping[str, Any]) -> list[str]:
-    """Format metrics as Keras does: four decimals, in scientific notation if they are small.
-
-    Parameters
-    ----------
-    logs : mapping of str to object
-        Values by name: numbers, arrays, or anything that a callback has put there.
-
-    Returns
-    -------
-    list of str
-        One text for each metric.
-
-    Examples
-    --------
-    >>> figures({"accuracy": 0.97661, "loss": 0.00012})
-    [' - accuracy: 0.9766', ' - loss: 1.2000e-04']
-    """
+    """Format metrics as Keras does: four decimals, in scientific notation if they are small."""
     texts = (f" - {name}: {_value(value)}" for name, value in logs.items())
     return ["".join(c if c.isprintable() else " " for c in text) for text in texts]
 
@@ -146,80 +81,34 @@ def _value(value: Any) -> str:
 
 
 def _width(text: str) -> int:
-    """Count the columns that a text takes on a terminal."""
+    """Return the number of columns that a text occupies on a terminal."""
     return sum(
         0 if category(c) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(c) in "WF") for c in text
     )
 
 
 def duration(seconds: float) -> str:
-    """Format a short time.
-
-    Parameters
-    ----------
-    seconds : float
-        The time.
-
-    Returns
-    -------
-    str
-        In s, ms or us.
-
-    Examples
-    --------
-    >>> duration(2.0), duration(0.0304), duration(0.00005)
-    ('2s', '30ms', '50us')
-    """
+    """Format a duration in s, ms or us."""
     if seconds >= 1 or seconds == 0:
         return f"{seconds:.0f}s"
     return f"{seconds * 1e3:.0f}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f}us"
 
 
 def clock(seconds: float) -> str:
-    """Format a longer time.
-
-    Parameters
-    ----------
-    seconds : float
-        The time.
-
-    Returns
-    -------
-    str
-        In hours, minutes and seconds.
-
-    Examples
-    --------
-    >>> clock(7), clock(67), clock(3607)
-    ('7s', '1:07', '1:00:07')
-    """
+    """Format a duration in hours, minutes and seconds."""
     minutes, s = divmod(int(seconds), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}" if m else f"{s}s"
 
 
 class Progress:
-    """The bar of one epoch, one evaluation or one prediction.
+    """Progress bar of one epoch, one evaluation or one prediction.
 
-    Parameters
-    ----------
-    target : int or None
-        Number of steps, if it is known.
-    verbose : {0, 1, 2}
-        No output, the bar, or one line at the end.
-    stream : text stream, optional
-        By default standard output.
-    start : float, optional
-        Time at which the work began, by `time.perf_counter`; by default now.
-
-    Examples
-    --------
-    >>> bar = Progress(2, verbose=0)
-    >>> bar.wants(1)
-    False
+    `target` is the number of steps, or None if it is unknown. `verbose` is 0 for no output, 1 for
+    the bar, or 2 for one line at the end. `start` is the `time.perf_counter` at the beginning.
     """
 
-    # The bar whose line is incomplete.
+    # Bar whose line is incomplete.
     _open: ClassVar[Progress | None] = None
 
     def __init__(
@@ -237,18 +126,7 @@ class Progress:
         self._drawn = 0
 
     def wants(self, done: int) -> bool:
-        """Return True if it is time to redraw the bar.
-
-        Parameters
-        ----------
-        done : int
-            The number of steps done.
-
-        Returns
-        -------
-        bool
-            True if `draw` must be called.
-        """
+        """Return whether `draw` should be called after this number of steps."""
         if self.silent or (self._first and not self.live):
             return False
         now = time.perf_counter()
@@ -256,30 +134,14 @@ class Progress:
         return self.live and now - self.last >= _INTERVAL
 
     def draw(self, done: int, logs: Mapping[str, Any]) -> None:
-        """Redraw the bar.
-
-        Parameters
-        ----------
-        done : int
-            The number of steps done.
-        logs : mapping of str to object
-            Metrics to show, as many as fit.
-        """
+        """Redraw the bar, with as many metrics as fit."""
         self.last = now = time.perf_counter()
         left = 0 if self.target is None else self.target - done
         seconds = self._step(done, now) * left if left else now - self.start
         self._show(self._lines(done, logs, clock(seconds))[0])
 
     def finish(self, done: int, logs: Mapping[str, Any]) -> None:
-        """Draw the bar for the last time, or write the line.
-
-        Parameters
-        ----------
-        done : int
-            The number of steps done.
-        logs : mapping of str to object
-            Metrics to show, on a second line if they do not fit on the first.
-        """
+        """Draw the final bar, or write the line; metrics that do not fit are on further lines."""
         now = time.perf_counter()
         took = clock(now - self.start)
         self.target = self.target or done
@@ -293,14 +155,14 @@ class Progress:
             write(f"{text}\n", self.stream)
 
     def _step(self, done: int, now: float) -> float:
-        """Return the time of one step; the first, which includes compilation, is left out."""
+        """Return the time per step, without the first step, which includes compilation."""
         first, steps = self._first or (now, done)
         return (now - first) / (done - steps) if done > steps else (now - self._made) / max(done, 1)
 
     def _lines(
         self, done: int, logs: Mapping[str, Any], clock_text: str, final: bool = False
     ) -> list[str]:
-        """Lay out the bar: shrink it first, then leave out metrics or start another line."""
+        """Lay out the bar: first shrink it, then drop metrics or, if final, add lines."""
         notebook = type(self.stream).__module__.startswith("ipykernel")  # wraps long lines
         room = sys.maxsize if notebook else shutil.get_terminal_size().columns - 1
         target = "?" if self.target is None else str(self.target)
@@ -314,7 +176,7 @@ class Progress:
                 lines.append(text)
             else:
                 break
-        if fixed + _width(lines[0]) > room:  # not even the time of a step fits
+        if fixed + _width(lines[0]) > room:  # even the time per step does not fit
             lines[0] = ""
         cells = max(min(_CELLS, room - fixed - _width(lines[0])), 0)
         filled = min(cells * done // (self.target or done or 1), cells) if self.target else 0
@@ -326,14 +188,14 @@ class Progress:
         return lines
 
     def _complete_others(self) -> None:
-        """Start a new line if another bar, such as that of an outer `fit`, has not."""
+        """Start a new line if the line of another bar, such as that of an outer `fit`, is open."""
         other, Progress._open = Progress._open, None
         if other not in (None, self) and other.stream is self.stream:
             other._drawn = 0
             write("\n", self.stream)
 
     def _show(self, line: str, after: str = "") -> None:
-        """Redraw the line, with blanks if the previous one was longer."""
+        """Redraw the line, padded with blanks if the previous line was longer."""
         self._complete_others()
         visible = _width(re.sub(r"\033\[\d+m", "", line))
         blanks = " " * max(self._drawn - visible, 0)
@@ -343,22 +205,6 @@ class Progress:
 
 
 def as_verbose(verbose: Any) -> int:
-    """Convert Keras' argument `verbose`.
-
-    Parameters
-    ----------
-    verbose : {"auto", 0, 1, 2} or bool
-        ``"auto"`` is 1.
-
-    Returns
-    -------
-    int
-        0, 1 or 2.
-
-    Examples
-    --------
-    >>> as_verbose("auto"), as_verbose(False)
-    (1, 0)
-    """
+    """Convert Keras' argument `verbose` to 0, 1 or 2."""
     checks.choice("verbose", verbose, ("auto", 0, 1, 2, False, True))
     return 1 if verbose == "auto" else int(verbose)

@@ -1,8 +1,8 @@
-"""Names: how a string finds its activation, loss or layer, and how an object is serialized.
+"""Registries that map names to activations, losses, layers etc., and serialization of objects.
 
-Every kind of object that users name by a string has one `Registry`. It is also the closed set
-of names in a saved configuration: nothing else is created from a file, except for custom classes
-and functions that `custom_object_scope` or `register_keras_serializable` names.
+Each kind of object that users specify by a string has a `Registry`. Registries also limit what a
+saved configuration can create: only registered classes, and custom classes and functions that are
+passed to `custom_object_scope` or `register_keras_serializable`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, ClassVar, TypeVar
 from tinynet._core.checks import require, shorten
 from tinynet._core.suggestions import known
 
-# Offered by `saving` and `utils`, as in Keras.
+# Exported by `saving` and `utils`, as in Keras.
 __all__ = ["CustomObjectScope"]
 __all__ += ["custom_object_scope", "deserialize_keras_object", "get_custom_objects"]
 __all__ += ["register_keras_serializable", "serialize_keras_object"]
@@ -31,82 +31,26 @@ _used: Counter[str] = Counter()
 
 @functools.lru_cache(1024)
 def snake_case(name: str) -> str:
-    """Convert a class name as Keras names instances: ``ReLU`` is ``re_lu``.
-
-    Parameters
-    ----------
-    name : str
-        The class name.
-
-    Returns
-    -------
-    str
-        The name in snake case.
-
-    Examples
-    --------
-    >>> snake_case("SparseCategoricalCrossentropy"), snake_case("RMSprop"), snake_case("ReLU")
-    ('sparse_categorical_crossentropy', 'rm_sprop', 're_lu')
-    """
+    """Convert a class name to snake case as Keras does for layer names: ``ReLU`` to ``re_lu``."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def unique_name(class_name: str) -> str:
-    """Name an instance after its class, with a number from the second on.
-
-    Parameters
-    ----------
-    class_name : str
-        The class name.
-
-    Returns
-    -------
-    str
-        For example ``"dense"``, then ``"dense_1"``.
-
-    Examples
-    --------
-    >>> unique_name("MyExample"), unique_name("MyExample")
-    ('my_example', 'my_example_1')
-    """
+    """Return a unique name for an instance of a class: ``"dense"``, then ``"dense_1"``."""
     return numbered(snake_case(class_name), _used)
 
 
 def numbered(name: str, used: Counter[str]) -> str:
-    """Append a number to a name, from its second use on.
-
-    Parameters
-    ----------
-    name : str
-        The name.
-    used : Counter
-        How often each name has been used; this use is counted.
-
-    Returns
-    -------
-    str
-        The name.
-
-    Examples
-    --------
-    >>> used = Counter()
-    >>> [numbered(name, used) for name in ("dense", "dense", "dense")]
-    ['dense', 'dense_1', 'dense_2']
-    """
+    """Append the number of earlier uses to a name, unless this is the first; count this use."""
     count = used[name]
     used[name] += 1
     return f"{name}_{count}" if count else name
 
 
 def clear_names() -> None:
-    """Start numbering again.
-
-    Examples
-    --------
-    >>> clear_names()
-    """
+    """Reset the numbers of unique names."""
     _used.clear()
 
 
@@ -116,25 +60,28 @@ _scope: ContextVar[dict[str, Any] | None] = ContextVar("custom_objects", default
 
 @contextlib.contextmanager
 def custom_object_scope(custom_objects: dict[str, Any] | None) -> Iterator[None]:
-    """Make custom classes and functions known to configurations and names.
+    """Register custom classes and functions within a ``with`` block.
 
     Parameters
     ----------
     custom_objects : dict, optional
-        The classes and functions by name.
+        Custom classes and functions by name.
 
     Yields
     ------
     None
-        They are known in the ``with`` block.
+        The ``with`` block, in which the names can be used in configurations and as identifiers.
 
     Examples
     --------
-    >>> class Circle:
-    ...     pass
-    >>> with custom_object_scope({"Circle": Circle}):
-    ...     type(Registry("shape", "keras.shapes").get("Circle")).__name__
-    'Circle'
+    >>> from tinynet import layers
+    >>> class Double(layers.Layer):
+    ...     def call(self, x):
+    ...         return 2 * x
+    >>> config = {"class_name": "Double", "config": {"name": "twice"}}
+    >>> with custom_object_scope({"Double": Double}):
+    ...     layers.deserialize(config).name
+    'twice'
     """
     token = _scope.set({**(_scope.get() or {}), **(custom_objects or {})})
     try:
@@ -147,27 +94,29 @@ CustomObjectScope = custom_object_scope
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Any:
-    """Make a class or function known to configurations and names.
+    """Return a decorator that registers a custom class or function for saving and loading.
 
     Parameters
     ----------
     package : str
-        Prefix of the name.
+        Prefix of the registered name.
     name : str, optional
-        By default the name of the class or function.
+        Name to register; by default the name of the class or function.
 
     Returns
     -------
     callable
-        A decorator.
+        Decorator, which returns the class or function unchanged.
 
     Examples
     --------
+    >>> from tinynet import layers
     >>> @register_keras_serializable("Shapes")
-    ... class Square:
-    ...     pass
-    >>> type(Registry("shape", "keras.shapes").get("Shapes>Square")).__name__
-    'Square'
+    ... class Square(layers.Layer):
+    ...     def call(self, x):
+    ...         return x * x
+    >>> layers.serialize(Square())["registered_name"]
+    'Shapes>Square'
     """
 
     def enter(entry: T) -> T:
@@ -188,13 +137,13 @@ def _custom() -> dict[str, Any]:
     return {**functions, **_registered, **(_scope.get() or {})}
 
 
-# Arguments that Keras saves and that have no effect in tinynet.
+# Arguments in configurations of Keras that have no effect in tinynet.
 _WITHOUT_EFFECT = {"ema_momentum", "renorm_momentum", "jit_compile", "is_legacy_optimizer"}
 
 
 def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out arguments without effect, and refuse those that the class does not support."""
-    if "layers" in config:  # a model, which reads its configuration itself
+    """Remove arguments without effect; raise an error for arguments that are not supported."""
+    if "layers" in config:  # a model reads its configuration itself
         return config
     taken = _taken(cls)
     for key, value in config.items():
@@ -220,24 +169,9 @@ def _taken(cls: type) -> set[str]:
 
 
 def map_entries(function: Callable[[Any], Any], entry: Any) -> Any:
-    """Apply a function to each entry of nested lists and dicts; configurations are entries.
+    """Apply a function to each entry of nested lists and dicts; a configuration dict is an entry.
 
-    Parameters
-    ----------
-    function : callable
-        The function.
-    entry : object
-        An entry, or a list, tuple or dict of entries.
-
-    Returns
-    -------
-    object
-        The same structure, with lists for tuples.
-
-    Examples
-    --------
-    >>> map_entries(str.upper, {"out": ["mse", ("acc",)]})
-    {'out': ['MSE', ['ACC']]}
+    Tuples become lists.
     """
     if isinstance(entry, dict) and "class_name" not in entry:
         return {key: map_entries(function, value) for key, value in entry.items()}
@@ -247,28 +181,18 @@ def map_entries(function: Callable[[Any], Any], entry: Any) -> Any:
 
 
 class Configurable:
-    """The base of objects that can be created again from the arguments of their constructor.
+    """Base class of objects that can be created again from their constructor arguments."""
 
-    Examples
-    --------
-    >>> class Circle(Configurable):
-    ...     _arguments = ("radius",)
-    ...     def __init__(self, radius):
-    ...         self.radius = radius
-    >>> Circle.from_config(Circle(2.0).get_config()).radius
-    2.0
-    """
-
-    #: Names of the constructor's arguments, which are attributes too.
+    #: Names of the constructor's arguments, which are also attributes.
     _arguments: tuple[str, ...] = ()
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments.
+        """Return the constructor arguments.
 
         Returns
         -------
         dict
-            Argument of `from_config`.
+            Configuration, which `from_config` accepts.
         """
         return {name: getattr(self, name) for name in self._arguments}
 
@@ -284,13 +208,13 @@ class Configurable:
         Returns
         -------
         object
-            A new object.
+            New object.
         """
         return cls(**config)
 
 
 def _check_readable(cls: type, config: dict[str, Any]) -> None:
-    """Refuse the configuration of a custom class that `from_config` could not take."""
+    """Check that `from_config` of a custom class will be able to read a configuration."""
     reader = getattr(cls, "from_config", None)
     require(reader is not None, f"{cls.__name__} must define from_config", f"{cls}")
     if not reader.__module__.startswith("tinynet."):
@@ -309,26 +233,13 @@ _registries: list[Registry] = []
 
 
 class Registry:
-    """The named objects of one kind.
+    """Registry of named objects of one kind.
 
-    Parameters
-    ----------
-    kind : str
-        The kind, for error messages: ``"activation"``.
-    module : str
-        Keras' module path for them, for configurations: ``"keras.activations"``.
-
-    Examples
-    --------
-    >>> shapes = Registry("shape", "keras.shapes")
-    >>> @shapes.register("disc")
-    ... class Circle:
-    ...     pass
-    >>> type(shapes.get("Circle")).__name__, type(shapes.get("disc")).__name__
-    ('Circle', 'Circle')
+    `kind` is used in error messages, such as ``"activation"``; `module` is Keras' module path for
+    configurations, such as ``"keras.activations"``.
     """
 
-    #: The name and the module in files, for the classes of all registries.
+    #: Name and module in saved configurations, for the classes of all registries.
     written: ClassVar[dict[type, tuple[str, str]]] = {}
 
     def __init__(self, kind: str, module: str) -> None:
@@ -341,24 +252,14 @@ class Registry:
     def register(
         self, *aliases: str, class_name: str | None = None, module: str | None = None
     ) -> Callable[[T], T]:
-        """Register a class under its name, its snake-case name and any aliases.
+        """Return a decorator that registers a class or function by its names and aliases.
 
-        Parameters
-        ----------
-        *aliases : str
-            Further names.
-        class_name, module : str, optional
-            Name and module of the class in Keras' configurations, if they differ from its name
-            and the registry's module.
-
-        Returns
-        -------
-        callable
-            A decorator.
+        `class_name` and `module` are the class's name and module in Keras' configurations, if they
+        differ from its name and the registry's module.
         """
 
         def enter(entry: T) -> T:
-            name: str = class_name or entry.__name__  # type: ignore[attr-defined]  # has one
+            name: str = class_name or entry.__name__  # type: ignore[attr-defined]  # a class
             if isinstance(entry, type):
                 self.classes[name] = entry
                 self.written[entry] = (name, module or self.module)
@@ -370,22 +271,23 @@ class Registry:
         return enter
 
     def get(self, identifier: Any) -> Any:
-        """Return the object that an identifier means.
+        """Return the object for an identifier.
 
         Parameters
         ----------
         identifier : None, str, dict or object
-            A name, a configuration, a class, or the object itself.
+            Name, configuration, class, or the object itself.
 
         Returns
         -------
         object or None
-            A new instance for the name of a class, else the object that was named or passed.
+            New instance for a class or its name; otherwise, the object with this name, or the
+            identifier itself.
 
         Raises
         ------
         ValueError
-            If it is unknown, or of another type.
+            If the identifier is unknown or has a wrong type.
         """
         if isinstance(identifier, str):
             identifier = known(self.kind, identifier, {**self.names, **_custom()})
@@ -401,17 +303,17 @@ class Registry:
         )
 
     def serialize(self, entry: Any) -> Any:
-        """Serialize an object as Keras does: a name, or class name and configuration.
+        """Serialize an object as Keras does.
 
         Parameters
         ----------
         entry : object or None
-            The object.
+            Object to serialize.
 
         Returns
         -------
         None, str or dict
-            An object that JSON supports.
+            Name, or dict with class name and configuration, which JSON supports.
         """
         if entry is None or isinstance(entry, str):
             return entry
@@ -435,7 +337,7 @@ class Registry:
         Parameters
         ----------
         config : None, str or dict
-            The description.
+            Serialized object.
         custom_objects : dict, optional
             Custom classes and functions by name.
 
@@ -447,7 +349,7 @@ class Registry:
         Raises
         ------
         ValueError
-            If it is not such a description, or names what is neither built in nor passed.
+            If the configuration is invalid, or contains an unknown class or function.
         """
         custom = {**_custom(), **(custom_objects or {})}
         if not isinstance(config, dict):
@@ -481,18 +383,18 @@ class Registry:
 
 
 def serialize_keras_object(obj: Any) -> Any:
-    """Convert an object, for example a layer within a layer, to what `get_config` may return.
+    """Serialize an object, such as a nested layer, to a value that `get_config` may return.
 
     Parameters
     ----------
     obj : object
-        A layer, an optimizer or any other object with ``get_config``, a function that has a name,
-        a number, text or None, or a list or dict of these.
+        Object with ``get_config``, such as a layer or an optimizer; named function, number, string
+        or None; or list or dict of these.
 
     Returns
     -------
     object
-        An object that JSON supports; `deserialize_keras_object` creates the object from it.
+        Value that JSON supports and `deserialize_keras_object` accepts.
 
     Examples
     --------
@@ -519,19 +421,19 @@ def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None 
     Parameters
     ----------
     config : object
-        The configuration.
+        Configuration.
     custom_objects : dict, optional
         Custom classes and functions by name.
 
     Returns
     -------
     object
-        A new object.
+        New object.
 
     Raises
     ------
     ValueError
-        If it names what is neither built in nor registered nor passed.
+        If the configuration contains an unknown class or function.
 
     Examples
     --------
@@ -554,12 +456,12 @@ def deserialize_keras_object(config: Any, custom_objects: dict[str, Any] | None 
 
 
 def get_custom_objects() -> dict[str, Any]:
-    """Return the registered classes and functions by name, a dict that may be changed.
+    """Return the global registry of custom classes and functions.
 
     Returns
     -------
     dict
-        They are known to all configurations and names.
+        Custom classes and functions by name; changes of the dict affect the registry.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Did you mean ...? Suggestions for names and keywords that do not exist."""
+"""Did-you-mean suggestions for unknown names and keyword arguments."""
 
 from __future__ import annotations
 
@@ -14,64 +14,27 @@ from tinynet._core.checks import shorten
 
 
 def known(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
-    """Look up a name in a table; the error has a did-you-mean suggestion.
-
-    Parameters
-    ----------
-    kind : str
-        Kind of the entries, for example ``"activation"``.
-    name : object
-        The name; what is no string is not found.
-    table : mapping
-        The entries by name.
-
-    Returns
-    -------
-    object
-        The entry.
-
-    Examples
-    --------
-    >>> known("activation", "rleu", {"relu": 1, "tanh": 2})
-    Traceback (most recent call last):
-        ...
-    ValueError: Unknown activation; did you mean 'relu'? Known: 'relu', 'tanh'. Received: 'rleu'
-    """
+    """Return the entry of a table with a name; the error has a did-you-mean suggestion."""
     if isinstance(name, str) and name in table:
         return table[name]
     raise ValueError(f"Unknown {kind}{suggestion(name, table)}. Received: {shorten(name)}")
 
 
 def suggestion(name: Any, table: Iterable[str]) -> str:
-    """Return a did-you-mean suggestion and the list of names, or the closest ones of many.
+    """Return a did-you-mean suggestion and the known names, or the closest ones of many.
 
-    Parameters
-    ----------
-    name : str
-        Name that was not found.
-    table : iterable of str
-        Existing names.
-
-    Returns
-    -------
-    str
-        The middle of a message. Of two spellings of one name, the one in lower case is listed.
-
-    Examples
-    --------
-    >>> suggestion("ReLu", ["relu", "ReLU", "tanh"])
-    "; did you mean 'relu'? Known: 'relu', 'tanh'"
+    If a name is spelled in two ways, only the lowercase one is listed.
     """
     names = list(table)
     lower = {n.replace("_", "") for n in names if n == n.lower()}
     listed = [n for n in names if n == n.lower() or n.lower() not in lower]
-    if len(listed) > 20:  # what users registered may be of another kind
+    if len(listed) > 20:  # hide custom names, which may be of another kind
         listed = [n for n in listed if ">" not in n] or listed
     spelled = {n.lower(): n for n in reversed(listed)}
     given = str(name)[:200].lower()
     close = difflib.get_close_matches(given, spelled)
-    close.sort(key=lambda n: sorted(n) != sorted(given))  # first one with two letters swapped
-    if given == "lr":  # its name until Keras 2.3
+    close.sort(key=lambda n: sorted(n) != sorted(given))  # transposed letters first
+    if given == "lr":  # name of learning_rate until Keras 2.3
         close = [n for n in spelled if n == "learning_rate"]
     hint = f"; did you mean {spelled[close[0]]!r}?" if close else "."
     more = ""
@@ -88,32 +51,7 @@ def no_more(
     taken: Iterable[str],
     error: type[Exception] = ValueError,
 ) -> None:
-    """Refuse keywords that a function does not take.
-
-    Parameters
-    ----------
-    owner : str
-        Name of the class or function.
-    unknown : mapping
-        The keywords with their values; may be empty.
-    taken : iterable of str
-        The keywords that it takes.
-    error : type
-        The error to raise, as in Keras for layers, and as in Python for functions.
-
-    Raises
-    ------
-    ValueError or TypeError
-        If there are any.
-
-    Examples
-    --------
-    >>> no_more("Dense", {"activaton": "relu"}, ["units", "activation"])
-    Traceback (most recent call last):
-        ...
-    ValueError: Dense got an unexpected keyword argument; did you mean 'activation'? Known: \
-'units', 'activation'. Received: activaton='relu'
-    """
+    """Raise an error if there are unknown keyword arguments: ValueError for layers, as in Keras."""
     for key, value in unknown.items():
         raise error(
             f"{owner} got an unexpected keyword argument{suggestion(key, taken)}. "
@@ -124,22 +62,8 @@ def no_more(
 def suggest_keywords(items: Iterable[Any]) -> None:
     """Wrap public classes and functions so that misspelled keywords get a suggestion.
 
-    The constructors and the methods that users call are replaced in the classes; functions are
-    replaced in all modules of the package that hold them.
-
-    Parameters
-    ----------
-    items : iterable
-        The public classes and functions; other objects are ignored.
-
-    Examples
-    --------
-    >>> from tinynet import Sequential
-    >>> Sequential().fit(epoch=3)  # doctest: +ELLIPSIS
-    Traceback (most recent call last):
-        ...
-    TypeError: Sequential.fit got an unexpected keyword argument; did you mean 'epochs'? Known: \
-'x', 'y', ... Received: epoch=3
+    Constructors and public methods are replaced in their classes, and functions in all modules of
+    the package that contain them.
     """
     functions: dict[Any, Any] = {}
     done: set[Any] = set()
@@ -163,13 +87,13 @@ def suggest_keywords(items: Iterable[Any]) -> None:
                 setattr(module, key, functions.get(function, function))
 
 
-# Functions and methods that are called in every step, and not by users.
+# Functions and methods that are called in every step, but not by users.
 _PER_BATCH = (["losses"], ["metrics"], ["sparse"])
 _LAYERWISE = ("forward", "backward", "compute_output_shape")
 
 
 def _suggesting(function: Any) -> Any:
-    """Wrap a function; errors about its arguments have did-you-mean suggestions."""
+    """Wrap a function so that errors about its arguments have did-you-mean suggestions."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -179,7 +103,7 @@ def _suggesting(function: Any) -> Any:
             raise
 
     named = bound
-    # With the function's own globals, so that tools find its examples.
+    # Use the globals of the function, so that doctest finds its examples.
     own = types.FunctionType(
         call.__code__, function.__globals__, function.__name__, None, call.__closure__
     )
@@ -187,37 +111,14 @@ def _suggesting(function: Any) -> Any:
 
 
 def bound(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Name the arguments of a call.
-
-    Parameters
-    ----------
-    function : callable
-        What is called.
-    args, kwargs : tuple, dict
-        Its arguments.
-
-    Returns
-    -------
-    dict
-        The arguments by name, without defaults.
-
-    Raises
-    ------
-    TypeError
-        If the function takes other arguments.
-
-    Examples
-    --------
-    >>> bound(len, ([1, 2],), {})
-    {'obj': [1, 2]}
-    """
+    """Return the arguments of a call by name, without defaults; raise TypeError as a call would."""
     signature = inspect.signature(function)
     try:
         return signature.bind(*args, **kwargs).arguments
     except TypeError as error:
         names, title = [*signature.parameters], function.__name__
         if names[:1] == ["self"] and args:
-            if title == "__init__" and "kwargs" in names:  # which go to the base's
+            if title == "__init__" and "kwargs" in names:  # passed to the base class
                 bases = type(args[0]).__mro__
                 names += [name for base in bases for name in inspect.signature(base).parameters]
             title = type(args[0]).__name__ + ("" if title[0] == "_" else f".{title}")

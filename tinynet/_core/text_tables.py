@@ -1,4 +1,4 @@
-"""Tables of text and numbers, for terminals and for notebooks."""
+"""Tables of text and numbers, for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -10,28 +10,9 @@ from typing import Any
 
 @dataclass
 class Table:
-    """Rows of text with a title.
+    """Table with a title above and a note below, for printing and for notebooks.
 
-    Parameters
-    ----------
-    title : str
-        Title above the table.
-    header : sequence of str
-        Names of the columns.
-    rows : sequence of sequence of (str or float)
-        Cells; numbers are formatted with `number`.
-    note : str
-        Text below the table.
-    words : sequence of int
-        Columns that are aligned to the left; all others are numbers.
-
-    Examples
-    --------
-    >>> print(Table("Fruit", ["kind", "grams"], [["apple", 150], ["fig", 9]]))
-    Fruit
-      kind   grams
-      apple    150
-      fig        9
+    Numbers in `rows` are formatted with `number`. `words` are the columns that are left-aligned.
     """
 
     title: str
@@ -69,26 +50,10 @@ class Table:
 
 
 class Tables:
-    """Base class of results that are shown as tables.
-
-    Examples
-    --------
-    >>> class Result(Tables):
-    ...     def tables(self):
-    ...         return [Table("", ["loss"], [["0.5"]])]
-    >>> Result()
-      loss
-      0.5
-    """
+    """Base class of results that are printed as tables."""
 
     def tables(self) -> list[Table]:
-        """Return the tables.
-
-        Returns
-        -------
-        list of Table
-            In reading order.
-        """
+        """Return the tables, in reading order."""
         raise NotImplementedError(f"{type(self).__name__} must implement tables()")
 
     def __str__(self) -> str:
@@ -101,21 +66,5 @@ class Tables:
 
 
 def number(value: Any) -> str:
-    """Format a number with four digits.
-
-    Parameters
-    ----------
-    value : float
-        The number.
-
-    Returns
-    -------
-    str
-        The number, in scientific notation if it is very small or large.
-
-    Examples
-    --------
-    >>> number(0.123456), number(1), number(1e-9)
-    ('0.1235', '1', '1e-09')
-    """
+    """Format a number with four significant digits."""
     return f"{float(value):.4g}"

@@ -4,12 +4,12 @@ __version__ = "0.1.0"
 
 
 def version() -> str:
-    """Return tinynet's version, as Keras' function of that name does.
+    """Return the version of tinynet.
 
     Returns
     -------
     str
-        For example ``"0.1.0"``.
+        Version, such as ``"0.1.0"``.
 
     Examples
     --------

@@ -295,7 +295,7 @@ class Trainer(_Network):
         return [*found, *self._own_metrics()]
 
     def _own_metrics(self) -> list[Metric]:
-        """Return the metrics in attributes of the model and its layers, except for nested models."""
+        """Return the metrics in attributes of the model and its layers; skip nested models."""
         if self._metrics_found[0] != layer.STRUCTURE[0]:
             parts = [x for x in self._all_layers() if x is self or not isinstance(x, Trainer)]
             values = flattened(
