@@ -77,9 +77,7 @@ def bounds(weights: Arrays, x: np.ndarray, y: np.ndarray, sample_weight: Any = N
     d, e_d = d * scale, (e_p + 4 * EPS) * scale
     found: Arrays = []
     for kernel, (a, e_a, z, e_z) in reversed(list(zip(kernels, kept, strict=True))):
-        if (
-            found
-        ):  # backward through relu; if the sign of z is uncertain, the whole value may differ
+        if found:  # backward through relu; if the sign of z is uncertain, all of d may differ
             d, e_d = d * (z > 0), np.where(np.abs(z) < e_z, np.abs(d) + e_d, e_d * (z > 0))
         n = 2 * EPS * np.sqrt(len(x))
         e_bias = e_d.sum(0) + n * np.abs(d).sum(0)

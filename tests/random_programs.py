@@ -272,9 +272,7 @@ def draw(seed: int, dropout: bool = False) -> Program:
     if loss_options.get("reduction") == "sum":
         options["learning_rate"] *= 0.01
     rows, batch_size = int(rng.integers(8, 30)), int(one([4, 5, 8, 32]))
-    weighted = (
-        bool(rng.random() < 0.3) and not places
-    )  # Keras' metrics do not support weights in this case
+    weighted = bool(rng.random() < 0.3) and not places  # Keras' metrics do not support both
     metrics = METRICS[kind]
     return Program(
         seed=seed,
@@ -373,10 +371,7 @@ def compare_with_keras(seed: int) -> None:
     from reference.keras_net import keras
 
     program = draw(seed)
-    for names in (
-        program.metrics,
-        program.weighted_metrics,
-    ):  # TensorFlow does not support float64 for top k
+    for names in (program.metrics, program.weighted_metrics):  # TensorFlow: no float64 top k
         names[:] = [name for name in names if "top_k" not in name]
     with floatx((keras, tinynet), "float64"):
         keras.utils.set_random_seed(seed % 2**32)

@@ -575,9 +575,7 @@ def test_loss_tolerance_depends_on_batch_count() -> None:
     main = NETWORK["main"]  # 1,875 batches: a precise mean
     assert tolerance(main, 2.0) == pytest.approx(0.1)
     assert tolerance(dataclasses.replace(main, images=16 * 32), 2.0) == pytest.approx(0.5)
-    assert tolerance(dataclasses.replace(main, images=32), 2.0) == pytest.approx(
-        0.1
-    )  # one batch: no order
+    assert tolerance(dataclasses.replace(main, images=32), 2.0) == pytest.approx(0.1)  # 1 batch
     # Losses of memorized images: a factor of two is random, a different first loss is not.
     few = dataclasses.replace(main, hidden=(1024,), batch=128, images=4 * 128)
     later = {"a": {"loss": 0.024}, "b": {"loss": 0.024}, "c": {"loss": 0.048}}

@@ -343,10 +343,7 @@ def test_csv_files_match_keras(
     keras: Any, options: dict[str, Any], runs: Any, tmp_path: Path
 ) -> None:
     if "append" in options and len(runs) > 1:
-        runs = [
-            PLATEAU,
-            PLATEAU,
-        ]  # Keras writes different columns under the header of the first run
+        runs = [PLATEAU, PLATEAU]  # Keras writes other columns below the header of the first run
     files = [tmp_path / "ours.csv", tmp_path / "theirs.csv"]
     for k, file in zip([tinynet, keras], files, strict=True):
         play(k, "CSVLogger", {"filename": file, **options}, runs)

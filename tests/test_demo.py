@@ -343,9 +343,7 @@ def test_framing_matches_frame_digit(
 
 @needs_browser
 @pytest.mark.parametrize(("digit", "kind"), [(3, "mouse"), (5, "touch"), (7, "pen"), (0, "mouse")])
-def test_drawn_digit_is_recognized(
-    page: browser.Browser, trained: Any, digit: int, kind: str
-) -> None:
+def test_drawing_is_recognized(page: browser.Browser, trained: Any, digit: int, kind: str) -> None:
     assert page.run(ANSWER) == "–"
     draw(page, path(digit), kind)
     page.wait(f"return document.getElementById('digit').textContent === '{digit}'")

@@ -241,9 +241,7 @@ def test_gray_levels_and_paper_shade() -> None:
     half_black = np.array([[[0, 0, 0, 128], [0, 0, 0, 0]]], np.uint8)
     # Black ink on white paper: an ink value of 128/255 leaves 127/255 of white.
     np.testing.assert_allclose(to_grey(half_black), [[127 / 255, 1]], rtol=1e-15)
-    assert (
-        paper_shade(np.array([[0.1, 0.2], [0.3, 0.4]])) == 0.3
-    )  # the fifth of eight sorted values
+    assert paper_shade(np.array([[0.1, 0.2], [0.3, 0.4]])) == 0.3  # the fifth of 8, sorted
 
 
 @pytest.mark.each_value

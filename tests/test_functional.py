@@ -40,11 +40,7 @@ CASES: list[tuple[str, list[Any], Any]] = [
     ("relu", [[-1, 0, 2]], [0, 0, 2]),
     ("relu_backward", [[5, 5, 5], [-1, 0, 2], [0, 0, 2]], [0, 0, 5]),
     ("rectifier", [[-2, 0, 2, 9]], [0, 0, 2, 9]),
-    (
-        "rectifier",
-        [[-2, 1, 2, 9], 0.5, 6, 1],
-        [-1.5, 0, 2, 6],
-    ),  # at the threshold: the lower branch
+    ("rectifier", [[-2, 1, 2, 9], 0.5, 6, 1], [-1.5, 0, 2, 6]),  # lower branch at the threshold
     ("rectifier", [[-3, -0.5, 0.5, 9], 0.5, 1, -2], [-0.5, 0, 0.5, 1]),  # clipped to 0..max_value
     ("rectifier_backward", [[1, 1, 1, 1], [-2, 0, 2, 9]], [0, 0, 1, 1]),
     ("rectifier_backward", [[2] * 5, [-2, 1, 2, 5, 9], 0.5, 5, 1], [1, 0, 2, 2, 0]),

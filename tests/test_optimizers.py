@@ -272,10 +272,7 @@ def test_adam_with_repeated_embedding_rows() -> None:
     """A row that is used twice, with gradients 1 and 3, has the squares 1 + 9."""
     layer = layers.Embedding(3, 1, "zeros")
     layer.build()
-    for added, square in (
-        (0.0, 10.0),
-        (1.0, 25.0),
-    ):  # with an added dense gradient: (1 + 3 + 1) squared
+    for added, square in ((0.0, 10.0), (1.0, 25.0)):  # added dense gradient: (1 + 3 + 1)**2
         optimizer = optimizers.Adam(0.1, beta_2=0.75)
         with GradientTape() as tape:
             loss = ops.sum(layer(np.array([2, 2])) * [[1.0], [3.0]])

@@ -57,9 +57,7 @@ def attempt(name: str, **offered: Any) -> None:
     takes = {key: offered[key] for key in inspect.signature(tried).parameters if key in offered}
     caught = assert_refused(partial(tried, **takes), error, message)
     if name in EXACT:
-        assert re.search(
-            "Received: |argument", str(caught.value)
-        )  # the latter in errors raised by Python
+        assert re.search("Received: |argument", str(caught.value))  # Python says "argument"
         assert isinstance(error, tuple) or caught.type is error
 
 

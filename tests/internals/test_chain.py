@@ -266,9 +266,7 @@ def test_sums(shape: tuple[int, int], rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 3])
 @pytest.mark.parametrize("shape", [(5, 48), (0, 64), (300, 48), (3, 1504), (2, 3008)], ids=str)
-def test_column_parts_equal_row_mode(
-    shape: tuple[int, int], parts: int, rng: np.random.Generator
-) -> None:
+def test_column_mode_parts(shape: tuple[int, int], parts: int, rng: np.random.Generator) -> None:
     """The results are bit-identical to mode ROWS."""
     rows, cols = shape
     x, column, row, index = (aligned(n) for n in (rows * cols, cols, rows, cols))

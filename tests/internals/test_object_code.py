@@ -286,9 +286,7 @@ UNSAFE: dict[str, Damage] = {
 @pytest.mark.parametrize(
     "name", [*DAMAGED, *CHANGED, *(pytest.param(n, marks=posix) for n in (OF_OTHERS | UNSAFE))]
 )
-def test_untrusted_files_are_not_loaded(
-    cache: Path, code: Code, monkeypatch: Patch, name: str
-) -> None:
+def test_untrusted_files_not_loaded(cache: Path, code: Code, monkeypatch: Patch, name: str) -> None:
     compile_cache.write("spread", code)
     assert compile_cache.read("spread") == code
     (DAMAGED | CHANGED | OF_OTHERS | UNSAFE)[name](stored(cache), monkeypatch)

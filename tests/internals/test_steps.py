@@ -468,9 +468,7 @@ SHARED += ["a custom layer", "two custom layers", "a custom optimizer"]
 @pytest.mark.each_value
 @either
 @pytest.mark.parametrize("name", SHARED)
-def test_custom_instructions_with_any_thread_count(
-    name: str, sparse: bool, calls: list[int]
-) -> None:
+def test_custom_instructions_with_threads(name: str, sparse: bool, calls: list[int]) -> None:
     x, y = data(sparse, 1500)
     x = np.tile(x, (1, 7, 10))  # large enough to use several threads
     build = MIXED[name][0] if name in MIXED else NETS[name]
