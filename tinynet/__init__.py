@@ -1,7 +1,7 @@
-"""A neural network for handwritten digits, from scratch, with Keras' names.
+"""Dense neural networks on NumPy and Numba with the API of Keras.
 
-``import tinynet as keras`` reads like Keras. The maths is in `functional`, the training
-loop in `training`, and the rest is named after what it holds.
+``import tinynet as keras`` runs most Keras code for dense networks. The maths is in `functional`,
+and the training loop is in `training`.
 """
 
 from tinynet import (
@@ -51,4 +51,4 @@ __all__ += ["ops", "optimizers", "random", "regularizers", "repeat", "saving", "
 __all__ += ["value_and_gradients", "version", "visualize"]
 
 # isort: split
-from tinynet import namespace as namespace  # noqa: E402  # it completes the modules above
+from tinynet import namespace as namespace  # noqa: E402  # modifies the modules above

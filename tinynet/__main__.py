@@ -1,4 +1,4 @@
-"""The command ``tinynet`` as ``python -m tinynet``."""
+"""Entry point of ``python -m tinynet``, which is the same as the command ``tinynet``."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Keras' backend module: settings, and the functions of Keras 2 that custom losses call as ``K``.
+"""Keras' backend module: settings, and the functions of Keras 2 that are usually called as ``K.*``.
 
-``from tensorflow.keras import backend as K`` has the functions: `tinynet.ops` with older names,
-arguments and defaults.
+``from tensorflow.keras import backend as K`` provides these functions: operations of `tinynet.ops`
+with the names, arguments and defaults of Keras 2.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ops: Any = _ops
 __all__ = ["backend", "clear_session", "epsilon", "floatx", "set_epsilon", "set_floatx"]
 
 
-# Functions with the arguments and defaults that they have in `ops`.
+# Functions with the same arguments and defaults as in `ops`.
 _SAME = (
     *("all", "any", "arange", "cast", "cos", "dot", "dtype", "elu", "equal", "exp", "greater"),
     *("greater_equal", "less", "less_equal", "log", "max", "maximum", "mean", "min", "minimum"),
@@ -109,5 +109,5 @@ def _variable(value: Any, dtype: Any = None, name: Any = None, constraint: Any =
 
 
 _OWN = {n[1:]: f for n, f in [*globals().items()] if n[0] == "_" and inspect.isfunction(f)}
-# Public names, some of which are those of functions of Python.
+# Not defined with `def`, because some of these names would shadow Python's built-in functions.
 globals().update(_FUNCTIONS | _OWN)

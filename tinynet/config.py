@@ -1,7 +1,7 @@
-"""Settings: backend, threads, rules, float type, epsilon, and the reaction to divergence.
+"""Global settings: backend, threads, rewrite rules, float type, epsilon and reaction to divergence.
 
-``"numba"``, the default backend, runs the kernels in `kernels`. ``"numpy"`` is the backend for
-reading and debugging: every function is the one in `functional`.
+The default backend ``"numba"`` runs the compiled kernels in `kernels`. The backend ``"numpy"`` is
+for reading and debugging: it calls the functions in `functional`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import numpy as np
 
 BACKENDS = ("numpy", "numba")
 FLOATS = ("float32", "float64")
-#: If True, every buffer is filled with NaN, or with extreme integers, before it is used, so that
-#: reads of uninitialized memory are found. Read once, from TINYNET_DEBUG_BUFFERS.
+#: If True, every buffer is filled with NaN or extreme integers before use, to detect reads of
+#: uninitialized memory. Set by the environment variable TINYNET_DEBUG_BUFFERS at import.
 DEBUG_BUFFERS = os.environ.get("TINYNET_DEBUG_BUFFERS") == "1"
 
-#: What makes programs of the numba backend faster without changing a bit of any result.
+#: Rewrite rules that make programs of the numba backend faster, with bit-identical results.
 _RULES = {
     "linear_relu": "The relu is fused into the linear operation that computes its input.",
     "chain": "Consecutive elementwise operations of the same shape are fused into one call.",
@@ -51,7 +51,7 @@ _on_backend_change: list[Callable[[], None]] = []
 
 
 def _numba_setting(name: str) -> str:
-    """Return a setting of Numba: its own once it is imported, until then its variable."""
+    """Return a setting of Numba, or its environment variable if Numba is not imported yet."""
     numba = sys.modules.get("numba.core.config")
     value = os.environ.get(f"NUMBA_{name}") if numba is None else getattr(numba, name, None)
     return "" if value is None else str(value)
@@ -59,18 +59,18 @@ def _numba_setting(name: str) -> str:
 
 #: Whether kernels are compiled; otherwise they run as plain Python.
 COMPILES = _numba_setting("DISABLE_JIT") in ("", "0")
-#: Functions that return True if Numba has worked before: the compile cache, if it has code.
+#: Functions that return True if Numba has worked before, such as for a compile cache with code.
 _proofs: list[Callable[[], bool]] = []
-_has_worked = False  # Numba, in this process or when it filled the compile cache
+_has_worked = False  # whether Numba worked, in this process or when it filled the compile cache
 
 
 def _has_numba() -> bool:
-    """Return True if Numba works; import it only if it has not compiled anything yet."""
+    """Return whether Numba works, without importing it if it has worked before."""
     global _has_worked
     if not _has_worked:
         try:
             if not any(proof() for proof in _proofs):
-                import numba  # noqa: F401  # only whether it works is asked
+                import numba  # noqa: F401  # only checks that it can be imported
         except ImportError:
             return False
         _has_worked = True
@@ -78,14 +78,14 @@ def _has_numba() -> bool:
 
 
 def _set(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Change a setting that has a few values."""
+    """Set a setting that has a limited number of values."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {choices}. Received: {value!r:.60}")
     setattr(_settings, name, value)
 
 
 def backend() -> str:
-    """Return the name of the backend.
+    """Return the name of the current backend.
 
     Returns
     -------
@@ -105,12 +105,12 @@ def backend() -> str:
 
 
 def set_backend(name: str) -> None:
-    """Choose the backend.
+    """Set the backend.
 
     Parameters
     ----------
     name : {"numpy", "numba"}
-        The backend.
+        Name of the backend.
 
     Raises
     ------
@@ -124,17 +124,17 @@ def set_backend(name: str) -> None:
     if name == "numba" and not _has_numba():
         raise ValueError("The numba backend requires numba to be installed. Received: 'numba'")
     _set("backend", name, BACKENDS)
-    for forget in _on_backend_change:
-        forget()
+    for callback in _on_backend_change:
+        callback()
 
 
 def num_threads() -> int:
-    """Return the maximum number of threads of a call of `fit`, `evaluate` or `predict`.
+    """Return the maximum number of threads of `fit`, `evaluate` and `predict`.
 
     Returns
     -------
     int
-        1 unless `set_num_threads` changed it.
+        Number of threads, by default 1.
 
     Examples
     --------
@@ -145,27 +145,27 @@ def num_threads() -> int:
 
 
 def set_num_threads(n: int | Literal["auto"]) -> None:
-    """Choose the maximum number of threads of `fit`, `evaluate` and `predict`, from the next call.
+    """Set the maximum number of threads of `fit`, `evaluate` and `predict`.
 
-    With more than one, `fit` divides large products and updates of float32 models, if that is
-    faster. `evaluate` and `predict` compute
-    batches in parallel, unless a callback observes batches. Results are bit-identical for any
-    number of threads: also in a forked process, and in a second `fit` at the same time, which uses
-    one thread. The number of processors is not exceeded. Threads are faster only if processors are
-    idle.
+    With more than one thread, `fit` divides large matrix products and updates of float32 models if
+    this is faster. `evaluate` and `predict` compute batches in parallel, unless a callback observes
+    batches. Results are bit-identical for any number of threads. A forked process, and a second
+    `fit` that runs at the same time, use one thread. The number of threads is limited to the number
+    of processors.
 
     Parameters
     ----------
     n : int or "auto"
-        At least 1. ``"auto"``: the number of cores that this process may use, considering its CPU
-        affinity and the quota of its container; 1 where only one thread is supported.
+        Number of threads, at least 1. ``"auto"`` is the number of cores that this process may use,
+        considering its CPU affinity and the quota of its container, or 1 on systems that support
+        only one thread.
 
     Raises
     ------
     TypeError
-        If it is not an integer.
+        If `n` is not an integer.
     ValueError
-        If it is less than 1; or more than 1 without Linux and the numba backend with compiled
+        If `n` is less than 1, or greater than 1 without Linux and the numba backend with compiled
         kernels.
 
     Examples
@@ -187,7 +187,7 @@ def set_num_threads(n: int | Literal["auto"]) -> None:
 
 
 def _only_one_thread() -> str:
-    """Return what is missing for more than one thread, if anything."""
+    """Return the missing requirement for more than one thread, or an empty string."""
     if sys.platform != "linux":
         return f"Linux, not {sys.platform}"
     if backend() != "numba":
@@ -205,7 +205,7 @@ def _processors() -> int:
 
 
 def _usable_cores(root: Path = Path("/")) -> int:
-    """Return the number of processors, or less if this process may not use all of their time."""
+    """Return the number of processors, limited by the CPU quota of the process."""
     cores = _processors()
     with contextlib.suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text().splitlines():
@@ -213,14 +213,14 @@ def _usable_cores(root: Path = Path("/")) -> int:
             if controllers and "cpu" not in controllers.split(","):
                 continue
             folder = root / "sys/fs/cgroup" / controllers
-            # Within a container, the name of the group may be that outside.
+            # In a container, the path of the group may be the path on the host.
             for name in (group, *map(str, Path(group).parents)):
                 cores = min(cores, _quota(folder / name.strip("/")))
     return cores
 
 
 def _quota(group: Path) -> int:
-    """Return how many cores a control group grants in each period, at least 1."""
+    """Return the CPU quota of a control group in cores, at least 1."""
     with contextlib.suppress(OSError, ValueError):
         if (group / "cpu.max").exists():
             quota, period = (group / "cpu.max").read_text().split()
@@ -233,12 +233,12 @@ def _quota(group: Path) -> int:
 
 
 def rules() -> dict[str, str]:
-    """Return the names of the rules that `set_disabled_rules` takes, with a sentence each.
+    """Return the rewrite rules of the numba backend, which do not change results.
 
     Returns
     -------
     dict of str to str
-        What makes programs of the numba backend faster. No rule changes a bit of any result.
+        Description of each rule by its name, which `set_disabled_rules` accepts.
 
     Examples
     --------
@@ -249,7 +249,7 @@ def rules() -> dict[str, str]:
 
 
 def is_enabled(rule: str) -> bool:
-    """Return whether a rule is enabled.
+    """Return whether a rewrite rule is enabled.
 
     Parameters
     ----------
@@ -259,7 +259,7 @@ def is_enabled(rule: str) -> bool:
     Returns
     -------
     bool
-        True unless `set_disabled_rules` disabled it.
+        True unless `set_disabled_rules` disabled the rule.
 
     Examples
     --------
@@ -270,19 +270,19 @@ def is_enabled(rule: str) -> bool:
 
 
 def set_disabled_rules(names: Iterable[str]) -> None:
-    """Disable some rules, and enable all others: to measure what they gain, or to find a defect.
+    """Disable rewrite rules and enable all others, to measure their effect or to find a bug.
 
-    Programs are traced again. Results stay bit-identical.
+    Programs are traced again. Results are bit-identical.
 
     Parameters
     ----------
     names : iterable of str
-        Names of rules, which `rules` lists.
+        Names of the rules to disable, out of those returned by `rules`.
 
     Raises
     ------
     ValueError
-        If there is no such rule.
+        If a rule does not exist.
 
     Examples
     --------
@@ -296,17 +296,17 @@ def set_disabled_rules(names: Iterable[str]) -> None:
         known = ", ".join(_RULES)
         raise ValueError(f"names must be a list of these rules: {known}. Received: {names!r:.60}")
     _settings.disabled_rules = frozenset(given)
-    for forget in _on_backend_change:
-        forget()
+    for callback in _on_backend_change:
+        callback()
 
 
 def on_divergence() -> str:
-    """Return the reaction of `fit` to a training loss that is infinite or not a number.
+    """Return the reaction of `fit` to a training loss that is infinite or NaN.
 
     Returns
     -------
     str
-        ``"raise"``: stop with a FloatingPointError. ``"continue"``: continue, as Keras does.
+        ``"raise"`` for a FloatingPointError, or ``"continue"`` to continue training as Keras does.
 
     Examples
     --------
@@ -317,17 +317,17 @@ def on_divergence() -> str:
 
 
 def set_on_divergence(action: str) -> None:
-    """Choose the reaction of `fit` to a training loss that is infinite or not a number.
+    """Set the reaction of `fit` to a training loss that is infinite or NaN.
 
     Parameters
     ----------
     action : {"raise", "continue"}
-        Stop with a FloatingPointError, or continue as Keras does.
+        Raise a FloatingPointError, or continue training as Keras does.
 
     Raises
     ------
     ValueError
-        If it is neither.
+        If `action` is another value.
 
     Examples
     --------
@@ -337,7 +337,7 @@ def set_on_divergence(action: str) -> None:
 
 
 def floatx() -> str:
-    """Return the float type of new layers.
+    """Return the default float type of new layers.
 
     Returns
     -------
@@ -354,17 +354,22 @@ def floatx() -> str:
 
 @contextlib.contextmanager
 def floatx_scope(value: str) -> Iterator[None]:
-    """Use another float type within a ``with`` block, in this thread only.
+    """Use another default float type within a ``with`` block, in the current thread only.
 
     Parameters
     ----------
     value : {"float32", "float64"}
-        The type.
+        Float type.
 
     Yields
     ------
     None
-        The block runs with that type.
+        The ``with`` block, in which `floatx` returns this type.
+
+    Raises
+    ------
+    ValueError
+        If `value` is another type.
 
     Examples
     --------
@@ -382,17 +387,17 @@ def floatx_scope(value: str) -> Iterator[None]:
 
 
 def set_floatx(value: str) -> None:
-    """Choose the float type of new layers.
+    """Set the default float type of new layers.
 
     Parameters
     ----------
     value : {"float32", "float64"}
-        The type.
+        Float type.
 
     Raises
     ------
     ValueError
-        If it is another type.
+        If `value` is another type.
 
     Examples
     --------
@@ -402,12 +407,12 @@ def set_floatx(value: str) -> None:
 
 
 def epsilon() -> float:
-    """Return the small number that keeps logarithms and divisions finite.
+    """Return the fuzz factor that keeps logarithms and divisions finite.
 
     Returns
     -------
     float
-        1e-7 unless `set_epsilon` changed it.
+        Fuzz factor, by default 1e-7.
 
     Examples
     --------
@@ -418,17 +423,19 @@ def epsilon() -> float:
 
 
 def set_epsilon(value: float) -> None:
-    """Choose the small number that keeps logarithms and divisions finite.
+    """Set the fuzz factor that keeps logarithms and divisions finite.
 
     Parameters
     ----------
     value : float
-        Positive and finite.
+        Fuzz factor, positive and finite.
 
     Raises
     ------
+    TypeError
+        If `value` is not a number.
     ValueError
-        If it is not.
+        If `value` is not positive and finite.
 
     Examples
     --------

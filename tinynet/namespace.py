@@ -1,6 +1,6 @@
-"""What the modules show: public names only, and for others a suggestion or why they are not here.
+"""Restriction of all modules to their public names, with suggestions for other names.
 
-It is imported last, when all modules are there.
+This module is imported last, after all others.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tinynet._core import suggestions
 from tinynet._core.keras_names import KERAS_NAMES, Absent, guard, public_names
 
 _package = sys.modules["tinynet"]
-_lazy = ("compat", "demo", "sklearn")  # modules that are imported when they are first used
+_lazy = ("compat", "demo", "sklearn")  # modules that are imported on first access
 _names = [f"{a}.{b}" for a in public_names(_package) for b in public_names(getattr(_package, a))]
 _paths = ["", *public_names(_package), *_names, *KERAS_NAMES]
 _modules = {path: sys.modules.get(f"tinynet.{path}".rstrip(".")) for path in _paths}

@@ -1,4 +1,4 @@
-"""Keras' utilities."""
+"""Utility functions of Keras."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ __all__ += registry.__all__
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Restart the numbering of layer names.
+    """Reset the numbering of automatic layer names.
 
     Parameters
     ----------
     free_memory : bool
-        Accepted as in Keras, without effect: models live as long as they are used.
+        Accepted for compatibility with Keras; no effect, because unused models are always freed.
 
     Examples
     --------
@@ -38,26 +38,26 @@ def clear_session(free_memory: bool = True) -> None:
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> Array:
-    """Convert class labels to one-hot rows.
+    """Convert class labels to one-hot vectors.
 
     Parameters
     ----------
     x : array_like of int
-        Labels, from 0 to `num_classes` - 1. A last axis of size 1 is dropped.
+        Class labels from 0 to `num_classes` - 1. A last axis of size 1 is removed.
     num_classes : int, optional
-        Length of the rows; by default the largest label plus 1.
+        Number of classes; by default the largest label plus 1.
 
     Returns
     -------
     ndarray of float64, shape (..., num_classes)
-        The rows.
+        One-hot vectors.
 
     Raises
     ------
     IndexError
         If a label is negative or too large.
     ValueError
-        If a label is not an integer, or there are neither labels nor `num_classes`.
+        If a label is not an integer, or `x` is empty and `num_classes` is not given.
 
     Examples
     --------
@@ -89,25 +89,27 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
 
 
 def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
-    """Divide vectors by their length.
+    """Divide vectors by their norm.
 
     Parameters
     ----------
     x : array_like
-        The vectors.
+        Vectors to normalize.
     axis : int
         Axis of the vectors.
     order : float
-        Order of the norm: 2 is the Euclidean length, 1 the sum of the absolute values.
+        Order of the norm: 2 for the Euclidean norm, 1 for the sum of absolute values.
 
     Returns
     -------
-    ndarray
-        Vectors of length 1, in float64 if `x` are whole numbers; those of length 0 are
-        unchanged. A Tensor of `config.floatx()` if `x` was not an array.
+    ndarray or Tensor
+        Vectors of norm 1; vectors of norm 0 are unchanged. The result is float64 for an array of
+        integers, and a Tensor of type `config.floatx()` if `x` is not an array.
 
     Examples
     --------
+    The vector (3, 4) has the length 5:
+
     >>> normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))
     array([[0.6, 0.8],
            [0. , 0. ]])
@@ -122,25 +124,32 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
 
 
 def set_random_seed(seed: int) -> None:
-    """Set the seeds of all random number generators: Python, NumPy and tinynet.
+    """Set the seeds of the random number generators of Python, NumPy and tinynet.
 
-    The same seed gives the same weights, the same order of examples and bit-identical results
-    on the same machine and versions. This is the one function that touches the global
-    random state of Python and of NumPy, as its name promises; nothing else reads or writes it.
+    The same seed results in the same weights, the same order of examples and bit-identical results
+    on the same machine with the same versions. This is the only function of tinynet that uses the
+    global random states of Python and NumPy.
 
     Parameters
     ----------
     seed : int
-        From 0 to 2**32 - 1.
+        Seed from 0 to 2**32 - 1.
 
     Raises
     ------
+    TypeError
+        If `seed` is not an integer.
     ValueError
-        If it is out of range.
+        If `seed` is out of range.
 
     Examples
     --------
+    >>> from tinynet import random
     >>> set_random_seed(0)
+    >>> first = random.normal((2,))
+    >>> set_random_seed(0)
+    >>> np.array_equal(first, random.normal((2,)))
+    True
     """
     below = checks.whole("seed", seed, 0) < 2**32
     checks.require(below, "seed must be less than 2**32", f"seed={seed}")
@@ -150,12 +159,12 @@ def set_random_seed(seed: int) -> None:
 
 
 class PyDataset:
-    """The base of custom data sets that return batches by their number, for `fit` and the like.
+    """Base class of custom data sets that return batches by index.
 
     Parameters
     ----------
     workers, use_multiprocessing, max_queue_size : object
-        Accepted as Keras does, without effect: batches are loaded one after the other.
+        Accepted for compatibility with Keras; no effect, because batches are loaded sequentially.
 
     Examples
     --------
@@ -182,14 +191,14 @@ class PyDataset:
 
     @property
     def num_batches(self) -> int:
-        """The number of batches."""
+        """Number of batches."""
         return len(self)
 
     def on_epoch_begin(self) -> None:
-        """Run before each epoch."""
+        """Called before each epoch."""
 
     def on_epoch_end(self) -> None:
-        """Run after each epoch, for example to shuffle examples; `fit` shuffles the batches."""
+        """Called after each epoch, for example to shuffle examples; `fit` shuffles the batches."""
 
 
 Sequence = PyDataset
@@ -208,25 +217,26 @@ def plot_model(
     show_trainable: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """Draw the layers of a model into a file, with matplotlib: Graphviz is not needed.
+    """Plot the layers of a model with matplotlib; Graphviz is not needed.
 
     Parameters
     ----------
     model : Model
-        The model.
+        Model to plot.
     to_file : str or Path, optional
-        File to write, whose ending decides the format. None for no file.
+        File to write, whose extension determines the format. If None, no file is written.
     show_shapes, show_dtype, show_layer_names, rankdir, expand_nested : object
-        Accepted as Keras does, without effect: names, shapes and activations are always shown.
+        Accepted for compatibility with Keras; no effect. Names, shapes and activations are always
+        shown.
     dpi : int
-        Dots per inch.
+        Resolution of the file in dots per inch.
     show_layer_activations, show_trainable, **kwargs : object
-        Accepted as Keras does, without effect.
+        Accepted for compatibility with Keras; no effect.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The figure, which a notebook shows.
+        Figure, which notebooks display.
 
     Examples
     --------
@@ -237,5 +247,5 @@ def plot_model(
     if to_file is not None:
         figure.savefig(to_file, dpi=checks.whole("dpi", dpi))
         if pyplot := sys.modules.get("matplotlib.pyplot"):
-            pyplot.close(figure)  # plt.show() need not show what is saved to a file
+            pyplot.close(figure)  # otherwise, plt.show() would display it
     return figure
