@@ -98,7 +98,7 @@ def assert_within(actual: Any, expected: Any, bound: Any, what: str) -> None:
     assert np.isfinite(actual).all(), what
     assert excess[worst] <= 0, (
         f"{what}{list(map(int, worst))}: {actual[worst]} and {expected[worst]} are "
-        f"{abs(actual[worst] - expected[worst]):.2g} apart, allowed are "
+        f"{abs(actual[worst] - expected[worst]):.2g} apart, more than "
         f"{np.broadcast_to(bound, excess.shape)[worst]:.2g}"
     )
 

@@ -307,7 +307,7 @@ def assert_close(found: Any, expected: Any, room: float, what: str) -> None:
     np.testing.assert_array_equal(found[~finite], expected[~finite], err_msg=what)
     scale = max(np.abs(expected[finite]).max(initial=0), 0.05)
     worst = np.abs(found[finite] - expected[finite]).max(initial=0)
-    assert worst <= room * scale, f"{what}: {worst:.3g} apart, allowed are {room * scale:.3g}"
+    assert worst <= room * scale, f"{what}: {worst:.3g} apart, at most {room * scale:.3g} allowed"
 
 
 def assert_same_run(found: Any, expected: Any, room: float) -> None:

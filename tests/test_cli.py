@@ -683,7 +683,7 @@ def test_full_disk_error_is_one_line() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="measures memory as Linux does")
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="measures memory with /proc")
 def test_the_main_job_on_mnist(mnist: Any, tmp_path: Path) -> None:
     # Not the value of the resource module, which includes the peak of the parent process.
     program = (

@@ -172,7 +172,7 @@ FORMS = {
     "packed": FILES,
     "unpacked": UNPACKED,
     "unpacked under packed names": {f"{name}.gz": data for name, data in UNPACKED.items()},
-    "in a folder of its own": {f"tiny/{name}": data for name, data in FILES.items()},
+    "in a subfolder": {f"tiny/{name}": data for name, data in FILES.items()},
     "npz": {"tiny.npz": npz({**TINY, "more": np.zeros(3)}, np.savez)},
     "npz compressed": {"tiny.npz": npz({**TINY, "more": np.zeros(3)})},
     "npz in Fortran order": {"tiny.npz": npz({k: np.asfortranarray(v) for k, v in TINY.items()})},

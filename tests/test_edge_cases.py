@@ -231,7 +231,7 @@ def test_odd_but_legal(name: str) -> None:
 def test_odd_but_legal_is_answered_as_keras_does(name: str) -> None:
     keras = pytest.importorskip("keras", reason="needs keras: pip install -e '.[test]'")
     if keras.backend.backend() != "tensorflow":
-        pytest.skip("its losses are those of TensorFlow's backend")
+        pytest.skip("the expected losses are from the TensorFlow backend")
     expected = outcome(keras, name, run_eagerly=True)
     for a, b in zip(outcome(tinynet, name), expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)

@@ -75,7 +75,7 @@ ACTIVATIONS = {
     "approximate gelu": activations.gelu.with_options(approximate=True),
     "softmax along another axis": activations.softmax.with_options(axis=0),
     "log_softmax along another axis": activations.log_softmax.with_options(axis=0),
-    "a function of one's own": activations.get(square),
+    "a custom function": activations.get(square),
 }
 
 

@@ -138,7 +138,7 @@ MUTANTS: dict[str, tuple[dict[str, Any], list[Callable[[], None]]]] = {
         },
         [STEPS, GRADIENTS],
     ),
-    "sum in place of mean": (
+    "sum instead of mean": (
         {"divisor": lambda self, weights, n: 1, **loss_times(lambda weights, n: n)},
         [STEPS, GRADIENTS],
     ),

@@ -122,7 +122,7 @@ EXACT: dict[str, Callable[[Any, Any], Any]] = {
 def test_formulas_are_bit_identical_to_numpy(name: str, shape: tuple[int, ...]) -> None:
     x, y = corners(*shape), corners(*shape, seed=1)
     if shape[-1] == 1 and name == "row extrema":
-        pytest.skip("rows of one number")
+        pytest.skip("rows with a single value")
     wanted = np.asarray(EXACT[name](x.copy(), y.copy()), np.float32)
     np.testing.assert_array_equal(compute(EXACT[name], x, y), wanted)
 

@@ -110,7 +110,7 @@ def test_products_of_all_shapes(shape: tuple[int, int, int], rng: np.random.Gene
             assert (np.abs(found - exact) <= bound).all()
 
 
-@pytest.mark.skipif(not (COMPILES and FMA), reason="without fused multiply-adds, sums differ")
+@pytest.mark.skipif(not (COMPILES and FMA), reason="sums differ without fused multiply-adds")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_products_by_definition(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
     """Any number of parts is bit-identical to chains of fused multiply-adds."""
@@ -161,7 +161,7 @@ def test_products_keep_nan_and_infinities(rng: np.random.Generator) -> None:
     assert not np.isnan(np.delete(y[4:], 4, axis=1)).any()
 
 
-@pytest.mark.skipif(not COMPILES, reason="plain Python sums in another order")
+@pytest.mark.skipif(not COMPILES, reason="plain Python sums in a different order")
 def test_products_have_no_negative_zeros(rng: np.random.Generator) -> None:
     """Products that underflow, zeros of both signs, and a bias of -0."""
     x = rng.choice([1e-30, -1e-30, -0.0, 0.0], (32, 784)).astype(np.float32)
@@ -231,7 +231,7 @@ def test_csr_products_equal_dense_ones(
     shape: tuple[int, int, int], rng: np.random.Generator
 ) -> None:
     if not COMPILES and math.prod(shape) > 1 << 19:
-        pytest.skip("plain Python takes long")
+        pytest.skip("plain Python is too slow")
     x, w, b, d_y = layer(rng, *shape)
     y, _, d_w = products(x, w, b, d_y)
     for parts in (1, 2, 3):
@@ -342,7 +342,7 @@ def digest() -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not COMPILES, reason="plain Python has no instructions")
+@pytest.mark.skipif(not COMPILES, reason="plain Python does not use SIMD instructions")
 def test_products_bit_identical_without_avx512() -> None:
     if not FMA or platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("this processor does not execute AVX2 with fused multiply-add")

@@ -279,7 +279,7 @@ UNSAFE: dict[str, Damage] = {
         for mode in (0o770, 0o702, 0o777)
     },
     "a link to a folder": lambda path, patch: link_folder(path),
-    "a file in place of a folder": lambda path, patch: replace_folder(path),
+    "a file instead of a folder": lambda path, patch: replace_folder(path),
 }
 
 
@@ -747,7 +747,7 @@ def test_long_wait_is_announced_on_terminal(
     if case == "in every run":
         monkeypatch.setattr(sys, "executable", "")
         cache.write_text("a file where the folder should be")
-        said = "in every run: TINYNET_CACHE"  # the remedy
+        said = "in every run: TINYNET_CACHE"  # the suggested fix
     elif case == "loaded":
         compile_cache.write("spread", code)
         said = ""

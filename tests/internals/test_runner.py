@@ -115,7 +115,9 @@ def test_run_returns_after_stopping_row() -> None:
 
 # ------------------------------------------------------------ several threads
 
-several = pytest.mark.skipif(not COMPILES or sys.platform != "linux", reason="one thread only here")
+several = pytest.mark.skipif(
+    not COMPILES or sys.platform != "linux", reason="this platform supports only one thread"
+)
 SIZE = 24  # elements of a vector
 
 

@@ -512,7 +512,7 @@ def test_python_metric_disables_fused_loop(calls: list[int]) -> None:
 
 ALIKE: dict[str, Build] = {
     "a subclass of Dense": lambda: net(Own(7)),
-    "a model of one's own": own_model,
+    "a custom model": own_model,
     "a model in a model": lambda: net(Sequential([layers.Dense(7)])),
     "a layer that does nothing": lambda: net(layers.Dropout(0.0)),
 }

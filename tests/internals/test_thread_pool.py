@@ -35,7 +35,7 @@ from tinynet.program import row_order  # noqa: E402
 from tinynet.training import thread_pool  # noqa: E402
 
 if numba.config.DISABLE_JIT or sys.platform != "linux":
-    pytest.skip("one thread only here", allow_module_level=True)
+    pytest.skip("this platform supports only one thread", allow_module_level=True)
 
 N, D, U = 333, 199, 101  # sizes that are not divisible by the number of threads
 POOL_RUN = thread_pool.Pool.run
