@@ -403,7 +403,7 @@ def net_of(name: str, problem: Problem) -> Any:
 
 
 @pytest.mark.parametrize("name", mostly_slow([*PEERS, *OURS], *OURS))
-def test_nets_compute_the_same(name: str, problem: Problem) -> None:
+def test_networks_compute_equal_results(name: str, problem: Problem) -> None:
     net = net_of(name, problem)
     assert net.check()
     before = copy.deepcopy(net.weights()) if net.predicts else []

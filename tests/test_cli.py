@@ -76,7 +76,7 @@ def not_found(*_: Any) -> Any:
 
 
 @pytest.mark.wide
-def test_train_as_a_user_runs_it(data: Path, tmp_path: Path) -> None:
+def test_train_command(data: Path, tmp_path: Path) -> None:
     environment = {"TINYNET_DATA": str(data), "PYTHONIOENCODING": "ascii", "COLUMNS": "30"}
     code, out, err = run("train", "--epochs", "2", env=environment, cwd=tmp_path)
     assert (code, err) == (0, "")
@@ -684,7 +684,7 @@ def test_full_disk_error_is_one_line() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="measures memory with /proc")
-def test_the_main_job_on_mnist(mnist: Any, tmp_path: Path) -> None:
+def test_training_on_mnist(mnist: Any, tmp_path: Path) -> None:
     # Not the value of the resource module, which includes the peak of the parent process.
     program = (
         "import sys; from tinynet.cli import main; assert main(['train']) == 0\n"

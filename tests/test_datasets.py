@@ -207,14 +207,16 @@ def test_explicit_path_is_only_location(tmp_path: Path, mirror: Mirror) -> None:
     assert mirror.asked == []
 
 
-def test_load_data_of_both(tmp_path: Path) -> None:
+def test_load_data_of_both_datasets(tmp_path: Path) -> None:
     put(tmp_path, UNPACKED)
     assert_is(mnist.load_data(tmp_path))
     assert_is(fashion_mnist.load_data(tmp_path))
 
 
 @pytest.mark.parametrize("path", ["mnist.npz", None])
-def test_default_path_means_the_search(tmp_path: Path, monkeypatch: Any, path: str | None) -> None:
+def test_default_path_searches_locations(
+    tmp_path: Path, monkeypatch: Any, path: str | None
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mnist.npz").write_bytes(npz(tiny(1)))
     put(tmp_path / "data" / "mnist", {"mnist.npz": npz(tiny(2))})

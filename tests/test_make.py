@@ -128,7 +128,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("what", mostly_wide(MISSING, "venv"))
-def test_make_names_what_is_missing(folder: Path, what: str) -> None:
+def test_make_reports_missing_requirements(folder: Path, what: str) -> None:
     fault, message = MISSING[what]
     _, errors = make(folder, **fault)
     assert len(errors) == 1

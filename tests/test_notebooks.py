@@ -31,7 +31,7 @@ def test_there_are_notebooks() -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_is_committed_as_it_ran(path: Path) -> None:
+def test_notebook_contains_its_outputs(path: Path) -> None:
     assert path.stat().st_size < MOST_BYTES
     found = cells(path)
     # The notebook ran once, from the first cell to the last, in a new process.

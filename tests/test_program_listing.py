@@ -283,7 +283,7 @@ def test_fused_program_shows_step_rows() -> None:
     assert "These rows are executed by one compiled runner, many steps per call." in text
 
 
-def test_profile_rejects_what_fit_refuses() -> None:
+def test_profile_rejects_invalid_data() -> None:
     model = keras.Sequential([L.Dense(1)])
     for use in (lambda: model.profile([[1.0]], [[1.0]]), model.program):
         with pytest.raises(ValueError, match="compile"):

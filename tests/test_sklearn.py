@@ -438,7 +438,7 @@ def test_network_of_poisson_targets_is_saved(tmp_path: Path) -> None:
 # ------------------------------------------------------------ weights of the network
 
 
-def test_coefs_change_the_network() -> None:
+def test_assigning_coefs_updates_network() -> None:
     net, other = (small(max_iter=2, random_state=i).fit(X, Y) for i in (0, 1))
     assert [w.shape for w in net.coefs_ + net.intercepts_] == [(64, 8), (8, 10), (8,), (10,)]
     assert net.n_layers_ == 3

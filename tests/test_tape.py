@@ -51,7 +51,7 @@ def test_tape_watches_requested_tensors() -> None:
     assert tape.gradient(y, w) is None
 
 
-def test_persistent_tape_keeps_what_it_recorded() -> None:
+def test_persistent_tape_is_reusable() -> None:
     w = Variable([3.0], dtype="float32")
     with GradientTape(persistent=True) as tape:
         y, z = w * w, w * 2.0

@@ -149,7 +149,7 @@ ROUNDED: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("shape", [(1, 2), (5, 10), (3, 17), (37, 33), (4, 3, 5)], ids=str)
 @pytest.mark.parametrize("name", ROUNDED)
-def test_formulas_round_as_numpy_does(name: str, shape: tuple[int, ...]) -> None:
+def test_formulas_match_numpy_rounding(name: str, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(2)
     x, y = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
     wanted = np.asarray(ROUNDED[name](x.astype(float), y.astype(float)))
