@@ -49,8 +49,7 @@ def test_readme_is_short() -> None:
 def test_every_public_name_has_a_page() -> None:
     if not INVENTORY.exists():
         pytest.skip("needs the documentation: make docs")
-    header, contents = re.match(rb"((?:#.*\n){4})(.*)", INVENTORY.read_bytes(), re.S).groups()
-    assert b"zlib" in header
+    contents = INVENTORY.read_bytes().split(b"\n", 4)[4]  # after four lines of text
     lines = zlib.decompress(contents).decode().splitlines()
     pages = {name for name, kind, *_ in map(str.split, lines) if kind.startswith("py:")}
     assert set(public_names.find_names()) <= pages
