@@ -176,6 +176,11 @@ def test_number_formatting(value: float, text: str) -> None:
     assert progress_bar.figures({"a": value}) == [f" - a: {text}"]
 
 
+def test_duration_formatting() -> None:
+    assert [*map(progress_bar.clock, (7, 67, 3607))] == ["7s", "1:07", "1:00:07"]
+    assert [*map(progress_bar.duration, (2.0, 0.0304, 5e-5))] == ["2s", "30ms", "50us"]
+
+
 def test_closed_stream_is_not_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not progress_bar.is_live(io.StringIO())
     assert progress_bar.can_encode("plain", Stream(encoding="no-such-encoding")) is False

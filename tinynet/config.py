@@ -28,11 +28,11 @@ DEBUG_BUFFERS = os.environ.get("TINYNET_DEBUG_BUFFERS") == "1"
 
 #: Rewrite rules that make programs of the numba backend faster, with bit-identical results.
 _RULES = {
-    "linear_relu": "The relu is fused into the linear operation that computes its input.",
+    "linear_relu": "A linear operation and the relu of its result are fused.",
     "chain": "Consecutive elementwise operations of the same shape are fused into one call.",
     "update": "The optimizer's update of a variable is fused into one operation.",
     "learn": "A kernel is updated block by block, while the block's gradient is in the cache.",
-    "gate": "The derivative of the relu is fused into the matrix product of the backward pass.",
+    "gate": "The derivative of relu is fused into the product that computes its upstream gradient.",
     "join": "Small Variables that are contiguous in memory are updated by one call.",
     "reuse": "Results overwrite buffers whose values are no longer needed.",
     "learn_csr_adam": "Adam updates the kernel of a CSR input from sums in registers.",

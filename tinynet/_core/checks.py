@@ -101,7 +101,7 @@ def number(
     wrong_type: type[Exception] = TypeError,
     open_high: bool = False,
 ) -> float:
-    """Validate a finite number within bounds, which are included unless `open_low` or `open_high`.
+    """Validate a finite number; bounds are inclusive unless `open_low` or `open_high` is True.
 
     By default, `high` is the largest float32. With `open_high`, numbers that float32 rounds to
     `high` are not allowed either. NumPy numbers are accepted, bools are not.
