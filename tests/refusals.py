@@ -986,11 +986,7 @@ FILES: Rows = {
         for name in ("net.h5", "net.tinynet")
     },
     **{
-        f"missing {suffix}": (
-            load_from(f"x{suffix}"),
-            ValueError,
-            f"file was not found.*x{suffix}$",
-        )
+        f"missing {suffix}": (load_from(f"x{suffix}"), ValueError, f"was not found.*x{suffix}$")
         for suffix in SUFFIXES
     },
     **{
@@ -1635,7 +1631,7 @@ EXTRAS: Rows = {
         f"tf.{path}": (
             later(functools.reduce, getattr, path.split("."), tf),
             NotImplementedError,
-            rf"no tf\..*{hint}.*Received: tf\.",
+            rf"tf\..* is not supported.*{hint}.*Received: tf\.",
         )
         for path, hint in NOT_THERE.items()
     },

@@ -205,20 +205,14 @@ SAFETENSORS: dict[str, tuple[Callable[[], bytes], str]] = {
     "not UTF-8": (text(b', "a": "\xff"}}'), "UnicodeDecodeError"),
     "not JSON": (text(b", 'a': 'b'}}"), "must be valid JSON"),
     "cut": (text(b""), "must be valid JSON"),
-    "deep lists": (
-        text(b'}, "a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"),
-        "nested at most 100 levels deep",
-    ),
+    "deep lists": (text(b'}, "a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"), "100 levels deep"),
     "deepest lists": (text(b'}, "a": ' + b"[" * (3 << 20)), "nested at most 100 levels deep"),
     "long header": (text(b'}, "a": ' + b"[" * (5 << 20)), "header must have at most"),
     "key twice": (text(b'}, "a": 1, "a": 2}'), "keys must be unique"),
     "metadata twice": (text(b'}, "__metadata__": {}}'), "keys must be unique"),
     "long number": (text(b'}, "a": ' + b"9" * 100_000 + b"}"), "50 digits"),
     "no metadata": (text(b"}}"), "a valid format_version"),
-    "metadata of lists": (
-        text(b', "format": ["tinynet"], "format_version": [2]}}'),
-        "a valid format_version",
-    ),
+    "metadata of lists": (text(b', "format": ["tinynet"], "format_version": [2]}}'), "a valid"),
     "an entry that is a text": (text(b'}, "a": "dtype"}'), "TypeError"),
     "an entry that is a list": (text(b'}, "a": [1]}'), "TypeError"),
     "an entry that is empty": (text(b'}, "a": {}}'), "KeyError"),
@@ -332,15 +326,12 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     },
     "bomb that claims little": (lambda: lying(zipfile.ZIP_DEFLATED), "Bad CRC-32"),
     **{
-        f"bomb of method {method}": (
-            lambda method=method: lying(method),
-            "must be stored or deflated",
-        )
+        f"bomb of method {method}": (lambda method=method: lying(method), "stored or deflated")
         for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     },
     "many members": (
         lambda: zipped({**good_members(), **{str(i): b"" for i in range(60_000)}}),
-        "at most 60,000 members",
+        "most 60,000 members",
     ),
     "many small bombs": (
         lambda: bomb(**{f"weights/{i}.npy": bytes(1 << 20) for i in range(50)}),
@@ -684,10 +675,7 @@ HDF5: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "external storage": (dataset(external=[("/etc/passwd", 0, 80)]), f"{WHOLE} in this file"),
     "virtual": (virtual, f"{WHOLE} in this file"),
     "compressed bomb": (compressed_bomb, SHAPE),
-    "packed": (
-        dataset(compression="gzip", data=np.zeros((4, 5), "f4")),
-        "not compressed",
-    ),
+    "packed": (dataset(compression="gzip", data=np.zeros((4, 5), "f4")), "not compressed"),
     "never written": (dataset(), WHOLE),
     "huge": (dataset(shape=(1 << 40,)), SHAPE),
     "other shape": (dataset(shape=(5, 4)), rf"{SHAPE}.*Received: shape \(5, 4\)"),

@@ -43,8 +43,7 @@ def pack(members: Mapping[str, bytes]) -> bytes:
 def unpack(contents: bytes) -> dict[str, bytes]:
     """Read all members of an untrusted zip archive and verify their checksums."""
     count = contents.count(b"PK\1\2")  # start of a member's directory entry
-    expected = f"The archive must have at most {MAX_MEMBERS:,} members"
-    require(count <= MAX_MEMBERS, expected, f"{count:,}")
+    require(count <= MAX_MEMBERS, f"At most {MAX_MEMBERS:,} members are allowed", f"{count:,}")
     archive = zipfile.ZipFile(io.BytesIO(contents))
     members = archive.infolist()
     names: set[str] = set()
@@ -71,8 +70,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Read a member up to its declared size; `ZipFile.read` would decompress all of it."""
     with archive.open(info) as member:
         contents = member.read(info.file_size + 1)
-    expected = "Archive members must have the declared size"
-    require(len(contents) == info.file_size, expected, shorten(info.filename))
+    require(len(contents) == info.file_size, "A member has a wrong size", shorten(info.filename))
     return contents
 
 

@@ -56,8 +56,7 @@ def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
     """Parse an untrusted JSON object; its length, depth and number of objects are limited."""
     text = text.decode("utf-8") if isinstance(text, bytes) else text
     require(len(text) <= limit, f"JSON must have at most {limit:,} characters", f"{len(text):,}")
-    unquoted = text.replace(r"\\", "").replace(r"\"", "")
-    outside = re.sub(r'"[^"]*"?', "", unquoted)  # text outside of strings
+    outside = re.sub(r'"[^"]*"?', "", text.replace(r"\\", "").replace(r"\"", ""))  # no strings
     brackets = re.sub(r"[^][{}]+", "", outside)
     depths = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in brackets)
     fits = all(depth <= MAX_DEPTH for depth in depths)
