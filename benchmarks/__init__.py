@@ -1,7 +1,7 @@
-"""How fast tinynet is, side by side with others: see README.md in this folder.
+"""Benchmarks of tinynet and other libraries; see README.md in this folder.
 
-``contenders.py`` is the table of who takes part, ``nets.py`` the same net in each of them,
-``check.py`` the plain NumPy net that they must all agree with before they are timed.
-``worker.py`` is one contender's process, ``harness.py`` makes them take turns, ``suites.py`` says
-what is measured, and ``report.py`` turns the figures into tables and plots.
+``contenders.py`` lists the contenders, ``nets.py`` implements the networks in each of them, and
+``check.py`` is the NumPy implementation with which their results are compared before they are
+timed. ``worker.py`` is the process of a contender, ``harness.py`` interleaves the contenders,
+``suites.py`` defines the measurements, and ``report.py`` creates tables and plots.
 """

@@ -1,4 +1,4 @@
-"""Measure tinynet beside others: ``python -m benchmarks``."""
+"""Compare the speed of tinynet with other libraries: ``python -m benchmarks``."""
 
 from __future__ import annotations
 
@@ -19,27 +19,31 @@ COMMITTED = Path(__file__).resolve().parent / "results"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, write what came out; return the exit code."""
+    """Run benchmarks, write the results, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--suite", choices=[*SUITES, "all"], default="train")
-    known = f"by default all that the suite has: {', '.join(CONTENDERS)}"
+    known = f"by default, all contenders of the suite; known: {', '.join(CONTENDERS)}"
     parser.add_argument("--contenders", metavar="NAME,...", help=known)
-    parser.add_argument("--rounds", type=int, metavar="N", help="by default the suite's own number")
-    parts = "only the networks whose description has one of these parts"
+    parser.add_argument("--rounds", type=int, metavar="N", help="by default, that of the suite")
+    parts = "only networks whose description contains one of these strings"
     parser.add_argument("--only", metavar="NAME", nargs="+", default=[], help=parts)
-    parser.add_argument("--cores", type=int, choices=(1, 2), help="only contenders on as many")
     parser.add_argument(
-        "--isa", choices=("avx2",), help="keep every contender from using newer instructions"
+        "--cores", type=int, choices=(1, 2), help="only contenders on as many cores"
     )
-    parser.add_argument("--quick", action="store_true", help="little data, for trying out")
     parser.add_argument(
-        "--force", action="store_true", help="write to benchmarks/results from a busy machine, too"
+        "--isa", choices=("avx2",), help="restrict all contenders to this instruction set"
+    )
+    parser.add_argument("--quick", action="store_true", help="use little data, for testing")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="write to benchmarks/results even on a busy machine",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="by default benchmarks/results, and output/benchmarks for a run with --quick, --only, "
+        help="by default, benchmarks/results, or output/benchmarks for a run with --quick, --only, "
         "--cores or --contenders",
     )
     parser.add_argument(
@@ -47,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         type=Path,
         nargs="*",
         metavar="FILE",
-        help="measure nothing; update the tables in README.md and docs/benchmarks.md, or in FILEs",
+        help="only update the tables in README.md and docs/benchmarks.md, or in FILEs",
     )
     options = parser.parse_args(argv)
     partial = options.quick or options.only or options.cores or options.contenders
@@ -63,17 +67,17 @@ def main(argv: list[str] | None = None) -> int:
 
     chosen = options.contenders.split(",") if options.contenders else list(CONTENDERS)
     if unknown := set(chosen) - set(CONTENDERS):
-        parser.error(f"--contenders: there is no {', '.join(sorted(unknown))}")
+        parser.error(f"--contenders: unknown {', '.join(sorted(unknown))}")
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds must be at least 1. Received: {options.rounds}")
     names = list(SUITES) if options.suite == "all" else [options.suite]
     if options.only and not any(SUITES[n].chosen(options.quick, options.only) for n in names):
-        parser.error(f"--only: no network of the suite has {' or '.join(options.only)}")
-    before = machine()  # once: later on the load is our own
+        parser.error(f"--only: no network of the suite matches {' or '.join(options.only)}")
+    before = machine()  # before the benchmarks themselves cause load
     busy = before["load_before"] > QUIET
     if busy and folder.resolve() == COMMITTED and not options.force:
-        expected = f"the load average must be at most {QUIET} for results that are committed"
-        fix = "use --out for another folder, or --force, which marks them"
+        expected = f"the load average must be at most {QUIET} to write to benchmarks/results"
+        fix = "use --out FOLDER, or --force, which marks the results"
         print(f"error: {expected}; {fix}. Received: {before['load_before']}", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,14 +88,14 @@ def main(argv: list[str] | None = None) -> int:
         rounds = options.rounds or (2 if options.quick else suite.rounds)
         keys = [key for key in suite.contenders if key in chosen]
         keys = [key for key in keys if options.cores in (None, CONTENDERS[key].cores)]
-        if options.isa:  # the XLA of older JAX has no such flag
+        if options.isa:  # not supported by the XLA version of older JAX
             keys = [key for key in keys if not CONTENDERS[key].folder]
         start = time.perf_counter()
         print(f"{name}: {rounds} rounds of {', '.join(keys)}")
         say = functools.partial(print, flush=True)
         outcome = suite.run(keys, rounds, options.quick, say, options.only, environment)
         if not outcome.records:
-            print(f"  {name}: nothing was measured")
+            print(f"  {name}: no results")
             continue
         result = {
             "suite": name,
@@ -111,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
         text = json.dumps(result, indent=1, ensure_ascii=False)
         files.append(report.file_name(result))
         (folder / f"{files[-1]}.json").write_text(text + "\n", encoding="utf-8")
-    # Only now: pictures take memory, which the cold suite's children would be charged with.
+    # Plot at the end: plots need memory, which would affect the measurements of the cold suite.
     for name, result in report.read(folder).items():
         if name in files:
             report.write(result, folder)

@@ -1,7 +1,7 @@
-"""What each rewrite rule is worth: training without it, against its lines of code.
+"""Ablation study of the rewrite rules: training time without each rule, and its lines of code.
 
-A rule that gains less than 5 % on every network is not worth its lines, unless it is there for
-correctness. No rule changes a bit of the result, which is checked before anything is timed.
+A rule that gains less than 5 % on every network is not worth its code, unless it is required for
+correctness. Results with and without a rule are bit-identical, which is checked before timing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterable
 
 import tinynet
 
-#: What exists only for each rule of `tinynet.config.rules`: modules, and their functions and
-#: classes. `learn_csr_adam` is part of what `learn` gains.
+#: Code that is only used by each rule of `tinynet.config.rules`: modules, or functions and classes
+#: in them. The gain of `learn` includes that of `learn_csr_adam`.
 PARTS = {
     "linear_relu": "program.instruction_rules:linear_relu",
     "chain": "program.lowering:Group.fits program.lowering:Lowering._group_from "
@@ -40,9 +40,9 @@ PARTS = {
     "overlap": "program.row_order:_needs program.row_order:_estimate kernels.runner:_is_ready "
     "kernels.runner:_claim",
 }
-#: Rules that need at least two threads: measured on two cores, and all others on one.
+#: Rules for two or more threads, which are measured on two cores; all others are measured on one.
 FOR_THREADS = ("parts", "overlap")
-#: What cannot be disabled: results would be others, or wrong. Each with its parts.
+#: Code that cannot be disabled, because results would change or be wrong.
 NEEDED = {
     "losses on logits, as Keras computes them": "training.compile_utils:OutputObjective.loss_for",
     "order of reads and writes of a variable": "program.lowering:Lowering.store "
@@ -58,22 +58,22 @@ def rules() -> list[str]:
 
 
 def disable(rule: str) -> None:
-    """Disable one rule and enable all others; all if the name is empty."""
+    """Enable all rules except the given one; all rules if it is empty."""
     tinynet.config.set_disabled_rules([rule] if rule else [])
 
 
 def measured(names: Iterable[str], cores: int) -> list[str]:
-    """Return the rules to measure on this number of cores, with "" for all rules enabled."""
+    """Return the rules to measure on a number of cores; "" means that all rules are enabled."""
     return [name for name in names if not name or (name in FOR_THREADS) == (cores > 1)]
 
 
 def measure(rule: str) -> str:
-    """Return the name of what is measured without a rule."""
+    """Return the name of the measure without a rule."""
     return f"epoch without {rule}" if rule else "epoch"
 
 
 def lines(parts: dict[str, str] = PARTS) -> dict[str, int]:
-    """Count the lines of code of the parts of each rule."""
+    """Count the lines of code of each rule."""
     return {name: sum(map(_lines, listed.split())) for name, listed in parts.items()}
 
 
@@ -84,18 +84,15 @@ def _lines(part: str) -> int:
     found = importlib.import_module(f"tinynet.{path}")
     if name:
         found = operator.attrgetter(name)(found)
-    for wrapped in ("function", "py_func"):  # of a kernel, and of what kernels call
+    for wrapped in ("function", "py_func"):  # unwrap kernels, and functions called by kernels
         found = getattr(found, wrapped, found)
     return code_lines(textwrap.dedent(inspect.getsource(found)))
 
 
 def gains(times: dict[str, list[float]]) -> dict[str, float]:
-    """Return by rule how much longer training takes without it: 0.05 is 5 % longer.
+    """Return the relative increase of training time without each rule (0.05 for 5 %).
 
-    Parameters
-    ----------
-    times : dict
-        Each measure's time in every round.
+    `times` contains the time of each measure in every round.
     """
     return {
         name.removeprefix(measure(" ")[:-1]): statistics.median(

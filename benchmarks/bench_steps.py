@@ -21,7 +21,7 @@ def test_steps(benchmark: Any, task: Task, kind: str) -> None:
     before = tinynet.config.backend()
     try:
         net = getattr(nets, kind)(Problem(few), 1)
-        net.epoch()  # compiles, and fills every buffer
+        net.epoch()  # compiles the kernels, and allocates the buffers
         benchmark.group = task.name
         benchmark(net.epoch)
     finally:

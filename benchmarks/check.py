@@ -1,8 +1,8 @@
-"""Does everybody compute the same?  The network in plain float64 NumPy, which uses nobody's code.
+"""Check of the contenders: a reference implementation of the networks in NumPy and float64.
 
-Before a contender is timed, it trains three steps from the common first weights. Its losses, its
-weights and its predictions must then be those of `train` and `predict` here, up to rounding.
-Dropout is left out of these steps; the losses of whole epochs are compared with it.
+Before a contender is timed, it trains three steps from the common initial weights. Losses, weights
+and predictions must agree with `train` and `predict` to within float32 rounding error. Dropout is
+disabled in these steps; the mean losses of complete epochs are compared with dropout.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from benchmarks.task import Task
 STEPS, BATCH = 3, 32
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 RHO, WEIGHT_DECAY, VARIANCE_EPSILON = 0.9, 0.004, 1e-3  # RMSprop, AdamW, batch normalization
-# Sums of up to a thousand float32 terms, with the terms' absolute values adding up to about 10:
-# 2 eps sqrt(1000) 10 = 8e-5. A wrong formula is off by a hundred times that.
+# Tolerance for sums of up to 1,000 float32 terms whose absolute values sum to about 10:
+# 2 eps sqrt(1000) 10 = 8e-5. The error of a wrong formula is about 100 times larger.
 CLOSE = 1e-4
-# What rounding does to a gradient, as a share of the largest in the same array: the same sums over
-# 32 examples, 2 eps sqrt(32) of their terms, with an order of magnitude for what goes before.
+# Rounding error of a gradient, relative to the largest element of the array: 2 eps sqrt(32) for the
+# sum over 32 examples, with an order of magnitude for the preceding operations.
 GRADIENT_ERROR = 2e-5
-# A unit whose sum is 0 up to rounding may be on or off: its column of weights then differs.
+# A unit whose pre-activation is 0 up to rounding may be active or not, which affects its weights.
 SHARE = 0.99
 
-#: Each activation, and its derivative as a function of its result.
+#: Activations, and their derivatives as functions of the output.
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "relu": (lambda z: np.maximum(z, 0), lambda a: a > 0),
     "tanh": (np.tanh, lambda a: 1 - a * a),
@@ -42,12 +42,12 @@ def _softmax(z: Array) -> Array:
 
 
 def _output(task: Task, z: Array) -> Array:
-    """Return what the loss compares with the targets; of logits the probabilities."""
+    """Return the predictions; probabilities if the network computes logits."""
     return _softmax(z) if "categorical" in task.loss else ACTIVATIONS[task.head][0](z)
 
 
 def _forward(task: Task, layers: list[Arrays], x: Array) -> tuple[list[Any], Array]:
-    """Return what each layer's backward pass needs, and the output."""
+    """Return the values needed by the backward pass of each layer, and the output."""
     a, kept = np.asarray(x, np.float64), []
     for number, (kernel, bias, *scales) in enumerate(layers, 1):
         entered, z, normalized = a, a @ kernel + bias, None
@@ -61,19 +61,19 @@ def _forward(task: Task, layers: list[Arrays], x: Array) -> tuple[list[Any], Arr
 
 
 def _layers(task: Task, weights: Arrays) -> list[Arrays]:
-    """Divide the arrays among the layers."""
+    """Group the arrays by layer."""
     each = 4 if task.batch_norm else 2
     return [weights[i : i + each] for i in range(0, len(weights), each)]
 
 
 def predict(task: Task, weights: Arrays, x: Array) -> Array:
-    """Return the output, of logits the probabilities."""
+    """Return the predictions; probabilities if the network computes logits."""
     weights = [np.asarray(w, np.float64) for w in weights]
     return _forward(task, _layers(task, weights), x)[1]
 
 
 def mean_loss(p: Array, y: Array, loss: str = "sparse_categorical_crossentropy") -> float:
-    """Return the loss of predictions."""
+    """Compute the mean loss of predictions."""
     if loss == "mse":
         return float(np.mean((p - y) ** 2))
     if loss == "binary_crossentropy":
@@ -83,11 +83,12 @@ def mean_loss(p: Array, y: Array, loss: str = "sparse_categorical_crossentropy")
 
 
 def gradients(task: Task, weights: Arrays, x: Array, y: Array) -> tuple[float, Arrays]:
-    """Return the loss of a batch, penalty included, and its gradient in each array of weights."""
+    """Compute the loss of a batch with its penalty, and the gradients of the weights."""
     layers = _layers(task, weights)
     kept, p = _forward(task, layers, x)
     loss = mean_loss(p, y, task.loss)
-    # Of a cross-entropy after its activation, and of mse after none, in the pre-activation.
+    # Gradient with respect to the output pre-activation, including the derivative of the activation
+    # for cross-entropy; for mse, that follows below.
     d = (p - (np.eye(task.outputs)[y] if y.ndim == 1 else y)) / len(y)
     if "categorical" not in task.loss:
         d /= task.outputs
@@ -114,10 +115,11 @@ def gradients(task: Task, weights: Arrays, x: Array, y: Array) -> tuple[float, A
 def train(
     task: Task, weights: Arrays, batches: list[tuple[Array, Array]], epsilon_after: bool
 ) -> tuple[list[float], Arrays, Arrays]:
-    """Train; return the losses, the weights, and how far off rounding may have led.
+    """Train; return the losses, the weights, and bounds of the rounding errors of the weights.
 
-    Keras adds Adam's epsilon to the root before its bias is corrected, and RMSprop's to the
-    variance; with `epsilon_after` it is added to the root (of the corrected one), as PyTorch does.
+    Keras adds Adam's epsilon to the square root before bias correction, and RMSprop's epsilon to
+    the second moment estimate. With `epsilon_after`, it is added to the (bias-corrected) square
+    root, as in PyTorch.
     """
     weights = [np.array(w, np.float64) for w in weights]
     m, v, reach = ([np.zeros_like(w) for w in weights] for _ in range(3))
@@ -147,13 +149,13 @@ def train(
 
 
 def batches(problem: Problem) -> list[tuple[Array, Array]]:
-    """Return the first batches of the training images."""
+    """Return the first batches of the training data."""
     parts = [slice(i * BATCH, (i + 1) * BATCH) for i in range(STEPS)]
     return [(problem.x[part], problem.y[part]) for part in parts]
 
 
 def check(net: Any, problem: Problem) -> str:
-    """Have a net train three steps; say what was compared, or raise an AssertionError."""
+    """Compare a network with the reference; return a summary, or raise an AssertionError."""
     task, given = problem.task, batches(problem)
     expected, weights, reach = train(task, problem.first_weights(), given, net.epsilon_after)
     losses = [net.train_batch(x, y) for x, y in given]
@@ -163,16 +165,16 @@ def check(net: Any, problem: Problem) -> str:
     for i, (w, exact, allowed) in enumerate(zip(actual, weights, reach, strict=True)):
         assert w.shape == exact.shape, f"weights {i}: the shape is {w.shape}, not {exact.shape}"
         if task.batch_norm and i % 4 == 1 and i < len(weights) - 2:
-            continue  # the gradient of a bias before a normalization is 0, and rounding the rest
+            continue  # the gradient of a bias before normalization is 0 up to rounding errors
         near = float(np.mean(np.abs(w - exact) <= allowed))
-        assert near >= SHARE, f"weights {i}: {1 - near:.1%} are not what they should be"
+        assert near >= SHARE, f"weights {i}: {1 - near:.1%} are wrong"
     where = "after" if net.epsilon_after else "before"
     if not task.classifies or task.head != "softmax" or task.batch_norm or task.l2:  # not timed
         return f"{STEPS} steps; epsilon {where} the correction"
     x, y = problem.x_test[:256], problem.y_test[:256]
     p = predict(task, actual, x)
-    assert np.abs(net.predict(x) - p).max() < CLOSE, "the predictions are not what they should be"
+    assert np.abs(net.predict(x) - p).max() < CLOSE, "the predictions are wrong"
     loss, accuracy = net.evaluate(x, y)
-    assert abs(loss - mean_loss(p, y)) < CLOSE, "evaluate: the loss is not what it should be"
+    assert abs(loss - mean_loss(p, y)) < CLOSE, "evaluate: the loss is wrong"
     assert abs(accuracy - np.mean(p.argmax(1) == y)) < 1e-6, "evaluate: the accuracy is wrong"
     return f"{STEPS} steps, predictions and evaluation; epsilon {where} the correction"

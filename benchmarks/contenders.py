@@ -1,7 +1,7 @@
-"""Who takes part: one table.
+"""Table of the contenders.
 
-A contender with n cores is pinned to n cores, where the operating system can do that, and every
-library that it is made of is told to use n threads: nobody has helpers on the side.
+A contender with n cores is pinned to n cores if the operating system supports it, and all of its
+libraries are configured to use n threads.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Contender:
-    """One row: `net` is a class in ``nets.py``, `packages` what it needs, imports and names."""
+    """Contender: `net` is a class in ``nets.py``, `packages` are the packages it requires."""
 
     label: str
-    how: str  # it trains
+    how: str  # description of the training loop
     net: str
     cores: int
     packages: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
-    rounds: int = 0  # takes part in the first rounds only; 0: in all
-    folder: str = ""  # of a virtual environment of its own, relative to the repository
+    rounds: int = 0  # number of rounds in which it takes part; 0 for all
+    folder: str = ""  # virtual environment, relative to the repository
 
     @property
     def python(self) -> str:
-        """The Python that runs it."""
+        """Path of the Python interpreter."""
         return str(ROOT / self.folder / "bin" / "python") if self.folder else sys.executable
 
     def variables(self, **more: str) -> dict[str, str]:
-        """Return the environment that its process starts with; flags of XLA add up."""
+        """Return the environment variables of the process; XLA flags are concatenated."""
         threads = dict.fromkeys(_THREADS, str(self.cores))
         sources = (os.environ, threads, self.environment, more)
         flags = " ".join(source["XLA_FLAGS"] for source in sources if "XLA_FLAGS" in source)
         merged = {name: value for source in sources for name, value in source.items()}
-        merged.pop("PYTHONDONTWRITEBYTECODE", None)  # installed packages have their bytecode
+        merged.pop("PYTHONDONTWRITEBYTECODE", None)  # so that bytecode is cached
         return {**merged, **({"XLA_FLAGS": flags} if flags else {})}
 
     def obstacle(self) -> str:
-        """Say why it can't take part; empty if it can."""
+        """Return the reason why the contender is not available, or an empty string."""
         if self.folder and not os.path.exists(self.python):
             return f"needs a virtual environment in {self.folder}, see benchmarks/README.md"
         for package in () if self.folder else self.packages:
@@ -62,19 +62,19 @@ _THREADS = (
 
 
 def cores() -> list[int]:
-    """Return the cores that this process may use."""
+    """Return the cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def pin(count: int) -> None:
-    """Keep this process, and every thread that it starts, on so many cores."""
+    """Pin this process and its threads to a number of cores."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores()[-count:])
 
 
-# TensorFlow as it comes, with oneDNN; silent about machines without a graphics card.
+# TensorFlow with its default, oneDNN, and without warnings about a missing GPU.
 _TENSORFLOW = {
     "KERAS_BACKEND": "tensorflow",
     "TF_ENABLE_ONEDNN_OPTS": "1",
@@ -123,7 +123,7 @@ CONTENDERS: dict[str, Contender] = {
 
 
 def only_avx2() -> dict[str, str]:
-    """Return the variables that keep every contender from using AVX-512."""
+    """Return environment variables that disable AVX-512 in all contenders."""
     import llvmlite.binding
     from numpy.__config__ import CONFIG
 

@@ -1,8 +1,8 @@
-"""How real the drawn digits are: a net trained on them alone reads how much of MNIST.
+"""Quality of the synthetic digits: accuracy on MNIST of a network trained on synthetic digits.
 
-``python -m benchmarks.drawn_digits`` trains a 784-128-10 net on the drawn digits, tests it on drawn
-digits and on MNIST's 10,000 test images, and lays the two kinds of digits side by side: some of
-each, the mean picture of every class, the share of lit pixels and the width of the strokes.  It
+``python -m benchmarks.drawn_digits`` trains a 784-128-10 network on synthetic digits, and evaluates
+it on synthetic digits and on the 10,000 test images of MNIST. It also compares both data sets:
+examples, the mean image of each class, the share of non-zero pixels, and the stroke width. It
 writes ``drawn_digits.json`` and ``drawn_digits.png``.
 """
 
@@ -25,16 +25,16 @@ Floats = NDArray[np.float64]
 
 
 def lit_shares(images: Bytes) -> Floats:
-    """Share of the pixels of each image (N, 28, 28) that are not black: (N,)."""
+    """Compute the share of non-zero pixels of images (N, 28, 28): (N,)."""
     return np.asarray((images > 0).mean(axis=(1, 2)))
 
 
 def stroke_widths(images: Bytes) -> Floats:
-    """Mean width in pixels of the strokes of each image (N, 28, 28): (N,).
+    """Estimate the mean stroke width in pixels of images (N, 28, 28): (N,).
 
-    A stroke of length l and width w has the area l w and, its ends apart, the perimeter 2 l, so
-    w = 2 area / perimeter.  Over lines of all directions, pixels have 4 / pi times as many edges
-    on the border as the border is long (Cauchy-Crofton).
+    A stroke of length l and width w has the area l w and, ignoring its ends, the perimeter 2 l, so
+    w = 2 area / perimeter. Averaged over all directions, the number of pixel edges on a boundary is
+    4 / pi times its length (Cauchy-Crofton formula).
     """
     lit = np.pad(images > 127, ((0, 0), (1, 1), (1, 1)))
     edges = np.diff(lit, axis=1).sum(axis=(1, 2)) + np.diff(lit, axis=2).sum(axis=(1, 2))
@@ -42,12 +42,12 @@ def stroke_widths(images: Bytes) -> Floats:
 
 
 def confusion_matrix(labels: Bytes, predictions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count each pair of a label (row) and a prediction (column): (10, 10)."""
+    """Compute the confusion matrix, with labels as rows and predictions as columns: (10, 10)."""
     return np.bincount(10 * labels.astype(np.int64) + predictions, minlength=100).reshape(10, 10)
 
 
 def tile(images: Bytes, columns: int) -> Bytes:
-    """Lay images (N, 28, 28), N a multiple of the columns, out in rows of one picture."""
+    """Tile images (N, 28, 28) into one image; N must be a multiple of the number of columns."""
     rows = images.reshape(-1, columns, 28, 28).transpose(0, 2, 1, 3)
     return rows.reshape(rows.shape[0] * 28, columns * 28)
 
@@ -55,7 +55,7 @@ def tile(images: Bytes, columns: int) -> Bytes:
 def plot(
     path: Path, drawn: tuple[Bytes, Bytes], mnist: tuple[Bytes, Bytes], mistakes: Bytes, title: str
 ) -> None:
-    """Draw the two kinds of digits side by side, and MNIST's that were read wrongly."""
+    """Plot both kinds of digits side by side, and misclassified images of MNIST."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 11), layout="constrained")
@@ -74,15 +74,15 @@ def plot(
         axes[name].set_title(name)
         means = np.stack([c.mean(axis=0).astype(np.uint8) for c in classes])
         axes[f"{name} mean"].imshow(tile(means, 10), cmap="gray")
-        axes[f"{name} mean"].set_title(f"{name}: mean picture of each class")
+        axes[f"{name} mean"].set_title(f"{name}: mean image of each class")
         style: dict[str, Any] = {"histtype": "step", "density": True, "label": name}
         axes["lit"].hist(lit_shares(images), bins=np.linspace(0, 0.5, 51).tolist(), **style)
         axes["width"].hist(stroke_widths(images), bins=np.linspace(1, 7, 49).tolist(), **style)
     axes["mistakes"].imshow(tile(mistakes, 20), cmap="gray")
-    axes["mistakes"].set_title("MNIST test images read wrongly, by class")
+    axes["mistakes"].set_title("Misclassified MNIST test images, by class")
     for name in ("drawn", "MNIST", "drawn mean", "MNIST mean", "mistakes"):
         axes[name].set_axis_off()
-    axes["lit"].set(title="lit pixels", xlabel="share of an image", ylabel="density")
+    axes["lit"].set(title="non-zero pixels", xlabel="share of an image", ylabel="density")
     axes["width"].set(title="stroke width", xlabel="pixels")
     axes["lit"].legend()
     figure.suptitle(title)
@@ -90,21 +90,21 @@ def plot(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and write the results."""
+    """Compute, print and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drawn_digits", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--seed", type=int, default=0, help="of the net and of the digits")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the network and of the digits")
     options = parser.parse_args(arguments)
 
     try:
         _, mnist = keras.datasets.mnist.load_data()
     except FileNotFoundError as error:
-        raise SystemExit(f"This measures against MNIST. {error}") from error
+        raise SystemExit(f"This benchmark requires MNIST. {error}") from error
     start = time.perf_counter()
     train, drawn = keras.datasets.drawn_digits.load_data(seed=options.seed)
-    print(f"Drew or read 70,000 digits in {time.perf_counter() - start:.1f} s.")
+    print(f"Generated or loaded 70,000 digits in {time.perf_counter() - start:.1f} s.")
 
     keras.utils.set_random_seed(options.seed)
     model, scale = main_network(keras), np.float32(255)
@@ -129,14 +129,14 @@ def main(arguments: list[str] | None = None) -> None:
             "confusion": confusion.tolist(),
         }
         print(f"\n{name}: accuracy {result[name]['accuracy']:.2%} on {len(labels):,} test images")
-        print(f"lit pixels {result[name]['lit_share']:.1%}, ", end="")
+        print(f"non-zero pixels {result[name]['lit_share']:.1%}, ", end="")
         print(f"stroke width {widths.mean():.2f} +- {widths.std():.2f} pixels")
-        print("label \\ read as", *(f"{digit:5}" for digit in range(10)))
+        print("label \\ predicted", *(f"{digit:5}" for digit in range(10)))
         for digit, row in enumerate(confusion):
-            print(f"{digit:15}", *(f"{count:5}" for count in row))
+            print(f"{digit:17}", *(f"{count:5}" for count in row))
 
     wrong = np.flatnonzero(predictions != labels)
-    # An equal share of each class, in the order of the test set; black where there are fewer.
+    # The first 20 mistakes of each class; black images if there are fewer.
     mistakes = np.zeros((10, 20, 28, 28), np.uint8)
     for digit in range(10):
         chosen = images[wrong[labels[wrong] == digit][:20]]
@@ -149,8 +149,8 @@ def main(arguments: list[str] | None = None) -> None:
         drawn,
         mnist,
         mistakes.reshape(-1, 28, 28),
-        f"Trained on drawn digits only: {result['drawn']['accuracy']:.1%} of drawn, "
-        f"{result['mnist']['accuracy']:.1%} of MNIST's test images read rightly",
+        f"Accuracy of training on synthetic digits: {result['drawn']['accuracy']:.1%} on synthetic "
+        f"test images, {result['mnist']['accuracy']:.1%} on MNIST",
     )
     print(f"\nWrote drawn_digits.json and drawn_digits.png to {options.out}.")
 

@@ -1,8 +1,8 @@
-"""The largest errors of the kernels' elementary functions, over all float32 inputs.
+"""Maximum errors of the elementary functions of the kernels, over all float32 inputs.
 
-``python -m benchmarks.elementary`` takes some minutes; ``--step 97`` uses every 97th input, and
-names select functions. The error is measured in units in the last place (ulp) of the exact result,
-which is computed in double precision; 0.5 is the least possible.
+``python -m benchmarks.elementary`` takes a few minutes; ``--step 97`` uses every 97th input, and
+names select functions. Errors are in units in the last place (ulp) of the exact result, which is
+computed in double precision. A correctly rounded result has an error of at most 0.5 ulp.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EXACT = {
 
 
 def compute(name: str, *operands: Array) -> Array:
-    """Compute an operation of vectors with the kernel."""
+    """Apply an elementwise operation with the kernel `chain`."""
     out = np.empty_like(operands[0])
     count = np.ones(1, np.int64)
     addresses = [out.ctypes.data, *(x.ctypes.data for x in operands)]
@@ -47,12 +47,12 @@ def compute(name: str, *operands: Array) -> Array:
 
 
 def errors(found: Array, exact: Array) -> Array:
-    """Return the errors in ulp; infinite where NaN, infinity or the sign of zero differ."""
+    """Return the errors in ulp; infinite if NaN, infinity or the sign of zero differ."""
     with np.errstate(invalid="ignore"):  # a signaling NaN
         size = found.astype(np.float64)
     exponent = np.abs(exact).view(np.int64) >> 52
     ulp = ((np.clip(exponent, 1023 - 126, 1023 + 127) - 23) << 52).view(np.float64)
-    # The next number after the largest one would be 2**128.
+    # Treat infinity as 2**128, the successor of the largest float32.
     error = np.abs(np.clip(size, -(2.0**128), 2.0**128) - np.clip(exact, -(2.0**128), 2.0**128))
     wrong = np.isnan(size) != np.isnan(exact)
     wrong |= (exact == 0) & (np.signbit(size) != np.signbit(exact))
@@ -60,7 +60,7 @@ def errors(found: Array, exact: Array) -> Array:
 
 
 def largest_error(name: str, step: int = 1, first: int = 0) -> tuple[float, float]:
-    """Return the largest error of a function of one number, and where it occurs."""
+    """Return the maximum error of a unary function, and the input at which it occurs."""
     worst, where = -1.0, 0.0
     for start in range(first, 1 << 32, CHUNK * step):
         words = np.arange(start, min(start + CHUNK * step, 1 << 32), step, dtype=np.uint64)
@@ -74,7 +74,7 @@ def largest_error(name: str, step: int = 1, first: int = 0) -> tuple[float, floa
 
 
 def largest_error_of_power(count: int = 10_000_000, seed: int = 0) -> tuple[float, Any]:
-    """Return the largest error of random powers whose result is finite and not denormal."""
+    """Return the maximum error of random powers whose results are finite and normal."""
     rng = np.random.default_rng(seed)
     worst, where = -1.0, (0.0, 0.0)
     for _ in range(0, count, CHUNK):
@@ -91,10 +91,10 @@ def largest_error_of_power(count: int = 10_000_000, seed: int = 0) -> tuple[floa
 
 
 def main() -> None:
-    """Print a table."""
+    """Print a table of the maximum errors."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=[*EXACT], help="functions")
-    parser.add_argument("--step", type=int, default=1, help="every how manieth input is used")
+    parser.add_argument("--step", type=int, default=1, help="step between inputs")
     arguments = parser.parse_args()
     print(f"{'function':10s}{'largest error (ulp)':>20s}   at")
     for name in arguments.names:

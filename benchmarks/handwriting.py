@@ -1,10 +1,10 @@
-"""How well a model reads digits that do not come in MNIST's form.
+"""Robustness of a model to images that do not have the format of MNIST.
 
-``python -m benchmarks.handwriting MODEL`` places digits of MNIST's test images on pages, applies
-one distortion at a time (frames, specks, gray paper, gradients, shadows, rules), frames each
-image with `frame_digit` and prints the accuracy of the model for each distortion.
-With ``--scans FILE`` it also reads scans of handwriting: an ``.npz`` file with ``images`` (N, H,
-W), ``sizes`` (N, 2) and ``labels`` (N,). Images that `frame_digit` refuses count as read wrongly.
+``python -m benchmarks.handwriting MODEL`` places MNIST test digits on pages, applies one distortion
+at a time (frames, specks, gray paper, gradients, shadows, ruled lines), preprocesses the images
+with `frame_digit`, and prints the accuracy of the model for each distortion. With ``--scans FILE``
+it also evaluates scans of handwriting: an ``.npz`` file with ``images`` (N, H, W), ``sizes`` (N, 2)
+and ``labels`` (N,). Images that `frame_digit` rejects count as mistakes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Distortion = Callable[[Bytes, np.random.Generator], Any]
 
 
 def enlarge(digit: Bytes, side: int) -> Floats:
-    """Scale a 28 x 28 digit to a square of the given side (bilinear), 0 to 1."""
+    """Scale a 28 x 28 digit to a square (bilinear interpolation), with values from 0 to 1."""
     at = np.clip((np.arange(side) + 0.5) * 28 / side - 0.5, 0, 27)
     low = np.minimum(at.astype(int), 26)
     part = at - low
@@ -44,7 +44,7 @@ def page(
     paper: float = 1.0,
     ink: float = 0.0,
 ) -> Floats:
-    """Place an enlarged digit on a page of one shade; without a place, anywhere at random."""
+    """Place an enlarged digit on a uniform page, by default at a random position."""
     strength = np.zeros(shape)
     top, left = place or (int(rng.integers(0, n - side + 1)) for n in shape)
     strength[top : top + side, left : left + side] = enlarge(digit, side)
@@ -58,7 +58,7 @@ def tight(digit: Bytes) -> Bytes:
 
 
 def corner(digit: Bytes, rng: np.random.Generator) -> Bytes:
-    """Move a digit into one of the corners of its 28 x 28 pixels."""
+    """Move a digit to a random corner of its 28 x 28 pixels."""
     cut = tight(digit)
     moved = np.zeros_like(digit)
     moved[: cut.shape[0], : cut.shape[1]] = cut
@@ -78,7 +78,7 @@ def filling(digit: Bytes, rng: np.random.Generator) -> Bytes:
 
 
 def border(image: Floats, width: int, shade: float, sides: str = "tblr", inset: int = 0) -> Floats:
-    """Draw a frame, or some of its sides, `inset` pixels from the border."""
+    """Draw a frame, or some of its sides, `inset` pixels from the edge."""
     image = image.copy()
     end_y, end_x = image.shape[0] - inset, image.shape[1] - inset
     parts = {
@@ -95,7 +95,7 @@ def border(image: Floats, width: int, shade: float, sides: str = "tblr", inset: 
 def gradient(
     image: Floats, rng: np.random.Generator, size: float, angle: float | None = None
 ) -> Floats:
-    """Darken a page from one side to the other by `size`, in a random direction."""
+    """Subtract a linear gradient of height `size`, by default in a random direction."""
     angle = rng.uniform(0, 2 * np.pi) if angle is None else angle
     y, x = np.mgrid[-0.5 : 0.5 : image.shape[0] * 1j, -0.5 : 0.5 : image.shape[1] * 1j]  # type: ignore[misc]
     slope = np.cos(angle) * x + np.sin(angle) * y
@@ -104,7 +104,7 @@ def gradient(
 
 
 def shadow(image: Floats, rng: np.random.Generator, size: float, soft: float) -> Floats:
-    """Multiply one side of a line across the page by 1 - size; the edge is `soft` pixels wide."""
+    """Darken the page on one side of a random line by the factor 1 - size, with a soft edge."""
     angle = rng.uniform(0, 2 * np.pi)
     h, w = image.shape
     y, x = np.mgrid[0:h, 0:w]
@@ -121,7 +121,7 @@ def vignette(image: Floats, size: float) -> Floats:
 
 
 def blob(image: Floats, rng: np.random.Generator, count: int, radius: int, shade: float) -> Floats:
-    """Put round specks anywhere."""
+    """Draw round specks at random positions."""
     image = image.copy()
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
     for _ in range(count):
@@ -131,10 +131,10 @@ def blob(image: Floats, rng: np.random.Generator, count: int, radius: int, shade
 
 
 def thin(digit: Bytes, rng: np.random.Generator, width: int, side: int = 224) -> Floats:
-    """Draw a digit with a thin pen: keep only the middle of its strokes."""
+    """Draw a digit with a thin pen, along the skeleton of its strokes."""
     strength = enlarge(digit, side) > 0.5
     left = np.pad(strength, 1)
-    # Peel the strokes; what would vanish stays, so that a line is left (Zhang and Suen).
+    # Thinning algorithm of Zhang and Suen.
     while True:
         removed = 0
         for odd in (0, 1):
@@ -171,7 +171,7 @@ def grain(image: Floats, rng: np.random.Generator, size: float) -> Floats:
 def lines(
     image: Floats, first: int, step: int, width: int, shade: float, *, columns: bool = False
 ) -> Floats:
-    """Rule a page, under the ink."""
+    """Draw ruled lines under the ink."""
     ruled = image.copy()
     for at in range(first, image.shape[0], step):
         ruled[at : at + width] = np.minimum(ruled[at : at + width], shade)
@@ -182,19 +182,19 @@ def lines(
 
 
 def rgba(digit: Bytes, shade: int, hidden: int) -> Bytes:
-    """Draw a digit of one shade on transparent pixels that hide another."""
+    """Draw a digit of one shade on transparent pixels of another shade."""
     strength = np.rint(enlarge(digit, 112) * 255).astype(np.uint8)
     colour = np.where(strength > 0, shade, hidden).astype(np.uint8)
     return np.dstack([colour, colour, colour, strength])
 
 
 def to_bytes(image: Floats) -> Bytes:
-    """Bring shades 0 to 1 to bytes, clipped."""
+    """Convert values from 0 to 1 to uint8, with clipping."""
     return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def inner(d: Bytes, r: np.random.Generator, **kw: Any) -> Floats:
-    """Place a digit with room around it."""
+    """Place a digit with a margin around it."""
     place = tuple(int(v) for v in r.integers(16, 32, 2))
     return page(d, r, place=(place[0], place[1]), **kw)
 
@@ -293,7 +293,7 @@ DISTORTIONS: dict[str, Distortion] = {
 
 
 def read(model: Any, images: list[Any]) -> tuple[NDArray[np.int64], int]:
-    """Frame images and let the model read them; what is refused is read as -1, and counted."""
+    """Preprocess and classify images; return predictions, -1 if rejected, and number rejected."""
     framed = np.zeros((len(images), 28, 28), np.uint8)
     refused = np.zeros(len(images), bool)
     for i, image in enumerate(images):
@@ -306,18 +306,18 @@ def read(model: Any, images: list[Any]) -> tuple[NDArray[np.int64], int]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure and print."""
+    """Print the accuracy for each distortion."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.handwriting", description=__doc__)
-    parser.add_argument("model", help="a file that tinynet train wrote")
+    parser.add_argument("model", help="path of a model saved by tinynet train")
     parser.add_argument("--digits", type=int, default=300, help="test images for each distortion")
-    parser.add_argument("--seed", type=int, default=0, help="of the places and the distortions")
-    parser.add_argument("--scans", type=Path, help="an .npz file of scans")
-    parser.add_argument("--only", default="", help="distortions whose name contains this text")
+    parser.add_argument("--seed", type=int, default=0, help="seed of positions and distortions")
+    parser.add_argument("--scans", type=Path, help=".npz file of scans")
+    parser.add_argument("--only", default="", help="only distortions with this text in their name")
     options = parser.parse_args(arguments)
     model = keras.models.load_model(options.model)
     _, (digits, labels) = keras.datasets.mnist.load_data()
     chosen = np.random.default_rng(options.seed).permutation(len(digits))[: options.digits]
-    print(f"{'distortion':36} read rightly   refused")
+    print(f"{'distortion':36} accuracy      rejected")
     rates = []
     for i, (name, distort) in enumerate(DISTORTIONS.items()):
         if options.only not in name:
@@ -336,7 +336,7 @@ def main(arguments: list[str] | None = None) -> None:
         found, refused = read(model, cut)
         print(f"{'scans':36} {np.mean(found == true):8.1%} {refused:13}")
         by = "  ".join(f"{d}: {np.mean(found[true == d] == d):.0%}" for d in range(10))
-        print(f"  of each digit: {by}")
+        print(f"  by digit: {by}")
 
 
 if __name__ == "__main__":

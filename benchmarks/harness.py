@@ -1,7 +1,7 @@
-"""Taking turns: every contender in a process of its own, one of them computing at a time.
+"""Interleaved measurement of the contenders, each in a separate process.
 
-A machine's speed changes from minute to minute, so the contenders' rounds are interleaved, and
-compared round by round: what slows one slows the next as well.
+The speed of a machine varies over time. Therefore the rounds of the contenders are interleaved and
+compared round by round, so that a slowdown affects all of them.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from typing import Any
 from benchmarks.contenders import CONTENDERS, ROOT, cores
 from benchmarks.task import Task
 
-PAUSE = 0.1  # seconds between turns, in which the last one's waiting threads go to sleep
+PAUSE = 0.1  # seconds between turns, until the threads of the previous contender are idle
 Say = Callable[[str], None]
 
 
-#: How far the loss of a contender's first epoch may be from the middle of all: other random orders
-#: and masks move it by 2 %, PyTorch's RMSprop, whose epsilon is outside the root, by 3 %. And that
-#: of the last epoch in the first round: random orders move it by more. See also `tolerance`.
+#: Relative tolerances for the difference of a contender's loss from the median of all. First epoch:
+#: random orders and dropout masks change the loss by 2 %, and PyTorch's RMSprop, which adds epsilon
+#: outside the square root, by 3 %. Last epoch of the first round: random orders have a larger
+#: effect. See also `tolerance`.
 AGREE, AGREE_LATER = 0.05, 0.3
 
 
 class SkipError(Exception):
-    """A contender that can't take part, and why."""
+    """A contender is not available; the message is the reason."""
 
 
 class EndedError(SkipError):
-    """A contender whose process has ended."""
+    """The process of a contender has exited."""
 
 
 class Process:
-    """A contender's process; see ``worker.py``."""
+    """Process of a contender; see ``worker.py``."""
 
     def __init__(self, key: str, cores: int = 0, **environment: str) -> None:
         contender = CONTENDERS[key]
@@ -60,10 +61,10 @@ class Process:
         )
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request, wait for the answer."""
+        """Send a request, and wait for the reply."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):  # the answer is then empty
+        with contextlib.suppress(BrokenPipeError):  # the reply is then empty
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -78,14 +79,14 @@ class Process:
         return reply
 
     def close(self) -> None:
-        """End it."""
+        """Terminate the process."""
         self._process.kill()  # it has nothing to save
         self._process.communicate()
         self._errors.close()
 
 
 class Outcome:
-    """What came out: figures by task, contender and measure, and who was left out why."""
+    """Results by task, contender and measure; and the reasons for skipped contenders."""
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
@@ -105,7 +106,7 @@ class Outcome:
         accuracy: float | None = None,
         checked: str = "",
     ) -> None:
-        """Append one round's figure to the record that it belongs to."""
+        """Append the result of a round to its record."""
         same = {"contender": contender, "measure": measure, "unit": unit, "task": task or {}}
         for record in self.records:
             if all(record[name] == wanted for name, wanted in same.items()):
@@ -118,14 +119,14 @@ class Outcome:
             record["accuracies"].append(accuracy)
 
     def skip(self, contender: str, reason: str, say: Say) -> None:
-        """Note who does not take part."""
+        """Record that a contender is skipped, and the reason."""
         if contender not in self.skipped:
             say(f"  {contender} is skipped: {reason}")
         before = self.skipped.get(contender, reason)
         self.skipped[contender] = before if reason in before else f"{before}; {reason}"
 
     def know(self, reply: dict[str, Any]) -> None:
-        """Note what a process told about itself."""
+        """Record the versions and the data set reported by a process."""
         self.versions.update(reply["versions"])
         if reply["data"] not in self.data:
             self.data += f" and {reply['data']}" if self.data else reply["data"]
@@ -133,7 +134,7 @@ class Outcome:
 
 @contextlib.contextmanager
 def processes(keys: Sequence[str], outcome: Outcome, say: Say) -> Iterator[dict[str, Process]]:
-    """Start the contenders' processes, and end them whatever happens."""
+    """Context manager for the processes of the contenders."""
     started: dict[str, Process] = {}
     try:
         for key in keys:
@@ -150,11 +151,11 @@ def processes(keys: Sequence[str], outcome: Outcome, say: Say) -> Iterator[dict[
 def interleave(
     mode: str, tasks: Sequence[Task], keys: Sequence[str], rounds: int, outcome: Outcome, say: Say
 ) -> None:
-    """Measure every task: all contenders are made warm, then they take turns."""
+    """Measure every task: prepare all contenders, then run their rounds in turn."""
     with processes(keys, outcome, say) as running:
 
         def ask(key: str, **request: Any) -> dict[str, Any]:
-            """Return the answer; empty if the contender can't take part in this task."""
+            """Return the reply; empty if the contender does not support the task."""
             try:
                 return running[key].ask(**request)
             except SkipError as reason:
@@ -164,7 +165,7 @@ def interleave(
                 return {}
 
         def leave_out(ready: dict[str, Any], reasons: dict[str, str]) -> None:
-            """Go on without those who do not train alike."""
+            """Remove contenders whose losses differ."""
             for key, reason in reasons.items():
                 outcome.skip(key, f"{describe(task.fields())}: {reason}", say)
                 ready.pop(key, None)
@@ -172,7 +173,7 @@ def interleave(
                 outcome.records = [r for r in records if (r["contender"], r["task"]) != own]
 
         def limit(key: str) -> int:
-            """Return the number of rounds of a contender; fewer if it is there for comparison."""
+            """Return the number of rounds of a contender."""
             return min(rounds, CONTENDERS[key].rounds or rounds)
 
         for task in tasks:
@@ -206,24 +207,24 @@ def _losses(replies: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def middle(replies: dict[str, dict[str, Any]]) -> float:
-    """Return the median of the contenders' losses."""
+    """Return the median loss of the contenders."""
     found = [loss for loss in _losses(replies).values() if math.isfinite(loss)]
     return statistics.median(found) if found else 0.0
 
 
 def tolerance(task: Task, first: float) -> float:
-    """Return how far losses of an epoch may be apart, of which the first was `first`.
+    """Return the tolerance for losses of an epoch; `first` is the median loss of the first epoch.
 
-    Losses of batches differ about as much as their mean, so the mean of n batches in random order
-    is off by about 1 / sqrt(n). A network that knows its images by heart has a small loss, of which
-    chance is the largest part; the first one tells what a difference of training is.
+    The standard deviation of batch losses is about their mean, so the mean of n batches in random
+    order has a relative error of about 1 / sqrt(n). The small loss of a network that has memorized
+    its images is mostly random; therefore the scale is the loss of the first epoch.
     """
     steps = -(-task.images // task.batch)
     return max(AGREE, 1 / math.sqrt(steps) if steps > 1 else 0.0) * abs(first)
 
 
 def disagreeing(replies: dict[str, dict[str, Any]], most: float) -> dict[str, str]:
-    """Say whose loss is further from the middle than `most`, and what losses these are."""
+    """Return contenders whose loss differs from the median by more than `most`, and reasons."""
     usual = middle(replies)
     return {
         key: f"does not train alike: the loss of an epoch is {loss:.4f}, not {usual:.4f}"
@@ -233,13 +234,13 @@ def disagreeing(replies: dict[str, dict[str, Any]], most: float) -> dict[str, st
 
 
 def _turn(keys: list[str], number: int) -> list[str]:
-    """Let every round begin with another one: nobody always comes after the same."""
+    """Rotate the order of the contenders by the number of the round."""
     start = number % len(keys) if keys else 0
     return keys[start:] + keys[:start]
 
 
 def describe(task: dict[str, Any]) -> str:
-    """Say what a task is, in a line."""
+    """Return a description of a task."""
     if task.get("name"):
         return str(task["name"])
     sizes = "-".join(map(str, Task.of(task).sizes))
@@ -247,12 +248,12 @@ def describe(task: dict[str, Any]) -> str:
     return f"{sizes}, batch {task['batch']}, {task['images']:,} images{kind}"
 
 
-#: The load average above which a machine is not quiet enough for results to be committed.
+#: Maximum load average for results that are committed.
 QUIET = 0.5
 
 
 def machine() -> dict[str, Any]:
-    """Describe the machine, and how busy it was."""
+    """Return properties of the machine, and its load average."""
     model = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():

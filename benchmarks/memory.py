@@ -1,13 +1,13 @@
-"""Measure the memory that `fit`, `evaluate` and `predict` need for each byte that they are passed.
+"""Measure the memory that `fit`, `evaluate` and `predict` need, relative to the size of the data.
 
-``python -m benchmarks.memory`` calls them with 60,000 images of several types, each in a process
-of its own, and prints the highest memory use above that before the call: as NumPy's arrays
-(tracemalloc) and as the resident set of the process (Linux only). What the same call needs for
-2,048 images (weights, the optimizer's state, the registers of the program) is listed on its own;
-the ratio is what is left, divided by the bytes of the other images. It may be 1.2 at most.
+``python -m benchmarks.memory`` calls them with 60,000 images of several data types, each in a
+separate process, and prints the increase of the peak memory use: of NumPy arrays (tracemalloc), and
+of the resident set of the process (Linux only). The memory for 2,048 images (weights, optimizer
+state, registers of the program) is listed separately as fixed; the ratio is the remaining memory,
+divided by the size of the remaining images. It must not exceed 1.2.
 
-At the end it trains on a memory-mapped file of 6 GB, most of which is a hole on disk, while the
-system refuses the process more than 128 MB of further memory.
+Finally, the benchmark trains on a memory-mapped file of 6 GB, which is mostly sparse on disk, with
+a limit of 128 MB for additional memory of the process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import tinynet as keras
 from benchmarks.problem import main_network
 from tinynet._core.text_tables import Table
 
-#: The share of pixels that are not zero, as in MNIST, and the type.
+#: Density and data type; MNIST has a density of 19 %.
 DATA = {
     "uint8, 19 % non-zero": (0.19, "uint8"),
     "uint8, 25 % non-zero": (0.25, "uint8"),
@@ -39,7 +39,7 @@ DATA = {
     "float64, 19 % non-zero": (0.19, "float64"),
     "float64, no zeros": (1.0, "float64"),
 }
-#: What is called with the model, the inputs and the labels.
+#: Calls to measure, with model, inputs and labels as arguments.
 CALLS: dict[str, Any] = {
     "fit": lambda model, x, y: model.fit(x, y, verbose=0),
     "validation_split": lambda model, x, y: model.fit(x, y, validation_split=0.2, verbose=0),
@@ -51,7 +51,7 @@ FEW, ALL, MOST = 2048, 60_000, 1.2
 
 
 def images(n: int, density: float, dtype: str) -> Any:
-    """Make images with so many pixels that are not 0, from 0 to 255 or from 0 to 1."""
+    """Generate images of a given density, with pixels from 0 to 255 or from 0 to 1."""
     rng = np.random.default_rng(0)
     x = rng.integers(1, 256, (n, 28, 28), np.uint8)
     x[rng.random(x.shape, np.float32) >= density] = 0
@@ -59,15 +59,15 @@ def images(n: int, density: float, dtype: str) -> Any:
 
 
 def build(rescales: bool, shape: tuple[int, ...] = (28, 28)) -> Any:
-    """Make the net 784-128-10."""
+    """Build the network 784-128-10."""
     first = [keras.layers.Rescaling(1 / 255)] if rescales else []
     return main_network(keras, *first, shape=shape)
 
 
 def peaks(call: Any, rescales: bool, x: Any, y: Any, resident: bool = False) -> list[int]:
-    """Return the highest memory use for the first `FEW` images, then for all, in bytes."""
+    """Return the peak memory use in bytes for the first `FEW` images, and for all."""
     found = []
-    for n in (FEW, FEW, len(x)):  # once more, since the first call compiles
+    for n in (FEW, FEW, len(x)):  # the first call is repeated, because it compiles
         model, few, labels = build(rescales), x[:n], y[:n]
         gc.collect()
         if resident:
@@ -84,19 +84,19 @@ def peaks(call: Any, rescales: bool, x: Any, y: Any, resident: bool = False) -> 
 
 
 def ratio(found: list[int], x: Any, y: Any) -> float:
-    """Return the bytes needed for each byte passed, without what a few images need."""
+    """Return the memory per byte of data, without the memory for the first `FEW` images."""
     passed = x.nbytes + y.nbytes - x[:FEW].nbytes - y[:FEW].nbytes
     return (found[1] - found[0]) / passed
 
 
 def status(name: str) -> int:
-    """Return a value of this process, in bytes (Linux)."""
+    """Return a value of ``/proc/self/status`` in bytes (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name + ":"))
 
 
 def limit(megabytes: int) -> bool:
-    """Refuse this process further memory but for that of files; return whether it has an effect."""
+    """Limit the additional memory of this process; return True if the limit is effective."""
     import resource
 
     most = status("VmData") + (megabytes << 20)
@@ -109,17 +109,17 @@ def limit(megabytes: int) -> bool:
 
 
 def mapped(folder: Path, gigabytes: float, density: float) -> Any:
-    """Make a file of float32, with a few examples that are not 0, and return it memory-mapped."""
+    """Create a memory-mapped file of float32, with a few non-zero examples."""
     n = int(gigabytes * 1e9 / (784 * 4))
     written: Any = np.lib.format.open_memmap(folder / "x.npy", "w+", "float32", (n, 784))
-    rows = written[:: max(n // 1000, 1)]  # those that the density is estimated from
+    rows = written[:: max(n // 1000, 1)]  # the rows from which the density is estimated
     rows[...] = images(len(rows), density, "float32").reshape(len(rows), 784)
     del written
     return np.load(folder / "x.npy", mmap_mode="r")
 
 
 def train_mapped(folder: Path, gigabytes: float, density: float) -> str:
-    """Do everything with a memory-mapped file, with 128 MB of further memory."""
+    """Run all calls on a memory-mapped file, with 128 MB of additional memory."""
     x = mapped(folder, gigabytes, density)
     y = (np.arange(len(x)) % 10).astype(np.uint8)
     few = np.array(x[:FEW])
@@ -133,12 +133,12 @@ def train_mapped(folder: Path, gigabytes: float, density: float) -> str:
     model.evaluate(x, y, steps=20, **steps)
     model.predict(x, steps=20, **steps)
     more = (status("RssAnon") - before) / 1e6
-    note = "" if limited else ", though the system has no such limit"
+    note = "" if limited else " (the system does not support the limit)"
     return f"{x.nbytes / 1e9:.1f} GB memory-mapped: {more:.0f} MB of memory at the end{note}"
 
 
 def measure(data: str, rescales: bool, call: str) -> tuple[list[str], float]:
-    """Measure one call; return a row of the table and the larger ratio."""
+    """Measure one call; return a row of the table, and the largest ratio."""
     x = images(ALL, *DATA[data])
     y = (np.arange(ALL) % 10).astype(np.uint8)
     kinds = [False, True] if sys.platform == "linux" else [False]
@@ -151,11 +151,11 @@ def measure(data: str, rescales: bool, call: str) -> tuple[list[str], float]:
 
 
 def main() -> None:
-    """Measure everything, each in its own process."""
-    warnings.simplefilter("ignore")  # of inputs that are not scaled
+    """Measure all calls, each in a separate process."""
+    warnings.simplefilter("ignore")  # about unscaled inputs
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--one", nargs=3, help="internal: measure one call")
-    parser.add_argument("--mapped", nargs=2, help="internal: train on a file of so many GB")
+    parser.add_argument("--mapped", nargs=2, help="internal: train on a file of this size in GB")
     arguments = parser.parse_args()
     if arguments.one:
         data, rescales, call = arguments.one
@@ -178,7 +178,7 @@ def main() -> None:
             rows.append(row)
             worst = max(worst, float(last))
     header = ["data", "", "call", "fixed, MB", "ratio", "fixed, resident, MB", "ratio"]
-    print(Table("Memory for each byte passed", header[: len(rows[0])], rows, words=(0, 1, 2)))
+    print(Table("Memory per byte of data", header[: len(rows[0])], rows, words=(0, 1, 2)))
     print(f"largest ratio: {worst:.2f}, at most {MOST}")
     for density in ("0.19", "1"):
         print(run("--mapped", "6", density))

@@ -1,8 +1,8 @@
-"""The same network in each contender: what a `Task` describes.
+"""Implementations of the network of a `Task` for each contender.
 
-Everybody trains on float32, shuffles every epoch, and starts from the same weights. Libraries with
-a `fit` get NumPy arrays, as their users pass them. The hand-written loops get what their authors
-would give them: data that is already in tensors, and no metrics.
+All contenders train in float32, shuffle in every epoch, and start from the same weights. Libraries
+with a `fit` method receive NumPy arrays. Hand-written loops have their data in tensors, and do not
+compute metrics.
 """
 
 # ruff: noqa: D102  # the methods are described once, in Net
@@ -21,14 +21,14 @@ from benchmarks import check
 from benchmarks.check import BETA_1, BETA_2, EPSILON, RHO, VARIANCE_EPSILON, WEIGHT_DECAY
 from benchmarks.problem import Array, Arrays, Problem
 
-#: Tables of fewer bytes are shuffled in one go before an epoch; of others each batch is picked.
+#: Maximum size in bytes of data that are shuffled before an epoch, and not batch by batch.
 SMALL = 8_000_000
 
 
 class Net:
-    """What can be measured."""
+    """Interface of all networks."""
 
-    epsilon_after = False  # the optimizer's epsilon is added last, see check.train
+    epsilon_after = False  # position of the optimizer's epsilon, see check.train
     predicts = True
 
     def __init__(self, problem: Problem) -> None:
@@ -36,11 +36,11 @@ class Net:
         self.x, self.y = problem.x, problem.y
 
     def check(self) -> str:
-        """Train three steps as the check in float64 does; spoils the net."""
+        """Compare three training steps with the float64 reference; changes the weights."""
         return check.check(self, self.problem)
 
     def train_batch(self, x: Array, y: Array) -> float:
-        """Train one step; return the batch's loss from before it."""
+        """Train one step; return the loss of the batch before the update."""
         raise NotImplementedError
 
     def weights(self) -> Arrays:
@@ -52,20 +52,20 @@ class Net:
         raise NotImplementedError
 
     def train(self, epochs: int) -> None:
-        """Train so many epochs in a row, as a program would."""
+        """Train for a number of epochs."""
         for _ in range(epochs):
             self.epoch()
 
     def loss(self) -> float | None:
-        """Return the mean loss of the last epoch's batches, None if unknown."""
+        """Return the mean loss of the batches of the last epoch, or None."""
         return None
 
     def predict(self, x: Array) -> Array:
-        """Compute the probabilities of an array, as an array."""
+        """Compute the probabilities as a NumPy array."""
         raise NotImplementedError
 
     def call(self, x: Array) -> Any:
-        """Apply the model in the shortest way."""
+        """Call the model with the least overhead."""
         return self.predict(x)
 
     def evaluate(self, x: Array, y: Array) -> tuple[float, float]:
@@ -75,7 +75,7 @@ class Net:
 
 
 class Fitted(Net):
-    """A model with Keras' methods; `library` is who makes it."""
+    """Model with the API of Keras, built with `library`."""
 
     def __init__(self, problem: Problem, library: Any, **options: Any) -> None:
         super().__init__(problem)
@@ -134,7 +134,7 @@ class Fitted(Net):
 
 
 class Tinynet(Fitted):
-    """tinynet on as many threads as it has cores."""
+    """tinynet with the numba backend."""
 
     backend = "numba"
 
@@ -147,13 +147,13 @@ class Tinynet(Fitted):
 
 
 class TinynetNumpy(Tinynet):
-    """tinynet without its kernels."""
+    """tinynet with the numpy backend."""
 
     backend = "numpy"
 
 
 class Keras(Fitted):
-    """Keras on the backend that the environment names, with the threads it names."""
+    """Keras, with backend and threads configured by environment variables."""
 
     def __init__(self, problem: Problem, threads: int) -> None:
         import keras
@@ -162,7 +162,7 @@ class Keras(Fitted):
 
 
 class KerasXla(Fitted):
-    """Keras, its training step compiled by XLA, many steps in one call."""
+    """Keras with a training step compiled by XLA, and many steps per call."""
 
     def __init__(self, problem: Problem, threads: int) -> None:
         import keras
@@ -172,7 +172,7 @@ class KerasXla(Fitted):
 
 
 class Torch(Net):
-    """PyTorch as its tutorials write it, with batches picked from one resident tensor."""
+    """PyTorch with the training loop of its tutorials, and batches gathered from a tensor."""
 
     epsilon_after = True
 
@@ -191,7 +191,7 @@ class Torch(Net):
         self.tensors = torch.from_numpy(self.x), torch.from_numpy(self.y)
 
     def _model(self) -> Any:
-        """Build the layers; the activation of the last one is part of a cross-entropy."""
+        """Build the layers; a cross-entropy loss includes the output activation."""
         nn, task = self.torch.nn, self.problem.task
         activations = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
         layers: list[Any] = []
@@ -213,7 +213,7 @@ class Torch(Net):
         return losses.get(loss, nn.CrossEntropyLoss)()
 
     def _optimizer(self) -> Any:
-        """Make the optimizer in its fastest form; the L2 penalty is its `weight_decay`."""
+        """Build the fastest variant of the optimizer, with `weight_decay` as L2 penalty."""
         optim, task = self.torch.optim, self.problem.task
         groups: list[Any] = [{"params": [p for p in self.model.parameters() if p.ndim == 1]}]
         kernels = [p for p in self.model.parameters() if p.ndim == 2]
@@ -235,7 +235,7 @@ class Torch(Net):
         return loss.detach()
 
     def _penalty(self) -> float:
-        """Compute the L2 penalty, which the optimizer adds to the gradients only."""
+        """Compute the L2 penalty, which the optimizer includes in the gradients only."""
         kernels = [p for p in self.model.parameters() if p.ndim == 2]
         return self.problem.task.l2 * sum(float((p.detach() ** 2).sum()) for p in kernels)
 
@@ -279,7 +279,7 @@ class Torch(Net):
 
 
 class TorchCompiled(Torch):
-    """PyTorch, the whole step in one compiled function: forward, backward and optimizer."""
+    """PyTorch with forward pass, backward pass and optimizer in one compiled function."""
 
     epsilon_after = False
 
@@ -317,8 +317,8 @@ class TorchCompiled(Torch):
         import torch._dynamo
         import torch._inductor.config
 
-        torch._dynamo.reset()  # compile for this task only, of which there are two batch sizes
-        torch._inductor.config.fx_graph_cache = False  # it pickles, and looks into every module
+        torch._dynamo.reset()  # compile for this task only, for its two batch sizes
+        torch._inductor.config.fx_graph_cache = False  # slow, as it inspects all modules
         self._compiled = torch.compile(step, dynamic=False)
 
     def _step(self, x: Any, y: Any) -> Any:
@@ -329,11 +329,11 @@ class TorchCompiled(Torch):
         return self._compiled(x, y, self.rate)
 
     def _penalty(self) -> float:
-        return 0.0  # the loss has it
+        return 0.0  # included in the loss
 
 
 class Jax(Net):
-    """JAX: optimizers written out, an epoch compiled into one `scan`, weights updated in place."""
+    """JAX with an epoch compiled to one `scan`, and weights updated in place."""
 
     def __init__(self, problem: Problem, threads: int) -> None:
         import jax
@@ -352,7 +352,7 @@ class Jax(Net):
             return jnp.where(keep, x / (1 - task.dropout), 0)
 
         def scores(weights: Any, x: Any, key: Any) -> tuple[Any, list[Any]]:
-            """Return the last pre-activations, and the statistics of the normalized batches."""
+            """Return the output pre-activations, and the statistics of batch normalization."""
             statistics = []
             keys = jax.random.split(key, len(task.hidden)) if task.dropout else task.hidden
             for i, key in zip(range(0, last, each), keys, strict=True):
@@ -406,7 +406,7 @@ class Jax(Net):
             return (weights, m, v, moving, key, t), loss
 
         def pick(array: Any, rows: Any) -> Any:
-            return array.at[rows].get(mode="promise_in_bounds")  # the quickest way
+            return array.at[rows].get(mode="promise_in_bounds")  # without bounds checks
 
         def epoch(state: Any, x: Any, y: Any, order: Any) -> Any:
             whole = len(order) // self.batch * self.batch
@@ -459,7 +459,7 @@ class Jax(Net):
 
 
 class Onnx(Net):
-    """ONNX Runtime, which runs the network that tinynet exports."""
+    """ONNX Runtime with a network exported by tinynet."""
 
     def __init__(self, problem: Problem, threads: int) -> None:
         import onnxruntime
@@ -490,7 +490,7 @@ class Onnx(Net):
 
 
 class Sklearn(Net):
-    """scikit-learn; `partial_fit` is one epoch, and on one batch it is one step."""
+    """scikit-learn; `partial_fit` trains for one epoch, or one step if it receives one batch."""
 
     def __init__(self, problem: Problem, threads: int) -> None:
         from sklearn.neural_network import MLPClassifier
@@ -499,7 +499,7 @@ class Sklearn(Net):
         adam = {"beta_1": BETA_1, "beta_2": BETA_2, "epsilon": EPSILON, "alpha": 0.0}
         settings = {"batch_size": self.batch, "learning_rate_init": problem.task.learning_rate}
         self.model = MLPClassifier(problem.task.hidden, **settings, **adam, random_state=0)
-        # It makes its arrays in a first step, which is then taken back.
+        # The first step creates the arrays; its update and optimizer state are then discarded.
         self.model.partial_fit(self.x[: self.batch], self.y[: self.batch], classes=np.arange(10))
         for array, w in zip(self._arrays(), problem.first_weights(), strict=True):
             array[...] = w
@@ -524,9 +524,9 @@ class Sklearn(Net):
 
 
 class Blas(Net):
-    """No net: only ``x @ kernel`` and ``x.T @ d`` of the first layer, for batches in a row.
+    """Matrix products ``x @ kernel`` and ``x.T @ d`` of the first layer, without a network.
 
-    A library that computes them densely can't be faster than this.
+    This is a lower bound for libraries that compute them as dense products.
     """
 
     predicts = False
@@ -544,7 +544,7 @@ class Blas(Net):
     def check(self) -> str:
         x = self.x[: self.batch].astype(np.float64)
         self._products(self.x[: self.batch])
-        # Sums of up to 784 terms, added in another order than float64's: eps sqrt(784) of them.
+        # Rounding error of a float32 sum of up to 784 terms: eps sqrt(784).
         np.testing.assert_allclose(self.z, x @ self.kernel, atol=1e-4)
         np.testing.assert_allclose(self.d_kernel, x.T @ self.d, rtol=1e-4, atol=1e-7)
         return "the two products"

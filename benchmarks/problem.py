@@ -1,4 +1,4 @@
-"""What every contender is given: the data, and the network's first weights."""
+"""Data and initial weights, which are the same for all contenders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Arrays = list[Array]
 
 
 class Problem:
-    """A task with its data: rows of float32 features, and targets as the task's loss takes them."""
+    """Task with its data: float32 features, and targets in the format of the loss."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -47,7 +47,7 @@ class Problem:
         return rows
 
     def _targets(self, x: Array, y: Array) -> Array:
-        """Return integers, one-hot rows, one column, or for an autoencoder the input itself."""
+        """Return class labels, one-hot rows, a column, or the inputs of an autoencoder."""
         if self.task.classifies or y.ndim == 2:
             return y
         if self.task.outputs == self.task.inputs:
@@ -55,7 +55,7 @@ class Problem:
         return np.eye(self.task.outputs, dtype=np.float32)[y]
 
     def first_weights(self) -> Arrays:
-        """Draw each layer's kernel and bias (with batch normalization also gamma and beta)."""
+        """Generate kernel and bias of each layer, and gamma and beta of batch normalization."""
         rng = np.random.default_rng(1)
         weights: Arrays = []
         for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(self.task.sizes)):
@@ -68,7 +68,7 @@ class Problem:
 
 
 def _random_table(task: Task) -> tuple[Array, Array]:
-    """Draw normally distributed features, and targets that a random network computes from them."""
+    """Generate normally distributed features, and their targets computed by a random network."""
     rng = np.random.default_rng(2)
     x = rng.standard_normal((task.images + task.test_images, task.inputs), np.float32)
     first = rng.standard_normal((task.inputs, 16)) / np.sqrt(task.inputs)
@@ -82,7 +82,7 @@ def _random_table(task: Task) -> tuple[Array, Array]:
 def load_digits(
     images: int = 60_000, test_images: int = 10_000, data: str = "MNIST"
 ) -> tuple[str, Any]:
-    """Return MNIST, or where it is not available synthetic digits, and the name of what it is."""
+    """Return the name of the data, and MNIST or, if it is not available, synthetic digits."""
     if data == "MNIST":
         try:
             return "MNIST", _mnist()
@@ -94,12 +94,12 @@ def load_digits(
 
 @functools.cache
 def _mnist() -> Any:
-    """Read the files once, not for every task."""
+    """Load MNIST once for all tasks."""
     return tinynet.datasets.mnist.load_data()
 
 
 def main_network(library: Any, *first: Any, shape: tuple[int, ...] = (28, 28)) -> Any:
-    """Make the net 784-128-10 in a library, after some layers."""
+    """Build the network 784-128-10 in a library, with optional first layers."""
     layers = library.layers
     hidden, digit = layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")
     model = library.Sequential([library.Input(shape), *first, layers.Flatten(), hidden, digit])

@@ -1,4 +1,4 @@
-"""From figures to tables and plots; everything here is made from the stored JSON alone."""
+"""Tables and plots of the results, created from the stored JSON files."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Record = dict[str, Any]
 Result = dict[str, Any]
 
 BASES = ("tinynet-1", "tinynet-2")
-WORTH = 0.05  # the gain that a rewrite rule must have on some network
+WORTH = 0.05  # minimum gain of a rewrite rule on at least one network
 
 
 # ---------------------------------------------------------------- statistics
 
 
 def ratio(values: Sequence[float], base: Sequence[float]) -> float:
-    """Return how many times longer than `base`: the median over rounds of one round's quotient."""
+    """Return the time relative to `base`: the median over the rounds of the ratio in each round."""
     return statistics.median(a / b for a, b in zip(values, base, strict=True))
 
 
 def duration(seconds: float) -> str:
-    """Write a time with three digits, in s, ms or µs."""
+    """Format a time with three digits, in s, ms or µs."""
     for factor, unit in ((1, "s"), (1e3, "ms")):
         if abs(seconds) * factor >= 0.9995:
             return f"{_three(seconds * factor)} {unit}"
@@ -41,13 +41,13 @@ def duration(seconds: float) -> str:
 
 
 def _three(number: float) -> str:
-    rounded = float(f"{number:.2e}")  # first: 9.999 has as many decimals as 10.0
+    rounded = float(f"{number:.2e}")  # so that 9.999 gets the same number of decimals as 10.0
     whole_digits = len(f"{abs(int(rounded))}")
     return f"{rounded:.{max(3 - whole_digits, 0)}f}"
 
 
 def figure(record: Record, scale: float = 1.0) -> str:
-    """Write a record's median, and its least and largest round."""
+    """Format the median of a record, and its range over the rounds."""
     write = duration if record["unit"] == "s" else (lambda mb: f"{mb:.0f} MB")
     values = [value * scale for value in record["values"]]
     text = write(statistics.median(values))
@@ -57,7 +57,7 @@ def figure(record: Record, scale: float = 1.0) -> str:
 
 
 def name_of(key: str, how: bool = False) -> str:
-    """Return a contender's label, how it trains, and its cores; programs have their own names."""
+    """Return the label of a contender with its cores, or the name of a program."""
     if (contender := CONTENDERS.get(key)) is None:
         ours = key.replace("tinynet-1", "tinynet").replace("tinynet-2", "tinynet, 2 threads")
         return f"`{key}`" if key.startswith("python") else ours
@@ -66,19 +66,19 @@ def name_of(key: str, how: bool = False) -> str:
 
 
 def on(cores: int) -> str:
-    """Write a number of cores."""
+    """Format a number of cores."""
     return f"{cores} core{'s' if cores > 1 else ''}"
 
 
 class Table:
-    """A suite's records, to be found by task, contender and measure."""
+    """Records of a suite, indexed by task, contender and measure."""
 
     def __init__(self, result: Result) -> None:
         self.records: list[Record] = [
             {
                 **r,
                 "task": Task.of(r["task"]).fields() if r["task"] else {},
-            }  # perhaps of older fields
+            }  # adds fields that are missing in older files
             for r in result["records"]
         ]
         self.measures = list(dict.fromkeys(r["measure"] for r in self.records))
@@ -89,7 +89,7 @@ class Table:
                 self.tasks.append(record["task"])
 
     def find(self, contender: str, measure: str, task: Any = None) -> Record | None:
-        """Return the record, None if there is none."""
+        """Return a record, or None."""
         for record in self.records:
             fits = task is None or record["task"] == task
             if fits and (record["contender"], record["measure"]) == (contender, measure):
@@ -97,11 +97,11 @@ class Table:
         return None
 
     def times(self, contender: str, measure: str, base: str, task: Any = None) -> float | None:
-        """Return how many times longer than `base` it takes, None if one of them is missing."""
+        """Return the time relative to `base`, or None if a record is missing."""
         one, other = self.find(contender, measure, task), self.find(base, measure, task)
         if one is None or other is None:
             return None
-        rounds = min(len(one["values"]), len(other["values"]))  # of both; the first ones
+        rounds = min(len(one["values"]), len(other["values"]))  # contenders may have fewer rounds
         return ratio(one["values"][:rounds], other["values"][:rounds])
 
 
@@ -109,13 +109,13 @@ class Table:
 
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Write a table; the first row is its head."""
+    """Format a Markdown table; the first row is its header."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "| " + " | ".join(["---"] * len(rows[0])) + " |", *lines[1:]])
 
 
 def table(result: Result) -> str:
-    """Write a suite's table."""
+    """Format the table of a suite."""
     if result["suite"] == "nets":
         return markdown(_nets(result))
     if result["suite"] == "ablation":
@@ -144,7 +144,7 @@ def _train(found: Table) -> list[list[str]]:
 
 
 def _by_contender(found: Table) -> list[list[str]]:
-    """One row a contender; ratios are to tinynet on as many cores."""
+    """Return a row per contender, with times relative to tinynet on as many cores."""
     rows = [["", *found.measures]]
     for key in found.contenders:
         row = [name_of(key)]
@@ -161,7 +161,7 @@ def _by_contender(found: Table) -> list[list[str]]:
 
 
 def leads(found: Table, cores: int) -> list[tuple[Any, float]]:
-    """Return for every task how many times longer the best peer takes than tinynet."""
+    """Return the time of the fastest peer, relative to tinynet, for each task."""
     peers = [k for k in found.contenders if k in FAST and CONTENDERS[k].cores == cores]
     base = f"tinynet-{cores}"
     all_leads = []
@@ -174,7 +174,7 @@ def leads(found: Table, cores: int) -> list[tuple[Any, float]]:
 
 
 def _by_task(found: Table) -> list[list[str]]:
-    """One row a task: the time of an epoch of 60,000 images, and the lead over the best peer."""
+    """Return a row per task, with times of 60,000 images and the lead over the fastest peer."""
     both = {cores: leads(found, cores) for cores in (1, 2)}
     shown = {cores: found_leads for cores, found_leads in both.items() if found_leads}
     rows = [["", *map(name_of, found.contenders)]]
@@ -194,7 +194,7 @@ def _by_task(found: Table) -> list[list[str]]:
 
 
 def _goals(result: Result) -> list[tuple[Any, str, int, dict[str, tuple[float, float]]]]:
-    """Return task, measure, cores, and by peer the ratio and the target (0 if there is none)."""
+    """Return task, measure, cores, and the ratio and target (or 0) for each peer."""
     found, rows = Table(result), []
     for task, measure in dict.fromkeys((_key(r["task"]), r["measure"]) for r in found.records):
         task = json.loads(task)
@@ -216,7 +216,7 @@ def _key(task: Any) -> str:
 
 
 def _nets(result: Result) -> list[list[str]]:
-    """One row a network and number of cores: tinynet's time, and every peer's as its multiple."""
+    """Return a row per network and number of cores, with relative times of the peers."""
     found, goals = Table(result), _goals(result)
     peers = list(dict.fromkeys(peer for *_, ratios in goals for peer in ratios))
     labels = [CONTENDERS[p if p in BASES else f"{p}-1"].label for p in peers]
@@ -237,7 +237,7 @@ def _nets(result: Result) -> list[list[str]]:
 
 
 def summary(result: Result) -> str:
-    """Say how many targets are reached, and which are not; empty if the suite has none."""
+    """Return a summary of reached and missed targets; empty for a suite without targets."""
     goals: list[tuple[str, float, float]] = []
     if result["suite"] == "nets":
         for task, measure, cores, ratios in _goals(result):
@@ -261,7 +261,7 @@ def summary(result: Result) -> str:
 
 
 def _ablation(result: Result) -> list[list[str]]:
-    """One row a rule: what it gains on the network that it helps most, and on all; its lines."""
+    """Return a row per rule, with its largest and median gain, and its lines of code."""
     gains: dict[str, dict[str, float]] = {}
     for task in Table(result).tasks:
         for contender in Table(result).contenders:
@@ -286,7 +286,7 @@ def _ablation(result: Result) -> list[list[str]]:
 
 
 def sentence(here: dict[str, Result], committed: dict[str, Result]) -> str:
-    """Say how fast tinynet is beside Keras and PyTorch, here and on the README's machine."""
+    """Compare tinynet with Keras and PyTorch, on this machine and on that of the README."""
     places = []
     for results in (here, committed):
         numbers = []
@@ -309,12 +309,12 @@ def sentence(here: dict[str, Result], committed: dict[str, Result]) -> str:
 
 
 def text(result: Result) -> str:
-    """Write a suite's table, what is reached, and what was measured."""
+    """Format the table, the summary and the caption of a suite."""
     return "\n\n".join(filter(None, (table(result), summary(result), caption(result))))
 
 
 def caption(result: Result) -> str:
-    """Say what was measured, when, and on what."""
+    """Describe the date, machine, versions and rounds of a result."""
     machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     pinned = "each pinned to its cores" if machine["pinned"] else "not pinned to cores"
@@ -339,7 +339,7 @@ def caption(result: Result) -> str:
 
 
 def plot(result: Result, path: Path) -> None:
-    """Draw a suite."""
+    """Plot the results of a suite."""
     from matplotlib.figure import Figure
 
     drawing = Figure(layout="constrained")
@@ -352,7 +352,7 @@ def plot(result: Result, path: Path) -> None:
 
 
 def _plot_bars(drawing: Any, found: Table) -> None:
-    """One panel a measure, one bar a contender: the median, with a line over all rounds."""
+    """Plot a panel per measure with a bar per contender: the median, and the range as a line."""
     columns = min(2, len(found.measures))
     height = -(-len(found.measures) // columns)
     drawing.set_size_inches(8 * columns, (0.8 + 0.35 * len(found.contenders)) * height)
@@ -377,7 +377,7 @@ def _plot_bars(drawing: Any, found: Table) -> None:
 
 
 def _plot_nets(drawing: Any, result: Result) -> None:
-    """One panel a number of cores, one row a network: the ratios to the peers, and the targets."""
+    """Plot a panel per number of cores with a row per network: ratios to peers, and targets."""
     goals = _goals(result)
     panels = drawing.subplots(1, 2, squeeze=False)[0]
     drawing.set_size_inches(14, 2 + 0.3 * len(goals) / 2)
@@ -399,7 +399,7 @@ def _plot_nets(drawing: Any, result: Result) -> None:
 
 
 def _plot_grid(drawing: Any, found: Table) -> None:
-    """One panel a kind of input, depth and number of cores: the lead over the best peer."""
+    """Plot a panel per kind of input, depth and number of cores: the lead over the fastest peer."""
     panels: dict[Any, dict[Any, float]] = {}
     for cores in (1, 2):
         for task, lead in leads(found, cores):
@@ -425,7 +425,7 @@ def _plot_grid(drawing: Any, found: Table) -> None:
 
 
 def _plot_scaling(drawing: Any, found: Table) -> None:
-    """Three panels: time against batch size, width and number of images."""
+    """Plot the time as a function of batch size, width and number of images."""
     drawing.set_size_inches(16, 5)
     panels = drawing.subplots(1, 3)
     for axes, axis in zip(panels, ("batch size", "width", "images"), strict=True):
@@ -458,7 +458,7 @@ def _plot_scaling(drawing: Any, found: Table) -> None:
 
 
 def write(result: Result, folder: Path) -> None:
-    """Write a suite's table and plot beside its JSON."""
+    """Write the table and the plot of a suite."""
     name, title = file_name(result), TITLES[result["suite"]]
     page = f"# {title}\n\n{text(result)}\n\n![{title}]({name}.png)\n"
     (folder / f"{name}.md").write_text(page, encoding="utf-8")
@@ -466,7 +466,7 @@ def write(result: Result, folder: Path) -> None:
 
 
 def read(folder: Path) -> dict[str, Result]:
-    """Read what has been measured, by the name of the file."""
+    """Read all results in a folder, by file name."""
     names = [f"{suite}{isa}" for suite in SUITES for isa in ("", "-avx2")]
     paths = {name: folder / f"{name}.json" for name in names}
     return {
@@ -477,7 +477,7 @@ def read(folder: Path) -> dict[str, Result]:
 
 
 def file_name(result: Result) -> str:
-    """Return the name of a result's files, without its ending."""
+    """Return the name of the files of a result, without extension."""
     return result["suite"] + (f"-{result['isa']}" if result.get("isa") else "")
 
 
@@ -516,7 +516,7 @@ def full_block(results: dict[str, Result]) -> str:
 
 
 def _merged(results: list[Result]) -> list[Result]:
-    """Put those of one machine, day and instruction set together: one caption in place of many."""
+    """Merge results of the same machine, date and instruction set, so that they share a caption."""
     merged: dict[str, list[Result]] = {}
     for result in results:
         machine = {**result["machine"], "load_before": 0}
@@ -537,7 +537,7 @@ def _merged(results: list[Result]) -> list[Result]:
 
 
 def write_table(table: text_tables.Table, path: Path) -> None:
-    """Write a table of text as Markdown."""
+    """Write a text table as Markdown."""
     rows = markdown([table.header, *table.rows])
     path.write_text(f"**{table.title}**\n\n{rows}\n\n{table.note}\n", encoding="utf-8")
 
@@ -554,7 +554,7 @@ def short_block(results: dict[str, Result]) -> str:
     return f"{markdown([*rows.values()])}\n\n{caption(results['train'])}"
 
 
-#: What is written between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
+#: Functions for the text between ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``.
 BLOCKS = {"benchmarks": full_block, "speed": short_block}
 
 

@@ -1,10 +1,10 @@
-"""Are tinynet's accuracies and Keras' the same distribution? Both nets from many seeds.
+"""Comparison of the distributions of test accuracies of tinynet and Keras over random seeds.
 
-``python -m benchmarks.seeds`` trains the 784-128-10 net in tinynet and in Keras from ten seeds
-each, on MNIST (digits that tinynet draws, where MNIST can't be had), and compares the test
-accuracies: mean, spread, and how often chance alone would put the two means so far apart, if there
-were no difference. It writes ``seeds.json``, ``.md`` and ``.png``. It takes the time of ten Keras
-fits; ``--images`` makes it shorter.
+``python -m benchmarks.seeds`` trains the 784-128-10 network in tinynet and in Keras with ten seeds
+each, on MNIST (or synthetic digits if it is not available), and compares the test accuracies: mean,
+standard deviation, and the p-value of a permutation test for the difference of the means. It writes
+``seeds.json``, ``.md`` and ``.png``. Most of the time is spent on the Keras fits; ``--images``
+reduces it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 
 def in_keras(data: Any, seeds: list[int], **options: Any) -> Repeats:
-    """Do in Keras what `tinynet.repeat` does in tinynet."""
+    """Train in Keras with several seeds, like `tinynet.repeat`."""
     import keras
 
     (x, y), (x_test, y_test) = data
@@ -46,10 +46,10 @@ def in_keras(data: Any, seeds: list[int], **options: Any) -> Repeats:
 
 
 def chance(a: Floats, b: Floats) -> float:
-    """Return how often a random division is at least as far apart in its means as this one.
+    """Compute the two-sided p-value of Fisher's permutation test for the difference of means.
 
-    All divisions are tried where they are not too many, else 100,000 of them: Fisher's
-    permutation test, which assumes nothing about the shape of the distribution.
+    The test does not assume a distribution. It uses all permutations of up to 20 values, and
+    100,000 random ones otherwise.
     """
     both, n = np.concatenate([a, b]), len(a)
     if len(both) <= 20:
@@ -62,21 +62,21 @@ def chance(a: Floats, b: Floats) -> float:
 
 
 def load(images: int) -> tuple[str, Any]:
-    """Return MNIST with pixels from 0 to 1, or drawn digits, and which of them it is."""
+    """Return the name of the data, and MNIST or synthetic digits with pixels from 0 to 1."""
     name, ((x, y), (x_test, y_test)) = load_digits(images)
     scale = np.float32(255)
     return name, ((x[:images] / scale, y[:images]), (x_test / scale, y_test))
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and write the results."""
+    """Compute, print and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--images", type=int, default=60000, help="to train on")
-    parser.add_argument("--jobs", type=int, default=None, help="tinynet's fits at a time")
+    parser.add_argument("--images", type=int, default=60000, help="number of training images")
+    parser.add_argument("--jobs", type=int, default=None, help="number of parallel fits of tinynet")
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -1,10 +1,10 @@
-"""tinynet's estimator beside scikit-learn's ``MLPClassifier``: time and accuracy in one run.
+"""Comparison of `TinyNetClassifier` with scikit-learn's ``MLPClassifier``: time and accuracy.
 
-``python -m benchmarks.sklearn_estimator`` fits both, with the same arguments, to scikit-learn's
-own digits and to MNIST (digits that tinynet draws, where MNIST can't be had), round about, each
-round with another seed. tinynet computes on its one thread; ``MLPClassifier`` with as many as its
-BLAS takes by itself, and with one, which is faster where others compute as well. It writes
-``sklearn_estimator.json`` and ``.md``.
+``python -m benchmarks.sklearn_estimator`` fits both with the same arguments to scikit-learn's
+digits and to MNIST (or synthetic digits if it is not available), in turn, with a different seed in
+each round. tinynet uses one thread; ``MLPClassifier`` is measured with the default number of BLAS
+threads and with one, which is faster on a busy machine. It writes ``sklearn_estimator.json`` and
+``.md``.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from benchmarks.problem import load_digits as load_mnist
 from tinynet._core.text_tables import Table
 from tinynet.sklearn import TinyNetClassifier
 
-# The class, and how many threads BLAS may take.
+# Class, and maximum number of BLAS threads.
 KINDS: dict[str, tuple[Any, int | None]] = {
     "tinynet": (TinyNetClassifier, None),
     "scikit-learn": (MLPClassifier, None),
     "scikit-learn, one thread": (MLPClassifier, 1),
 }
-# Float32 for MNIST, as one would; the digits as scikit-learn gives them, in float64.
+# MNIST is trained in float32; scikit-learn's digits have the dtype float64.
 DIGITS = {"hidden_layer_sizes": (64,), "max_iter": 100, "learning_rate_init": 0.003}
 MNIST = {"hidden_layer_sizes": (128,), "max_iter": 5, "batch_size": 32}
 
 
 def digits() -> Any:
-    """Return scikit-learn's digits, pixels from 0 to 1."""
+    """Return the digits of scikit-learn, with pixels from 0 to 1."""
     x, y = load_digits(return_X_y=True)
     return train_test_split(x / 16, y, test_size=0.25, random_state=0, stratify=y)
 
 
 def mnist(images: int) -> tuple[str, Any]:
-    """Return MNIST in rows, or drawn digits, and which of them it is."""
+    """Return the name of the data, and MNIST or synthetic digits as rows."""
     name, ((x, y), (x_test, y_test)) = load_mnist(images)
     rows = [part.reshape(len(part), 784) / np.float32(255) for part in (x[:images], x_test)]
     return name, (rows[0], rows[1], y[:images], y_test)
@@ -59,11 +59,11 @@ def mnist(images: int) -> tuple[str, Any]:
 def measure(
     data: Any, settings: dict[str, Any], rounds: int
 ) -> dict[str, list[tuple[float, float]]]:
-    """Fit each in turn; return seconds and test accuracy by round."""
+    """Fit all classes in turn; return time in seconds and test accuracy of each round."""
     x, x_test, y, y_test = data
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in KINDS}
     warnings.simplefilter("ignore", ConvergenceWarning)
-    # Compiled kernels are kept on a machine, so a user waits for them once: not timed.
+    # Compilation is not timed, because kernels are cached on disk.
     TinyNetClassifier(**settings).set_params(max_iter=1).fit(x[:500], y[:500])
     for seed in range(rounds):
         for name in list(KINDS)[:: -1 if seed % 2 else 1]:
@@ -78,13 +78,13 @@ def measure(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print and write the results."""
+    """Compute, print and write the results."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sklearn_estimator", description=__doc__
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=60000, help="of MNIST, to train on")
+    parser.add_argument("--images", type=int, default=60000, help="number of MNIST training images")
     options = parser.parse_args(arguments)
 
     name, large = mnist(options.images)

@@ -1,4 +1,4 @@
-"""What is measured: one table."""
+"""Table of the benchmark suites."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EVERY_WAY = tuple(
 
 
 def fraction(hidden: tuple[int, ...], batch: int, dense: bool = False) -> Task:
-    """Return a part of an epoch, from 4 to 192 steps, that takes a tenth of a second or two."""
+    """Return a task with 4 to 192 steps, which takes about 0.1 to 0.2 seconds."""
     sizes = (784, *hidden, 10)
     products = sum(a * b for a, b in itertools.pairwise(sizes))
     steps = min(max(int(1e9 / products / batch), 4), 192)
@@ -56,16 +56,16 @@ SCALING = {
 
 @dataclass(frozen=True)
 class Suite:
-    """A row: who takes part, what is done, how often."""
+    """Contenders, tasks and rounds of a suite."""
 
     contenders: tuple[str, ...]
     tasks: Sequence[Task]
-    quick: Sequence[Task]  # for trying out
+    quick: Sequence[Task]  # for testing
     rounds: int
     mode: str = "train"
 
     def chosen(self, quick: bool, only: Sequence[str] = ()) -> list[Task]:
-        """Return the tasks, or those whose description has one of the given parts."""
+        """Return all tasks, or those whose description contains one of the given strings."""
         tasks = self.quick if quick else self.tasks
         parts = [part.lower() for part in only] or [""]
         return [t for t in tasks if any(p in describe(t.fields()).lower() for p in parts)]
@@ -79,7 +79,7 @@ class Suite:
         only: Sequence[str] = (),
         environment: dict[str, str] | None = None,
     ) -> Outcome:
-        """Measure; all processes get the given environment variables."""
+        """Run the suite, with additional environment variables for all processes."""
         outcome = Outcome()
         outcome.environment = environment or {}
         tasks = self.chosen(quick, only)
@@ -112,7 +112,7 @@ _IMPORT = "import time, numpy; t = time.perf_counter(); import {}; print(time.pe
 def cold(
     task: Task, keys: Sequence[str], rounds: int, epochs: int, outcome: Outcome, say: Say
 ) -> None:
-    """Measure what a new process pays: import, first fit, and a whole program."""
+    """Measure the cold start of a process: import, first fit, and a whole program."""
     for number in range(rounds):
         for key in keys:
             if key not in outcome.skipped:
@@ -148,7 +148,7 @@ def _import(key: str, outcome: Outcome) -> None:
 
 
 def _first_fit(key: str, task: Task, outcome: Outcome, name: str = "") -> None:
-    """Measure the first `fit`; if nothing is compiled, there are two cores to compile on."""
+    """Measure the first `fit`; without a compile cache (`name` given), on two cores."""
     with tempfile.TemporaryDirectory() as folder:
         process = Process(key, cores=2, NUMBA_CACHE_DIR=folder) if name else Process(key)
         try:
@@ -160,11 +160,11 @@ def _first_fit(key: str, task: Task, outcome: Outcome, name: str = "") -> None:
 
 
 def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
-    """Run a command from its start to its end, as a user would: nothing is pinned or limited."""
+    """Measure a complete command, without pinning or thread limits."""
     if not hasattr(os, "wait4"):
-        raise SkipError("this system does not say how much memory a process had")
+        raise SkipError("the operating system does not report the peak memory of a process")
     as_it_comes = {
-        "TF_ENABLE_ONEDNN_OPTS": "1",  # the reference sets these for repeatability otherwise
+        "TF_ENABLE_ONEDNN_OPTS": "1",  # defaults, which the reference changes for reproducibility
         "TF_NUM_INTRAOP_THREADS": "0",
         "TF_NUM_INTEROP_THREADS": "0",
         "MPLBACKEND": "Agg",
@@ -186,7 +186,7 @@ def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
     found = re.search(r"^Test accuracy: ([\d.]+)", text, re.M)
     if process.returncode or not found:
         raise SkipError(f"ended with {process.returncode}: {text.strip().splitlines()[-1:]}")
-    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+    unit = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss in bytes
     outcome.add(name, "whole program", wall, accuracy=float(found[1]))
     outcome.add(name, "peak memory", usage.ru_maxrss * unit / 1e6, "MB")
 
@@ -222,5 +222,5 @@ SUITES: dict[str, Suite] = {
 
 
 def tasks_of(axis: str) -> list[dict[str, Any]]:
-    """Return the tasks along one axis of the scaling plots, as they stand in the results."""
+    """Return the tasks of an axis of the scaling plots, in the format of the results."""
     return [task.fields() for task in SCALING[axis]]

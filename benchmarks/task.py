@@ -1,4 +1,4 @@
-"""What is measured: a network, its data and how it is trained."""
+"""Task of a benchmark: a network, its data and its training."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ EPOCH = 60_000  # images
 class Task:
     """A network of dense layers; by default 784-128-10 with relu and softmax, on MNIST.
 
-    With ``inputs`` other than 784 the data is a random table of as many columns. The parameters of
-    the optimizers are Keras' defaults, but for the learning rate.
+    If `inputs` is not 784, the data are a random table with that number of columns. The optimizers
+    have Keras' default parameters, except for the learning rate.
     """
 
     hidden: tuple[int, ...] = (128,)
@@ -38,21 +38,21 @@ class Task:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The number of inputs, and of each layer's units."""
+        """Number of inputs, and number of units of each layer."""
         return (self.inputs, *self.hidden, self.outputs)
 
     @property
     def classifies(self) -> bool:
-        """Return whether an accuracy is defined: softmax or logits, with integer labels."""
+        """Return True if the accuracy is defined: softmax or logits, with integer labels."""
         return self.loss == "sparse_categorical_crossentropy"
 
     def fields(self) -> dict[str, Any]:
-        """Return the task as it is written to JSON."""
+        """Convert the task to the JSON format."""
         return {**asdict(self), "hidden": list(self.hidden)}
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Task:
-        """Make a task from what was written to JSON, perhaps before some fields existed."""
+        """Create a task from the JSON format, in which newer fields may be missing."""
         return cls(**{**fields, "hidden": tuple(fields["hidden"])})
 
 
@@ -95,5 +95,5 @@ NETWORKS = (
         images=10_000, epochs=100,
     ),
 )  # fmt: skip
-#: Not trained: `predict`, `evaluate` and a call of the model.
+#: Task for `predict`, `evaluate` and calls of the model.
 PREDICTION = Task(name="prediction")

@@ -1,9 +1,8 @@
-"""One contender's process: ``python -m benchmarks.worker CONTENDER CORES``.
+"""Process of a contender: ``python -m benchmarks.worker CONTENDER CORES``.
 
-It answers every line of JSON on its standard input with one on its standard output, and stays
-warm in between. ``{"do": "prepare", "mode": ..., "task": {...}}`` gets everything ready: data, the
-check, compilation. ``{"do": "round"}`` measures once, and ``{"do": "repeat", "measure": ...,
-"times": ...}`` only does it. The end of the input is its end.
+For each JSON request, a line on standard input, it writes a JSON reply to standard output.
+``{"do": "prepare", "mode": ..., "task": {...}}`` loads the data, checks the results and compiles.
+``{"do": "round"}`` runs one measurement. The process exits at the end of the input.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from benchmarks.contenders import CONTENDERS, Contender, pin
 
 Reply = dict[str, Any]
 
-#: How long a round of the suite `nets` trains, if one epoch takes less; the first trains in full.
+#: Maximum time in seconds of a round of the suite `nets`, except for the first round.
 SECONDS = 2.0
 
 
 def seconds(function: Callable[[], Any]) -> float:
-    """Time one call."""
+    """Measure the time of a call."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
 
 
 def typical(function: Callable[[], Any], budget: float, least: int = 3) -> float:
-    """Time calls until the budget of seconds is used up; return the median."""
+    """Return the median time of repeated calls, within a budget in seconds."""
     function()
     times: list[float] = []
     end = time.perf_counter() + budget
@@ -48,30 +47,30 @@ def typical(function: Callable[[], Any], budget: float, least: int = 3) -> float
 
 
 class Worker:
-    """What the process knows between two lines."""
+    """State of the process between two requests."""
 
     def __init__(self, contender: Contender) -> None:
         self.contender = contender
-        self.checked: dict[Any, str] = {}  # by the net's shape
+        self.checked: dict[Any, str] = {}  # results of checks, by network
         self.problem: Any = None
         self.net: Any = None
         self.round: Callable[[], Reply] = dict
-        self.without: dict[str, Any] = {}  # the network without each rewrite rule
+        self.without: dict[str, Any] = {}  # networks by disabled rewrite rule
         self.turn = 0
-        self.epochs = 0  # in a round of `nets`
+        self.epochs = 0  # epochs per round of `nets`
 
     def make(self) -> Any:
-        """Make the net anew, with its first weights."""
+        """Build the network with its initial weights."""
         from benchmarks import nets
 
         return getattr(nets, self.contender.net)(self.problem, self.contender.cores)
 
     def prepare(self, mode: str, task: Reply) -> Reply:
-        """Get ready for rounds of a mode: a method of this class."""
+        """Prepare the rounds of a mode, the name of a method."""
         from benchmarks.problem import Problem
         from benchmarks.task import Task
 
-        self.net = self.problem = None  # two of them would need twice the memory
+        self.net = self.problem = None  # free the memory of the previous task
         self.problem = Problem(Task.of(task))
         self.round, self.epochs = getattr(self, mode), self.problem.task.epochs
         reply: Reply = {"data": self.problem.data, "versions": self._versions()}
@@ -82,20 +81,20 @@ class Worker:
             reply["checked"] = self.check()
             self.net = self.make()
             if mode == "predict" and not self.net.predicts:
-                return {"skip": "makes no predictions"}
+                return {"skip": "does not support prediction"}
             if mode == "ablation":
                 return {**reply, **self.ablate()}
             if mode != "predict":
-                self.net.epoch()  # compiles, and fills every buffer
+                self.net.epoch()  # compiles, and allocates the buffers
                 reply["loss"] = self.net.loss()
         except NotImplementedError as missing:
             return {"skip": str(missing)}
         except AssertionError as error:
-            return {"skip": f"does not compute the same: {error}"}
+            return {"skip": f"results are wrong: {error}"}
         return reply
 
     def check(self) -> str:
-        """Check the network once for all batch sizes and kinds of input, without dropout."""
+        """Check the network without dropout, once for all batch sizes and kinds of input."""
         task = self.problem.task
         plain = replace(task, dropout=0.0, batch=0, images=0, epochs=0, name="", dense=False)
         if plain not in self.checked:
@@ -114,7 +113,7 @@ class Worker:
         return found
 
     def calls(self) -> dict[str, Callable[[], Any]]:
-        """Return the predictions that are timed."""
+        """Return the calls of the suite `predict`."""
         net, x, y = self.net, self.problem.x_test, self.problem.y_test
         one = x[:1]
         return {
@@ -124,17 +123,17 @@ class Worker:
             "evaluate, all test images": lambda: net.evaluate(x, y),
         }
 
-    # ------------------------------------------------------------ what a round is
+    # ------------------------------------------------------------ rounds
 
     def train(self) -> Reply:
-        """Train some more epochs in a row, five as the main job does, then test, off the clock."""
+        """Measure the epochs of the task, five by default; then evaluate the model, untimed."""
         reply = self._timed(self.problem.task.epochs)
         if self.net.predicts:
             _, reply["accuracy"] = self.net.evaluate(self.problem.x_test, self.problem.y_test)
         return reply
 
     def nets(self) -> Reply:
-        """Train some more epochs in a row: first as many as all others, to compare the losses."""
+        """Measure several epochs; in the first round all of them, to compare the losses."""
         reply = self._timed(self.epochs)
         affordable = max(int(SECONDS / reply["seconds"]["epoch"]), 1)
         self.epochs = min(self.epochs, affordable)
@@ -145,7 +144,7 @@ class Worker:
         return {"seconds": {"epoch": took / epochs}, "loss": self.net.loss()}
 
     def ablate(self) -> Reply:
-        """Make the network once with every rewrite rule, and once without each of them."""
+        """Build the network with all rewrite rules, and without each of them."""
         import numpy as np
 
         import tinynet
@@ -153,7 +152,7 @@ class Worker:
         self.without, weights = {}, []
         for rule in ("", *ablation.rules()):
             ablation.disable(rule)
-            tinynet.utils.set_random_seed(0)  # before a model is made, which draws its seed
+            tinynet.utils.set_random_seed(0)  # before the model draws its seed
             net = self.without[rule] = self.make()
             net.epoch()
             weights.append(np.concatenate([w.ravel() for w in net.weights()]))
@@ -162,30 +161,30 @@ class Worker:
         return {}
 
     def ablation(self) -> Reply:
-        """Train with all rules, and without each of them, in an order that changes."""
+        """Measure with all rules, and without each of them, in rotating order."""
         epochs, times = self.problem.task.epochs, {}
         names = ablation.measured(self.without, self.contender.cores)
         start, self.turn = self.turn % len(names), self.turn + 1
         for rule in names[start:] + names[:start]:
             ablation.disable(rule)
-            self.without[rule].epoch()  # off the clock: programs are traced again
+            self.without[rule].epoch()  # untimed, because programs are traced again
             took = seconds(functools.partial(self.without[rule].train, epochs))
             times[ablation.measure(rule)] = took / epochs
         return {"seconds": times}
 
     def predict(self) -> Reply:
-        """Predict one image and all test images, each until there is a steady median."""
+        """Measure the median time of predictions for one image and for all test images."""
         times = {name: typical(call, 0.25) for name, call in self.calls().items()}
         return {"seconds": times}
 
     def first(self) -> Reply:
-        """Make the net and train it for the first time, less what the second epoch takes."""
+        """Measure the first epoch including setup, minus the time of the second epoch."""
 
         def both() -> None:
             self.net = self.make()
             self.net.epoch()
 
-        used = sum(os.times()[:4])  # of this process and of those that it has started
+        used = sum(os.times()[:4])  # of this process and its child processes
         whole = seconds(both)
         await_children()
         used = sum(os.times()[:4]) - used
@@ -194,7 +193,7 @@ class Worker:
 
 
 def await_children(most: float = 10.0) -> None:
-    """Wait for all child processes: only those that have been reaped count in `os.times`."""
+    """Wait for all child processes, which `os.times` includes only after they are reaped."""
     if not hasattr(os, "waitid"):  # as on Windows
         return
     end = time.monotonic() + most
@@ -205,10 +204,10 @@ def await_children(most: float = 10.0) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Answer until the input ends."""
+    """Process requests until the end of the input."""
     name, cores = argv or sys.argv[1:]
     pin(int(cores))
-    # Whatever a library prints goes to standard error; the answers have the pipe to themselves.
+    # Redirect the output of libraries to standard error, so that standard output has replies only.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     worker = Worker(CONTENDERS[name])

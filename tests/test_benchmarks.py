@@ -286,7 +286,7 @@ def test_ablation_rejects_bit_changing_rule(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(tinynet.config, "rules", lambda: ("one",), raising=False)
     monkeypatch.setattr(tinynet.config, "set_disabled_rules", disable, raising=False)
     reply = Worker(CONTENDERS["tinynet-numpy"]).prepare("ablation", TINY.fields())
-    assert reply == {"skip": "does not compute the same: without one the weights differ"}
+    assert reply == {"skip": "results are wrong: without one the weights differ"}
 
 
 def test_sentence_compares_machines() -> None:
