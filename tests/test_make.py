@@ -27,7 +27,7 @@ if os.environ.get("PIP_FAILS") == "no network":
 with open("pip.log", "a") as file:
     print(*sys.argv[1:], file=file)
 """
-# A Python whose environments contain the mock pip, or which lacks optional modules.
+# A mock Python that creates environments with the mock pip, or fails like real ones.
 PYTHON = """#!/bin/sh
 case $* in
     *version_info*) echo ${VERSION:-3.12} ;;

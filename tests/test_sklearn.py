@@ -305,7 +305,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
 
 
 def test_partial_fit_and_warm_start_continue() -> None:
-    """The model, its random state and its optimizer remain the same objects."""
+    """The model, the order of examples and the optimizer state continue across calls."""
     whole, parts = small(max_iter=6).fit(X, Y), small()
     for _ in range(6):
         parts.partial_fit(X, Y, classes=range(10))

@@ -112,7 +112,7 @@ def test_tape_loop_equals_train_on_batch() -> None:
             loss = loss_of(y, loop(x, training=True))
         gradients = tape.gradient(loss, loop.trainable_weights)
         loop.optimizer.apply_gradients(zip(gradients, loop.trainable_weights, strict=True))
-        # The same functions in the same order, except that gradients are separate arrays.
+        # The same functions in the same order, but train_on_batch has one flat gradient vector.
         assert float(loss) == pytest.approx(other.train_on_batch(x, y), rel=1e-5)
     for a, b in zip(loop.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
