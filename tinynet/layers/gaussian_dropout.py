@@ -17,9 +17,9 @@ __all__ = ["GaussianDropout"]
 class GaussianDropout(Layer):
     """Multiplicative Gaussian noise, in training only.
 
-    The inputs are multiplied by random factors with mean 1 and variance ``rate / (1 - rate)``, as
-    those of `Dropout` have. Srivastava et al., "Dropout: a simple way to prevent neural networks
-    from overfitting" (2014).
+    The inputs are multiplied by random factors with mean 1 and variance ``rate / (1 - rate)``, the
+    same mean and variance as in `Dropout`. Srivastava et al., "Dropout: a simple way to prevent
+    neural networks from overfitting" (2014).
 
     Parameters
     ----------

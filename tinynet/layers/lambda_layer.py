@@ -31,8 +31,8 @@ class Lambda(Layer):
     Parameters
     ----------
     function : callable
-        Function of the input, made of operations such as those of `tinynet.ops`. It is called
-        with `training` if it has a parameter of this name.
+        Function of the input, composed of operators and functions such as `tinynet.ops.exp`. It
+        is called with `training` if it has a parameter with this name.
     output_shape : tuple of int or callable, optional
         Accepted for compatibility with Keras, without effect; the shape is inferred.
     mask : None

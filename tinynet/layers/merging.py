@@ -65,7 +65,7 @@ class Merge(Layer):
 class Add(Merge):
     """Layer that adds tensors elementwise, for example at the end of a residual block.
 
-    The arguments are those of `Layer`.
+    It accepts the arguments of the base class `Layer`.
 
     Examples
     --------
@@ -78,7 +78,7 @@ class Add(Merge):
 class Subtract(Merge):
     """Layer that subtracts the second of two tensors from the first.
 
-    The arguments are those of `Layer`.
+    It accepts the arguments of the base class `Layer`.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class Subtract(Merge):
 class Multiply(Merge):
     """Layer that multiplies tensors elementwise.
 
-    The arguments are those of `Layer`.
+    It accepts the arguments of the base class `Layer`.
 
     Examples
     --------
@@ -106,7 +106,7 @@ class Multiply(Merge):
 class Average(Merge):
     """Layer that computes the elementwise mean of tensors.
 
-    The arguments are those of `Layer`.
+    It accepts the arguments of the base class `Layer`.
 
     Examples
     --------
@@ -122,7 +122,7 @@ class Average(Merge):
 class Maximum(Merge):
     """Layer that computes the elementwise maximum of tensors.
 
-    The arguments are those of `Layer`.
+    It accepts the arguments of the base class `Layer`.
 
     Examples
     --------
@@ -135,7 +135,7 @@ class Maximum(Merge):
 class Minimum(Merge):
     """Layer that computes the elementwise minimum of tensors.
 
-    The arguments are those of `Layer`.
+    It accepts the arguments of the base class `Layer`.
 
     Examples
     --------

@@ -185,7 +185,7 @@ class Optimizer(Configurable):
 
     @property
     def learning_rate(self) -> Any:
-        """Learning rate, in float32; with a schedule, of the next step. It can be set otherwise."""
+        """Learning rate in float32; it can be set, unless it follows a schedule."""
         if self._schedule is not None:
             return as_tensor(np.float32(self._schedule(self._iterations.array)))
         return self._learning_rate

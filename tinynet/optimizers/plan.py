@@ -64,7 +64,7 @@ class Plan:
         Returns
         -------
         bool
-            True if they are those of the plan, and no array was replaced.
+            True if the plan was made for them, and no array has been replaced since.
         """
         same = [*map(id, self.variables)] == [*map(id, variables)]
         return same and self.optimizer is optimizer and self.is_in_place
