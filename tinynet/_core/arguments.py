@@ -47,8 +47,8 @@ def required(check: Any = None, *args: Any, **options: Any) -> Any:
 def argument(default: Any, check: Any = None, *args: Any, kept: bool = True, **options: Any) -> Any:
     """Declare an argument with a default; if the default is None, None is always accepted.
 
-    If `kept` is True, it becomes an attribute and part of the configuration; if not, it is only an
-    argument of ``__complete``.
+    If `kept` is True, it becomes an attribute and part of the configuration; if False, it is passed
+    to ``__complete`` only.
     """
 
     def checked(name: str, value: Any) -> Any:
