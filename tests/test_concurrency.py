@@ -206,7 +206,7 @@ def test_deleted_models_are_freed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
-def test_memory_stays_flat_in_the_long_run(backend: str) -> None:
+def test_memory_stays_flat_long_run(backend: str) -> None:
     model = net()
     for _ in range(2000):
         model.predict(X[:1], verbose=0)

@@ -310,7 +310,7 @@ FORMS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any, Any]]] = {
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("dense", [False, True])
-def test_model_takes_every_form_of_data(form: str, backend: str, dense: bool) -> None:
+def test_model_accepts_all_data_forms(form: str, backend: str, dense: bool) -> None:
     before = keras.config.backend()
     keras.config.set_backend(backend)
 

@@ -216,7 +216,7 @@ def outcome(k: Any, name: str, **more: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", LEGAL)
-def test_odd_but_legal(name: str) -> None:
+def test_unusual_valid_input(name: str) -> None:
     answers = []
     for backend in ("numpy", "numba"):
         config.set_backend(backend)
@@ -228,7 +228,7 @@ def test_odd_but_legal(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*LEGAL][:-1])  # Keras rejects the last case
-def test_odd_but_legal_is_answered_as_keras_does(name: str) -> None:
+def test_unusual_valid_input_matches_keras(name: str) -> None:
     keras = pytest.importorskip("keras", reason="needs keras: pip install -e '.[test]'")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the expected losses are from the TensorFlow backend")
@@ -275,7 +275,7 @@ def assert_diverges(message: str, fit: Any, *data: Any, **options: Any) -> None:
 
 
 @BOTH
-def test_divergence_stops_and_goes_back(backend: str) -> None:
+def test_divergence_restores_and_raises(backend: str) -> None:
     config.set_backend(backend)
     model = linear(0.1)
     seen: list[list[bytes]] = []
@@ -476,7 +476,7 @@ def child(program: str, *arguments: str, **environment: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_bits_in_every_process() -> None:
+def test_seed_is_deterministic_across_processes() -> None:
     a = child(PROGRAM, "1", PYTHONHASHSEED="0")
     b = child(PROGRAM, "2", PYTHONHASHSEED="12345", OMP_NUM_THREADS="2")
     assert a == b
@@ -490,7 +490,7 @@ def found_in_source(pattern: str) -> set[str]:
     return {f"{name}: {m[0]}" for name, text in texts.items() for m in re.finditer(pattern, text)}
 
 
-def test_numpys_global_random_state_is_never_in_the_source() -> None:
+def test_source_never_uses_global_random_state() -> None:
     functions = r"seed|rand|randn|randint|random_sample|shuffle|permutation|choice|normal|uniform"
     found = found_in_source(rf"np\.random\.(?:{functions}|get_state|set_state|RandomState)\b")
     # The only function that documents this effect.
@@ -498,7 +498,7 @@ def test_numpys_global_random_state_is_never_in_the_source() -> None:
 
 
 @pytest.mark.slow
-def test_resume_in_a_new_process_is_resume(tmp_path: Path) -> None:
+def test_new_process_resumes_identically(tmp_path: Path) -> None:
     program = """
 import sys
 import numpy as np
@@ -558,7 +558,7 @@ class Fragile(layers.Layer):
 
 @BOTH
 @pytest.mark.parametrize("when", [(0, 0), (1, 1), (2, 2)])
-def test_steps_are_whole_under_an_interrupt(
+def test_interrupt_keeps_steps_atomic(
     backend: str, when: tuple[int, int], default_interrupt: None
 ) -> None:
     class Count(callbacks.Callback):
@@ -613,7 +613,7 @@ class Ascii(io.TextIOWrapper):
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("columns", ["1", "20", "80"])
-def test_plain_ascii_and_narrow_terminals(
+def test_ascii_and_narrow_terminals(
     terminal: bool, columns: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
@@ -628,7 +628,7 @@ def test_plain_ascii_and_narrow_terminals(
     stream.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]  # it is a BytesIO
 
 
-def test_it_never_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_never_prompts_for_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*args: Any) -> str:
         raise AssertionError("input() was called")
 
@@ -655,7 +655,7 @@ model.summary()
 
 
 @pytest.mark.slow
-def test_a_program_without_streams() -> None:
+def test_program_without_streams() -> None:
     before = "import sys; sys.stdout = sys.stderr = None\n"
     after = "sys.stdout = sys.__stdout__\nprint('done')"
     assert child(before + NO_STREAM + after) == "done\n"

@@ -619,7 +619,7 @@ FORMS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "ignore:The structure of `inputs`", "ignore:.*`shuffle=True` was passed"
 )
 @pytest.mark.parametrize("name", FORMS)
-def test_forms_of_data_and_compile(name: str) -> None:
+def test_data_and_compile_forms_match_keras(name: str) -> None:
     convert, options = FORMS[name]
     x, y, w = draw(24, 4), draw(24, 1), np.linspace(0.5, 1.5, 24).astype(np.float32)
     kernel, found = draw(4, 1), []

@@ -143,7 +143,7 @@ def test_compression_round_trip() -> None:
     check()
 
 
-def test_arrays_of_any_layout_are_read_alike() -> None:
+def test_array_layout_is_irrelevant() -> None:
     model = Sequential([layers.Dense(3, activation="softmax")])
 
     @quick

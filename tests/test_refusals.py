@@ -69,7 +69,7 @@ def state(model: Any) -> list[Any]:
 
 @pytest.mark.filterwarnings("ignore:.*(still made progress|Maximum iterations)")
 @pytest.mark.parametrize("name", refusals.REFUSALS)
-def test_what_is_refused(name: str, tmp_path: Path) -> None:
+def test_invalid_call_raises(name: str, tmp_path: Path) -> None:
     model, unbuilt = shared(), models.classifier(shape=None)
     before = state(model)
     attempt(name, model=model, unbuilt=unbuilt, tmp_path=tmp_path)
@@ -80,7 +80,7 @@ def test_what_is_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "make"), [("model", trained), ("unbuilt", lambda: models.classifier(shape=None))]
 )
-def test_models_train_as_if_nothing_had_been_refused(key: str, make: Any, tmp_path: Path) -> None:
+def test_errors_leave_models_unchanged(key: str, make: Any, tmp_path: Path) -> None:
     model, twin = make(), make()
     for name, (tried, *_) in refusals.TRAINING.items():
         if key in inspect.signature(tried).parameters:
@@ -156,7 +156,7 @@ def parameters(cls: Any) -> Iterator[inspect.Parameter]:
 
 
 @pytest.mark.parametrize("cls", [*classes()])
-def test_constructors_refuse(cls: Any) -> None:
+def test_constructors_reject_invalid_arguments(cls: Any) -> None:
     takes = list(parameters(cls))
     if cls is layers.InputLayer:
         takes = [p for p in takes if p.name not in ("batch_shape", "input_shape")]

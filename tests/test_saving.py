@@ -68,7 +68,7 @@ def values(model: Any) -> list[bytes]:
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop", "adamw"])
 @pytest.mark.parametrize("path", COMPLETE, indirect=True)
-def test_resume_is_resume(optimizer: str, path: Path) -> None:
+def test_resume_is_bit_identical(optimizer: str, path: Path) -> None:
     """Weights, optimizer, history, dropout and shuffling continue bit-identically."""
     straight = compiled(optimizer)
     train(straight, 0, 2)

@@ -95,7 +95,9 @@ FORMS: dict[str, Callable[[np.ndarray], Any]] = {
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("sparsely", [False, True], ids=["dense", "sparse"])
-def test_one_answer_for_every_form(backend: str, sparsely: bool, rng: np.random.Generator) -> None:
+def test_data_forms_give_equal_results(
+    backend: str, sparsely: bool, rng: np.random.Generator
+) -> None:
     before = keras.config.backend()
     keras.config.set_backend(backend)
     pixels = rng.integers(0, 128, (60, 40), np.uint8)
