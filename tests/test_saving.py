@@ -231,6 +231,8 @@ def test_other_programs_read_the_arrays(tmp_path: Path) -> None:
     ((name, kept),) = kept_by_callbacks(loaded, path)
     weights = [w.tobytes() for w in kept.pop("weights")]
     assert (name, kept, weights) == ("Own", {"best": 0.5, "none": None}, values(model))
+    twice = saving.safetensors_format.pack([("x", np.ones(1))] * 2, {})
+    assert [*saving.safetensors_format.unpack(twice)[1]] == ["x", "x_2"]
 
 
 @pytest.mark.parametrize("version", [1, 2])
