@@ -703,9 +703,9 @@ def _display_once(figure: Any) -> None:
     importlib.import_module("IPython.display").display_png(_as_png(figure), raw=True)
 
 
-def _not_both(figure: Any, ax: Any) -> None:
+def _not_both(fig: Any, ax: Any) -> None:
     expected = "figure must be None if ax is given"
-    checks.require(figure is None or ax is None, expected, "figure and ax")
+    checks.require(fig is None or ax is None, expected, "figure and ax")
 
 
 def _open_box(ax: Axes, hidden: Sequence[str] = ("top", "right"), **settings: Any) -> None:
