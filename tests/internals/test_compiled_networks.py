@@ -673,7 +673,7 @@ def test_schedule_error_keeps_earlier_steps(error: type[BaseException]) -> None:
 def test_ftrl_without_a_learning_rate_diverges() -> None:
     def run() -> None:
         model = net(layers.Dense(1), optimizer=optimizers.Ftrl(0.0))
-        with pytest.raises(FloatingPointError, match="learning rate 0"):
+        with pytest.raises(FloatingPointError, match="learning rate of 0"):
             model.fit(X, LABELS, batch_size=8, verbose=0)
 
     on_both(run)
