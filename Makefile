@@ -2,7 +2,7 @@
 # PYTHON=python3.12 chooses another Python than python3.
 export PYTHON
 
-.PHONY: train test lint docs clean
+.PHONY: train test lint docs dist clean
 
 train:
 	@.ci/environment
@@ -17,11 +17,18 @@ lint:
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
+	.venv/bin/python -m repo_review --show err .
 
 docs:
 	@.ci/environment docs
 	.venv/bin/python -m sphinx --fail-on-warning --quiet docs docs/_build/html
 	@echo "The documentation is in docs/_build/html/index.html"
+
+dist:
+	@.ci/environment dist
+	.venv/bin/python .ci/dist.py
+	.venv/bin/python -m twine check --strict dist/*
+	.venv/bin/python -m check_wheel_contents dist/*.whl
 
 clean:
 	rm -rf .venv

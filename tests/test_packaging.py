@@ -1,9 +1,11 @@
-"""Packaging: name, dependencies, and contents of the sdist, wheel and editable install."""
+"""Packaging: name, version, dependencies, and contents of the sdist, wheel and editable install."""
 
 from __future__ import annotations
 
 import configparser
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +16,13 @@ from typing import Any
 
 import pytest
 
+import tinynet
+from tests.size import tomllib  # tomli, before Python 3.11
+
 ROOT = Path(__file__).parents[1]
 NOT_DISTRIBUTED = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", "output", "*.egg-info", "__pycache__", ".*_cache",
-    ".hypothesis", ".benchmarks", ".ipynb_checkpoints",
+    ".hypothesis", ".benchmarks", ".ipynb_checkpoints", "_build", "api", "course",
 )  # fmt: skip
 
 
@@ -42,11 +47,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def python(program: str, cwd: Path, *arguments: str, **environment: str) -> str:
+def python(program: str, cwd: Path, *arguments: str, umask: int = -1, **environment: str) -> str:
     """Run a program without the PYTHONPATH of the tests, and return its output."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", program, *arguments]
-    options: dict[str, Any] = {"env": {**inherited, **environment}, "text": True}
+    options: dict[str, Any] = {"env": {**inherited, **environment}, "text": True, "umask": umask}
     done = subprocess.run(command, cwd=cwd, capture_output=True, **options)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout.strip()
@@ -64,6 +69,26 @@ def test_h5py_is_in_the_default_install() -> None:
     needed = settings()["options"]["install_requires"].split()
     names = "numpy numba matplotlib h5py platformdirs"
     assert [name.split(">=")[0] for name in needed] == names.split()
+
+
+def test_versions_of_python_agree() -> None:
+    """`.ci/nightly` runs the tests with each version that the classifiers list."""
+    nightly = (ROOT / ".ci" / "nightly").read_text(encoding="utf-8")
+    (tested,) = re.findall('^pythons="(.*)"$', nightly, re.MULTILINE)
+    listed = re.findall(r":: (3\.\d+)", settings()["metadata"]["classifiers"])
+    assert tested.split() == listed
+    assert settings()["options"]["python_requires"] == f">={listed[0]}"
+
+
+def test_dependency_group_repeats_extras() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    extras = settings()["options.extras_require"]
+    assert sorted(groups["dev"]) == sorted((extras["lint"] + extras["test"]).split())
+
+
+def test_citation_has_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f'\nversion: "{tinynet.__version__}"\n' in citation
 
 
 @pytest.mark.slow
@@ -117,3 +142,35 @@ def test_sdist_contains_checkout_and_passes_tests(clone: Path, tmp_path: Path) -
         ["-q", "tests/test_golden.py", "tests/test_house_rules.py", "tests/test_layers.py"],
     ):
         python(program, unpacked, *arguments, PYTHONPATH=str(unpacked))
+
+
+def distributions(clone: Path, folder: Path, umask: int = -1) -> list[Path]:
+    """Build the wheel and the sdist from new copies of the files, which have their own times."""
+    shutil.copytree(clone, folder, copy_function=shutil.copy)
+    program = "import runpy; runpy.run_path('.ci/dist.py', run_name='__main__')"
+    python(program, folder, umask=umask)
+    return sorted((folder / "dist").iterdir())
+
+
+@pytest.fixture(scope="module")
+def built(clone: Path) -> list[Path]:
+    return distributions(clone, clone.with_name("copy"))
+
+
+@pytest.mark.slow
+def test_distributions_are_reproducible(clone: Path, built: list[Path], tmp_path: Path) -> None:
+    """Folder, time and umask do not change a byte."""
+    again = distributions(clone, tmp_path / "another folder", umask=0o077)
+    assert [path.name[-7:] for path in again] == ["any.whl", ".tar.gz"]
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in built]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", ["twine check --strict", "check_wheel_contents"])
+def test_distributions_pass_checks(built: list[Path], check: str) -> None:
+    module, *options = check.split()
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{module} is not installed: make dist installs it")
+    names = [str(path) for path in built if module == "twine" or path.suffix == ".whl"]
+    program = "import runpy, sys; sys.argv.pop(0); runpy.run_module(sys.argv[0], None, '__main__')"
+    python(program, ROOT, module, *options, *names)
