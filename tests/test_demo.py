@@ -119,7 +119,7 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 def test_command_writes_and_opens_page(opened: list[str], capsys: Any, tmp_path: Path) -> None:
     assert cli.main(["demo"]) == 1
-    assert "train one with 'tinynet train'" in capsys.readouterr().err
+    assert "No model was found; run 'tinynet train'" in capsys.readouterr().err
     net().save(tmp_path / "a.tinynet")
     assert cli.main(["demo", "a.tinynet", "--out", "new folder/a.html"]) == 0
     page = tmp_path / "new folder" / "a.html"
@@ -140,7 +140,7 @@ def test_command_reports_missing_browser(
     monkeypatch.setattr("webbrowser.open", lambda address: False)
     net().save(tmp_path / "a.tinynet")
     assert cli.main(["demo", "a.tinynet"]) == 0
-    assert "open the file in one" in capsys.readouterr().out
+    assert "open the file in a browser" in capsys.readouterr().out
 
 
 # ------------------------------------------------------------ in a browser

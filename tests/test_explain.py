@@ -559,6 +559,6 @@ def test_notebooks_show_html_tables() -> None:
     assert html.count("<tr>") == 5
     assert f">{history.history['loss'][3]:.4g}</td>" in html
     seen = ", ".join(f"{value:.4g}" for value in history.history["val_loss"])
-    assert f"val_loss, not of every epoch: {seen}" in html
+    assert f"val_loss, not in every epoch: {seen}" in html
     assert "?" in keras.Sequential([L.Dense(3, name="<b>")])._repr_html_()
     assert "&lt;b&gt;" in keras.Sequential([L.Dense(3, name="<b>")])._repr_html_()
