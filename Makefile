@@ -1,5 +1,5 @@
-# The two commands of the README. Both need Python 3.10 or newer with pip and venv, nothing else.
-# PYTHON=python3.12 chooses another Python than python3.
+# Every target requires only Python 3.10 or newer with pip and venv, and installs everything else in .venv.
+# `make PYTHON=python3.12 train` selects a Python other than python3.
 export PYTHON
 
 .PHONY: train test lint docs dist clean
