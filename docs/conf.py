@@ -99,9 +99,9 @@ def is_documented(value: Any) -> bool:
 
 
 def page_of_module(path: str, module: Any, names: dict[str, Any], first: dict[int, str]) -> str:
-    """Return the page of a module: its docstring and a table of its names."""
+    """Return the page of a module: its docstring and a list of its names."""
     text = f"{path}\n{'=' * len(path)}\n\n.. py:module:: {path}\n\n"
-    text += inspect.cleandoc(module.__doc__ or "") + "\n\n.. list-table::\n   :widths: 35 65\n\n"
+    text += inspect.cleandoc(module.__doc__ or "") + "\n\n"
     for name in public_names.names_of(module):
         value = names.get(f"{path}.{name}")
         if f"{path}.{name}" in names:
@@ -109,7 +109,7 @@ def page_of_module(path: str, module: Any, names: dict[str, Any], first: dict[in
             line = " ".join(doc.partition("\n\n")[0].split())
             if (own := first[id(value)]) != f"{path}.{name}":
                 line = f"Alias of :py:obj:`~{own}`."
-            text += f"   * - :doc:`{name} <{path}.{name}>`\n     - {line}\n"
+            text += f":doc:`{name} <{path}.{name}>`\n    {line or '...'}\n"
     return text
 
 

@@ -175,7 +175,7 @@ def test_predictions(form: str) -> None:
     assert np.isfinite(drawn).sum() == 7 * 784  # the rest is background
     assert texts(figure)[0] == "0  (90.0%)\ntrue: 0"
     assert texts(figure)[5] == "✗ 0  (95.0%)\ntrue: 2"
-    assert figure.axes[0].get_title() == "Predictions: 4 of 7 right"
+    assert figure.axes[0].get_title() == "Predictions: 4 of 7 correct"
 
 
 def test_mistakes_are_marked_beyond_color() -> None:
@@ -194,7 +194,7 @@ def test_only_first_images_are_drawn() -> None:
         IMAGES, TRUE, probabilities(), count=2, class_names=["a", "b", "c"]
     )
     assert texts(figure) == ["a  (90.0%)\ntrue: a", "b  (80.0%)\ntrue: b"]
-    assert figure.axes[0].get_title() == "Predictions: 4 of 7 right; the first 2"
+    assert figure.axes[0].get_title() == "Predictions: 4 of 7 correct; the first 2"
 
 
 def test_mistakes_are_ordered_by_probability() -> None:

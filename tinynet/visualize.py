@@ -106,9 +106,9 @@ def plot_predictions(
     fix = "apply activations.softmax to logits"
     expected, received = "probabilities must be from 0 to 1", f"{p.min():.4g} to {p.max():.4g}"
     checks.require(_are_probabilities(p), f"{expected}; {fix}", received)
-    right = guess == y
-    shown = f"; the first {count}" if len(right) > count else ""
-    default = f"Predictions: {right.sum():,} of {len(right):,} right{shown}"
+    correct = guess == y
+    shown = f"; the first {count}" if len(correct) > count else ""
+    default = f"Predictions: {correct.sum():,} of {len(correct):,} correct{shown}"
     names = _names(class_names, max(p.shape[1], int(y.max()) + 1))
 
     tiles = _pictures(x[:count])
@@ -118,8 +118,8 @@ def plot_predictions(
     height, width = _draw_mosaic(ax, tiles, columns, round(0.36 * h), "gray", *_limits(tiles))
     for i in range(len(tiles)):
         left, top = i % columns * width, i // columns * height
-        mark, color, weight = ("", None, "normal") if right[i] else ("✗ ", VERMILLION, "bold")
-        if not right[i]:
+        mark, color, weight = ("", None, "normal") if correct[i] else ("✗ ", VERMILLION, "bold")
+        if not correct[i]:
             # The first pixel of an image extends from -0.5 to 0.5.
             frame = Rectangle((left - 0.8, top - 0.8), w + 0.6, h + 0.6, fill=False, clip_on=False)
             ax.add_patch(frame).set(edgecolor=VERMILLION, linewidth=2.5)
@@ -241,7 +241,7 @@ def plot_confusion_matrix(
     --------
     >>> figure = plot_confusion_matrix([0, 1, 1, 1], [0, 1, 1, 0])
     >>> figure.axes[0].texts[2].get_text(), figure.axes[0].get_title()
-    ('2', 'Confusion matrix: 3 of 4 right (75.00%)')
+    ('2', 'Confusion matrix: 3 of 4 correct (75.00%)')
     """
     from matplotlib.colors import PowerNorm
 
@@ -250,8 +250,8 @@ def plot_confusion_matrix(
     size = max(true.max() + 1, guess.max() + 1, *predicted.shape[1:], len(class_names or ()))
     names = _names(class_names, size)
     matrix = np.bincount(true * size + guess, minlength=size**2).reshape(size, size)
-    right = np.trace(matrix)
-    default = f"Confusion matrix: {right:,} of {len(true):,} right ({right / len(true):.2%})"
+    correct = np.trace(matrix)
+    default = f"Confusion matrix: {correct:,} of {len(true):,} correct ({correct / len(true):.2%})"
     side = max(0.55 * size, 3) + 1.1
     ax = _axes(ax, side, side)
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
