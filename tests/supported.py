@@ -65,7 +65,7 @@ def kinds() -> dict[str, list[str]]:
 
 def block() -> str:
     """Format the tables."""
-    rows = ["| kind | here |", "| --- | --- |"]
+    rows = ["| kind | names |", "| --- | --- |"]
     rows += [
         f"| {kind} | {', '.join(f'`{n}`' for n in names)} |" for kind, names in kinds().items()
     ]
@@ -73,8 +73,8 @@ def block() -> str:
     here = sum(bool(f.supported) for f in listed)
     gone = ", ".join(f"`{f.name}`" for f in listed if f.supported is False)
     said = (
-        f"Of the {len(listed)} things that 49 public programs for dense nets use of Keras 3, "
-        f"{here} are here; not here are {gone}."
+        f"tinynet supports {here} of the {len(listed)} features of Keras 3 that 49 public programs "
+        f"for dense networks use. Not supported: {gone}."
     )
     return "\n".join([BEGIN, import_lines.table(), "", *rows, "", said, END])
 
