@@ -153,9 +153,9 @@ EYE = np.eye(3)
 W, B = tinynet.Variable([3.0, 4.0]), tinynet.Variable(1.0, name="b")
 
 
-def built(layer: Any, width: int = 2) -> Any:
-    """Build a layer for inputs with a given width."""
-    layer.build((None, width))
+def built(layer: Any, *sizes: int) -> Any:
+    """Build a layer for examples of a given shape, by default (2,)."""
+    layer.build((None, *(sizes or (2,))))
     return layer
 
 
@@ -218,7 +218,7 @@ LAYERS: Rows = {
         {
             "did you mean 'relu6'": [lambda: layers.Dense(2, activation="ReLU6")],
             "activation must be a name": [lambda: layers.Dense(2, activation=3)],
-            "Unknown activation": [lambda: layers.Activation("nothing")],
+            "activation must be a known name": [lambda: layers.Activation("nothing")],
             "to use a layer, add it": [lambda: activations.get(layers.Dense(2))],
             "elu .*'x', 'alpha'": [lambda: activations.elu([1.0], beta=2)],
             "did you mean 'glorot_normal'": [
@@ -226,29 +226,43 @@ LAYERS: Rows = {
                 lambda: layers.Dense(2, kernel_initializer="glorot"),
             ],
             "initializer must be a name": [lambda: initializers.get(3)],
-            "Unknown initializer": [lambda: initializers.get({"class_name": "No", "config": {}})],
+            "initializer must be a known name": [
+                lambda: initializers.get({"class_name": "No", "config": {}})
+            ],
             "must contain 'class_name' and 'config'": [lambda: initializers.get({"config": {}})],
             r"shape \(2, 2\)": [lambda: built(layers.Dense(2, kernel_initializer=one_by_one))],
             "did you mean 'units'": [lambda: layers.Dense(2, unit=3)],
-            "inputs of shape": [
+            r"must have shape \(N, ..., D\) with a known D": [
                 lambda: layers.Dense(2)(np.float32(3)),
                 lambda: layers.Dense(2)(np.zeros(3)),
                 lambda: layers.Dense(2)(layers.Input((None,))),
             ],
-            r"D = 4 values": [lambda model: model.layers[0](np.zeros((1, 3)))],
-            "one of shape and batch_shape": [
+            r"must have shape \(N, ..., 4\)": [lambda model: model.layers[0](np.zeros((1, 3)))],
+            "shape or batch_shape must be given, but not both": [
                 lambda: layers.Input(),
                 lambda: layers.Input((2,), batch_shape=(1, 2)),
             ],
-            "must be an axis of the input": [lambda: layers.Softmax(axis=2)(SQUARE)],
-            "must be among the axes of its input": [
+            "axis of softmax.* must be a valid axis of its input": [
+                lambda: layers.Softmax(axis=2)(SQUARE)
+            ],
+            "must be (a )?valid ax[ie]s of its input": [
                 lambda: layers.LayerNormalization(axis=2)(SQUARE),
                 lambda: layers.UnitNormalization(axis=[1, 2])(SQUARE),
                 lambda: layers.Normalization(axis=3)(SQUARE),
                 lambda: layers.PReLU(shared_axes=2)(SQUARE),
             ],
-            "sizes .* on axis 0": [lambda: layers.LayerNormalization(axis=0)(SQUARE)],
-            "mean and variance must both be given": [
+            "known size along axis 0": [lambda: layers.LayerNormalization(axis=0)(SQUARE)],
+            r"known sizes along axes \(1, 2\)": [
+                lambda: layers.LayerNormalization(axis=[1, 2])(layers.Input((3, None)))
+            ],
+            "must have .*size 2 along axis -1": [
+                lambda: built(layers.LayerNormalization())(np.zeros((1, 3))),
+                lambda: built(layers.BatchNormalization())(np.zeros((1, 3))),
+            ],
+            r"must have shape \(None, None, 2\), where None matches": [
+                lambda: built(layers.PReLU(shared_axes=[1]), 3, 2)(np.zeros((1, 3, 4)))
+            ],
+            "mean and variance must be both None or both given": [
                 lambda: layers.Normalization(mean=3.0),
                 lambda: layers.Normalization(mean=[3.0, 1.0], variance=[1.0]),
                 lambda: layers.Normalization(axis=None, mean=[3.0], variance=[1.0]),
@@ -262,31 +276,35 @@ LAYERS: Rows = {
             ],
             "data must contain real numbers": [lambda: layers.Normalization().adapt(["ab", "cd"])],
             r"real numbers of shape \(3, 2\)": [lambda: layers.Embedding(3, 2, weights=SQUARE)],
-            "integers from 0 to input_dim - 1 = 2": [
+            r"in the range \[0, input_dim\), where input_dim=3": [
                 lambda: layers.Embedding(3, 2)([[3]]),
                 lambda: layers.Embedding(3, 2)([[-1]]),
             ],
-            "Inputs of p_re_lu.* must": [lambda: layers.PReLU()(layers.Input((None,)))],
+            "Inputs of p_re_lu.* must have known sizes": [
+                lambda: layers.PReLU()(layers.Input((None,)))
+            ],
             "must have 3 dimensions": [lambda: layers.Permute((2, 1))(SQUARE)],
             "must have 2 dimensions": [lambda: layers.RepeatVector(2)(np.zeros((2, 2, 2)))],
             "at least 3 dimensions": [lambda: layers.TimeDistributed(layers.Dense(2))(SQUARE)],
-            "takes a list of 2 weights": [
+            "weights of .* must be a list of 2 arrays": [
                 lambda model: model.layers[0].set_weights([]),
                 lambda model: model.layers[0].set_weights([np.zeros((4, 5))]),
             ],
-            "takes real numbers of shape": [
+            "must be set to an array of real numbers of shape": [
                 lambda model: model.layers[0].set_weights([np.zeros((5, 4)), np.zeros(5)]),
                 lambda model: model.layers[0].set_weights([np.zeros((4, 5)), np.zeros(6)]),
                 lambda model: model.layers[0].set_weights([np.zeros((4, 5)), [*"abcde"]]),
             ],
-            "before it is built": [lambda: layers.Dense(2).count_params()],
-            "takes a list of": [lambda: layers.Add()(SQUARE)],
+            "must be built before count_params": [lambda: layers.Dense(2).count_params()],
+            "must be a list of at least 1 tensor": [lambda: layers.Add()(SQUARE)],
             "named function": [
                 lambda tmp_path: tinynet.Sequential(
                     [layers.Input((2,)), layers.Lambda(lambda x: x * 2)]
                 ).save(tmp_path / "net.keras"),
             ],
-            "shape must be whole numbers": [lambda: layers.Layer().add_weight(shape=(None, 3))],
+            "shape must be a tuple of integers": [
+                lambda: layers.Layer().add_weight(shape=(None, 3))
+            ],
             "dtype must": [lambda: layers.Layer().add_weight((), dtype="float16")],
             "a float type": [lambda: layers.Layer().add_weight((), "uniform", dtype="int32")],
             "a scalar": [lambda: built(layers.Dense(1, kernel_regularizer=lambda w: w**2)).losses],
@@ -295,9 +313,11 @@ LAYERS: Rows = {
     **said({"'kernel' before it is built": [lambda: layers.Dense(3).kernel]}, AttributeError),
     **said(
         {
-            "does not support .*mask_zero": [lambda: layers.Embedding(3, 2, mask_zero=True)],
-            "does not support .*lora_rank": [lambda: layers.Embedding(3, 2, lora_rank=2)],
-            "does not support .*config": [lambda: layers.Embedding(3, 2, quantization_config="a")],
+            "mask_zero of Embedding must be None": [lambda: layers.Embedding(3, 2, mask_zero=True)],
+            "lora_rank of Embedding must be None": [lambda: layers.Embedding(3, 2, lora_rank=2)],
+            "_config of Embedding must be None": [
+                lambda: layers.Embedding(3, 2, quantization_config="a")
+            ],
         },
         NotImplementedError,
     ),
@@ -417,11 +437,11 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
     ),
     **wrong_targets(
         losses.SparseCategoricalCrossentropy,
-        ([2, 3], "labels from 0 to 2"),
-        ([2, -1], "labels from 0 to 2"),
-        ([2, 0.5], "integer labels"),
-        ([2, np.nan], "integer labels"),
-        ([2, np.inf], "integer labels"),
+        ([2, 3], "Labels .* integers from 0 to 2"),
+        ([2, -1], "Labels .* integers from 0 to 2"),
+        ([2, 0.5], "must be integers"),
+        ([2, np.nan], "must be integers"),
+        ([2, np.inf], "must be integers"),
         (["a", "b"], "real numbers"),
         (np.eye(3)[:2], "categorical_crossentropy"),
         ([[1, 2]], "shape"),
@@ -431,34 +451,34 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
         losses.CategoricalCrossentropy,
         (LABELS, "sparse_categorical_crossentropy, or .*one-hot"),
         ([[2], [0]], "use sparse_categorical_crossentropy"),
-        ([[0, 1], [1, 0]], r"the predictions' shape \(2, 3\)"),
-        ([[0, 1, 0], [1, np.inf, 0]], "finite targets.* in row 1"),
+        ([[0, 1], [1, 0]], r"the shape of the predictions, \(2, 3\)"),
+        ([[0, 1, 0], [1, np.inf, 0]], "must be finite.* in row 1"),
         ([["a", "b", "c"]] * 2, "real numbers"),
     ),
     **wrong_targets(
         losses.MeanSquaredError,
         (LABELS, "utils.to_categorical"),
-        ([[0, 1, np.nan], [1, 0, 0]], "finite targets.* in row 0"),
+        ([[0, 1, np.nan], [1, 0, 0]], "must be finite.* in row 0"),
     ),
     **wrong_targets(losses.BinaryCrossentropy, ([1, 0], "utils.to_categorical")),
     **wrong_targets(losses.CategoricalHinge, (LABELS, "utils.to_categorical")),
     **wrong_targets(losses.CategoricalFocalCrossentropy, (LABELS, "use sparse_categorical")),
     **said(
         {
-            "Unknown loss": [lambda: losses.get("sparse")],
+            "loss must be a known name": [lambda: losses.get("sparse")],
             "loss must be a name": [lambda: losses.get(3)],
             "loss must be the name": [lambda: losses.as_loss(None)],
-            r"must match values of shape \(2,\)": [
+            r"must have a shape that broadcasts to \(2,\)": [
                 lambda: losses.SparseCategoricalCrossentropy()(LABELS, GUESSES, [1, 2, 3]),
             ],
-            "axis must be the last": [
+            "axis must be -1 or the index of the last axis": [
                 lambda: losses.sparse_categorical_crossentropy(LABELS, GUESSES, axis=0),
             ],
-            "axis must be an axis of predictions": [
+            "axis must be a valid axis of predictions": [
                 lambda: losses.CosineSimilarity(axis=0)(GUESSES, GUESSES),
                 lambda: losses.CosineSimilarity(axis=2)(GUESSES, GUESSES),
             ],
-            "targets from 0 to 1": [
+            r"in the range \[0, 1\]": [
                 lambda: losses.BinaryFocalCrossentropy()([[5.0]], [[0.5]]),
                 lambda: metrics.BinaryCrossentropy()([[5.0]], [[0.5]]),
             ],
@@ -467,7 +487,7 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
                 lambda: metrics.check("acuracy"),
             ],
             "metric must be a name": [lambda: metrics.check(3)],
-            r"targets of shape \(3": [
+            r"Targets of .* must have shape \(3": [
                 lambda: metrics.SparseCategoricalAccuracy()([1, 2], EYE),
                 lambda: metrics.CategoricalAccuracy()([1, 2, 2], EYE),
                 lambda: metrics.R2Score()([0.0, 1.0, 2.0], EYE),
@@ -475,7 +495,7 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
             "y_true must contain real": [
                 lambda: metrics.SparseCategoricalAccuracy()([*"aaa"], EYE)
             ],
-            "targets of 0 or 1": [
+            "Targets of .* must be 0 or 1": [
                 lambda: metrics.Precision()([-1, 1], [0.2, 0.7]),  # -1 would count as positive
                 lambda: metrics.Recall()([[3], [1]], [[0.2], [0.7]]),
                 lambda: metrics.AUC()([0, 1, 2], EYE),
@@ -483,12 +503,12 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
             ],
             "class_id must be at most 2": [lambda: metrics.Recall(class_id=3)(EYE, EYE)],
             "top_k must be at most 3": [lambda: metrics.Recall(top_k=4)(EYE, EYE)],
-            r"predictions of shape \(batch size, outputs\)": [
+            r"Predictions of .* must have shape \(batch_size, outputs\)": [
                 lambda: metrics.AUC(multi_label=True)([0, 1], [0.5, 0.5]),
                 lambda: metrics.F1Score()([0, 1], [0.5, 0.5]),
                 lambda: metrics.R2Score()([0.0, 1.0], [0.5, 0.5]),
             ],
-            r"predictions of shape \(batch size, 2\)": [
+            r"must have shape \(batch_size, 2\)": [
                 lambda: metrics.AUC(multi_label=True, num_labels=2)(EYE, EYE),
                 lambda: metrics.AUC(label_weights=[1, 2])(EYE, EYE),
             ],
@@ -497,7 +517,9 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
                 lambda model: setattr(model.optimizer, "learning_rate", [0.1]),
                 lambda model: setattr(model.optimizer, "learning_rate", -0.1),
             ],
-            "Unknown optimizer; did you mean 'adam'": [lambda: optimizers.get("adamm")],
+            "optimizer must be a known name; did you mean 'adam'": [
+                lambda: optimizers.get("adamm")
+            ],
             "optimizer must be a name": [
                 lambda: optimizers.get(None),
                 lambda: optimizers.get(3),
@@ -510,17 +532,17 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
                 lambda: optimizers.Adam().exclude_from_weight_decay(var_names="bias"),
                 lambda: optimizers.Adam().exclude_from_weight_decay(var_names=["("]),
             ],
-            "No gradients provided": [
+            "grads must contain at least one gradient": [
                 lambda model: model.optimizer.apply_gradients([(None, model.weights[0])]),
                 lambda model: model.optimizer.apply_gradients([]),
             ],
-            "built without": [
+            "must be one of the weights": [
                 lambda model: model.optimizer.apply_gradients([(SQUARE, new(SQUARE))]),
                 lambda model: model.optimizer.apply(
                     [*model.get_weights(), None], [*model.weights, new(SQUARE)]
                 ),
             ],
-            "must have its shape": [
+            "must have the shape of the weight": [
                 lambda model: model.optimizer.apply([*model.get_weights()[:3], [1.0]]),
                 lambda model: model.optimizer.apply([*model.get_weights()[:3], 1.0]),
                 lambda: optimizers.Adam().apply([SQUARE], [new([1.0, 2.0])]),
@@ -592,16 +614,16 @@ OPTIMIZERS_AND_CALLBACKS: Rows = {
             "Only one of clipnorm, clipvalue and global_clipnorm.*Received: clipnorm=1.0": (
                 lambda: optimizers.Adam(clipnorm=1.0, clipvalue=1.0)
             ),
-            "one value more than boundaries.*Received: 1 boundaries and 1 values": (
+            "one more element than boundaries.*Received: 1 boundaries and 1 values": (
                 lambda: schedules.PiecewiseConstantDecay([1], [0.1])
             ),
             "weights.h5.*Received: ": (
                 lambda: callbacks.ModelCheckpoint("net.h5", save_weights_only=True)
             ),
-            "learning_rate must be a number of at least 0.*Received: learning_rate='a'": (
+            "learning_rate must be a number greater than or equal to 0.*='a'": (
                 lambda model: setattr(model.optimizer, "learning_rate", "a")
             ),
-            "learning_rate must be a number of at least 0.*Received: learning_rate=nan": (
+            "learning_rate must be a number greater than or equal to 0.*=nan": (
                 lambda model: setattr(model.optimizer, "learning_rate", np.nan)
             ),
             "use_ema=True.*Received: use_ema=False": (
@@ -639,8 +661,8 @@ WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
         "ragged": ([[1.0] * 4] * 20 + [[1.0]], "lists of equal lengths"),
         "two arrays": ([X, X], "single array.*one input.*2 arrays"),
         "of records": (np.zeros(21, "f4,f4"), "real numbers"),
-        "not a number": (at((7, 2), np.nan, array=X), "finite.*1 of 84.*row 7: nan"),
-        "infinite": (at((0, 0), np.inf, array=X), "finite.*row 0: inf"),
+        "not a number": (at((7, 2), np.nan, array=X), "finite.*1 of 84.*first is nan in row 7$"),
+        "infinite": (at((0, 0), np.inf, array=X), "finite.*first is inf in row 0$"),
         "too large": (at((9, 3), 1, array=X) * 1e300, "finite"),
         "half NaN": (at((slice(None), [2, 3]), np.nan, array=X), "42 of 84.*row 0"),
     },
@@ -656,13 +678,13 @@ WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
         "of uint64": (at(4, 2**64 - 1, np.uint64), "from 0 to 2.*row 4"),
         "negative": (at(4, -1, int), "from 0 to 2.*Received: -1 in row 4"),
         "from 1": (Y + 1, "from 0 to 2.* and .* more"),
-        "fractional": (at(4, 0.5), "integer labels.*0.5 in row 4"),
-        "not a number": (at(4, np.nan), "integer labels from 0 to 2.*nan in row 4"),
+        "fractional": (at(4, 0.5), "must be integers.*0.5 in row 4"),
+        "not a number": (at(4, np.nan), "must be integers from 0 to 2.*nan in row 4"),
         "infinite": (at(4, np.inf), "from 0 to 2.*inf in row 4"),
         "huge": (at(4, 1e300), "from 0 to 2.*row 4"),
         "wrong in the last row": (at(-1, 9, int), "9 in row 20"),
         "one-hot": (HOT, "use categorical_crossentropy"),
-        "one-hot with 2 classes": (HOT[:, :2], r"Received: shape \(21, 2\)"),
+        "one-hot with 2 classes": (HOT[:, :2], r"Received: y_true of shape \(21, 2\)"),
         "of strings": (["cat"] * 21, "y_?.*real numbers.*text"),
         "of numbers in strings": (Y.astype(str), "real numbers.*text"),
         "of objects": ([object()] * 21, "real numbers.*in row 0"),
@@ -675,7 +697,7 @@ WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
         "one shorter": (ONES[:-1], "sample_weight of length 20"),
         "a dict": ({"a": Y}, r"sample_weight.*\['a'\]"),
         "masked": (np.ma.masked_equal(ONES, 1), "sample_weight must not .*masked"),
-        "not a number": (at(3, np.nan), "sample_weight.*row 3: nan"),
+        "not a number": (at(3, np.nan), "sample_weight.*first is nan in row 3$"),
         "infinite": (at(3, np.inf), "sample_weight.*row 3"),
         "of strings": (["a"] * 21, "sample_weight.*real numbers"),
         "a number": (2.0, "sample_weight of length 1"),
@@ -819,7 +841,7 @@ TRAINING: Rows = {
                 {
                     r"dense/bias.*Received: shape \(4, 5\)": [np.zeros((4, 5))] * 4,
                     r"dense/kernel.*Received: shape \(1,\)": [np.zeros(1)] * 4,
-                    "dense/kernel takes real numbers.*<U1": ["a"] * 4,
+                    "dense/kernel must be set to an array of real.*<U1": ["a"] * 4,
                     "dense_1/bias.*complex128": [*FIRST_WEIGHTS, np.zeros(3) * 1j],
                     "dense_1/bias.*equal lengths": [*FIRST_WEIGHTS, [[1], [2, 3]]],
                     r"dense_1/bias.*Received: shape \(4,\)": [*FIRST_WEIGHTS, np.zeros(4)],
@@ -843,7 +865,7 @@ TRAINING: Rows = {
     **value_errors(
         {
             r"pass x\[None\].*Received: shape": lambda model: model.predict(X[0]),
-            r"takes inputs of shape \(N, .*D = a fixed": lambda unbuilt: unbuilt.fit(X[0], Y[:4]),
+            r"must have shape \(N, .*with a known D": lambda unbuilt: unbuilt.fit(X[0], Y[:4]),
             "loss must be given.*Received: loss=None": lambda: models.classifier(loss=None).fit(
                 X, Y
             ),
@@ -883,39 +905,42 @@ def told(subject: str, rows: list[tuple[str, Callable[..., Any]]], error: Any = 
 
 DENSE, ENTRY, OWN = layers.Dense(3, name="a"), layers.Input((4,)), type("Own", (tinynet.Model,), {})
 OF_MODELS: list[tuple[str, Callable[..., Any]]] = [
-    ("must have one input, before all layers", later(Sequential, [ENTRY, ENTRY])),
-    ("must have one input, before all layers", later(Sequential, [DENSE, ENTRY])),
-    ("must have one input, before all layers", lambda model: model.add(ENTRY)),
+    ("must have at most one Input, as its first layer", later(Sequential, [ENTRY, ENTRY])),
+    ("must have at most one Input, as its first layer", later(Sequential, [DENSE, ENTRY])),
+    ("must have at most one Input, as its first layer", lambda model: model.add(ENTRY)),
     *(
-        ("accepts only layers", later(Sequential, [DENSE, wrong]))
+        ("must be a Layer or the result of Input", later(Sequential, [DENSE, wrong]))
         for wrong in ("dense", 3, layers.Dense)
     ),
-    ("must have different names", later(Sequential, [DENSE, DENSE])),
-    ("must have different names", lambda model: model.add(model.layers[0])),
-    ("must be an axis", later(Sequential, [ENTRY, layers.Softmax(axis=5)])),
-    ("must be an axis", lambda model: model.add(layers.Softmax(axis=4))),
-    ("has no layers; add at least one", lambda: Sequential()([[0.0]])),
-    ("has no layers; add at least one", lambda: Sequential().predict([[0.0]])),
-    ("has no layers; add at least one", lambda: Sequential().build((None, 2))),
-    (r"takes inputs of shape \(None, 4\)", lambda model: model.build((None, 5))),
-    (r"takes inputs of shape \(None, 4\)", lambda model: model([[0.0] * 5])),
+    ("Layer names of .* must be unique", later(Sequential, [DENSE, DENSE])),
+    ("Layer names of .* must be unique", lambda model: model.add(model.layers[0])),
+    ("must be a valid axis", later(Sequential, [ENTRY, layers.Softmax(axis=5)])),
+    ("must be a valid axis", lambda model: model.add(layers.Softmax(axis=4))),
+    ("must have at least one layer", lambda: Sequential()([[0.0]])),
+    ("must have at least one layer", lambda: Sequential().predict([[0.0]])),
+    ("must have at least one layer", lambda: Sequential().build((None, 2))),
+    (r"Inputs of .* must have shape \(None, 4\)", lambda model: model.build((None, 5))),
+    (r"Inputs of .* must have shape \(None, 4\)", lambda model: model([[0.0] * 5])),
     ("did you mean 'dense", lambda model: model.get_layer("dens")),
-    ("has 2 layers", lambda model: model.get_layer(index=2)),
-    ("requires either a name or an index", lambda model: model.get_layer()),
-    ("requires either a name or an index", lambda model: model.get_layer("dense", 0)),
-    ("takes a list of 4 weights", lambda model: model.set_weights([])),
-    ("/bias takes", lambda model: model.set_weights([*model.get_weights()[:3], np.zeros(7)])),
+    ("in range for 2 layers", lambda model: model.get_layer(index=2)),
+    ("Exactly one of name and index must be given", lambda model: model.get_layer()),
+    ("Exactly one of name and index must be given", lambda model: model.get_layer("dense", 0)),
+    ("must be a list of 4 arrays", lambda model: model.set_weights([])),
+    (
+        "/bias must be set to",
+        lambda model: model.set_weights([*model.get_weights()[:3], np.zeros(7)]),
+    ),
     ("must be a Sequential or a functional model", lambda: tinynet.models.clone_model(OWN())),
 ]
 MODELS: Rows = {
     **told("model", OF_MODELS),
     **told("models", [("must be a list of layers", later(Sequential, DENSE))], TypeError),
-    "a data set without a length": (
+    "a dataset without a length": (
         lambda: len(tinynet.utils.PyDataset()),
         NotImplementedError,
         "__len__",
     ),
-    "a data set without batches": (
+    "a dataset without batches": (
         lambda: tinynet.utils.Sequence()[0],  # its legacy name
         NotImplementedError,
         "__getitem__",
@@ -1142,8 +1167,8 @@ NO_DIGITS: dict[str, Any] = {
     "real numbers": [["a", "b"]],
 }
 OF_RANDOM: list[tuple[str, Callable[..., Any]]] = [
-    ("^shape must be an integer of at least 0", later(random.normal, (-1, 2))),
-    ("^shape must be an integer of at least 0", later(random.normal, (None, 2))),
+    ("^shape must be a non-negative integer", later(random.normal, (-1, 2))),
+    ("^shape must be a non-negative integer", later(random.normal, (None, 2))),
     ("^seed must be an integer", later(random.normal, (2,), seed="a")),
     ("^seed must be an integer", later(random.SeedGenerator, "a")),
     ("^dtype must be a float type", later(random.normal, (2,), dtype="int32")),
@@ -1152,7 +1177,7 @@ OF_RANDOM: list[tuple[str, Callable[..., Any]]] = [
     ("^maxval must be greater than minval", later(random.randint, (2,), 5, 5)),
     ("^logits must have the shape", later(random.categorical, [1.0, 2.0], 3)),
     (r"^rate must be a number in the range \[0, 1\]", later(random.dropout, [1.0], 1.5)),
-    ("^noise_shape must have the inputs' 2", later(random.dropout, [[1.0]], 0.5, (1,))),
+    ("^noise_shape must have 2 entries", later(random.dropout, [[1.0]], 0.5, (1,))),
 ]
 DATA: Rows = {
     **{
@@ -1189,7 +1214,7 @@ DATA: Rows = {
         f"{method} of a number beyond float32": (
             infinite(method),
             ValueError,
-            "1 of 20 values not finite, the first in row 3: inf",
+            "1 of 20 values not finite; the first is inf in row 3$",
         )
         for method in ("fit", "evaluate", "train_on_batch")
     },
@@ -1339,7 +1364,7 @@ SETTINGS: Rows = {
     "fit of 40 arguments": (
         lambda model: model.fit(*range(40)),
         TypeError,
-        r"^Sequential\.fit: too many positional",
+        r"^Sequential\.fit\(\): too many positional",
     ),
     **arguments(
         ValueError,
@@ -1380,36 +1405,38 @@ SETTINGS: Rows = {
         f"{setting} {value!r:.30}": (
             partial(getattr(config, f"set_{setting}"), value),
             error,
-            f"^{setting} must be.*Received: ",
+            f"^{name} must be.*Received: {name}=",
         )
-        for setting, error, values in (
-            ("backend", ValueError, ["cuda", 3]),
-            ("floatx", ValueError, ["float16", "x" * 10**5]),
-            ("epsilon", TypeError, ["a", True]),
-            ("epsilon", ValueError, [0]),
-            ("on_divergence", ValueError, ["stop"]),
+        for setting, name, error, values in (
+            ("backend", "name", ValueError, ["cuda", 3]),
+            ("floatx", "value", ValueError, ["float16", "x" * 10**5]),
+            ("epsilon", "value", TypeError, ["a", True]),
+            ("epsilon", "value", ValueError, [0]),
+            ("on_divergence", "action", ValueError, ["stop"]),
         )
         for value in values
     },
     **{
         f"labels {labels}": (partial(tinynet.utils.to_categorical, labels, n), IndexError, message)
         for labels, n, message in (
-            ([-5], 3, "at least 0 and less than num_classes=3.*Received: -5"),
-            ([1, -1], None, "Received: -1"),
+            ([-5], 3, r"in the range \[0, 3\).*Received: the label -5"),
+            ([1, -1], None, "Received: the label -1"),
         )
     },
     **value_errors(
         {
-            "Labels must be integers": lambda: tinynet.utils.to_categorical([0.5]),
-            r"num_classes must be.*Received: x=\[\]": lambda: tinynet.utils.to_categorical([]),
+            "x must contain integer class labels": lambda: tinynet.utils.to_categorical([0.5]),
+            "num_classes must be.*Received: num_classes=None": lambda: tinynet.utils.to_categorical(
+                []
+            ),
             "x must contain real numbers.*missing": lambda: tinynet.utils.to_categorical(None, 3),
             "2 layers.*Received: index=9": lambda model: model.get_layer(index=9),
-            "accepts only layers.*Received: 4": lambda: Sequential([layers.Dense(3), 4]),
-            r"has no layers.*Received: layers=\[\]": lambda: Sequential([]).predict(X),
-            "dense/kernel takes real numbers.*<U1": (
+            "Layer or the result .*: layer=4": lambda: Sequential([layers.Dense(3), 4]),
+            r"at least one layer.*Received: layers=\[\]": lambda: Sequential([]).predict(X),
+            "real numbers .*for dense/kernel.*<U1": (
                 lambda model: model.layers[0].kernel.assign("a")
             ),
-            "dense/kernel takes real numbers.*complex128": (
+            "real numbers .*for dense/kernel.*complex128": (
                 lambda model: model.layers[0].kernel.assign(np.zeros((4, 5)) * 1j)
             ),
             "x must contain real numbers.*text.*column 0": lambda: layers.Dense(3)([["a"]]),
@@ -1448,7 +1475,7 @@ OF_SKLEARN: dict[str, Callable[..., Any]] = {
     "0 and 1": estimator(2 * TAGS - 1),
     "one class label per sample": estimator(TAGS + np.arange(4)),
     "class_weight must be None": estimator(TAGS, class_weight="balanced"),
-    "y must be at least 0": estimator(KINDS - 1, loss="poisson"),
+    "y must be non-negative": estimator(KINDS - 1, loss="poisson"),
     "loss must be one of": estimator(KINDS, loss=(8,)),
     "Negative": estimator(KINDS, -np.ones(12)),
     "non-zero": estimator(KINDS, np.zeros(12)),
@@ -1516,17 +1543,17 @@ OF_REPEATS: list[tuple[str, Callable[..., Any]]] = [
     ("did you mean 'accuracy'", later(RUNS.mean, "acuracy")),
     ("Known: 'loss', 'accuracy'", later(RUNS.mean, [HUGE, HUGE])),
     ("at least one run", later(Repeats, [], [])),
-    ("at least one run", later(visualize.plot_runs, {"a": []})),
+    ("at least one value", later(visualize.plot_runs, {"a": []})),
     ("seeds must be", later(tinynet.repeat, abs, DATASETS, seeds=0)),
-    ("a seed must be", later(tinynet.repeat, abs, DATASETS, seeds=[-1])),
+    (r"seeds\[0\] must be", later(tinynet.repeat, abs, DATASETS, seeds=[-1])),
     ("data must be", later(tinynet.repeat, abs, (BLOBS, BLOBS))),
 ]
 #: Invalid elements of weights, and the message.
 WRONG_WEIGHTS: list[tuple[Any, str]] = [
-    ("kernel", "one of the trainable weights, dense/kernel, dense/bias, .*Received: 'ke"),
-    ([HUGE, HUGE], r"trainable weights.*Received: ndarray of shape \(400, 400\)"),
-    (("dense/kernel", (4, 0)), r"shape \(4, 5\)\. Received: \(4, 0\)"),
-    (("dense/kernel", (0,)), r"Received: \(0,\)"),
+    ("kernel", "one of the trainable weights, dense/kernel, dense/bias, .*Received: weight='ke"),
+    ([HUGE, HUGE], r"trainable weights.*Received: weight=\[ndarray of shape \(400, 400\)"),
+    (("dense/kernel", (4, 0)), r"shape \(4, 5\) of dense/kernel\. Received: index=\(4, 0\)"),
+    (("dense/kernel", (0,)), r"Received: index=\(0,\)"),
 ]
 IMAGES, PROBABILITIES = np.zeros((6, 4, 4)), np.full((6, 3), [0.5, 0.25, 0.25])
 #: Invalid images, classes and probabilities, and the message.
@@ -1536,9 +1563,12 @@ OF_PREDICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"y_true": KINDS[:6] - 1}, "y_true must be non-negative integers"),
     ({"y_true": KINDS[:6] / 2}, "y_true must be non-negative integers"),
     ({"probabilities": KINDS[:6]}, r"probabilities must be of shape \(N, C\)"),
-    ({"probabilities": PROBABILITIES * 9}, r"softmax to logits\. Received: 2.25 to 4.5"),
-    ({"class_names": ["a", "b"]}, r"must have 3 names\. Received: \['a', 'b'\]"),
-    ({"class_names": [HUGE, HUGE]}, r"must have 3 names\. Received: \[ndarray"),
+    (
+        {"probabilities": PROBABILITIES * 9},
+        r"softmax to logits\. Received: probabilities from 2.25 to 4.5",
+    ),
+    ({"class_names": ["a", "b"]}, r"at least 3 names\. Received: class_names=\['a', 'b'\]"),
+    ({"class_names": [HUGE, HUGE]}, r"at least 3 names\. Received: class_names=\[ndarray"),
     ({"images": [], "y_true": [], "probabilities": []}, "at least 1. Received: images of length 0"),
 ]
 UNBUILT = Sequential([layers.Dense(3)])
@@ -1552,7 +1582,7 @@ PLOTS_REFUSED: list[tuple[str, Callable[..., Any]]] = [
     ("figure must be None", later(visualize.plot_history, {"loss": [1.0]}, figure=1, ax=1)),
     ("images must be", lambda: visualize.plot_weights(models.classifier(shape=(5,)))),
     ("must be built and have a Dense layer", later(visualize.plot_weights, UNBUILT)),
-    ("must be one image", lambda model: visualize.plot_activations(model, X)),
+    ("must be a single image", lambda model: visualize.plot_activations(model, X)),
     ("one input and one output", later(visualize.plot_activations, SEVERAL, X)),
 ]
 
@@ -1592,7 +1622,7 @@ OF_EXPLAIN: list[tuple[str, Callable[..., Any]]] = [
     ("compile", later(explain.check_gradients, UNBUILT, X, Y)),
     ("must have trainable weights", lambda: explain.step(frozen(), X, X)),
     ("override train_step", lambda: explain.step(own_step(), [[1.0]], [[1.0]])),
-    ("finite to be compared", lambda: explain.check_gradients(with_nan(), X, Y)),
+    ("finite for gradient checking", lambda: explain.check_gradients(with_nan(), X, Y)),
     ("before exporting it", lambda tmp_path: export(UNBUILT, tmp_path / "net.onnx")),
     ("format", lambda model, tmp_path: model.export(tmp_path / "a", format="tf_saved_model")),
 ]
@@ -1636,10 +1666,10 @@ EXTRAS: Rows = {
         for path, hint in NOT_THERE.items()
     },
     **{
-        f"length of a data set that is {size}": (
+        f"length of a dataset with {size} size": (
             later(len, dataset),
             TypeError,
-            f"Received: a size that is {size}$",
+            f"Received: an {size} size$",
         )
         for size, dataset in (
             ("infinite", slices(TENSORS).repeat()),

@@ -35,7 +35,7 @@ class Activation:
     doc : str
         Docstring of the activation.
     **options : object
-        Further parameters of the function in Keras, with their defaults.
+        Additional parameters of the function, as in Keras, with their default values.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Activation:
         Returns
         -------
         Tensor
-            Outputs, in `config.floatx()` unless `x` is a float array.
+            Outputs, with dtype `config.floatx()` unless `x` is a float array.
         """
         activation = self.with_options(*args, **options) if args or options else self
         if activation is linear:
@@ -114,9 +114,11 @@ class Activation:
         unknown = {key: value for key, value in given.items() if key not in self.options}
         suggestions.no_more(self.__name__, unknown, ["x", *self.options], TypeError)
         if len(args) > len(self.options):
+            names = ", ".join(["x", *self.options])
             raise TypeError(
-                f"{self.__name__} takes x and {', '.join(self.options) or 'no options'}. "
-                f"Received: {checks.shorten(args)}, {checks.shorten(options)}"
+                f"{self.__name__} must be called with at most {len(self.options) + 1} argument"
+                f"{'s' * bool(self.options)}: {names}. "
+                f"Received: {len(args) + 1} positional arguments"
             )
         merged = {**self.options, **given}
         if merged == self.options:
@@ -190,7 +192,7 @@ class Custom(Activation):
     ----------
     function : callable
         ``function(x) -> y``, composed of operations. If it has an attribute
-        ``backward(d_y, x, y) -> d_x``, that is used as its gradient.
+        ``backward(d_y, x, y) -> d_x``, it is used to compute the gradient.
 
     Examples
     --------
@@ -212,7 +214,8 @@ class Custom(Activation):
 
     @property
     def _own_backward(self) -> Any:
-        """Custom backward function, or None; the one of an operation has a different signature."""
+        """Custom backward function, or None."""
+        # The backward function of an operation has a different signature.
         is_operation = isinstance(self.function, Operation)
         return None if is_operation else getattr(self.function, "backward", None)
 
@@ -243,7 +246,8 @@ class Rectifier(Activation):
     doc : str
         Docstring of the activation.
     **options : float
-        Defaults of `negative_slope`, `max_value` and `threshold`, see `functional.rectifier`.
+        Default values of `negative_slope`, `max_value` and `threshold`; see
+        `functional.rectifier`.
 
     Examples
     --------
@@ -252,7 +256,10 @@ class Rectifier(Activation):
     """
 
     def __init__(
-        self, name: str = "relu", doc: str = "Compute a rectified unit.", **options: float | None
+        self,
+        name: str = "relu",
+        doc: str = "Compute the rectified linear unit.",
+        **options: float | None,
     ) -> None:
         super().__init__(
             name, doc, **{"negative_slope": 0.0, "max_value": None, "threshold": 0.0, **options}
@@ -271,11 +278,11 @@ class Elementwise(Activation):
     Parameters
     ----------
     name : str
-        Name in that table.
+        Name of the function in `functional.ELEMENTWISE`.
     doc : str
         Docstring of the activation.
     **options : object
-        Further parameters, with their defaults.
+        Additional parameters, with their default values.
 
     Examples
     --------
@@ -300,7 +307,7 @@ class OverAxis(Activation):
     doc : str
         Docstring of the activation.
     **options : int
-        Default of `axis`, along which the function is applied.
+        Default value of `axis`, along which the function is applied.
 
     Examples
     --------
@@ -343,7 +350,9 @@ def to_float(x: Any) -> Array:
 
 linear = Activation("linear", "Return the input unchanged: ``y = x``.")
 relu = Rectifier("relu", "Compute the rectified linear unit: ``y = max(x, 0)``.")
-leaky_relu = Rectifier("leaky_relu", "Compute relu with a small slope below 0.", negative_slope=0.2)
+leaky_relu = Rectifier(
+    "leaky_relu", "Compute ``x`` if ``x > 0``, else ``negative_slope * x``.", negative_slope=0.2
+)
 relu6 = Rectifier("relu6", "Compute ``y = min(max(x, 0), 6)``.", max_value=6.0)
 sigmoid = Activation("sigmoid", "Compute the logistic function: ``y = 1 / (1 + exp(-x))``.")
 tanh = Activation("tanh", "Compute the hyperbolic tangent.")

@@ -81,7 +81,7 @@ class MinMaxNorm(Constraint):
     Parameters
     ----------
     min_value, max_value : float
-        Bounds of the norm.
+        Minimum and maximum norm of the weights.
     rate : float
         Fraction of the correction that is applied in one step, from 0 to 1.
     axis : int
@@ -113,12 +113,12 @@ class MinMaxNorm(Constraint):
 
 @_registry.register()
 class MaxNorm(MinMaxNorm):
-    """Constrain the L2 norm along an axis to an upper bound.
+    """Constrain the L2 norm along an axis to be at most `max_value`.
 
     Parameters
     ----------
     max_value : float
-        Upper bound of the norm.
+        Maximum norm of the weights.
     axis : int
         Axis along which the norm is computed.
 

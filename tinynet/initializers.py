@@ -1,11 +1,11 @@
-"""Initializers: the initial values of weights.
+"""Initializers: objects that create the initial values of weights.
 
 The pre-activation of a dense layer is a sum of `fan_in` terms. If the weights have the variance
 ``scale / fan``, its variance is approximately that of the inputs, so that signals neither vanish
 nor explode in deep networks. The Glorot, He and LeCun initializers differ in `scale` and `fan`.
 
-For the same shape, an initializer returns the same values on every call. Without a seed, it draws
-one when it is created.
+For the same shape, an initializer returns the same values on every call. If no seed is given, a
+random seed is drawn when the initializer is created.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Constant(Initializer):
 
 
 class _Random(Initializer):
-    """Base class of random initializers; without a seed, draw one."""
+    """Base class of random initializers. If no seed is given, a seed is drawn."""
 
     _arguments: tuple[str, ...] = ("seed",)
 
@@ -147,7 +147,7 @@ class _Random(Initializer):
         self._seed = random.draw_seed() if self.seed is None else self.seed
 
     def __call__(self, shape: Any, dtype: DTypeLike | None = None) -> Tensor:
-        """Return the initial values of a weight of a float dtype."""
+        """Return the initial values of a weight with a float dtype."""
         if dtype is not None and np.dtype(dtype).kind != "f":
             raise ValueError(
                 f"dtype must be a float type for {type(self).__name__}; use 'zeros' or 'ones'. "
@@ -168,7 +168,8 @@ class RandomNormal(_Random):
     mean, stddev : float
         Mean and standard deviation.
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------
@@ -194,7 +195,8 @@ class TruncatedNormal(RandomNormal):
     mean, stddev : float
         Mean and standard deviation before truncation.
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------
@@ -216,7 +218,8 @@ class RandomUniform(_Random):
     minval, maxval : float
         Bounds; `maxval` is excluded.
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------
@@ -244,7 +247,7 @@ def _distribution(name: str, value: Any) -> Any:
 
 @declared(_registry)
 class VarianceScaling(_Random):
-    """Initializer that draws values of variance ``scale / fan``.
+    """Initializer that draws values with the variance ``scale / fan``.
 
     Parameters
     ----------
@@ -253,9 +256,10 @@ class VarianceScaling(_Random):
     mode : {"fan_in", "fan_out", "fan_avg"}
         Definition of `fan`: number of inputs, number of outputs, or their mean.
     distribution : {"truncated_normal", "untruncated_normal", "uniform"}
-        Random distribution.
+        Distribution from which the values are drawn.
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------
@@ -301,14 +305,15 @@ class _Scaled(VarianceScaling):
 class GlorotUniform(_Scaled):
     """Glorot (Xavier) uniform initializer, the default for the kernel of `Dense`.
 
-    Values are uniform in ``[-limit, limit]`` with ``limit = sqrt(6 / (fan_in + fan_out))``. Glorot
-    and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010),
-    equation 16.
+    Values are drawn uniformly from ``[-limit, limit]`` with
+    ``limit = sqrt(6 / (fan_in + fan_out))``. Glorot and Bengio, "Understanding the difficulty of
+    training deep feedforward neural networks" (2010), equation 16.
 
     Parameters
     ----------
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------
@@ -325,13 +330,14 @@ class GlorotUniform(_Scaled):
 class GlorotNormal(_Scaled):
     """Glorot (Xavier) normal initializer.
 
-    Values are from a truncated normal distribution with standard deviation
+    Values are drawn from a truncated normal distribution with standard deviation
     ``sqrt(2 / (fan_in + fan_out))``.
 
     Parameters
     ----------
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------
@@ -346,13 +352,14 @@ class GlorotNormal(_Scaled):
 class HeNormal(_Scaled):
     """He normal initializer, for layers with relu.
 
-    Values are from a truncated normal distribution with standard deviation ``sqrt(2 / fan_in)``. He
-    et al., "Delving deep into rectifiers" (2015), equation 10.
+    Values are drawn from a truncated normal distribution with standard deviation
+    ``sqrt(2 / fan_in)``. He et al., "Delving deep into rectifiers" (2015), equation 10.
 
     Parameters
     ----------
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------
@@ -367,12 +374,13 @@ class HeNormal(_Scaled):
 class HeUniform(_Scaled):
     """He uniform initializer, for layers with relu.
 
-    Values are uniform in ``[-limit, limit]`` with ``limit = sqrt(6 / fan_in)``.
+    Values are drawn uniformly from ``[-limit, limit]`` with ``limit = sqrt(6 / fan_in)``.
 
     Parameters
     ----------
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------
@@ -387,13 +395,14 @@ class HeUniform(_Scaled):
 class LecunNormal(_Scaled):
     """LeCun normal initializer.
 
-    Values are from a truncated normal distribution with standard deviation ``sqrt(1 / fan_in)``.
-    LeCun et al., "Efficient BackProp" (1998), equation 16.
+    Values are drawn from a truncated normal distribution with standard deviation
+    ``sqrt(1 / fan_in)``. LeCun et al., "Efficient BackProp" (1998), equation 16.
 
     Parameters
     ----------
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------
@@ -408,12 +417,13 @@ class LecunNormal(_Scaled):
 class LecunUniform(_Scaled):
     """LeCun uniform initializer.
 
-    Values are uniform in ``[-limit, limit]`` with ``limit = sqrt(3 / fan_in)``.
+    Values are drawn uniformly from ``[-limit, limit]`` with ``limit = sqrt(3 / fan_in)``.
 
     Parameters
     ----------
     seed : int, optional
-        Random seed; by default it is drawn from the stream of seeds, see `tinynet.random.set_seed`.
+        Random seed. By default, it is drawn from the global random number generator (see
+        `tinynet.random.set_seed`).
 
     Examples
     --------

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
-#: Operations of the table, as attributes because some have the names of Python built-ins.
+#: Operations in `TABLE`, as attributes because some have the same names as Python built-ins.
 _t = SimpleNamespace(**TABLE)
 globals().update(TABLE)
 abs, amax, amin, true_divide = _t.absolute, _t.max, _t.min, _t.divide
@@ -75,14 +75,16 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
     Tensor([[3, 4],
             [1, 2]], dtype=int32)
     """
-    x = getattr(x, "source", x)  # the Variable behind a view
+    x = getattr(x, "source", x)  # if x is a view of a Variable, use the Variable
     if axis == 0 and hasattr(x, "assign"):
         return LookUp(x)(x, indices)
     return _t.take(x, indices, axis=axis)
 
 
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    """Compute the vector norm along an axis, of order 1, 2 (default) or infinity.
+    """Compute the norm of order 1, 2 (default) or infinity along an axis.
+
+    With the default order, `axis` may also be None (all axes) or a tuple: the Frobenius norm.
 
     >>> norm([3.0, 4.0])
     Tensor(5., dtype=float32)
@@ -299,7 +301,10 @@ def erfc(x: Any) -> Any:
 
 
 def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
-    """Select ``x1`` where the condition is true, else ``x2``; without them, return `nonzero`."""
+    """Select ``x1`` where the condition is true, else ``x2``.
+
+    If `x1` and `x2` are None, return the result of `nonzero`.
+    """
     return nonzero(condition) if x1 is x2 is None else _t.where(condition, x1, x2)
 
 
@@ -314,7 +319,8 @@ def top_k(x: Any, k: int, sorted: bool = True) -> Any:
     >>> top_k([3, 1, 2], 2)
     (Tensor([3, 2], dtype=int32), Tensor([0, 2], dtype=int32))
     """
-    ascending = _t.argsort(_t.flip(x, axis=-1), axis=-1)  # among ties, the last
+    # Flip before and after, so that equal elements keep their order.
+    ascending = _t.argsort(_t.flip(x, axis=-1), axis=-1)
     order = (_size(x, -1) - 1 - _t.flip(ascending, axis=-1))[..., :k]
     return _t.take_along_axis(x, order, axis=-1), order
 
@@ -322,18 +328,18 @@ def top_k(x: Any, k: int, sorted: bool = True) -> Any:
 def allclose(
     x1: Any, x2: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Any:
-    """Return whether all elements are equal within a tolerance, see `isclose`."""
+    """Return whether all elements are equal within a tolerance (see `isclose`)."""
     return _t.all(_t.isclose(x1, x2, rtol, atol, equal_nan))
 
 
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
-    """Return an array with the shape of x, filled with a value."""
+    """Return a tensor with the shape of x, filled with a value."""
     zeros = _t.zeros_like(x, dtype=dtype)
     return _t.cast(_t.add(zeros, fill_value), zeros.dtype)
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function that returns its result and a function for its gradient.
+    """Define a custom gradient: decorate a function that returns its result and gradient function.
 
     The gradient function maps the upstream gradient to the gradients with respect to the inputs.
 
@@ -360,7 +366,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def hard_tanh(x: Any) -> Any:
-    """Clip to [-1, 1], a piecewise linear approximation of tanh."""
+    """Compute ``clip(x, -1, 1)``, a piecewise linear approximation of tanh."""
     return _t.clip(x, -1.0, 1.0)
 
 
@@ -460,7 +466,7 @@ def sparse_categorical_crossentropy(
 
 
 def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
-    """Call ``true_fn`` if the condition is true, else ``false_fn``, and return its result."""
+    """Call ``true_fn()`` if `pred` is true, otherwise ``false_fn()``, and return the result."""
     return true_fn() if pred else false_fn()
 
 
@@ -484,22 +490,22 @@ def convert_to_numpy(x: Any) -> Any:
 
 
 def dtype(x: Any) -> str:
-    """Return the name of the dtype."""
+    """Return the name of the dtype of an array."""
     return str(np.dtype(convert_to_tensor(x).dtype).name)
 
 
 def shape(x: Any) -> tuple[int, ...]:
-    """Return the shape."""
+    """Return the shape of an array."""
     return tuple(np.shape(x))
 
 
 def size(x: Any) -> int:
-    """Return the number of elements."""
+    """Return the number of elements of an array."""
     return math.prod(shape(x))
 
 
 def ndim(x: Any) -> int:
-    """Return the number of dimensions."""
+    """Return the number of dimensions of an array."""
     return int(np.ndim(x))
 
 
@@ -509,32 +515,32 @@ def is_tensor(x: Any) -> bool:
 
 
 def zeros(shape: Any, dtype: Any = None) -> Any:
-    """Return an array of zeros."""
+    """Return a tensor of zeros."""
     return as_tensor(np.zeros(shape, dtype or config.floatx()))
 
 
 def ones(shape: Any, dtype: Any = None) -> Any:
-    """Return an array of ones."""
+    """Return a tensor of ones."""
     return as_tensor(np.ones(shape, dtype or config.floatx()))
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
-    """Return an array filled with a value."""
+    """Return a tensor filled with a value."""
     return _t.cast(_t.broadcast_to(fill_value, shape=shape), dtype or config.floatx())
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
-    """Return a matrix with ones on diagonal k and zeros elsewhere."""
+    """Return a 2-D tensor with ones on diagonal k and zeros elsewhere."""
     return as_tensor(np.eye(N, M, k, dtype or config.floatx()))
 
 
 def identity(n: int, dtype: Any = None) -> Any:
-    """Return the identity matrix."""
+    """Return the identity matrix as a tensor."""
     return eye(n, dtype=dtype)
 
 
 zeros_like, ones_like = _t.zeros_like, _t.ones_like
-empty, empty_like = zeros, zeros_like  # never uninitialized
+empty, empty_like = zeros, zeros_like  # unlike in NumPy, initialized with zeros
 
 
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
@@ -585,7 +591,7 @@ def unique(
     size: int | None = None,
     fill_value: Any = None,
 ) -> Any:
-    """Return the sorted unique elements."""
+    """Return the sorted unique elements, and optionally their indices, inverse and counts."""
     if size is not None:
         raise ValueError(f"size must be None; all elements are returned. Received: size={size}")
     requested = (return_index, return_inverse, return_counts)
@@ -599,4 +605,4 @@ def unique(
 nn = numpy = linalg = sys.modules[__name__]  # submodules in Keras, with the same functions
 
 _OWN = {n for n, v in globals().items() if getattr(v, "__module__", "") == __name__}
-__all__ = sorted(n for n in {*TABLE, *_OWN} if n[0] != "_")  # computed
+__all__ = sorted(n for n in {*TABLE, *_OWN} if n[0] != "_")

@@ -1,8 +1,8 @@
-"""Random numbers, with the names and arguments of `keras.random`, and the global stream of seeds.
+"""Random number generation, with the names and arguments of `keras.random`.
 
-Models, initializers and random functions without a seed draw one from a global stream, which
-`set_seed` restarts. Initially, the stream is seeded with entropy from the operating system. NumPy's
-global random state is neither read nor modified.
+If no seed is given, models, initializers and random functions draw a seed from a global random
+number generator, which `set_seed` seeds. Initially, it is seeded with entropy from the operating
+system. NumPy's global random state is neither read nor modified.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _stream = np.random.default_rng()
 
 
 def set_seed(seed: int) -> None:
-    """Restart the global stream of seeds.
+    """Set the global random seed.
 
     Parameters
     ----------
     seed : int
-        Non-negative integer. The same seed restarts the same stream.
+        Non-negative integer. The same seed produces the same sequence of random numbers.
 
     Examples
     --------
@@ -45,16 +45,16 @@ def set_seed(seed: int) -> None:
     """
     global _stream
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"seed must be an integer of at least 0. Received: seed={seed!r:.60}")
+        raise TypeError(f"seed must be a non-negative integer. Received: seed={seed!r:.60}")
     if operator.index(seed) < 0:
-        raise ValueError(f"seed must be an integer of at least 0. Received: seed={seed!r:.60}")
+        raise ValueError(f"seed must be a non-negative integer. Received: seed={seed!r:.60}")
     with _lock:
         _stream = np.random.default_rng(seed)
         sequence.cache_clear()
 
 
 def draw_seed() -> int:
-    """Draw the next seed from the global stream.
+    """Draw the next seed from the global random number generator.
 
     Returns
     -------
@@ -71,13 +71,13 @@ def draw_seed() -> int:
 
 
 def _state() -> Any:
-    """Return the state of the global stream, for `_set_state`."""
+    """Return the state of the global random number generator, for `_set_state`."""
     with _lock:
         return copy.deepcopy(_stream.bit_generator.state)
 
 
 def _set_state(state: Any) -> None:
-    """Restore the state of the global stream."""
+    """Restore the state of the global random number generator."""
     with _lock:
         _stream.bit_generator.state = state
 
@@ -97,14 +97,15 @@ def _bits(seed: int | None) -> np.random.PCG64:
 
 
 class SeedGenerator(Configurable, np.random.Generator):
-    """Random number generator to pass as `seed`: its state advances with every call.
+    """Random number generator that can be passed as the argument `seed`.
 
-    As an attribute of a layer, it is saved and restored with the training state.
+    Its state advances with every call. If it is an attribute of a layer, its state is saved and
+    restored with the training state.
 
     Parameters
     ----------
     seed : int, optional
-        Seed; by default it is drawn from the global stream of seeds.
+        Random seed. By default, it is drawn from the global random number generator.
     name : str, optional
         Name; by default ``"seed_generator"`` with a numeric suffix.
 
@@ -173,7 +174,7 @@ class _Draw(Operation):
         return np.zeros(options["shape"], options["dtype"])
 
     def draw(self, shape: Any, dtype: Any, seed: Any, kinds: str = "f", **parameters: Any) -> Any:
-        """Validate the common arguments, and draw."""
+        """Validate the common arguments, and draw random numbers."""
         sizes = [checks.whole("shape", n, 0, ValueError) for n in np.atleast_1d(shape).tolist()]
         dtype = checks.type_name(dtype or config.floatx())
         if np.dtype(dtype).kind not in kinds:
@@ -186,7 +187,7 @@ class _Draw(Operation):
 
 
 def _precise(dtype: str) -> Any:
-    """Return the dtype in which NumPy draws floats for a dtype."""
+    """Return the dtype in which NumPy generates random floats for a requested dtype."""
     return np.float32 if dtype == "float32" else np.float64
 
 
@@ -254,7 +255,7 @@ def truncated_normal(
     dtype : str, optional
         Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        Seed, see `normal`.
+        Random seed; see `normal`.
 
     Returns
     -------
@@ -283,7 +284,7 @@ def uniform(
     dtype : str, optional
         Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        Seed, see `normal`.
+        Random seed; see `normal`.
 
     Returns
     -------
@@ -311,7 +312,7 @@ def randint(shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: An
     dtype : str
         Integer dtype of the result.
     seed : int or SeedGenerator, optional
-        Seed, see `normal`.
+        Random seed; see `normal`.
 
     Returns
     -------
@@ -346,7 +347,7 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
     dtype : str
         Integer dtype of the result.
     seed : int or SeedGenerator, optional
-        Seed, see `normal`.
+        Random seed; see `normal`.
 
     Returns
     -------
@@ -372,7 +373,7 @@ def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any =
 def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None) -> Any:
     """Set a random fraction of the inputs to 0, and scale the others by ``1 / (1 - rate)``.
 
-    The scaling keeps the expected value of the inputs.
+    The scaling preserves the expected value.
 
     Parameters
     ----------
@@ -381,10 +382,10 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
     rate : float
         Fraction of the inputs to drop, from 0 to 1.
     noise_shape : tuple of (int or None), optional
-        Shape of the random mask, which is broadcast to the inputs. None means the size of the
-        inputs along that axis.
+        Shape of the random mask, which is broadcast to the inputs. An entry of None means the
+        size of the inputs along that axis.
     seed : int or SeedGenerator, optional
-        Seed, see `normal`.
+        Random seed; see `normal`.
 
     Returns
     -------
@@ -402,7 +403,7 @@ def dropout(inputs: Any, rate: float, noise_shape: Any = None, seed: Any = None)
         return x
     shape = np.shape(x)
     if noise_shape is not None:
-        expected = f"noise_shape must have the inputs' {len(shape)} dimensions"
+        expected = f"noise_shape must have {len(shape)} entries, one for each axis of the inputs"
         checks.require(len(noise_shape) == len(shape), expected, f"noise_shape={noise_shape}")
         shape = [n if size is None else size for size, n in zip(noise_shape, shape, strict=True)]
     kept = _UNIFORM.draw(shape, None, seed) >= rate
@@ -419,7 +420,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     axis : int
         Axis along which slices are shuffled.
     seed : int or SeedGenerator, optional
-        Seed, see `normal`.
+        Random seed; see `normal`.
 
     Returns
     -------
@@ -448,7 +449,7 @@ def gamma(shape: Any, alpha: Any, dtype: Any = None, seed: Any = None) -> Any:
     dtype : str, optional
         Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        Seed, see `normal`.
+        Random seed; see `normal`.
 
     Returns
     -------
@@ -475,7 +476,7 @@ def beta(shape: Any, alpha: Any, beta: Any, dtype: Any = None, seed: Any = None)
     dtype : str, optional
         Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        Seed, see `normal`.
+        Random seed; see `normal`.
 
     Returns
     -------
@@ -500,18 +501,18 @@ def binomial(
     shape : tuple of int
         Shape of the result.
     counts : int or array_like
-        Numbers of trials.
+        Number of trials.
     probabilities : float or array_like
-        Probabilities of success.
+        Probability of success.
     dtype : str, optional
         Float dtype of the result; by default `config.floatx()`.
     seed : int or SeedGenerator, optional
-        Seed, see `normal`.
+        Random seed; see `normal`.
 
     Returns
     -------
     Tensor
-        Numbers of successes.
+        Number of successes.
 
     Examples
     --------

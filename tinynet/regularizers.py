@@ -1,7 +1,7 @@
 """Regularizers: penalties on weights that are added to the loss.
 
-A custom regularizer is a function composed of operations, or a class with ``__call__(x)``. It is
-differentiated automatically unless it defines ``gradient(x)``.
+A custom regularizer is a function composed of operations, or a subclass of `Regularizer` that
+defines ``__call__(x)``. It is differentiated automatically unless it defines ``gradient(x)``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Regularizer(Configurable):
         raise NotImplementedError(f"{type(self).__name__} does not define __call__(x)")
 
     def gradient(self, x: Array) -> Array:
-        """Compute the gradient of the penalty, by default by differentiating `__call__`.
+        """Compute the gradient of the penalty. By default, `__call__` is differentiated.
 
         Parameters
         ----------
@@ -90,7 +90,8 @@ class L1L2(Regularizer):
         dtype = np.dtype(x.dtype)
         one = dtype.type if dtype.kind == "f" else np.float32
         absolute, square = TABLE["absolute"], TABLE["square"]
-        if plain and dtype.kind == "f":  # not recorded by a tape or program
+        if plain and dtype.kind == "f":
+            # Use NumPy, because no tape or program records this call.
             absolute, square = np.abs, np.square
         cost: Any = None
         if self.l1:
@@ -100,7 +101,7 @@ class L1L2(Regularizer):
             cost = squares if cost is None else cost + squares
         if cost is None:
             return as_tensor(one(0))
-        return as_tensor(cost) if plain else cost  # may be symbolic
+        return as_tensor(cost) if plain else cost  # symbolic tensors are returned unchanged
 
     def gradient(self, x: Array) -> Array:
         """Compute the gradient of the penalty."""
@@ -160,8 +161,8 @@ class _Custom(Regularizer):
     def __call__(self, x: Any) -> Any:
         """Compute the penalty of a weight."""
         value = self.wrapped(x)
-        expected = "regularizer must return a scalar, such as a sum"
-        checks.require(np.shape(value) == (), expected, f"shape {np.shape(value)}")
+        expected = "regularizer must return a scalar; reduce its result, for example with ops.sum"
+        checks.require(np.shape(value) == (), expected, f"an array of shape {np.shape(value)}")
         return value
 
 

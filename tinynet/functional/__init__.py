@@ -1,4 +1,4 @@
-"""Formulas of all operations in plain NumPy, each forward function next to its backward function.
+"""Operations in plain NumPy: each forward function is followed by its backward function.
 
 All functions are stateless. A forward function maps arrays to an array, ``y = f(x)``. Its backward
 function applies the chain rule: it takes the upstream gradient ``d_y`` (the gradient of the loss

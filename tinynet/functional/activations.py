@@ -1,8 +1,8 @@
 """Activation functions: the nonlinearities between layers.
 
-Each backward function takes the upstream gradient, the inputs x and the outputs y = f(x), and uses
-whichever of x and y gives the simpler formula. x, y, d_x and d_y have the same shape, which is
-arbitrary unless stated otherwise.
+Most backward functions have the signature ``(d_y, x, y)``: upstream gradient, input and output
+``y = f(x)``. They use whichever of x and y gives the simpler formula. x, y, d_x and d_y have the
+same shape, which is arbitrary unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -93,10 +93,11 @@ def rectifier(
     threshold: float = 0.0,
     out: Array | None = None,
 ) -> Array:
-    """Compute a rectifier with a slope below the threshold and an upper bound, as in Keras.
+    """Compute the rectified linear unit with a negative slope, a maximum value and a threshold.
 
     ``y = clip(x, 0, max_value)`` where ``x > threshold``, else
-    ``y = negative_slope * (x - threshold)``. If `max_value` is None, x is not clipped.
+    ``y = negative_slope * (x - threshold)``, as `keras.activations.relu`. If `max_value` is None, x
+    is not clipped.
 
     >>> rectifier(np.array([-2.0, 0.5, 2.0, 9.0]), 0.5, 6.0, 1.0)
     array([-1.5 , -0.25,  2.  ,  6.  ])
@@ -116,13 +117,14 @@ def rectifier_backward(
 ) -> Array:
     """Compute the gradient of `rectifier`: ``d_x = d_y * slope``; `out` may be `d_y`.
 
-    The slope is 1 above the threshold, 0 where x was clipped, and `negative_slope` below.
+    The slope is 1 above the threshold, 0 where x was clipped, and `negative_slope` below the
+    threshold.
 
     >>> rectifier_backward(np.ones(4), np.array([-2.0, 0.5, 2.0, 9.0]), 0.5, 6.0, 1.0)
     array([0.5, 0.5, 1. , 0. ])
     """
     cutoff, above = x.dtype.type(threshold), np.ones_like(x)
-    # At the kinks, use the derivative that TensorFlow uses.
+    # Where the function is not differentiable, use the same subgradient as TensorFlow.
     if max_value is not None:
         limit = x.dtype.type(max_value)
         above *= x < limit if threshold == 0 and max_value == 6 else (x >= 0) & (x <= limit)

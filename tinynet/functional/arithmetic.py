@@ -137,7 +137,10 @@ def clip_backward(d_y: Array, y: Array, x: Array, x_min: float, x_max: float) ->
 
 
 def nan_to_num(x: Array, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
-    """Replace NaN and infinities by finite numbers."""
+    """Replace NaN and infinities with finite numbers.
+
+    By default, NaN is replaced with 0, and infinities with the largest finite values.
+    """
     return np.asanyarray(np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf))
 
 

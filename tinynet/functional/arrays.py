@@ -1,4 +1,4 @@
-"""Type of the arrays that these functions take and return."""
+"""Array type used in the signatures of `tinynet.functional`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Compressed sparse row (CSR) format: inputs stored without their zeros.
+"""Compressed sparse row (CSR) format: only the non-zero elements of an array are stored.
 
 Row i has the non-zeros ``values[indptr[i]:indptr[i + 1]]``, in the columns
 ``indices[indptr[i]:indptr[i + 1]]``.
@@ -30,11 +30,11 @@ def compress_rows(x: Array, indptr: Array, indices: Array, values: Array) -> Non
     """Convert a dense array to CSR format: write the column and value of each non-zero, row by row.
 
     x: (N, D); indptr: (N + 1,), from `row_starts`. `indices` and `values` are output arrays with
-    one element more than there are non-zeros.
+    at least one element for each non-zero.
 
-    >>> indices, values = np.zeros(4, np.uint16), np.zeros(4)
+    >>> indices, values = np.zeros(3, np.uint16), np.zeros(3)
     >>> compress_rows(np.array([[0, 5, 0], [7, 0, 8]]), np.array([0, 1, 3]), indices, values)
-    >>> indices[:3], values[:3]
+    >>> indices, values
     (array([1, 0, 2], dtype=uint16), array([5., 7., 8.]))
     """
     rows, columns = np.nonzero(x)

@@ -1,8 +1,8 @@
-"""A complete training step of a network of dense layers, on one page.
+"""Complete training step of a network of dense layers.
 
 Read this file first, then the functions that it calls: all are defined in this folder. The layers,
-losses and optimizers of the library call the same functions; the kernels compute the same results
-faster.
+losses and optimizers of the library call the same functions; the compiled kernels compute the same
+results faster.
 
 ::
 
@@ -37,7 +37,7 @@ def gradients(x: Array, labels: Array, weights: Sequence[Array]) -> tuple[Array,
     returned in the same order.
 
     With zero weights, both classes have probability 0.5; the gradient of the bias is therefore
-    (0.5 - 0, 0.5 - 1), and the gradient of the kernel is x = 2 times that:
+    (0.5 - 0, 0.5 - 1), and the gradient of the kernel is x = 2 times the gradient of the bias:
 
     >>> x, labels = np.array([[2.0]]), np.array([1])
     >>> loss, (d_kernel, d_bias) = gradients(x, labels, [np.zeros((1, 2)), np.zeros(2)])
@@ -78,8 +78,8 @@ def training_step(
 ) -> Array:
     """Train on one mini-batch: forward pass, backward pass, and an Adam update of each weight.
 
-    The weights and their moment estimates m and v, initially 0, are updated in place; `step` counts
-    from 1. Returns the mean loss before the update.
+    The weights and their moment estimates m and v, initially 0, are updated in place. `step` is
+    the step number, starting at 1. Returns the mean loss before the update.
 
     The size of Adam's first step is the learning rate, regardless of the size of the gradient:
 

@@ -1,5 +1,6 @@
-"""Loss functions: one value for each example, or for each element of binary cross-entropies.
+"""Loss functions, which return one value for each example.
 
+The binary cross-entropies return one value for each element.
 `d_values` is the upstream gradient, of the same shape as the values; for the mean of N values, each
 element is 1 / N.
 """
@@ -37,7 +38,7 @@ def is_label(labels: Array, rows: Array) -> Array:
 
 
 def sparse_softmax_crossentropy(labels: Array, logits: Array) -> Array:
-    """Compute the cross-entropy of class labels from logits: ``-log(softmax(logits)[label])``.
+    """Compute the cross-entropy between class labels and logits: ``-log(softmax(logits)[label])``.
 
     labels: (N,), from 0 to C - 1; logits: (N, C); values: (N,). Evaluated as
     ``log(sum(exp(logits))) - logits[label]``, with the maximum subtracted first, as in `softmax`.
@@ -95,9 +96,10 @@ def softmax_crossentropy_step(
     d_logits: Array,
     values: Array,
 ) -> None:
-    """Compute probabilities, loss and gradient of a softmax classifier, into output arrays.
+    """Compute the probabilities, loss values and gradient of a softmax classifier.
 
-    This is the composition of `softmax`, `sparse_softmax_crossentropy` and its backward function.
+    The results are written to output arrays. This is the composition of `softmax`,
+    `sparse_softmax_crossentropy` and its backward function.
     labels, d_values, values: (N,); logits, probabilities, d_logits: (N, C).
 
     >>> logits = np.log([[0.25, 0.75]])
@@ -113,7 +115,7 @@ def softmax_crossentropy_step(
 def mean_softmax_crossentropy(
     logits: Array, labels: Array, weights: Array | None = None
 ) -> tuple[Array, Array]:
-    """Compute the mean loss of a classifier and its probabilities, from logits.
+    """Compute the mean cross-entropy and the predicted probabilities from logits.
 
     ``loss = sum(weights * values) / N``, where the values are `sparse_softmax_crossentropy`.
     logits: (N, C); labels: (N,); weights: (N,), sample weights, by default 1.
@@ -149,7 +151,7 @@ def mean_softmax_crossentropy_backward(
 
 
 def sparse_crossentropy(labels: Array, probabilities: Array, epsilon: float) -> Array:
-    """Compute the cross-entropy of class labels from probabilities: ``-log(q[label] / sum(q))``.
+    """Compute the cross-entropy between labels and probabilities: ``-log(q[label] / sum(q))``.
 
     labels: (N,), from 0 to C - 1; probabilities: (N, C); q = clip(probabilities, epsilon). Clipping
     keeps the loss finite: at most about 16.1 for ``epsilon = 1e-7``.
@@ -258,7 +260,8 @@ def sigmoid_crossentropy_backward(d_values: Array, y_true: Array, logits: Array)
     """Compute the gradient of `sigmoid_crossentropy`.
 
     ``d_logits = (sigmoid(logits) - y_true) * d_values``.
-    The value is log(1 + exp(logits)) - logits * y_true; the first term has derivative sigmoid.
+    The value is log(1 + exp(logits)) - logits * y_true; the derivative of the first term is
+    sigmoid(logits).
 
     >>> sigmoid_crossentropy_backward(np.array([4.0]), np.array([1.0]), np.array([0.0]))
     array([-2.])
@@ -365,7 +368,9 @@ def mean_error_backward(
 
 
 def clip(probabilities: Array, epsilon: float) -> Array:
-    """Clip probabilities to ``[epsilon, 1 - epsilon]``, with both bounds rounded to their dtype.
+    """Clip probabilities to ``[epsilon, 1 - epsilon]``.
+
+    Both bounds are rounded to the dtype of the probabilities.
 
     >>> clip(np.array([0.0, 0.5, 1.0]), 0.25)
     array([0.25, 0.5 , 0.75])

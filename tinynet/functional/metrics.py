@@ -10,9 +10,10 @@ __all__ = ["sparse_matches"]
 
 
 def sparse_matches(labels: Array, scores: Array) -> int:
-    """Count the rows whose maximum is at the class label; among ties, the first maximum counts.
+    """Count the rows of `scores` whose argmax equals the class label.
 
-    labels: (N,); scores: (N, C), logits or probabilities.
+    labels: (N,); scores: (N, C), logits or probabilities. Ties are resolved in favor of the first
+    maximum.
 
     >>> sparse_matches(np.array([0, 1]), np.array([[0.5, 0.5], [0.9, 0.1]]))
     1

@@ -12,9 +12,9 @@ __all__ = ["batch_normalization", "batch_normalization_backward", "batch_statist
 def dropout(x: Array, drawn: Array, rate: float, out: Array | None = None) -> Array:
     """Drop random inputs: ``y = x / (1 - rate)`` where ``drawn >= rate``, else 0.
 
-    `drawn` holds uniform random numbers from 0 to 1 and broadcasts to x. The division keeps the
-    expected value of y equal to x. The backward function is the same: y is linear in x, so pass the
-    upstream gradient as `x`, with the same `drawn`.
+    `drawn` contains uniform random numbers in [0, 1) and is broadcast to the shape of x. The
+    division keeps the expected value of y equal to x. The backward function is the same: y is
+    linear in x, so pass the upstream gradient as `x`, with the same `drawn`.
 
     >>> dropout(np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.5, 0.9]), 0.5)
     array([0., 4., 6.])

@@ -1,7 +1,7 @@
-"""Optimizers: one update of the weights w, given the gradient d_w, in place.
+"""Optimizer updates: each function updates the weights w in place, given the gradient d_w.
 
-All arrays have the shape (P,), where P is the number of parameters; state such as moment estimates
-is updated in place too.
+All arrays have the shape (P,), where P is the number of parameters. Slots, such as moment
+estimates, are also updated in place.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def blocks(size: int) -> Iterator[slice]:
 
 
 def _in_blocks(update: Callable[..., None]) -> Callable[..., None]:
-    """Decorate an update so that it processes its vectors block by block, see `blocks`.
+    """Decorate an update function so that it processes its vectors in blocks (see `blocks`).
 
     NumPy scalars are converted to Python floats, so that they do not change the dtype of results.
     """
@@ -43,7 +43,7 @@ def _in_blocks(update: Callable[..., None]) -> Callable[..., None]:
         if named:
             rest = inspect.signature(update).bind(w, *rest, **named).args[1:]
         given = [float(a) if isinstance(a, np.generic) else a for a in rest]
-        if w.size <= _BLOCK or type(w) is not np.ndarray:  # or w is traced
+        if w.size <= _BLOCK or type(w) is not np.ndarray:  # traced arrays are not split into blocks
             update(w, *given)
             return
         for part in blocks(w.size):
@@ -68,9 +68,10 @@ def adam(
 
     ``m += (d_w - m) * (1 - beta_1)``, ``v += (d_w**2 - v) * (1 - beta_2)``,
     ``w -= alpha * m / (sqrt(v) + epsilon)``. m and v are the first and second moment estimates
-    (exponential moving averages), whose bias correction is part of `alpha`, see `adam_step_size`.
-    AMSGrad replaces v by its maximum so far, `largest`. Kingma and Ba, "Adam: a method for
-    stochastic optimization" (2015), end of section 2, where epsilon is called "epsilon hat".
+    (exponential moving averages), whose bias correction is included in `alpha` (see
+    `adam_step_size`). If `largest` is given (AMSGrad), the running maximum of v is used instead of
+    v. Kingma and Ba, "Adam: a method for stochastic optimization" (2015), end of section 2, where
+    epsilon is called "epsilon hat".
 
     >>> w, d_w = np.array([1.0]), np.array([2.0])
     >>> m, v = np.zeros(1), np.zeros(1)
@@ -263,8 +264,9 @@ def adamax(
 def adadelta(
     w: Array, d_w: Array, s: Array, u: Array, learning_rate: float, rho: float, epsilon: float
 ) -> None:
-    """Perform one Adadelta update: scale the gradient to the root mean square of recent steps.
+    """Perform one Adadelta update: scale the gradient by a ratio of root mean squares.
 
+    The numerator is computed from recent steps, and the denominator from recent gradients:
     ``s = rho * s + (1 - rho) * d_w**2``, ``step = sqrt(u + epsilon) / sqrt(s + epsilon) * d_w``,
     ``u = rho * u + (1 - rho) * step**2``, ``w -= learning_rate * step``. Zeiler, "ADADELTA: an
     adaptive learning rate method" (2012), algorithm 1.
@@ -297,9 +299,9 @@ def ftrl(
 
     ``sigma = ((n + d_w**2)**-power - n**-power) / learning_rate``, ``n += d_w**2``,
     ``z += d_w + 2 * shrinkage * w - sigma * w``, then
-    ``w = (clip(z, -l1, l1) - z) / ((n**-power + beta) / learning_rate + 2 * l2)``: exactly 0 where
-    ``|z| <= l1``. power is at most 0, usually -0.5. McMahan et al., "Ad click prediction: a view
-    from the trenches" (2013), algorithm 1.
+    ``w = (clip(z, -l1, l1) - z) / ((n**-power + beta) / learning_rate + 2 * l2)``, which is exactly
+    0 where ``|z| <= l1``. power is at most 0, usually -0.5. McMahan et al., "Ad click prediction: a
+    view from the trenches" (2013), algorithm 1.
 
     >>> w, n, z = np.array([1.0, 1.0]), np.array([16.0, 16.0]), np.array([0.0, -6.0])
     >>> ftrl(w, np.array([3.0, 3.0]), n, z, 1.0, -0.5, 2.0, 0.0, 0.0, 0.0)  # sigma = 5 - 4
@@ -317,8 +319,9 @@ def ftrl(
 def lion(
     w: Array, d_w: Array, m: Array, learning_rate: float, beta_1: float, beta_2: float
 ) -> None:
-    """Perform one Lion update: move each weight by the learning rate, in the direction of a sign.
+    """Perform one Lion update: move each weight by the learning rate.
 
+    Weights move against the sign of an interpolation between m and the gradient:
     ``w -= learning_rate * sign(beta_1 * m + (1 - beta_1) * d_w)``, then
     ``m = beta_2 * m + (1 - beta_2) * d_w``. Chen et al., "Symbolic discovery of optimization
     algorithms" (2023), algorithm 2.

@@ -56,7 +56,7 @@ def _axes(x1: Array, x2: Array, axes: Any) -> tuple[list[int], list[int]]:
 
 
 def tensordot(x1: Array, x2: Array, axes: Any = 2) -> Array:
-    """Compute the tensor product, summed over pairs of axes.
+    """Compute the tensor dot product along the given axes.
 
     >>> tensordot(np.array([[2.0, 3.0]]), np.array([[5.0, 7.0]]), axes=([1], [1]))  # 10 + 21
     array([[31.]])
@@ -67,8 +67,8 @@ def tensordot(x1: Array, x2: Array, axes: Any = 2) -> Array:
 def tensordot_backward(d_y: Array, y: Array, x1: Array, x2: Array, axes: Any = 2) -> Any:
     """Compute the gradients of `tensordot`, which are tensor products as well.
 
-    d_x1 is the product of d_y and x2, summed over the axes of x2 that were not summed; d_x2 is that
-    of x1 and d_y, summed over the axes of x1 that were not summed.
+    d_x1 is the product of d_y and x2, summed over the axes of x2 that were not summed; d_x2 is the
+    product of x1 and d_y, summed over the axes of x1 that were not summed.
     """
     first, second = _axes(x1, x2, axes)
     kept1 = [i for i in range(x1.ndim) if i not in first]
@@ -76,19 +76,23 @@ def tensordot_backward(d_y: Array, y: Array, x1: Array, x2: Array, axes: Any = 2
     n = len(kept1)
     d_x1 = np.tensordot(d_y, x2, ([*range(n, d_y.ndim)], kept2))
     d_x2 = np.tensordot(x1, d_y, (kept1, [*range(n)]))
-    # The summed axes are in the order of the other array.
+    # tensordot returns the summed axes in the order of the other array; transpose them to the order
+    # of this array.
     order1 = [*kept1, *(first[i] for i in np.argsort(second))]
     order2 = [*(second[i] for i in np.argsort(first)), *kept2]
     return d_x1.transpose(np.argsort(order1)), d_x2.transpose(np.argsort(order2))
 
 
 def dot(x1: Array, x2: Array) -> Array:
-    """Compute the dot product: the sum of products over x1's last and x2's second-to-last axis."""
+    """Compute the dot product over the last axis of x1 and the second-to-last axis of x2."""
     return np.asarray(np.dot(x1, x2))
 
 
 def dot_backward(d_y: Array, y: Array, x1: Array, x2: Array) -> Any:
-    """Compute the gradients of `dot`: see `tensordot`; for scalars, d_y times the other input."""
+    """Compute the gradients of `dot`, as in `tensordot_backward`.
+
+    If an input is a scalar, the gradients are d_y times the other input.
+    """
     if x1.ndim == 0 or x2.ndim == 0:
         return d_y * x2, d_y * x1
     return tensordot_backward(d_y, y, x1, x2, ([x1.ndim - 1], [max(x2.ndim - 2, 0)]))
@@ -106,9 +110,9 @@ def einsum(*operands: Array, subscripts: str) -> Array:
 def einsum_backward(d_y: Array, y: Array, *operands: Array, subscripts: str) -> Any:
     """Compute the gradients of `einsum`, which are sums of products of d_y and the other operands.
 
-    From ``"bi,ij->bj"`` follow ``d_x1 = "bj,ij->bi"`` and ``d_x2 = "bj,bi->ij"``. If an axis occurs
-    neither in the result nor in another operand, it was summed and its gradient is broadcast. If an
-    axis occurs twice in an operand, the gradient is written to the diagonal.
+    For ``"bi,ij->bj"``, they are ``d_x1 = "bj,ij->bi"`` and ``d_x2 = "bj,bi->ij"``. If an axis
+    occurs neither in the result nor in another operand, it was summed and its gradient is
+    broadcast. If an axis occurs twice in an operand, the gradient is written to the diagonal.
     """
     terms, result = subscripts.split("->")
     names = terms.split(",")
@@ -128,7 +132,9 @@ def einsum_backward(d_y: Array, y: Array, *operands: Array, subscripts: str) -> 
 
 
 def einsum_rule(subscripts: str, dimensions: Sequence[int]) -> str:
-    """Expand the subscripts of `einsum`: replace each ellipsis by letters, and add the output axes.
+    """Expand the subscripts of `einsum`.
+
+    Each ellipsis is replaced with letters, and the output subscripts are added if they are missing.
 
     >>> einsum_rule("...ij,jk", [3, 2])
     'aij,jk->aik'
@@ -137,8 +143,8 @@ def einsum_rule(subscripts: str, dimensions: Sequence[int]) -> str:
     names = terms.split(",")
     if len(names) != len(dimensions):
         raise ValueError(
-            f"subscripts must have one term for each operand. Received: {subscripts!r} and "
-            f"{len(dimensions)} operands"
+            f"subscripts must have one term for each operand. Received: "
+            f"subscripts={subscripts!r}, {len(dimensions)} operands"
         )
     free = [a for a in "abcdefghijklmnopqrstuvwxyz" if a not in subscripts]
     counts = [n - len(name.replace("...", "")) for name, n in zip(names, dimensions, strict=True)]

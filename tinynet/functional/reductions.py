@@ -1,8 +1,8 @@
 """Reductions over axes, each next to its backward function.
 
-`axis` is an axis, a tuple of axes, or None for all axes; with `keepdims`, reduced axes are kept
-with size 1. In the formulas, d_y and y are broadcast to the shape of x, and n is the number of
-elements that are reduced to one.
+`axis` is an axis, a tuple of axes, or None for all axes; if `keepdims` is True, reduced
+axes are kept with size 1. In the formulas, d_y and y are broadcast to the shape of x, and n is the
+number of elements of x per element of y.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tinynet.functional.arithmetic import Array
 Axis = int | tuple[int, ...] | None
 
 
-def _spread(d_y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
+def _restore_axes(d_y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     """Restore the reduced axes with size 1, so that `d_y` broadcasts to x."""
     if keepdims or axis is None or not x.ndim:  # NumPy accepts axis=-1 for 0-d arrays
         return d_y.reshape(d_y.shape if keepdims else (1,) * x.ndim)
@@ -25,7 +25,7 @@ def _spread(d_y: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
 
 
 def _count(x: Array, y: Array) -> int:
-    """Return n, the number of elements of x that are reduced to one element of y."""
+    """Return n, the number of elements of x per element of y."""
     return np.size(x) // np.size(y) if x.size and y.size else 1
 
 
@@ -45,7 +45,7 @@ def sum_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bo
     array([[ 1.,  1.,  1.],
            [10., 10., 10.]])
     """
-    return np.broadcast_to(_spread(d_y, x, axis, keepdims), x.shape)
+    return np.broadcast_to(_restore_axes(d_y, x, axis, keepdims), x.shape)
 
 
 def mean(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -60,7 +60,7 @@ def mean_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: b
 
 
 def max(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
-    """Compute the maximum over axes; `initial`, if given, is included as one more element."""
+    """Compute the maximum over axes; `initial`, if given, is the minimum value of the result."""
     bound = {} if initial is None else {"initial": initial}
     return np.asanyarray(np.max(x, axis=axis, keepdims=keepdims, **bound))
 
@@ -75,13 +75,13 @@ def max_backward(
     >>> max_backward(np.array(6.0), np.array(3.0), np.array([3.0, 1.0, 3.0]))
     array([3., 0., 3.])
     """
-    chosen = x == _spread(y, x, axis, keepdims)
+    chosen = x == _restore_axes(y, x, axis, keepdims)
     shares = np.maximum(np.sum(chosen, axis=axis, keepdims=True, dtype=x.dtype), 1)
-    return chosen * (_spread(d_y, x, axis, keepdims) / shares)
+    return chosen * (_restore_axes(d_y, x, axis, keepdims) / shares)
 
 
 def min(x: Array, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Array:
-    """Compute the minimum over axes; `initial`, if given, is included as one more element."""
+    """Compute the minimum over axes; `initial`, if given, is the maximum value of the result."""
     bound = {} if initial is None else {"initial": initial}
     return np.asanyarray(np.min(x, axis=axis, keepdims=keepdims, **bound))
 
@@ -99,8 +99,8 @@ def prod_backward(
 ) -> Array:
     """Compute the gradient of `prod`: d_y times the product of all other elements.
 
-    That product is computed from cumulative products on both sides instead of as y / x, which would
-    fail where x is 0.
+    The product is computed from cumulative products from both ends, because y / x would fail where
+    x is 0.
 
     >>> prod_backward(np.array(1.0), None, np.array([2.0, 0.0, 5.0]))
     array([ 0., 10.,  0.])
@@ -114,7 +114,8 @@ def prod_backward(
     before = np.cumprod(np.concatenate([one, rows[..., :-1]], axis=-1), axis=-1)
     after = np.concatenate([rows[..., 1:], one], axis=-1)[..., ::-1]
     others = (before * np.cumprod(after, axis=-1)[..., ::-1]).reshape(moved.shape)
-    return np.asanyarray(others.transpose(np.argsort(order)) * _spread(d_y, x, axis, keepdims))
+    others = others.transpose(np.argsort(order))
+    return np.asanyarray(others * _restore_axes(d_y, x, axis, keepdims))
 
 
 def var(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -133,7 +134,7 @@ def var_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bo
     """
     centered = x - np.mean(x, axis=axis, keepdims=True, dtype=x.dtype)
     slope = centered * (2 / _count(x, y))
-    return np.asanyarray(slope * _spread(d_y, x, axis, keepdims))
+    return np.asanyarray(slope * _restore_axes(d_y, x, axis, keepdims))
 
 
 def std(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
@@ -142,7 +143,10 @@ def std(x: Array, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 def std_backward(d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Compute the gradient of `std`: that of `var`, with upstream gradient ``d_y / (2 * y)``."""
+    """Compute the gradient of `std`.
+
+    It is the gradient of `var` with the upstream gradient ``d_y / (2 * y)``.
+    """
     return var_backward(d_y / (y + y), y, x, axis, keepdims)
 
 
@@ -163,8 +167,8 @@ def logsumexp_backward(
     d_y: Array, y: Array, x: Array, axis: Axis = None, keepdims: bool = False
 ) -> Array:
     """Compute the gradient of `logsumexp`: ``d_x = d_y * exp(x - y)``, d_y times the softmax."""
-    softmax = np.exp(x - _spread(y, x, axis, keepdims))
-    return np.asanyarray(softmax * _spread(d_y, x, axis, keepdims))
+    softmax = np.exp(x - _restore_axes(y, x, axis, keepdims))
+    return np.asanyarray(softmax * _restore_axes(d_y, x, axis, keepdims))
 
 
 def cumsum(x: Array, axis: int | None = None, dtype: Any = None) -> Array:
@@ -179,7 +183,7 @@ def cumsum(x: Array, axis: int | None = None, dtype: Any = None) -> Array:
 def cumsum_backward(
     d_y: Array, y: Array, x: Array, axis: int | None = None, dtype: Any = None
 ) -> Array:
-    """Compute the gradient of `cumsum`: the cumulative sum of d_y from the end.
+    """Compute the gradient of `cumsum`: the reverse cumulative sum of d_y.
 
     x[i] contributes to y[i] and all later elements, so d_x[i] = d_y[i] + d_y[i + 1] + ...
     """
@@ -195,7 +199,7 @@ def cumprod(x: Array, axis: int | None = None, dtype: Any = None) -> Array:
 def cumprod_backward(
     d_y: Array, y: Array, x: Array, axis: int | None = None, dtype: Any = None
 ) -> Array:
-    """Compute the gradient of `cumprod`: the cumulative sum of ``d_y * y`` from the end, over x.
+    """Compute the gradient of `cumprod`: the reverse cumulative sum of ``d_y * y``, divided by x.
 
     x[i] is a factor of y[i] and all later elements, and dy[j] / dx[i] = y[j] / x[i].
     """

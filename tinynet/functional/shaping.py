@@ -1,7 +1,7 @@
-"""Shape operations: functions that rearrange elements, each next to its backward function.
+"""Shape, indexing and conversion operations, followed by their backward functions.
 
-The backward function moves each element of the gradient back to its position in x, and sums the
-gradients of elements that were copied.
+A backward function moves each element of the gradient back to its position in x, and sums the
+gradients of elements that were copied. Operations with integer results have none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 from tinynet.functional.arithmetic import Array
 
 
-def _moved_back(forward: Callable[..., Array]) -> Callable[..., Any]:
+def _backward_by_index(forward: Callable[..., Array]) -> Callable[..., Any]:
     """Return the backward function of an operation that only rearranges elements.
 
     The operation is applied to the positions 1, 2, ... of the elements of x: the result shows where
@@ -105,7 +105,7 @@ def stack(*x: Array, axis: int = 0) -> Array:
 
 
 def stack_backward(d_y: Array, y: Array, *x: Array, axis: int = 0) -> Any:
-    """Compute the gradients of `stack`: the slices of d_y along that axis."""
+    """Compute the gradients of `stack`: the slices of d_y along `axis`."""
     return tuple(np.moveaxis(d_y, axis, 0))
 
 
@@ -115,7 +115,7 @@ def get_item(x: Array, key: Any) -> Array:
 
 
 def get_item_backward(d_y: Array, y: Array, x: Array, key: Any) -> Array:
-    """Compute the gradient of `get_item`: d_y added at the positions in the key, 0 elsewhere.
+    """Compute the gradient of `get_item`: zeros, with d_y added at ``d_x[key]``.
 
     >>> get_item_backward(np.array([1.0, 1.0]), None, np.zeros(3), [2, 2])
     array([0., 0., 2.])
@@ -131,7 +131,7 @@ def take(x: Array, indices: Array, axis: int | None = None) -> Array:
 
 
 def take_backward(d_y: Array, y: Array, x: Array, indices: Array, axis: int | None = None) -> Any:
-    """Compute the gradient of `take`: each slice of d_y added at its index, 0 elsewhere."""
+    """Compute the gradient of `take`: zeros, with each slice of d_y added at its index."""
     if axis is None:
         return get_item_backward(d_y, y, x.reshape(-1), indices).reshape(x.shape), None
     moved = np.zeros((x.shape[axis], *np.delete(x.shape, axis)), d_y.dtype)
@@ -141,11 +141,11 @@ def take_backward(d_y: Array, y: Array, x: Array, indices: Array, axis: int | No
 
 
 def take_along_axis(x: Array, indices: Array, axis: int | None = None) -> Array:
-    """Select one element for each index along an axis, as `numpy.take_along_axis`."""
+    """Select one element for each index along an axis, like `numpy.take_along_axis`."""
     return np.take_along_axis(x, indices, axis)
 
 
-take_along_axis_backward = _moved_back(take_along_axis)
+take_along_axis_backward = _backward_by_index(take_along_axis)
 
 
 def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Array:
@@ -163,7 +163,7 @@ def pad_backward(
     constant_values: Any = None,
 ) -> Any:
     """Compute the gradient of `pad`: crop d_y, and add the gradients of copied elements."""
-    return _moved_back(pad)(d_y, y, x, pad_width=pad_width, mode=mode)
+    return _backward_by_index(pad)(d_y, y, x, pad_width=pad_width, mode=mode)
 
 
 def tile(x: Array, repeats: Any) -> Array:
@@ -189,7 +189,7 @@ def repeat(x: Array, repeats: Any, axis: int | None = None) -> Array:
     return np.repeat(x, repeats, axis=axis)
 
 
-repeat_backward = _moved_back(repeat)
+repeat_backward = _backward_by_index(repeat)
 
 
 def flip(x: Array, axis: Any = None) -> Array:
@@ -228,7 +228,7 @@ def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array
     return np.diagonal(x, offset, axis1, axis2)
 
 
-diagonal_backward = _moved_back(diagonal)
+diagonal_backward = _backward_by_index(diagonal)
 
 
 def tril(x: Array, k: int = 0) -> Array:
@@ -256,7 +256,7 @@ def diag(x: Array, k: int = 0) -> Array:
     return np.diag(x, k)
 
 
-diag_backward = _moved_back(diag)
+diag_backward = _backward_by_index(diag)
 
 
 def _at(indices: Array) -> tuple[Array, ...]:
@@ -269,7 +269,7 @@ def gather_nd(params: Array, indices: Array) -> Array:
     return np.asarray(params[_at(indices)])
 
 
-gather_nd_backward = _moved_back(gather_nd)
+gather_nd_backward = _backward_by_index(gather_nd)
 
 
 def scatter_update(
@@ -293,9 +293,10 @@ def scatter_update(
 def scatter_update_backward(
     d_y: Array, y: Array, inputs: Array, indices: Array, updates: Array, reduction: Any = None
 ) -> Any:
-    """Compute the gradients of `scatter_update`: d_y at the indices for the updates.
+    """Compute the gradients of `scatter_update`.
 
-    The gradient of the inputs is d_y, with 0 at the indices if the elements there were replaced.
+    For the updates, it is d_y at the indices; for the inputs, d_y, set to 0 where elements were
+    replaced.
     """
     kept = d_y if reduction else scatter_update(d_y, indices, np.zeros_like(updates))
     return kept, None, d_y[_at(indices)]
@@ -320,7 +321,9 @@ def searchsorted(sorted_sequence: Array, values: Array, side: str = "left") -> A
 
 
 def split_sections(size: int, sections: int | Sequence[int]) -> list[int]:
-    """Return the indices at which to split an axis: into equal sections, or at given indices.
+    """Return the indices at which to split an axis.
+
+    `sections` is a number of equal sections, or a list of indices.
 
     >>> split_sections(6, 3)
     [2, 4]

@@ -16,7 +16,7 @@ __all__ = ["Adam"]
 
 @declared(_registry, "adam")
 class Adam(_BuiltIn):
-    """Adam optimizer: first moment estimate, divided by the square root of the second.
+    """Adam optimizer: divides the first moment estimate by the square root of the second.
 
     The formula is in `functional.adam`. Kingma and Ba, "Adam: a method for stochastic
     optimization" (2015), with the "epsilon hat" from the end of section 2.
@@ -56,7 +56,7 @@ class Adam(_BuiltIn):
 
     @property
     def variables(self) -> list[Variable]:
-        """Variables of the state; those of AMSGrad come last."""
+        """State variables; the AMSGrad variables are last."""
         state = super().variables
         late = {id(v) for v in self._slots.get("largest", [])}
         return sorted(state, key=lambda v: id(v) in late)

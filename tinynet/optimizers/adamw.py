@@ -13,7 +13,7 @@ __all__ = ["AdamW"]
 
 def _weight_decay(name: str, value: Any) -> float:
     if value is None:
-        raise ValueError("weight_decay of AdamW must be a number. Received: weight_decay=None")
+        raise ValueError("weight_decay must be a number. Received: weight_decay=None")
     return checks.number(name, value, 0)
 
 

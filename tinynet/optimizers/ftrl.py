@@ -28,12 +28,12 @@ class Ftrl(_BuiltIn):
     initial_accumulator_value : float
         Initial value of the sum of squared gradients.
     l1_regularization_strength, l2_regularization_strength : float
-        Strengths of the L1 and L2 penalties in the optimization problem of each step. L1 sets
-        weights to exactly 0.
+        Strengths of the L1 and L2 penalties. The L1 penalty sets small weights to exactly 0.
     l2_shrinkage_regularization_strength : float
         Strength of an L2 penalty on the weights that is added to the loss.
     beta : float
-        Constant added to the square root of the sum of squared gradients, as in the paper.
+        Constant added to ``n**-learning_rate_power``, where n is the sum of squared gradients;
+        `beta` in the paper.
     **kwargs : object
         Arguments of the base class `Optimizer`.
 

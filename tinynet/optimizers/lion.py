@@ -14,11 +14,11 @@ __all__ = ["Lion"]
 
 @declared(_registry, "lion")
 class Lion(_BuiltIn):
-    """Lion optimizer: moves each weight by the learning rate, against the sign of a moving average.
+    """Lion optimizer (EvoLved Sign Momentum): moves each weight by the learning rate.
 
-    It is the sign of an interpolation between the first moment estimate and the gradient; see
-    `functional.lion`. Chen et al., "Symbolic discovery of optimization algorithms" (2023), who
-    recommend learning rates that are 3 to 10 times smaller than for `AdamW`.
+    Weights move against the sign of an interpolation between the first moment estimate and the
+    gradient; see `functional.lion`. Chen et al., "Symbolic discovery of optimization algorithms"
+    (2023), who recommend learning rates that are 3 to 10 times smaller than for `AdamW`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Optimizers from names and configurations."""
+"""Look up optimizers by name or configuration."""
 
 from __future__ import annotations
 
@@ -36,8 +36,9 @@ def get(identifier: Any) -> Optimizer:
     if isinstance(identifier, str):
         identifier = identifier.lower()
     found = _registry.get(identifier)
-    expected = "The optimizer must be a name or an optimizer"
-    checks.require(isinstance(found, Optimizer), expected, checks.shorten(identifier))
+    expected = "optimizer must be a name, a configuration or an Optimizer"
+    received = f"optimizer={checks.shorten(identifier)}"
+    checks.require(isinstance(found, Optimizer), expected, received)
     return found
 
 

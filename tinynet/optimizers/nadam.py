@@ -49,7 +49,7 @@ class Nadam(_BuiltIn):
         self._product: Any = None
 
     def build(self, variables: Iterable[Variable]) -> None:
-        """Create the slots of the weights."""
+        """Create the slots of the weights and the momentum product."""
         if not self.built:
             variables = list(variables)
             kind = variables[0].dtype if variables else "float32"
@@ -62,7 +62,10 @@ class Nadam(_BuiltIn):
         return np.asarray(one(self.beta_1) * (one(1) - one(0.5) * decay))
 
     def numbers(self, rates: Array, steps: Array) -> tuple[Array, ...]:
-        """Return the factors of first moment and gradient, and the second moment's correction."""
+        """Return the step sizes along the first moment estimate and the gradient.
+
+        The third number is the bias correction of the second moment estimate.
+        """
         kind, one = rates.dtype, rates.dtype.type(1)
         now, ahead = self._momenta(steps, kind), self._momenta(steps + 1, kind)
         product = np.cumprod(np.append(self._product.array.astype(kind), now))[1:]
@@ -71,7 +74,7 @@ class Nadam(_BuiltIn):
         return alpha_m, rates * (one - now) / (one - product), correction
 
     def changed(self, steps: Array) -> None:
-        """Multiply the product by the momentum coefficients of these steps."""
+        """Update the product of all momentum coefficients."""
         for momentum in self._momenta(steps, self._product.array.dtype):
             self._product.array[...] *= momentum
 

@@ -49,8 +49,10 @@ _COMMON += ("use_ema", "ema_momentum", "ema_overwrite_frequency")
 _COMMON += ("loss_scale_factor", "gradient_accumulation_steps")
 
 
-#: Types of attributes of a custom class that may contain Variables; names of other attributes.
-_NESTED, _KNOWN = (Variable, list, tuple, dict), ("_slots", "_trainable", "_excluded")
+#: Types of the attributes of custom classes that are searched for Variables.
+_NESTED = (Variable, list, tuple, dict)
+#: Names of attributes that are not searched.
+_KNOWN = ("_slots", "_trainable", "_excluded")
 
 
 class Optimizer(Configurable):
@@ -67,7 +69,7 @@ class Optimizer(Configurable):
         Weight decay: before each update, weights are multiplied by
         ``1 - weight_decay * learning_rate``.
     clipnorm : float, optional
-        Maximum norm of the gradient of each weight; longer gradients are scaled down.
+        Maximum norm of the gradient of each weight; gradients with a larger norm are scaled down.
     clipvalue : float, optional
         Maximum absolute value of each element of a gradient.
     global_clipnorm : float, optional
@@ -80,8 +82,8 @@ class Optimizer(Configurable):
     ema_overwrite_frequency : int, optional
         Number of steps after which the weights are overwritten with their moving average.
     loss_scale_factor : float, optional
-        Factor by which `scale_loss` multiplies the loss, and `apply` divides gradients. Without
-        effect in `fit`, because float32 does not need loss scaling.
+        Factor by which `scale_loss` multiplies the loss, and `apply` divides gradients. Has
+        no effect in `fit`, because float32 does not need loss scaling.
     gradient_accumulation_steps : int, optional
         Number of mini-batches whose gradients are averaged before each update.
     name : str, optional
@@ -92,7 +94,8 @@ class Optimizer(Configurable):
     Raises
     ------
     ValueError
-        If the learning rate is not a float, or more than one kind of clipping is given.
+        If the learning rate is neither a float nor a schedule, or more than one clipping argument
+        is given.
 
     Examples
     --------
@@ -196,7 +199,7 @@ class Optimizer(Configurable):
             self._schedule = value
             return
         expected = "learning_rate must not be set, because it follows a schedule"
-        checks.require(self._schedule is None, expected, f"{value!r}", TypeError)
+        checks.require(self._schedule is None, expected, f"learning_rate={value!r}", TypeError)
         if isinstance(value, Variable | np.ndarray) and value.size == 1:
             value = float(np.asarray(value).reshape(()))
         rate = checks.number("learning_rate", value, 0, wrong_type=ValueError)
@@ -204,7 +207,7 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """Variables of the state: iteration, learning rate, slots, and those of custom classes."""
+        """State variables: iteration, learning rate, slots, and variables of custom classes."""
         state = [self._iterations] + ([] if self._schedule else [self._learning_rate])
         state += self._slots.get("average", [])
         state += self._slots.get("accumulator", [])
@@ -264,7 +267,7 @@ class Optimizer(Configurable):
         reference_variable : Variable
             Other variable, usually a weight.
         name : str, optional
-            Last part of the name.
+            Suffix of the name.
         initializer : str or Initializer
             Initial value.
 
@@ -287,13 +290,13 @@ class Optimizer(Configurable):
         trainable_variables : iterable of Variable
             Weights.
         name : str or list of str
-            Last part of the names of the variables.
+            Suffix of the names of the variables.
         initializer : str, Initializer or list of them
             Initial value, or one for each name.
 
         Returns
         -------
-        list of Variable, or tuple of such lists
+        list of Variable, or tuple of list of Variable
             New variables; for a list of names, one list for each name.
         """
         names = [name] if isinstance(name, str) else list(name)
@@ -306,7 +309,7 @@ class Optimizer(Configurable):
         return lists[0] if isinstance(name, str) else lists
 
     def assign(self, variable: Variable, value: Any) -> None:
-        """Set the value of a variable, in `update_step`.
+        """Set the value of a variable. For use in `update_step`.
 
         Parameters
         ----------
@@ -318,7 +321,7 @@ class Optimizer(Configurable):
         variable.assign(np.asarray(value, variable.dtype))
 
     def assign_add(self, variable: Variable, value: Any) -> None:
-        """Add a value to a variable, in `update_step`.
+        """Add a value to a variable. For use in `update_step`.
 
         Parameters
         ----------
@@ -330,7 +333,7 @@ class Optimizer(Configurable):
         variable.assign_add(np.asarray(value, variable.dtype))
 
     def assign_sub(self, variable: Variable, value: Any) -> None:
-        """Subtract a value from a variable, in `update_step`.
+        """Subtract a value from a variable. For use in `update_step`.
 
         Parameters
         ----------
@@ -418,7 +421,7 @@ class Optimizer(Configurable):
         var_list : iterable of Variable, optional
             Weights to exclude.
         var_names : iterable of str, optional
-            Regular expressions. A weight is excluded if its path contains a match of one of them,
+            Regular expressions. A weight is excluded if one of them matches any part of its path,
             for example ``"bias"``, ``"^dense_1/"`` or ``"gamma|beta"``.
 
         Raises
@@ -458,8 +461,8 @@ class Optimizer(Configurable):
         Parameters
         ----------
         grads : sequence of (array_like or None)
-            Gradient of the loss with respect to each weight. If it is None, the weight is not
-            updated, with a warning.
+            Gradient of the loss with respect to each weight. If a gradient is None, its weight is
+            not updated and a warning is issued.
         trainable_variables : iterable of Variable, optional
             Weights, modified in place; by default, the weights that the optimizer was built with.
 
@@ -481,7 +484,7 @@ class Optimizer(Configurable):
         expected = f"grads must have one gradient for each of {len(variables)} variables"
         checks.require(len(gradients) == len(variables), expected, f"{len(gradients)} gradients")
         missing = [v.path for g, v in zip(gradients, variables, strict=True) if g is None]
-        expected = "No gradients provided for any variable: the loss must depend on one of them"
+        expected = "grads must contain at least one gradient that is not None"
         received = f"None for {checks.shorten(missing)}"
         checks.require(len(missing) < len(variables), expected, received)
         if not self.built:
@@ -489,15 +492,15 @@ class Optimizer(Configurable):
         for variable in variables:
             self._get_variable_index(variable)
         found = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-        # Copies, since clipping works in place.
+        # Copy the gradients, because clipping modifies them in place.
         arrays = [np.array(g, v.array.dtype, order="C") for g, v in found]
         for array in arrays if self.loss_scale_factor is not None else ():
             array /= self.loss_scale_factor
         plan = self.plan([v for _, v in found], arrays)
         if missing:
             checks.warn(
-                "Gradients do not exist for variables that the loss does not depend on; they are "
-                f"not updated. Received: {received}"
+                "Gradients do not exist for variables that the loss does not depend on; these "
+                f"variables are not updated. Received: {received}"
             )
         self._step(plan)
 
@@ -512,7 +515,7 @@ class Optimizer(Configurable):
         Returns
         -------
         Variable
-            Number of calls so far.
+            Number of steps so far, including steps that only accumulate gradients.
 
         Examples
         --------
@@ -543,8 +546,8 @@ class Optimizer(Configurable):
             if known is variable:
                 return i
         raise ValueError(
-            f"{self.name} was built without the weight {variable.path}; use a new optimizer, or "
-            "build it with all weights first: optimizer.build(weights). "
+            f"{variable.path} must be one of the weights that {self.name} was built with; use a "
+            "new optimizer, or call optimizer.build(weights) with all weights first. "
             f"Received: {variable.path} of shape {variable.shape}"
         )
 
@@ -567,17 +570,18 @@ class Optimizer(Configurable):
             self.build(variables)
         positions = [self._get_variable_index(variable) for variable in variables]
         for variable, gradient in zip(variables, gradients, strict=True):
-            expected = f"The gradient of {variable.path} must have its shape {variable.shape}"
-            checks.require(gradient.shape == variable.shape, expected, f"shape {gradient.shape}")
+            fits, path = gradient.shape == variable.shape, variable.path
+            expected = f"The gradient of {path} must have the shape of the weight, {variable.shape}"
+            checks.require(fits, expected, f"gradient of shape {gradient.shape}")
         kept = {name: [all_[i] for i in positions] for name, all_ in self._slots.items()}
         memory = list(variables)
         for name, states in kept.items():
             for variable, state in zip(variables, states, strict=True):
                 if (state.shape, state.dtype) != (variable.shape, variable.dtype):
                     raise ValueError(
-                        f"The {name} of {variable.path} must be {variable.dtype} of shape "
-                        f"{variable.shape}; compile again after replacing weights. "
-                        f"Received: {state.dtype} of shape {state.shape}"
+                        f"The slot {name} of {variable.path} must have dtype {variable.dtype} and "
+                        f"shape {variable.shape}; compile the model again after replacing weights. "
+                        f"Received: dtype {state.dtype} and shape {state.shape}"
                     )
             memory += states
         for variable in memory:
@@ -602,7 +606,7 @@ class Optimizer(Configurable):
         cls = type(self)
         if (cls.apply, cls.apply_gradients) == (Optimizer.apply, Optimizer.apply_gradients):
             self._step(plan)
-        else:  # a subclass overrides one of them, which finally calls `_step`
+        else:  # a subclass overrides apply or apply_gradients, which call `_step`
             gradients = [as_tensor(self.scale_loss(np.array(g))) for g in plan.gradients]
             self.apply_gradients(zip(gradients, plan.variables, strict=True))
 
@@ -636,7 +640,7 @@ class Optimizer(Configurable):
         gradients : list of (Traced or None)
             Gradient of each weight.
         scale : Traced, optional
-            Factor of the gradients of regularizers.
+            Factor by which the gradients of regularizers are multiplied.
 
         Raises
         ------
@@ -701,7 +705,7 @@ class Optimizer(Configurable):
         self, low: Any, variable: Variable, w: Any, gradient: Any, own: Any, numbers: Any
     ) -> tuple[Any, list[Any]]:
         """Return the updated weight, and new values of slots unless a fused kernel updates them."""
-        if (kernel := self._kernel()) is None or self._is_alone(variable, w):
+        if (kernel := self._kernel()) is None or self._is_scalar_with_extras(variable, w):
             return self._traced_formula(low, w, gradient, own, numbers, None)
         name, *constants = kernel
         given = [*numbers, *map(np.float32, constants)]
@@ -716,25 +720,26 @@ class Optimizer(Configurable):
         self.update(numbers, w, gradient, *values)
         return w, [*zip(own, values, strict=True)]
 
-    def _is_alone(self, variable: Variable, w: Any) -> bool:
-        """Whether a weight has a single element and needs more operations than the update.
+    def _is_scalar_with_extras(self, variable: Variable, w: Any) -> bool:
+        """Whether a weight is a scalar with operations in addition to the update.
 
-        The chain of an update does not support operations on scalars.
+        The fused update does not support weight decay, moving averages and constraints of scalars.
         """
         others = self.use_ema or variable.constraint is not None or w.node.operation != "leaf"
         return variable.size == 1 and bool(others)
 
     def _traced_squares(self, low: Any, variable: Variable) -> Any:
-        """Return the sum of squares of the parts of a gradient, if it is a sum of parts."""
+        """Return the sum of the squared parts of a gradient (see `_squares_of_parts`), or None."""
         parts = low.squares.get(id(variable), [])
         if variable.regularizer is not None or self.gradient_accumulation_steps is not None:
             return None
         return sum(parts[1:], parts[0]) if len(parts) == low.uses.get(id(variable)) else None
 
     def _traced_sum(self, low: Any, plan: Plan, gradients: list[Any]) -> tuple[Any, list[Any]]:
-        """Trace gradient accumulation; return whether the sums are complete, and the new sums.
+        """Trace gradient accumulation; return a flag and the new accumulators.
 
-        Replaces `gradients` by the means.
+        The flag is true if the accumulation is complete. The entries of `gradients` are replaced
+        with the means.
         """
         stores: list[Any] = [[] for _ in gradients]
         count = self.gradient_accumulation_steps
@@ -799,7 +804,7 @@ class Optimizer(Configurable):
         return table
 
     def _ahead(self, steps: int) -> tuple[Array, Array]:
-        """Return, for each of the next steps, whether it updates the weights, and its number."""
+        """Return which of the next steps update the weights, and the update number of each step."""
         numbers = int(self._iterations.array) + 1 + np.arange(steps)
         every = self.gradient_accumulation_steps
         if every is None:
@@ -807,7 +812,7 @@ class Optimizer(Configurable):
         return numbers % every == 0, (numbers - 1) // every + 1
 
     def count(self, steps: int) -> None:
-        """Count steps that a program has run.
+        """Add the steps that a program has executed to the step counter.
 
         Parameters
         ----------
@@ -867,7 +872,7 @@ class Optimizer(Configurable):
         return self._valid_rate(given, ahead)
 
     def _valid_rate(self, given: Any, ahead: int) -> Any:
-        """Return a learning rate in float32; raise an error if it is not finite and >= 0."""
+        """Return a learning rate in float32; raise an error unless it is finite and >= 0."""
         array = np.asarray(given)
         is_number = array.size == 1 and array.dtype.kind in "biuf"
         with np.errstate(over="ignore"):
@@ -891,7 +896,7 @@ class Optimizer(Configurable):
                 rates = np.array([rate], flat[0].dtype)
                 self.update([column[0] for column in self.numbers(rates, steps)], *flat)
             self.changed(steps)
-        else:  # copies, since gradients are buffers
+        else:  # pass copies, because the gradient buffers are reused
             for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
                 self.update_step(as_tensor(gradient.copy()), variable, as_tensor(rate))
 
@@ -939,10 +944,11 @@ class Optimizer(Configurable):
                 self._correct_squares(slots, gradient, own)
 
     def _squares_of_parts(self, plan: Plan) -> list[Array | None]:
-        """Return the sum of squares of the parts of each gradient, if it is a sum of parts.
+        """Return the sum of the squared parts of each gradient, or None if it has no parts.
 
         If a batch selects a row of an embedding several times, its gradient is a sum of parts. With
-        TensorFlow, Keras' optimizers square the parts, not their sum, unless there are other terms.
+        TensorFlow, Keras' optimizers square each part instead of the sum, unless the gradient has
+        other terms (for example, from a regularizer).
         """
         found: list[Array | None] = []
         for variable, gradient in zip(plan.variables, plan.gradients, strict=True):
@@ -958,7 +964,8 @@ class Optimizer(Configurable):
     def _correct_squares(self, slots: Any, gradient: Any, squares: Any) -> None:
         """Correct the slot of squared gradients before `update` adds the squared gradient.
 
-        Afterwards, the slot contains the sum of squares of the parts of the gradient instead.
+        After `update`, the slot has accumulated the sum of the squared parts of the gradient
+        instead of the squared sum.
         """
         if squares is None or not self.squares or self.global_clipnorm or self.clipvalue:
             return
@@ -969,7 +976,10 @@ class Optimizer(Configurable):
             slot += (squares - np.square(gradient)) * ((1 - keep) / keep)
 
     def _accumulate(self, plan: Plan) -> bool:
-        """Accumulate gradients; if this completes them, replace them by means and return True."""
+        """Accumulate gradients, and return whether the accumulation is complete.
+
+        After the last mini-batch of a cycle, the gradients are replaced with the means.
+        """
         count = self.gradient_accumulation_steps or 1
         full = (int(self._iterations) + 1) % count == 0
         for kept, gradient in zip(plan.slots["accumulator"], plan.gradients, strict=True):
@@ -981,8 +991,8 @@ class Optimizer(Configurable):
                 accumulator.array.fill(0)
         return full
 
-    def _clipped(self, gradients: list[Any], squares: list[Any], noted: Any = np.asarray) -> Any:
-        """Clip gradients; in a program, `noted` records a value that is used several times."""
+    def _clipped(self, gradients: list[Any], squares: list[Any], record: Any = np.asarray) -> Any:
+        """Clip gradients. When tracing, `record` stores a value that is used several times."""
 
         def square_sum(k: int) -> Any:
             return np.sum(np.square(gradients[k]) if squares[k] is None else squares[k])
@@ -999,9 +1009,9 @@ class Optimizer(Configurable):
             return [g * scale for g, scale in zip(gradients, scales, strict=True)]
         if self.global_clipnorm is not None and gradients:
             limit = gradients[0].dtype.type(self.global_clipnorm)
-            total: Any = sum(noted(square_sum(k)) for k in range(len(gradients)))
+            total: Any = sum(record(square_sum(k)) for k in range(len(gradients)))
             with np.errstate(divide="ignore"):
-                scale = noted(np.minimum(1 / np.sqrt(total), 1 / limit))
+                scale = record(np.minimum(1 / np.sqrt(total), 1 / limit))
             return [g * (limit * scale) for g in gradients]
         return gradients
 
@@ -1045,7 +1055,7 @@ class Optimizer(Configurable):
         """
         raise NotImplementedError(
             f"{type(self).__name__} must define update_step(gradient, variable, learning_rate). "
-            "Received: a class without it"
+            "Received: a class without update_step"
         )
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
@@ -1090,8 +1100,8 @@ class Optimizer(Configurable):
 
 def _set_all(low: Any, changed: list[tuple[Variable, Any]]) -> None:
     """Store new values of Variables, after all instructions that read the old values."""
-    noted = [(to, low.add(value)) for to, value in changed]
-    for to, value in noted:
+    recorded = [(to, low.add(value)) for to, value in changed]
+    for to, value in recorded:
         low.store(to, value)
 
 

@@ -30,7 +30,7 @@ class Plan:
     optimizer : Optimizer, optional
         Optimizer that performs the step.
     memory : list of (Variable, ndarray)
-        Weights and slots with their arrays at the time when the plan was made.
+        Weights and slots, with the arrays that they had when the plan was created.
 
     Examples
     --------
@@ -64,7 +64,8 @@ class Plan:
         Returns
         -------
         bool
-            True if the plan was made for them, and no array has been replaced since.
+            True if the plan was created for these weights and this optimizer, and no array has been
+            replaced since.
         """
         same = [*map(id, self.variables)] == [*map(id, variables)]
         return same and self.optimizer is optimizer and self.is_in_place
@@ -76,5 +77,5 @@ class Plan:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether all weights and slots still have the arrays of the plan."""
+        """Whether all weights and slots still use the arrays of the plan."""
         return all(variable.array is array for variable, array in self.memory)

@@ -16,7 +16,7 @@ __all__ = ["RMSprop"]
 class RMSprop(_BuiltIn):
     """RMSprop optimizer: divides the gradient by the square root of its second moment estimate.
 
-    The formula is in `functional.rmsprop`. Tieleman and Hinton, "Lecture 6.5: rmsprop" (2012).
+    The formula is in `functional.rmsprop`. Tieleman and Hinton, "Lecture 6.5 - rmsprop" (2012).
 
     Parameters
     ----------

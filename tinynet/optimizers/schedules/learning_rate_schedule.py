@@ -23,7 +23,7 @@ class LearningRateSchedule(Configurable):
 
     Examples
     --------
-    A schedule that divides the learning rate by the number of the step:
+    A schedule that returns the reciprocal of the step number, counted from 1:
 
     >>> class Harmonic(LearningRateSchedule):
     ...     def __call__(self, step):
@@ -62,9 +62,9 @@ class ExponentialDecay(LearningRateSchedule):
     initial_learning_rate : float
         Initial learning rate.
     decay_steps : int
-        Number of steps after which the learning rate is multiplied by `decay_rate`.
+        Number of steps after which the learning rate has been multiplied by `decay_rate`.
     decay_rate : float
-        Decay rate.
+        Factor by which the learning rate is multiplied every `decay_steps` steps.
     staircase : bool
         If True, round ``step / decay_steps`` down, for a piecewise constant learning rate.
     name : str
@@ -105,9 +105,9 @@ class InverseTimeDecay(ExponentialDecay):
     initial_learning_rate : float
         Initial learning rate.
     decay_steps : int
-        Number of steps after which `decay_rate` is added to the denominator.
+        Number of steps after which the denominator has increased by `decay_rate`.
     decay_rate : float
-        Decay rate.
+        Amount added to the denominator every `decay_steps` steps.
     staircase : bool
         If True, round ``step / decay_steps`` down, for a piecewise constant learning rate.
     name : str
@@ -142,21 +142,22 @@ def _listed(name: str, values: Any, low: float = -math.inf) -> list[float]:
 
 @declared(_registry)
 class PiecewiseConstantDecay(LearningRateSchedule):
-    """Piecewise constant learning rate: one value up to each boundary, and one after the last.
+    """Piecewise constant learning rate: one value for each interval between boundaries.
 
     Parameters
     ----------
     boundaries : list of int
-        Last step of each value except the last value, in increasing order.
+        Steps after which the learning rate changes to the next value, sorted in ascending order.
+        If two boundaries are equal, the value between them is skipped.
     values : list of float
-        Learning rates; one more than boundaries.
+        Learning rates of the intervals; must have one more element than `boundaries`.
     name : str
         Name of the schedule.
 
     Raises
     ------
     ValueError
-        If the lengths do not match, or the boundaries are not in increasing order.
+        If the lengths do not match, or the boundaries are not sorted in ascending order.
 
     Examples
     --------
@@ -170,12 +171,14 @@ class PiecewiseConstantDecay(LearningRateSchedule):
     name: Any = _name("PiecewiseConstant")
 
     def __complete(self) -> None:
-        expected = "values must contain one value more than boundaries"
+        expected = "values must have one more element than boundaries"
         received = f"{len(self.boundaries)} boundaries and {len(self.values)} values"
         checks.require(len(self.boundaries) == len(self.values) - 1, expected, received)
         if self.boundaries != sorted(self.boundaries):
+            # Equal boundaries are valid, as in Keras.
             raise ValueError(
-                f"boundaries must be increasing. Received: boundaries={self.boundaries}"
+                "boundaries must be sorted in ascending order. "
+                f"Received: boundaries={self.boundaries}"
             )
 
     def __call__(self, step: Any) -> Any:
@@ -278,7 +281,7 @@ class CosineDecay(LearningRateSchedule):
                 return (top - start) * (done / np.float32(self.warmup_steps)) + start
             start, done = top, done - np.float32(self.warmup_steps)
         length, alpha = np.float32(self.decay_steps), np.float32(self.alpha)
-        # In float64, because NumPy's cosine in float32 depends on the processor.
+        # Use the float64 cosine, because the result of NumPy's float32 cosine depends on the CPU.
         wave = np.float32(math.cos(np.float32(math.pi) * (min(done, length) / length)))
         share = np.float32(0.5) * (np.float32(1) + wave)
         return start * ((np.float32(1) - alpha) * share + alpha)
