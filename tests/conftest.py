@@ -162,13 +162,6 @@ def pytest_runtest_teardown(item):
 
 
 @pytest.fixture
-def all_rules():
-    """Enable all rules after the test."""
-    yield
-    tinynet.config.set_disabled_rules([])
-
-
-@pytest.fixture
 def rng():
     """Return a generator with a fixed seed."""
     return np.random.default_rng(20240229)

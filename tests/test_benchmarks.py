@@ -377,14 +377,6 @@ def problem() -> Problem:
     return Problem(TINY)
 
 
-@pytest.fixture(autouse=True)
-def _settings():
-    """Restore the settings that a network in this process changes."""
-    before = tinynet.config.backend()
-    yield
-    tinynet.config.set_backend(before)
-
-
 OURS = ["Tinynet", "TinynetNumpy", "Blas"]
 PEERS = {"Torch": "torch", "Jax": "jax", "Sklearn": "sklearn"}
 #: One network for each kind of loss, optimizer and layer.

@@ -28,11 +28,9 @@ Y = RNG.integers(0, 3, 200)
 
 
 @pytest.fixture(params=["numpy", "numba"])
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = config.backend()
+def backend(request: pytest.FixtureRequest) -> str:
     config.set_backend(request.param)
-    yield request.param
-    config.set_backend(before)
+    return request.param
 
 
 @pytest.fixture(params=[1, 2])

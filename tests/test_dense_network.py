@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,8 @@ def model_of(sizes: tuple[int, ...], dtype: str) -> Any:
 
 
 @pytest.fixture
-def numpy_backend() -> Iterator[None]:
-    before = tinynet.config.backend()
+def numpy_backend() -> None:
     tinynet.config.set_backend("numpy")
-    yield
-    tinynet.config.set_backend(before)
 
 
 @pytest.mark.usefixtures("numpy_backend")

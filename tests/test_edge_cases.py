@@ -36,14 +36,6 @@ HOT = np.eye(C, dtype=np.float32)[Y]
 BOTH = pytest.mark.parametrize("backend", ["numpy", "numba"])
 
 
-@pytest.fixture(autouse=True)
-def _settings() -> Iterator[None]:
-    before = config.backend(), config.on_divergence()
-    yield
-    config.set_backend(before[0])
-    config.set_on_divergence(before[1])
-
-
 @pytest.mark.parametrize("name", refusals.ANSWERED)
 def test_predict_returns_non_finite_values(name: str) -> None:
     x, _ = refusals.WRONG_DATA["x"][name]
@@ -83,7 +75,7 @@ def test_last_row_checked_before_first_step(backend: str) -> None:
     for wrong_x, wrong_y, message in (
         (x, np.append(y[:-1], 3), r"row 2999\b"),
         (np.where(x == 1, np.nan, 0), y, r"row 0\b"),
-        (late, y, "1 of 300000 values not finite, the first in row 2998: inf"),
+        (late, y, "1 of 300000 values not finite; the first is inf in row 2998$"),
     ):
         model = classifier(shape=(100,))
         before = bits(model)

@@ -29,10 +29,7 @@ SIZES = (12, 7, 5, 3)
 def _both_backends(request: pytest.FixtureRequest):
     if request.param == "numba":
         pytest.importorskip("numba")
-    before = config.backend()
     config.set_backend(request.param)
-    yield
-    config.set_backend(before)
 
 
 def golden(name: str) -> dict[str, np.ndarray]:

@@ -29,8 +29,6 @@ RTOL, ATOL = 1e-6, 1e-8
 @pytest.fixture(autouse=True)
 def _double_precision():
     config.set_floatx("float64")
-    yield
-    config.set_floatx("float32")
 
 
 def numeric_gradient(f: Callable[[], float], array: np.ndarray) -> np.ndarray:

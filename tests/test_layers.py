@@ -230,12 +230,9 @@ def test_custom_layer() -> None:
 def test_double_precision() -> None:
     assert L.Dense(2, dtype="float64")(np.zeros((1, 3))).dtype == np.float64
     config.set_floatx("float64")
-    try:
-        layer = L.Dense(2)
-        assert layer([[1, 2]]).dtype == np.float64
-        assert layer.kernel.dtype == "float64"
-    finally:
-        config.set_floatx("float32")
+    layer = L.Dense(2)
+    assert layer([[1, 2]]).dtype == np.float64
+    assert layer.kernel.dtype == "float64"
 
 
 class Own(L.Layer):

@@ -6,7 +6,6 @@ Other tests compare kernels with their references; `test_formulas` compares trai
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,11 +31,8 @@ quick = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=lis
 
 
 @pytest.fixture
-def backend(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = config.backend()
+def backend(request: pytest.FixtureRequest) -> None:
     config.set_backend(request.param)
-    yield
-    config.set_backend(before)
 
 
 def array(draw: Any, shape: Any, elements: Any = ANY, dtype: Any = np.float32) -> np.ndarray:
@@ -111,17 +107,13 @@ def test_compressed_rows_train_like_dense(any_seed: int) -> None:
     x[rng.random(x.shape) < 0.85] = 0
     y = rng.integers(0, 3, 96)
     weights = []
-    before = config.backend()
-    try:
-        for backend in ("numpy", "numba"):
-            config.set_backend(backend)
-            tinynet.random.set_seed(any_seed)
-            model = Sequential([layers.Dense(7, activation="tanh"), layers.Dense(3, "softmax")])
-            model.compile(tinynet.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
-            model.fit(x, y, epochs=2, batch_size=16, verbose=0)
-            weights.append(model.get_weights())
-    finally:
-        config.set_backend(before)
+    for backend in ("numpy", "numba"):
+        config.set_backend(backend)
+        tinynet.random.set_seed(any_seed)
+        model = Sequential([layers.Dense(7, activation="tanh"), layers.Dense(3, "softmax")])
+        model.compile(tinynet.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+        model.fit(x, y, epochs=2, batch_size=16, verbose=0)
+        weights.append(model.get_weights())
     # 12 steps with sums of at most 40 terms below 1: 2 * eps * sqrt(40) * 40 * 0.1 per step.
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(b, a, rtol=0, atol=12 * 6e-6)

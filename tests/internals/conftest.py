@@ -1,15 +1,10 @@
 """Fixtures of the internal tests: kernels are always tested with the numba backend."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from tinynet import config
 
 
 @pytest.fixture(autouse=True)
-def numba_backend() -> Iterator[None]:
-    before = config.backend()
+def numba_backend() -> None:
     config.set_backend("numba")
-    yield
-    config.set_backend(before)

@@ -341,7 +341,6 @@ def test_threads_and_fusion_are_bit_identical(name: str) -> None:
         else:
             model.fit(x, y, batch_size=110, shuffle=False, verbose=0)
         found.append(models.bits(model))
-    config.set_num_threads(1)
     assert found[0] == found[1] == found[2] == found[3]
 
 

@@ -7,7 +7,7 @@ bit-identical. Sums in a different order, `exp`, `log` and `tanh` may round diff
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,9 @@ EPS = float(np.finfo(np.float32).eps)
 
 
 @pytest.fixture(autouse=True)
-def _backends() -> Iterator[None]:
+def _backends() -> None:
     if config.backend() != "numba":
         pytest.skip("compares the numba backend with the numpy backend")
-    yield
-    config.set_backend("numba")
 
 
 class Run:

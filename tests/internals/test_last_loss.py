@@ -38,16 +38,12 @@ def test_last_loss_equals_evaluated_loss(
     backend: str, layer: Any, differs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The training program computes it without an update, unless it differs from inference."""
-    before = config.backend()
     config.set_backend(backend)
-    try:
-        model, (x, y) = classifier(layer()), data()
-        found = []
-        own = model._loss_of
-        monkeypatch.setattr(model, "_loss_of", lambda batch: found.append(own(batch)) or found[-1])
-        model.fit(x, y, batch_size=21, epochs=2, shuffle=False, verbose=0)
-        assert {kind for kind, *_ in model._programs} == {"train", *(["test"] * differs)}
-        assert int(model.optimizer.iterations) == 2
-        assert found == pytest.approx([model.evaluate(x, y, batch_size=21, verbose=0)], rel=1e-6)
-    finally:
-        config.set_backend(before)
+    model, (x, y) = classifier(layer()), data()
+    found = []
+    own = model._loss_of
+    monkeypatch.setattr(model, "_loss_of", lambda batch: found.append(own(batch)) or found[-1])
+    model.fit(x, y, batch_size=21, epochs=2, shuffle=False, verbose=0)
+    assert {kind for kind, *_ in model._programs} == {"train", *(["test"] * differs)}
+    assert int(model.optimizer.iterations) == 2
+    assert found == pytest.approx([model.evaluate(x, y, batch_size=21, verbose=0)], rel=1e-6)

@@ -402,7 +402,7 @@ def kernels(rows: Any) -> list[str]:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
 def test_rules_apply_and_are_bit_identical(
-    sparse: bool, optimizer: str, penalty: str | None, all_rules: None
+    sparse: bool, optimizer: str, penalty: str | None
 ) -> None:
     def build() -> Any:
         first = layers.Dense(217, "relu", kernel_regularizer=penalty)
@@ -431,7 +431,7 @@ def test_rules_apply_and_are_bit_identical(
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) -> None:
+def test_products_apply_gradients_of_rectifiers(twice: bool) -> None:
     """Not if the gradient with respect to the rectifier's output is a sum of two gradients."""
 
     def build() -> Any:
@@ -451,7 +451,7 @@ def test_products_apply_gradients_of_rectifiers(twice: bool, all_rules: None) ->
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop", "lion", "nadam"])
-def test_updates_of_adjacent_variables_are_joined(optimizer: str, all_rules: None) -> None:
+def test_updates_of_adjacent_variables_are_joined(optimizer: str) -> None:
     """A frozen layer separates the last two layers; the last bias is a single element."""
 
     def build() -> Any:
@@ -489,7 +489,7 @@ def test_only_adjacent_chains_are_joined() -> None:
     assert not continues(40, 1040, 5, 0, more=300), "it reads its own results"
 
 
-def test_results_reuse_memory_of_dead_values(all_rules: None) -> None:
+def test_results_reuse_memory_of_dead_values() -> None:
     """In one chain, the first result may reuse the memory of x, but the second not that of y."""
 
     def run(rules: list[str]) -> tuple[list[Array], list[bool]]:

@@ -82,7 +82,6 @@ def test_repeated_call_sees_changes(change: str) -> None:
     for _ in range(3):
         for y in (model(x), model.predict(x, verbose=0), model.predict_on_batch(x)):
             np.testing.assert_allclose(np.asarray(y), expected, 1e-5, 1e-7)
-    config.set_num_threads(1)
 
 
 @pytest.mark.each_value

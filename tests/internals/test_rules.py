@@ -19,8 +19,6 @@ COUNT = 40
 # A norm over one row; decayed weights with a penalty or with clipping by the gradient norm.
 FIXED = [15, 31, 45, 49, 78]
 
-pytestmark = pytest.mark.usefixtures("all_rules")
-
 
 def run(seed: int) -> tuple[list[bytes], Any]:
     """Run a random program; return all its results as bytes."""
@@ -62,7 +60,6 @@ def test_measured_networks_without_each_rule(
     few = dataclasses.replace(task, images=4 * min(task.batch, 256) + 203, epochs=1)
     key = f"tinynet-{threads}"
     reply = Worker(CONTENDERS[key]).prepare("ablation", few.fields())
-    config.set_num_threads(1)
     assert "skip" not in reply
 
 

@@ -377,22 +377,19 @@ def test_workers_start_when_profitable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thread_pool, "processors", lambda: 8)
     graph, small = Graph(2, 12, 8, 5), Graph(2, 12, 8, 5)
     small.table = Table(small.rows, address(small.step))  # its memory use is not declared
-    try:
-        with thread_pool.pooled() as pool:
-            assert pool is not None
-            running = _thread._count()
-            assert small.table.division(2) is None
-            assert graph.table.division(2) is not None
-            thread_pool.run(small.table, 1000)
-            thread_pool.run(graph.table, 1)
-            assert _thread._count() == running
-            thread_pool.run(graph.table, 1000)
-            assert pool._started == 2
-            with thread_pool.pooled() as another:
-                assert another is None
-        assert not thread_pool._pools
-    finally:
-        config.set_num_threads(1)
+    with thread_pool.pooled() as pool:
+        assert pool is not None
+        running = _thread._count()
+        assert small.table.division(2) is None
+        assert graph.table.division(2) is not None
+        thread_pool.run(small.table, 1000)
+        thread_pool.run(graph.table, 1)
+        assert _thread._count() == running
+        thread_pool.run(graph.table, 1000)
+        assert pool._started == 2
+        with thread_pool.pooled() as another:
+            assert another is None
+    assert not thread_pool._pools
     small.table.run(1)
     assert small.result() == graph.result()
 
