@@ -468,6 +468,9 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
             "loss must be a known name": [lambda: losses.get("sparse")],
             "loss must be a name": [lambda: losses.get(3)],
             "loss must be the name": [lambda: losses.as_loss(None)],
+            "reduction must be one of .*Received: reduction='auto'": [
+                lambda: losses.MeanSquaredError(losses.Reduction.AUTO)
+            ],
             r"must have a shape that broadcasts to \(2,\)": [
                 lambda: losses.SparseCategoricalCrossentropy()(LABELS, GUESSES, [1, 2, 3]),
             ],
@@ -1049,12 +1052,12 @@ FILES: Rows = {
     "two layers of one name": (
         two_layers_named("b", "b"),
         ValueError,
-        "different names.*Received: ",
+        "must be unique.*Received: ",
     ),
     "layer named as the input": (
         two_layers_named("a", "b"),
         ValueError,
-        "different names.*Received: ",
+        "must be unique.*Received: ",
     ),
     "configuration that is not JSON": (
         lambda tmp_path: tinynet.Sequential([tinynet.Input((4,)), Odd(2)]).save(

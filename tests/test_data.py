@@ -120,7 +120,7 @@ def test_class_weight_of_sequences() -> None:
         assert model.train_on_batch(x, y, class_weight=class_weight) == pytest.approx(expected)
     model = Sequential([layers.Input((3, 4)), layers.Dense(1, "sigmoid")])
     model.compile("sgd", "binary_crossentropy")
-    with pytest.raises(ValueError, match="give y a last axis of size 1"):
+    with pytest.raises(ValueError, match="add a last axis of size 1 to y"):
         model.fit(x, y, class_weight={1: 5.0}, verbose=0)
     model.fit(x, y[..., None], class_weight={1: 5.0}, verbose=0)
 
@@ -167,17 +167,17 @@ def test_numeric_reads_tables_of_any_dtype() -> None:
 def test_numeric_names_column_type_and_row() -> None:
     pd = pytest.importorskip("pandas")
     bad: list[tuple[Any, str]] = [
-        (["x", "y"], "text.*column 'bad', dtype (str|object), 'x' in row 0"),
-        (["5", "6"], "convert text to numbers.*column 'bad', dtype (str|object), '5' in row 0"),
-        (pd.Categorical(["x", "y"]), "text.*column 'bad', dtype category, 'x' in row 0"),
+        (["x", "y"], "text.*'x' in row 0 .column 'bad', dtype (str|object).$"),
+        (["5", "6"], "convert text to numbers.*'5' in row 0 .column 'bad', dtype (str|object).$"),
+        (pd.Categorical(["x", "y"]), "text.*'x' in row 0 .column 'bad', dtype category.$"),
         (pd.to_datetime(["2020-01-01", "2021-01-01"]), "dates.*column 'bad', dtype datetime64"),
         (pd.to_datetime(["2020-01-01"] * 2).tz_localize("UTC"), "dates.*column 'bad'.*UTC"),
         (pd.to_timedelta([1, 2], unit="s"), "durations.*column 'bad', dtype timedelta64"),
         ([1j, 2], "not complex.*column 'bad', dtype complex128"),
-        (pd.array([1, None], "Int64"), "missing.*column 'bad', dtype Int64, .* in row 1"),
-        (pd.array([True, None], "boolean"), "missing.*column 'bad', dtype boolean, .* in row 1"),
-        (pd.Series([1, None], dtype=object), "missing.*column 'bad', dtype object, .* in row 1"),
-        (pd.Series([1, {}]), "not a dict.*column 'bad', dtype object, {} in row 1"),
+        (pd.array([1, None], "Int64"), "missing.* in row 1 .column 'bad', dtype Int64.$"),
+        (pd.array([True, None], "boolean"), "missing.* in row 1 .column 'bad', dtype boolean.$"),
+        (pd.Series([1, None], dtype=object), "missing.* in row 1 .column 'bad', dtype object.$"),
+        (pd.Series([1, {}]), "not a dict.*{} in row 1 .column 'bad', dtype object.$"),
     ]
     for values, pattern in bad:
         table = pd.DataFrame({"good": [1.5, 2], "bad": values})
@@ -200,7 +200,7 @@ def test_numeric_reads_arrow_and_polars(package: str) -> None:
         backed = pd.DataFrame({"a": [1, 2], "c": [0.5, 1.5]}).convert_dtypes(dtype_backend=package)
         assert numeric("x", backed).tolist() == [[1, 0.5], [2, 1.5]]
         backed.iloc[1, 0] = None
-        raises_as("missing.*column 'a', dtype int64.pyarrow., .* in row 1", numeric, "x", backed)
+        raises_as(r"missing.* in row 1 \(column 'a', dtype int64.pyarrow.\)$", numeric, "x", backed)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_model_accepts_tables() -> None:
         assert_alike(everything(net(shape=(5,)), *given, w), expected)
     table.iloc[3, 1] = np.nan
     for first in ([], [keras.layers.Rescaling(2.0)]):
-        raises_as("finite.*row 3, column 'b': nan", net(*first, shape=(5,)).fit, table, y)
+        raises_as("finite.*is nan in row 3, column 'b'", net(*first, shape=(5,)).fit, table, y)
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (28, 28), (1,), (), (4, 1)])
@@ -372,7 +372,7 @@ def test_model_adjusts_input_rank(shape: tuple[int, ...]) -> None:
     other = x[..., 0] if shape[-1:] == (1,) else x[..., None]
     models = [net(keras.layers.Flatten(), shape=shape) for _ in range(2)]
     assert_alike(everything(models[1], other, Y, W), everything(models[0], x, Y, W))
-    raises_as(r"takes inputs of shape", models[0].predict, x[:, None, None])
+    raises_as(r"Inputs of .* must have shape", models[0].predict, x[:, None, None])
     entry = keras.Input(shape)
     model = keras.Model(entry, keras.layers.Dense(2)(keras.layers.Flatten()(entry)))
     np.testing.assert_array_equal(model(other), model(x))
@@ -524,7 +524,7 @@ def test_infinite_datasets_need_steps() -> None:
     history = model.fit(PretendDataset(), steps_per_epoch=3, epochs=2, verbose=0).history
     assert len(history["loss"]) == 2
     for call in (model.fit, model.evaluate, model.predict):
-        raises_as("steps must be given for an infinite", call, PretendDataset())
+        raises_as("steps must be specified for an infinite", call, PretendDataset())
 
 
 def test_one_dimensional_features_may_be_sparse() -> None:

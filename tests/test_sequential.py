@@ -99,7 +99,7 @@ def test_weights_are_views_of_vector() -> None:
 
 def test_mismatched_layer_is_not_added() -> None:
     model = small()
-    with pytest.raises(ValueError, match="not an axis"):
+    with pytest.raises(ValueError, match="must be a valid axis"):
         model.add(L.Softmax(axis=4))
     assert [layer.name for layer in model.layers] == ["hidden", "out"]
     assert model.built

@@ -24,7 +24,7 @@ class _Applied(Layer):
 def _not_negative(name: str, value: Any) -> float:
     """Validate a non-negative option; None raises ValueError, as in Keras."""
     if value is None:
-        raise ValueError(f"{name} must be a number from 0 up. Received: {name}=None")
+        raise ValueError(f"{name} must be a non-negative number. Received: {name}=None")
     return checks.number(name, value, 0)
 
 

@@ -41,7 +41,7 @@ class ActivityRegularization(Layer):
 
     def __complete(self) -> None:
         expected = "activity_regularizer must be None; use l1 and l2 instead"
-        received = checks.shorten(self.activity_regularizer)
+        received = f"activity_regularizer={checks.shorten(self.activity_regularizer)}"
         checks.require(self.activity_regularizer is None, expected, received)
         self.activity_regularizer = regularizers.L1L2(l1=self.l1, l2=self.l2)
 

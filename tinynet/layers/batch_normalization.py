@@ -32,9 +32,10 @@ def _only_axis(name: str, axis: Any) -> int:
 class BatchNormalization(Layer):
     """Batch normalization: normalize each feature over the mini-batch, then scale and shift it.
 
-    ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``. In training, the mean and the
-    variance are those of the mini-batch, and their moving averages are updated. In inference, the
-    moving averages are used instead. Ioffe and Szegedy, "Batch normalization" (2015).
+    ``y = (x - mean) / sqrt(variance + epsilon) * gamma + beta``. During training, the mean and the
+    variance are computed from the mini-batch, and their moving averages are updated. During
+    inference, or if the layer is frozen (``trainable=False``), the moving averages are used
+    instead. Ioffe and Szegedy, "Batch normalization" (2015).
 
     Parameters
     ----------
@@ -93,22 +94,22 @@ class BatchNormalization(Layer):
         if -len(input_shape) <= self.axis < len(input_shape) and len(input_shape) >= 2:
             size = input_shape[self.axis]
         if size is None or (self.built and size != self.moving_mean.size):
-            own = self.moving_mean.size if self.built else "a fixed number of"
+            expected = f"size {self.moving_mean.size}" if self.built else "a known size"
             raise ValueError(
-                f"Inputs of {self.name} must have {own} features on axis {self.axis}. "
-                f"Received: shape {tuple(input_shape)}"
+                f"Inputs of {self.name} must have at least 2 dimensions and {expected} along axis "
+                f"{self.axis}. Received: an input of shape {tuple(input_shape)}"
             )
         return size
 
     def build(self, input_shape: Shape) -> None:
-        """Create the weights, replacing those of an earlier build."""
+        """Create the weights; weights of an earlier build are replaced."""
         shape = (self._features(input_shape),)
         gamma, beta = shape if self.scale else None, shape if self.center else None
         moving = {"moving_mean": shape, "moving_variance": shape}
         self._build_weights(input_shape, gamma=gamma, beta=beta, **moving)
 
     def call(self, x: Any, training: bool = False) -> Any:
-        """Compute the output; in training, update the moving averages."""
+        """Compute the output; during training, update the moving averages."""
         self._features(x.shape)
         axis = self.axis % x.ndim
         last = x if axis == x.ndim - 1 else TABLE["swapaxes"](x, axis, -1)

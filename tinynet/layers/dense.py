@@ -24,7 +24,7 @@ class Dense(Layer):
     units : int
         Number of units, the size of the output.
     activation : str or callable, optional
-        Activation function; by default, the output is linear.
+        Activation function; by default, no activation is applied.
     use_bias : bool
         If True, add a bias.
     kernel_initializer, bias_initializer : str or Initializer
@@ -65,7 +65,7 @@ class Dense(Layer):
         self.bias: Variable | None = None
 
     def build(self, input_shape: Shape) -> None:
-        """Create the kernel and the bias, replacing those of an earlier build."""
+        """Create the weights; weights of an earlier build are replaced."""
         kernel, bias = (self._inputs(input_shape), self.units), (self.units,)
         self._build_weights(input_shape, kernel=kernel, bias=bias if self.use_bias else None)
 
@@ -73,10 +73,10 @@ class Dense(Layer):
         inputs = input_shape[-1] if len(input_shape) >= 2 else None
         expected = self.kernel.shape[0] if self.built else inputs
         if inputs is None or inputs != expected:
-            size = "a fixed number of" if expected is None else str(expected)
+            shape = "(N, ..., D) with a known D" if expected is None else f"(N, ..., {expected})"
             raise ValueError(
-                f"{self.name} takes inputs of shape (N, ..., D) with D = {size} values. "
-                f"Received: shape {tuple(input_shape)}"
+                f"Inputs of {self.name} must have shape {shape}. "
+                f"Received: an input of shape {tuple(input_shape)}"
             )
         return inputs
 

@@ -27,9 +27,9 @@ class Dropout(Layer):
     rate : float
         Fraction of the inputs to drop, from 0 to 1.
     noise_shape : tuple of (int or None), optional
-        Shape of the binary dropout mask, which is broadcast to the shape of the inputs; None for
-        the size of the inputs along an axis. With ``(None, 1, D)``, all steps of a sequence share
-        one mask.
+        Shape of the binary dropout mask, which is broadcast to the shape of the inputs. An entry
+        of None means the size of the inputs along that axis. With ``(None, 1, D)``, the same mask
+        is used for all time steps.
     seed : int, optional
         Random seed, for reproducible masks. Each call draws a new mask.
     **kwargs : object
@@ -60,7 +60,8 @@ class Dropout(Layer):
         """Compute the output."""
         if self.noise_shape is not None and len(self.noise_shape) != x.ndim:
             raise ValueError(
-                f"noise_shape of {self.name} must have the input's {x.ndim} dimensions. "
+                f"noise_shape of {self.name} must have {x.ndim} entries, one for each dimension of "
+                "the input. "
                 f"Received: noise_shape={self.noise_shape}"
             )
         if not training or self.rate == 0:

@@ -1,4 +1,4 @@
-"""Exponential linear unit as a layer."""
+"""Exponential linear unit (ELU) layer."""
 
 from __future__ import annotations
 

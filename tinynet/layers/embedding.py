@@ -20,8 +20,8 @@ def _checked_rows(table: Array, indices: Array) -> Array:
     wrong = (indices < 0) | (indices >= len(table))
     if wrong.any():
         raise ValueError(
-            f"The inputs of Embedding must be integers from 0 to input_dim - 1 = {len(table) - 1}. "
-            f"Received: {indices[wrong][0]}"
+            "Inputs of Embedding must be in the range [0, input_dim), where "
+            f"input_dim={len(table)}. Received: {indices[wrong][0]}"
         )
     return np.take(table, indices, axis=0)
 
@@ -30,7 +30,7 @@ def _not_supported(name: str, value: Any) -> None:
     """Raise an error if an argument that only Keras supports is given."""
     if value is not None:
         raise NotImplementedError(
-            f"tinynet does not support {name} of Embedding. "
+            f"{name} of Embedding must be None, because tinynet does not support it. "
             f"Received: {name}={checks.shorten(value)}"
         )
 
@@ -55,13 +55,13 @@ class Embedding(Layer):
     embeddings_constraint : str or Constraint, optional
         Constraint on `embeddings`.
     mask_zero : bool
-        Must be False; masks are not supported.
+        Must be False, because masking is not supported.
     weights : array_like, shape (input_dim, output_dim), optional
         Initial value of `embeddings`.
     lora_rank, lora_alpha, quantization_config : None
         Not supported.
     input_length : int, optional
-        Accepted for compatibility with Keras, with a warning and without effect.
+        Deprecated in Keras; ignored with a warning.
     **kwargs : object
         Arguments of the base class `Layer`.
 

@@ -1,4 +1,4 @@
-"""Input of a model."""
+"""Input layer of a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Input", "InputLayer"]
 
 @_registry.register()
 class InputLayer(Layer):
-    """Input of a model, which declares its shape and data type.
+    """Input layer of a model, which declares the shape and data type of the input.
 
     Parameters
     ----------
@@ -26,9 +26,9 @@ class InputLayer(Layer):
     dtype : str, optional
         Data type of the input; by default `config.floatx()`.
     batch_shape : tuple of (int or None), optional
-        Shape including the batch size; replaces `shape` and `batch_size`.
+        Shape including the batch size, as an alternative to `shape` and `batch_size`.
     name : str, optional
-        Name of the layer; by default ``"input_layer"``, with a number.
+        Name of the layer; by default ``"input_layer"`` with a numeric suffix.
     input_shape : tuple of int, optional
         Alias of `shape`, for compatibility with older versions of Keras.
 
@@ -57,7 +57,7 @@ class InputLayer(Layer):
         shape = input_shape if shape is None else shape
         if (shape is None) == (batch_shape is None):
             raise ValueError(
-                "Exactly one of shape and batch_shape must be given. "
+                "shape or batch_shape must be given, but not both. "
                 f"Received: shape={shape}, batch_shape={batch_shape}"
             )
         if batch_shape is None:
@@ -97,7 +97,7 @@ def Input(
     batch_shape: Any = None,
     name: str | None = None,
 ) -> SymbolicTensor:
-    """Declare the shape of a model's input.
+    """Create a symbolic tensor for the input of a model.
 
     Parameters
     ----------
@@ -108,14 +108,14 @@ def Input(
     dtype : str, optional
         Data type of the input; by default `config.floatx()`.
     batch_shape : tuple of (int or None), optional
-        Shape including the batch size; replaces `shape` and `batch_size`.
+        Shape including the batch size, as an alternative to `shape` and `batch_size`.
     name : str, optional
-        Name of the layer; by default ``"input_layer"``, with a number.
+        Name of the layer; by default ``"input_layer"`` with a numeric suffix.
 
     Returns
     -------
     SymbolicTensor
-        Symbolic tensor: the first entry of a `Sequential`, or the argument of a layer.
+        Symbolic tensor, to pass to a layer or as the first entry of a `Sequential` model.
 
     Raises
     ------

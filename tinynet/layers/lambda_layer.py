@@ -11,11 +11,11 @@ __all__ = ["Lambda"]
 
 
 def _function(name: str, value: Any) -> Any:
-    """Return the function, which a configuration refers to by name."""
+    """Return the function; a name or configuration is looked up in the registry."""
     if isinstance(value, dict) and value.get("class_name") == "__lambda__":
         raise ValueError(
-            "function must be a named function, passed in custom_objects, to be loaded; code in "
-            "a file is never run. Received: a Lambda layer with serialized code"
+            "function must be a named function passed in custom_objects; serialized code is never "
+            "executed. Received: a Lambda layer with serialized code"
         )
     if isinstance(value, str | dict):
         value = _registry.get(value)
@@ -26,7 +26,7 @@ def _function(name: str, value: Any) -> Any:
 
 @declared(_registry)
 class Lambda(Layer):
-    """Layer that applies a function to its input; it has no weights.
+    """Layer without weights that applies a function to its input.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Lambda(Layer):
         Function of the input, composed of operators and functions such as `tinynet.ops.exp`. It
         is called with `training` if it has a parameter with this name.
     output_shape : tuple of int or callable, optional
-        Accepted for compatibility with Keras, without effect; the shape is inferred.
+        Ignored, because the shape is inferred; accepted for compatibility with Keras.
     mask : None
         Not supported.
     arguments : dict, optional
@@ -73,14 +73,15 @@ class Lambda(Layer):
         return self.function(inputs, **self.arguments, **options)
 
     @property
-    def _asks_for_training(self) -> bool:
+    def _accepts_training(self) -> bool:
         return "training" in parameters_of(self.function)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments; raise an error if the function has no name."""
         if getattr(self.function, "__name__", "<lambda>") == "<lambda>":
             raise ValueError(
-                f"function of {self.name} must be a named function to be saved; register it with "
-                "saving.register_keras_serializable. Received: a lambda"
+                f"function of {self.name} must be a named function, because a lambda cannot be "
+                "serialized; register it with saving.register_keras_serializable. "
+                "Received: a lambda"
             )
         return super().get_config()

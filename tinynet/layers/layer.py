@@ -4,8 +4,8 @@
 differentiable operations. It is called eagerly on tensors, on symbolic tensors when a model is
 built from layers, and again when a program is traced.
 
-A custom layer defines `build` and ``call(x)``, as in Keras. If it also defines `backward`, or both
-`forward` and `backward`, it is one instruction of a program, run in Python.
+A custom layer defines `build` and ``call(x)``, as in Keras. If it defines `backward`, or both
+`forward` and `backward`, it is recorded as one instruction of a program and executed in Python.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ __all__ = ["deserialize", "Layer", "serialize"]
 _registry = Registry("layer", "keras.layers")
 
 SERIALS = itertools.count()
-#: Number of changes to anything that programs depend on, such as `trainable` of a layer.
+#: Version counter, incremented when something that traced programs depend on changes, such as
+#: `trainable` of a layer.
 STRUCTURE = [0]
 _NOT_STRUCTURE = ("built", "compiled", "history", "loss", "optimizer", "stop_training")
 # Attributes of a model in which `_inner_layers` does not search for layers.
@@ -50,8 +51,8 @@ _NOT_INSIDE = ("_args", "_layers", "_input")
 _DTYPES = {name: np.dtype(name) for name in config.FLOATS}
 
 
-#: Function that creates the initial values of all weights instead of their initializers, if any.
-#: Used while a file is loaded, because its weights replace the initial values.
+#: Function that replaces the initializers of all weights, or None. It is used while a file is
+#: loaded, because the weights in the file replace the initial values.
 initializer_override: ContextVar[Callable[..., Any] | None] = ContextVar("override", default=None)
 
 
@@ -87,7 +88,7 @@ class Layer(_KeepsArguments):
     Parameters
     ----------
     name : str, optional
-        Name of the layer; by default the class name in snake case, with a number.
+        Name of the layer; by default the class name in snake case with a numeric suffix.
     trainable : bool
         If True, training updates the weights of the layer.
     dtype : {"float32", "float64"}, optional
@@ -99,7 +100,7 @@ class Layer(_KeepsArguments):
     activity_regularizer : str or Regularizer, optional
         Regularizer of the output, whose penalty is added to the loss.
     **kwargs : object
-        Not supported; other arguments raise an error.
+        Unknown arguments raise an error.
 
     Examples
     --------
@@ -131,7 +132,8 @@ class Layer(_KeepsArguments):
     input_dim: int | None = argument(None, checks.whole, kept=False)
     activity_regularizer: Any = found(None, regularizers.get)
 
-    #: Arguments of this class that `get_config` adds to those of the base class.
+    #: Names of the constructor arguments that `get_config` adds to the configuration of the base
+    #: class.
     _arguments: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -154,9 +156,10 @@ class Layer(_KeepsArguments):
         self.built = False
         self._serial = next(SERIALS)
         self._weights: list[Variable] = []
-        self._build_shape: Any = None  # a shape, or a list or dict of them
-        #: Calls on symbolic tensors, and the values that `add_loss` got in the last eager call.
+        self._build_shape: Any = None  # a shape, or a list or dict of shapes
+        #: Calls on symbolic tensors.
         self._nodes: list[Node] = []
+        #: Values passed to `add_loss` in the last eager call.
         self._losses: list[Any] = []
         self._first_shape: Shape | None = None
         shape = input_shape if input_dim is None else (input_dim,)
@@ -186,22 +189,23 @@ class Layer(_KeepsArguments):
 
         Parameters
         ----------
-        input_shape : tuple of (int or None), or nested list or dict of them
+        input_shape : shape tuple, or nested list or dict of shape tuples
             Shape of the input, including the batch size.
 
         Returns
         -------
-        tuple of (int or None), or nested list or dict of them
+        shape tuple, or nested list or dict of shape tuples
             Shape of the output, including the batch size.
         """
         inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, self.dtype)), input_shape)
-        with self._tried():  # zeros instead of initializers, so that no random numbers are drawn
+        # Zeros replace the initializers, so that no random numbers are drawn.
+        with self._restoring_state():
             outputs = within({initializer_override: np.zeros}, self._outputs_for, (inputs,), {})
         return mapped(lambda y: y.shape, outputs)
 
     @contextlib.contextmanager
-    def _tried(self, keeps: bool = False) -> Iterator[None]:
-        """Restore the state of an unbuilt layer on exit; with `keeps`, only after an error."""
+    def _restoring_state(self, keeps: bool = False) -> Iterator[None]:
+        """Restore an unbuilt layer on exit, or only after an error if `keeps` is True."""
         if self.built:
             yield
             return
@@ -219,7 +223,9 @@ class Layer(_KeepsArguments):
                 value[:] = items
 
     def forward(self, x: Array, work: Workspace, training: bool = False) -> Array:
-        """Compute the output; a custom layer may define this, with `backward`, instead of `call`.
+        """Compute the output.
+
+        A custom layer may define `forward` and `backward` instead of `call`.
 
         Parameters
         ----------
@@ -228,7 +234,7 @@ class Layer(_KeepsArguments):
         work : Workspace
             Buffers, and storage for values that `backward` needs.
         training : bool
-            If True, the layer is called in training.
+            If True, the layer runs in training mode, otherwise in inference mode.
 
         Returns
         -------
@@ -244,8 +250,9 @@ class Layer(_KeepsArguments):
     def backward(self, d_y: Array, work: Workspace, need_d_x: bool = True) -> Array | None:
         """Compute the gradients with respect to the weights and the input.
 
-        The gradients with respect to the weights are written to the arrays in ``work.gradients``,
-        one for each of `weights`, or None if the weight is not trainable.
+        The gradients with respect to the weights are written to the arrays in ``work.gradients``.
+        It contains one output array for each entry of `weights`, or None for a weight that is not
+        trainable; it is empty if no weight is trainable.
 
         Parameters
         ----------
@@ -270,7 +277,7 @@ class Layer(_KeepsArguments):
         )
 
     @property
-    def _asks_for_training(self) -> bool:
+    def _accepts_training(self) -> bool:
         """Whether a custom `call` has a parameter `training`."""
         own = type(self).call if "call" not in vars(self) else self.call
         is_own = str(getattr(own, "__module__", None)).startswith("tinynet.")
@@ -278,7 +285,7 @@ class Layer(_KeepsArguments):
 
     @property
     def _runs_in_python(self) -> bool:
-        """Whether it defines `forward` or `backward`, so that it is one instruction in Python."""
+        """Whether the layer defines `forward` or `backward`, and is executed in Python."""
         own = type(self)
         return own.forward is not Layer.forward or own.backward is not Layer.backward
 
@@ -287,8 +294,9 @@ class Layer(_KeepsArguments):
         own = type(self)
         if own.forward is not Layer.forward and own.backward is Layer.backward:
             raise ValueError(
-                f"The layer {self.name} must define backward(self, d_y, work, need_d_x) next "
-                "to its forward; or call(self, x), which is differentiated. "
+                f"The layer {self.name} must define backward(self, d_y, work, need_d_x) in "
+                "addition to forward; alternatively, define call(self, x), which is differentiated "
+                "automatically. "
                 f"Received: {own.__name__} without backward"
             )
 
@@ -300,14 +308,17 @@ class Layer(_KeepsArguments):
     def _node(self) -> Node:
         if not self._nodes:
             raise AttributeError(
-                f"{self.name} has no input or output until it is part of a built model. "
-                f"Received: built={self.built}"
+                f"{self.name} must be called on a symbolic tensor, or be part of a built model, "
+                f"before its input or output is available. Received: built={self.built}"
             )
         return self._nodes[-1]
 
     @property
     def output(self) -> Any:
-        """Symbolic output of the layer; if it has several, each model uses the one in its graph."""
+        """Symbolic output of the layer.
+
+        If the layer was called several times, each model uses the output in its own graph.
+        """
         last = self._node().outputs
         if len(self._nodes) == 1 or not isinstance(last, SymbolicTensor):
             return last
@@ -317,7 +328,7 @@ class Layer(_KeepsArguments):
 
     @property
     def input(self) -> Any:
-        """Symbolic input of the layer; if it was called several times, of the last call."""
+        """Symbolic input of the layer; after several calls, the input of the last call."""
         inputs = self._node().args[:1] or (self._node().outputs,)
         return inputs[0]
 
@@ -327,7 +338,7 @@ class Layer(_KeepsArguments):
         Returns
         -------
         dict
-            Configuration, from which `from_config` builds the same layer.
+            Configuration, from which `from_config` creates the same layer.
         """
         arguments: dict[str, Any] = {}
         if type(self) not in _registry.written:
@@ -425,8 +436,8 @@ class Layer(_KeepsArguments):
         shape = tuple(shape or ())
         if not all(hasattr(size, "__index__") for size in shape):
             raise ValueError(
-                "shape must be whole numbers; create weights in build, where the sizes of the "
-                f"input are known from input_shape. Received: shape={shape}"
+                "shape must be a tuple of integers; create weights in build, where the input shape "
+                f"is known. Received: shape={shape}"
             )
         is_counted = dtype is not None and np.dtype(checks.type_name(dtype)).kind in "iub"
         dtype = checks.type_name(dtype) if is_counted else checks.float_type(dtype, self.dtype)
@@ -456,8 +467,8 @@ class Layer(_KeepsArguments):
     def _inner_layers(self) -> list[Layer]:
         """Return the layers in the attributes of a custom class, including nested containers.
 
-        They are in the order in which attributes and entries were set; those in sets, which have
-        no order, in the order in which they were created.
+        Layers are returned in the order in which attributes and entries were set. Layers in a set,
+        which is unordered, are sorted by creation.
         """
         if type(self) in _registry.written:
             return []
@@ -465,18 +476,18 @@ class Layer(_KeepsArguments):
         return _layers_in(own, {id(self)})
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """Return the argument of `build_from_config`.
+        """Return the input shape that the layer was built with, for `build_from_config`.
 
         Returns
         -------
         dict or None
-            Shape of the input, or None if the layer is not built.
+            Input shape, or None if the layer is not built.
         """
         shape = self._build_shape
         return {"input_shape": map_shapes(list, shape)} if shape else None
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Build the layer with the input shape that it had when it was saved.
+        """Build the layer with a saved input shape.
 
         Parameters
         ----------
@@ -487,7 +498,7 @@ class Layer(_KeepsArguments):
 
     @property
     def weights(self) -> list[Variable]:
-        """All weights of the layer, trainable ones first, then those of each nested layer."""
+        """Weights of the layer (trainable weights first), then the weights of nested layers."""
         own = sorted(self._weights, key=lambda w: not w.trainable)
         return unique(own + [w for la in self._sublayers() for w in la.weights])
 
@@ -547,21 +558,22 @@ class Layer(_KeepsArguments):
         own = self.weights
         if not isinstance(weights, Iterable) or isinstance(weights, str | bytes):
             raise TypeError(
-                f"{self.name} takes a list of weights. Received: {checks.shorten(weights)}"
+                f"weights of {self.name} must be a list of arrays. "
+                f"Received: weights={checks.shorten(weights)}"
             )
         new = [w.array if isinstance(w, Variable) else w for w in weights]
         if len(new) != len(own):
             hint = "" if self.built else "; it has no weights before it is built"
             raise ValueError(
-                f"{self.name} takes a list of {len(own)} weights{hint}. "
-                f"Received: {len(new)} weights"
+                f"weights of {self.name} must be a list of {len(own)} arrays{hint}. "
+                f"Received: a list of {len(new)} arrays"
             )
         arrays = [checks.as_array(v.path, value) for v, value in zip(own, new, strict=True)]
         for variable, array in zip(own, arrays, strict=True):
             if array.shape != variable.shape or array.dtype.kind not in "fiub":
                 raise ValueError(
-                    f"{variable.path} takes real numbers of shape {variable.shape}. "
-                    f"Received: shape {array.shape}, dtype {array.dtype}"
+                    f"{variable.path} must be set to an array of real numbers of shape "
+                    f"{variable.shape}. Received: shape {array.shape}, dtype {array.dtype}"
                 )
         for variable, array in zip(own, arrays, strict=True):
             variable.array[...] = array
@@ -581,8 +593,8 @@ class Layer(_KeepsArguments):
         """
         if not self.built:
             raise ValueError(
-                f"{self.name} has no weights to count before it is built: "
-                f"call build(input_shape), or call it on data. Received: built=False"
+                f"{self.name} must be built before count_params is called; "
+                "call build(input_shape), or call the layer on data. Received: built=False"
             )
         return sum(w.size for w in self.weights)
 
@@ -593,12 +605,12 @@ class Layer(_KeepsArguments):
         ----------
         *args, **kwargs : object
             Arguments of `call`. The first is the input: an array or tensor whose axis 0 is the
-            batch axis, or a nested list or dict of them. `training` is True in a training step;
+            batch axis, or a nested list or dict of tensors. `training` is True in a training step;
             by default, it is inherited from the calling layer.
 
         Returns
         -------
-        Tensor or SymbolicTensor, or nested list or dict of them
+        Tensor or SymbolicTensor, or nested list or dict of tensors
             Output.
 
         Raises
@@ -719,7 +731,7 @@ class Layer(_KeepsArguments):
         return outputs
 
     def _outputs_for(self, args: Any, kwargs: dict[str, Any], function: Any = None) -> Any:
-        """Return symbolic outputs for symbolic inputs, with the shapes of the outputs for zeros."""
+        """Infer symbolic outputs by calling the layer on zeros."""
         leaves = [x for x in flattened([args, kwargs]) if isinstance(x, SymbolicTensor)]
         count = max((len(x.examples) for x in leaves), default=1)
         each = [self._on_zeros(args, kwargs, k, function or self) for k in range(count)]
@@ -736,7 +748,8 @@ class Layer(_KeepsArguments):
                 return value
             return as_tensor(value.examples[k % len(value.examples)])
 
-        # Only custom layers may assign to a trainable weight in `call`.
+        # Built-in layers never assign to trainable weights in `call`, so only custom layers need a
+        # copy of them.
         before = [
             (v, v.array.copy())
             for layer in self._all_layers()
@@ -786,8 +799,10 @@ class Layer(_KeepsArguments):
             return as_tensor(array)
         return as_tensor(np.ascontiguousarray(array, self.dtype))
 
-    #: Whether float inputs are cast to the dtype of the layer; whether integers are kept.
-    _autocasts, _takes_integers = True, False
+    #: Whether float inputs are cast to the dtype of the layer.
+    _autocasts = True
+    #: Whether integer inputs are kept, instead of cast to the dtype of the layer.
+    _takes_integers = False
 
     def _build_once(self, input_shape: Any) -> None:
         """Build the layer if it is not built; all-or-nothing, even if it is interrupted."""
@@ -863,7 +878,7 @@ class LayerCall(Operation):
         super().__init__(layer.name, lambda x: x, lambda d_y, y, x: d_y)
         self.layer, self._training = layer, training
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
-        # Index of each variable of the layer among the trainable ones, or None.
+        # Index of each weight in `trainable_weights`, or None if it is not trainable.
         places = {id(v): n for n, v in enumerate(layer.trainable_weights)}
         self._places = [places.get(id(v)) for v in layer.weights]
 
@@ -908,11 +923,12 @@ class LayerCall(Operation):
     ) -> list[Array | None]:
         """Compute the gradients with respect to the input and the trainable weights."""
         layer, x = self.layer, arrays[0]
-        # Without output arrays, the gradients of several calls are summed.
+        # If there are no output arrays, new arrays are returned; the caller sums the gradients of
+        # several calls.
         given = (outs or [None] * len(arrays))[1:]
         pairs = zip(arrays[1:], given, strict=True)
         own = [np.zeros_like(w) if out is None else out for w, out in pairs]
-        # Frozen weights have None; a layer without trainable weights has an empty list.
+        # The entry of a frozen weight is None; the list is empty if no weight is trainable.
         work.gradients = [None if n is None else own[n] for n in self._places] if own else []
         d_x = layer.backward(self._converted(np.array(d_y)), work, needs[0])
         if needs[0] and np.shape(d_x) != x.shape:  # type: ignore[arg-type]  # None has a shape
@@ -942,7 +958,7 @@ def _is_shape(shape: tuple[int, ...], expected: Shape) -> bool:
 
 
 def unique(variables: list[Variable]) -> list[Variable]:
-    """Return the variables without duplicates, which shared layers cause, in order."""
+    """Remove duplicates, which occur if layers are shared, and keep the order."""
     return list({id(variable): variable for variable in variables}.values())
 
 
@@ -990,7 +1006,8 @@ def _open_shape(layer: Layer, x: Any) -> Any:
     """Return the shapes of tensors, with None as the batch size."""
     if any(not getattr(leaf, "shape", ()) for leaf in flattened(x)):
         raise ValueError(
-            f"{layer.name} takes an array with a batch axis. Received: {checks.shorten(x)}"
+            f"Inputs of {layer.name} must be arrays with a batch axis. "
+            f"Received: {checks.shorten(x)}"
         )
     return mapped(lambda t: (None, *t.shape[1:]), x)
 
@@ -1000,7 +1017,7 @@ deserialize = _registry.deserialize
 
 
 def _by_example(penalty: Any, output: Any) -> Any:
-    """Divide the penalty on an output by the batch size, as in Keras; it may be unknown."""
+    """Divide the penalty on an output by the batch size, which may be unknown, as in Keras."""
     if not output.shape:
         return penalty
     size = math.prod(output.shape[1:])

@@ -65,7 +65,7 @@ class LayerNormalization(OverAxes):
         self.beta: Variable | None = None
 
     def build(self, input_shape: Shape) -> None:
-        """Create `gamma` and `beta`, replacing those of an earlier build."""
+        """Create the weights; weights of an earlier build are replaced."""
         self._known_sizes(input_shape)
         self.axis = sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
         sizes = self._known_sizes(input_shape)

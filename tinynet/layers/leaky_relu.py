@@ -1,4 +1,4 @@
-"""Leaky rectified linear unit as a layer."""
+"""Leaky rectified linear unit (leaky ReLU) layer."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ class Merge(Layer):
         low, high = self._numbers
         given = input_shape if isinstance(input_shape, list) else [input_shape]
         if not isinstance(input_shape, list) or not low <= len(given) <= high:
-            wanted = f"{low}" if low == high else f"at least {low}"
+            wanted = f"{low} tensors" if low == high else f"at least {low} tensor"
             raise ValueError(
-                f"{self.name} takes a list of {wanted} inputs. Received: shapes {given}"
+                f"Inputs of {self.name} must be a list of {wanted}. Received: shapes {given}"
             )
         self._check_shapes(given)
         super().build(input_shape)
@@ -43,7 +43,7 @@ class Merge(Layer):
             np.broadcast_shapes(*([size or 1 for size in s[1:]] for s in padded))
         except ValueError:
             raise ValueError(
-                f"{self.name} takes inputs with shapes that can be broadcast together. "
+                f"Inputs of {self.name} must have shapes that can be broadcast together. "
                 f"Received: shapes {[tuple(s) for s in shapes]}"
             ) from None
 
@@ -65,7 +65,10 @@ class Merge(Layer):
 class Add(Merge):
     """Layer that adds tensors elementwise, for example at the end of a residual block.
 
-    It accepts the arguments of the base class `Layer`.
+    Parameters
+    ----------
+    name, trainable, dtype, input_shape, input_dim, activity_regularizer, **kwargs : object
+        See `Layer`.
 
     Examples
     --------
@@ -78,7 +81,10 @@ class Add(Merge):
 class Subtract(Merge):
     """Layer that subtracts the second of two tensors from the first.
 
-    It accepts the arguments of the base class `Layer`.
+    Parameters
+    ----------
+    name, trainable, dtype, input_shape, input_dim, activity_regularizer, **kwargs : object
+        See `Layer`.
 
     Examples
     --------
@@ -93,7 +99,10 @@ class Subtract(Merge):
 class Multiply(Merge):
     """Layer that multiplies tensors elementwise.
 
-    It accepts the arguments of the base class `Layer`.
+    Parameters
+    ----------
+    name, trainable, dtype, input_shape, input_dim, activity_regularizer, **kwargs : object
+        See `Layer`.
 
     Examples
     --------
@@ -106,7 +115,10 @@ class Multiply(Merge):
 class Average(Merge):
     """Layer that computes the elementwise mean of tensors.
 
-    It accepts the arguments of the base class `Layer`.
+    Parameters
+    ----------
+    name, trainable, dtype, input_shape, input_dim, activity_regularizer, **kwargs : object
+        See `Layer`.
 
     Examples
     --------
@@ -122,7 +134,10 @@ class Average(Merge):
 class Maximum(Merge):
     """Layer that computes the elementwise maximum of tensors.
 
-    It accepts the arguments of the base class `Layer`.
+    Parameters
+    ----------
+    name, trainable, dtype, input_shape, input_dim, activity_regularizer, **kwargs : object
+        See `Layer`.
 
     Examples
     --------
@@ -135,7 +150,10 @@ class Maximum(Merge):
 class Minimum(Merge):
     """Layer that computes the elementwise minimum of tensors.
 
-    It accepts the arguments of the base class `Layer`.
+    Parameters
+    ----------
+    name, trainable, dtype, input_shape, input_dim, activity_regularizer, **kwargs : object
+        See `Layer`.
 
     Examples
     --------
@@ -151,7 +169,7 @@ class Concatenate(Merge):
     Parameters
     ----------
     axis : int
-        Axis along which to concatenate. The other sizes must be equal.
+        Axis along which to concatenate. All other dimensions must match.
     **kwargs : object
         Arguments of the base class `Layer`.
 
@@ -170,7 +188,7 @@ class Concatenate(Merge):
             others = {
                 (len(s), *(n for k, n in enumerate(s) if k != self.axis % rank)) for s in shapes
             }
-        expected = f"{self.name} takes inputs of equal shapes, except along axis {self.axis}"
+        expected = f"Inputs of {self.name} must have equal shapes, except along axis {self.axis}"
         checks.require(len(others) == 1, expected, f"shapes {[tuple(s) for s in shapes]}")
 
     def _merge(self, inputs: list[Any]) -> Any:
@@ -193,7 +211,7 @@ class Dot(Merge):
     Parameters
     ----------
     axes : int or tuple of (int, int)
-        Axis along which to multiply and sum, or one axis for each input.
+        Axis, or pair of axes, along which the dot product is computed.
     normalize : bool
         If True, normalize the inputs along the axes first, so that the result is the cosine
         similarity.
@@ -225,7 +243,8 @@ class Dot(Merge):
             sizes.append(shape[axis] if inside else None)
         if None in sizes or sizes[0] != sizes[1]:
             raise ValueError(
-                f"{self.name} takes two inputs of the same size along the axes {self.axes}. "
+                f"Inputs of {self.name} must have the same size along axes {self._both}, and "
+                "axis 0 must be the batch axis. "
                 f"Received: shapes {[tuple(s) for s in shapes]}"
             )
 
@@ -257,9 +276,9 @@ def add(inputs: Any, **kwargs: Any) -> Any:
     Parameters
     ----------
     inputs : list of tensors
-        Tensors.
+        Inputs to add.
     **kwargs : object
-        See `Add`.
+        Arguments of the layer `Add`.
 
     Returns
     -------
@@ -280,9 +299,9 @@ def subtract(inputs: Any, **kwargs: Any) -> Any:
     Parameters
     ----------
     inputs : list of tensors
-        Two tensors.
+        Two inputs; the second is subtracted from the first.
     **kwargs : object
-        See `Subtract`.
+        Arguments of the layer `Subtract`.
 
     Returns
     -------
@@ -303,9 +322,9 @@ def multiply(inputs: Any, **kwargs: Any) -> Any:
     Parameters
     ----------
     inputs : list of tensors
-        Tensors.
+        Inputs to multiply.
     **kwargs : object
-        See `Multiply`.
+        Arguments of the layer `Multiply`.
 
     Returns
     -------
@@ -326,9 +345,9 @@ def average(inputs: Any, **kwargs: Any) -> Any:
     Parameters
     ----------
     inputs : list of tensors
-        Tensors.
+        Inputs to average.
     **kwargs : object
-        See `Average`.
+        Arguments of the layer `Average`.
 
     Returns
     -------
@@ -349,9 +368,9 @@ def maximum(inputs: Any, **kwargs: Any) -> Any:
     Parameters
     ----------
     inputs : list of tensors
-        Tensors.
+        Inputs to compare.
     **kwargs : object
-        See `Maximum`.
+        Arguments of the layer `Maximum`.
 
     Returns
     -------
@@ -372,9 +391,9 @@ def minimum(inputs: Any, **kwargs: Any) -> Any:
     Parameters
     ----------
     inputs : list of tensors
-        Tensors.
+        Inputs to compare.
     **kwargs : object
-        See `Minimum`.
+        Arguments of the layer `Minimum`.
 
     Returns
     -------
@@ -395,11 +414,11 @@ def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
     Parameters
     ----------
     inputs : list of tensors
-        Tensors.
+        Inputs to concatenate.
     axis : int
-        See `Concatenate`.
+        Axis along which to concatenate.
     **kwargs : object
-        See `Concatenate`.
+        Arguments of the base class `Layer`.
 
     Returns
     -------
@@ -420,11 +439,11 @@ def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:
     Parameters
     ----------
     inputs : list of tensors
-        Two tensors.
+        Two inputs of the dot product.
     axes : int or tuple of (int, int)
-        See `Dot`.
+        Axis, or pair of axes, along which the dot product is computed.
     **kwargs : object
-        See `Dot`.
+        Arguments of the base class `Layer`.
 
     Returns
     -------

@@ -26,10 +26,11 @@ class Normalization(OverAxes):
     Parameters
     ----------
     axis : int, tuple of int or None
-        Axis or axes along which each index has its own mean and variance, usually the features;
-        None for one mean and variance of all values.
+        Axis or axes that have a separate mean and variance for each index, usually the feature
+        axis. None for a single mean and variance.
     mean, variance : float or array_like, optional
-        Mean and variance to use instead of those of `adapt`. Both or neither must be given.
+        Mean and variance to use instead of the values computed by `adapt`. Both or neither must
+        be given.
     invert : bool
         If True, compute the inverse, ``y = mean + x * sqrt(variance)``.
     **kwargs : object
@@ -66,15 +67,15 @@ class Normalization(OverAxes):
         ]
         if shapes[0] != shapes[1] or len(shapes[0] or ()) > len(self.axis):
             raise ValueError(
-                "mean and variance must both be given, with equal shapes of at most "
-                f"{len(self.axis)} dimensions for axis={self.axis}, or both be None. "
+                "mean and variance must be both None or both given, with equal shapes of at most "
+                f"{len(self.axis)} dimensions (axis={self.axis}). "
                 f"Received: mean={checks.shorten(mean)}, variance={checks.shorten(variance)}"
             )
         self.adapt_mean: Variable
         self.adapt_variance: Variable
 
     def build(self, input_shape: Shape) -> None:
-        """Create the mean and the variance, replacing those of an earlier build."""
+        """Create the weights; weights of an earlier build are replaced."""
         sizes = self._known_sizes(input_shape)
         self._weights = []
         if self.input_mean is None:

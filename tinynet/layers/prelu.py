@@ -53,21 +53,26 @@ class PReLU(Layer):
         """Return the shape of the slopes for an input shape."""
         sizes: list[Any] = [*input_shape]
         for axis in self.shared_axes or []:
-            expected = f"shared_axes of {self.name} must be among the axes of its input"
+            expected = f"shared_axes of {self.name} must be valid axes of its input"
             received = f"shared_axes={self.shared_axes}, an input of shape {input_shape}"
             checks.require(axis < len(sizes), expected, received)
             sizes[axis] = 1
         shape = tuple(sizes[1:])
         own = self.alpha.shape if self.built else shape
         if shape != own or None in shape:
+            free = [0, *(self.shared_axes or [])]
+            wanted = tuple(None if k in free else n for k, n in enumerate((None, *own)))
+            expected = f"shape {wanted}, where None matches any size"
+            if None in own:
+                expected = "known sizes along all axes except the batch axis and shared_axes"
             raise ValueError(
-                f"Inputs of {self.name} must have examples of shape {own}, where shared axes can "
-                f"have any size. Received: an input of shape {tuple(input_shape)}"
+                f"Inputs of {self.name} must have {expected}. "
+                f"Received: an input of shape {tuple(input_shape)}"
             )
         return shape
 
     def build(self, input_shape: Shape) -> None:
-        """Create the slopes, replacing those of an earlier build."""
+        """Create the weights; weights of an earlier build are replaced."""
         self.alpha: Variable
         self._build_weights(input_shape, alpha=self._shape(input_shape))
 

@@ -1,4 +1,4 @@
-"""Rectified linear unit as a layer."""
+"""Rectified linear unit (ReLU) layer."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["ReLU"]
 class ReLU(_Applied):
     """Rectified linear unit: ``max(x, 0)``.
 
-    With the arguments below, the output is ``min(x, max_value)`` if ``x > threshold``, else
+    In general, the output is ``min(x, max_value)`` if ``x > threshold``, else
     ``negative_slope * (x - threshold)``.
 
     Parameters
     ----------
     max_value : float, optional
-        Largest output.
+        Maximum output value; by default, the output is not limited.
     negative_slope : float
         Slope below `threshold`.
     threshold : float
-        Input above which the output equals the input.
+        Threshold; inputs above it are returned unchanged (up to `max_value`).
     **kwargs : object
         Arguments of the base class `Layer`.
 

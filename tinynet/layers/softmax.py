@@ -1,4 +1,4 @@
-"""Softmax as a layer."""
+"""Softmax layer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Softmax(_Applied):
 
     def call(self, x: Any) -> Any:
         """Compute the output."""
-        expected = f"axis={self.axis} of {self.name} must be an axis of the input"
-        checks.require(-x.ndim <= self.axis < x.ndim, expected, f"shape {tuple(x.shape)}")
+        expected = f"axis of {self.name} must be a valid axis of its input"
+        received = f"axis={self.axis}, an input of shape {tuple(x.shape)}"
+        checks.require(-x.ndim <= self.axis < x.ndim, expected, received)
         last = self.axis in (-1, x.ndim - 1)
         return self.activation(x) if last else self.activation(x, axis=self.axis)

@@ -13,7 +13,7 @@ __all__ = ["TimeDistributed"]
 
 
 def _layer(name: str, value: Any) -> Layer:
-    """Return the layer, or build it from a configuration."""
+    """Return the layer, or create it from a configuration."""
     layer = deserialize(value) if isinstance(value, dict) else value
     if not isinstance(layer, Layer):
         raise ValueError(f"layer must be a Layer. Received: layer={checks.shorten(value)}")
@@ -71,7 +71,8 @@ class TimeDistributed(Layer):
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Compute the output."""
-        if type(self.layer) is Dense:  # it applies to the last axis, so all steps in one call
+        # Dense is applied along the last axis, so one call processes all steps.
+        if type(self.layer) is Dense:
             return self.layer(x, training=training)
         steps = [self.layer(x[:, i], training=training) for i in range(x.shape[1])]
         return TABLE["stack"](steps, axis=1)

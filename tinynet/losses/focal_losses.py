@@ -34,7 +34,7 @@ class BinaryFocalCrossentropy(SmoothedLoss):
     label_smoothing : float
         Amount of smoothing, from 0 to 1: targets are moved towards 0.5 by this fraction.
     axis : int
-        Axis of the mean; must be the last.
+        Axis along which the mean is computed; must be the last axis.
     reduction, name, dtype : str, optional
         See `Loss`.
 
@@ -62,7 +62,8 @@ class BinaryFocalCrossentropy(SmoothedLoss):
     dtype: Any = argument(None)
 
     def __complete(self) -> None:
-        # With from_logits=True, Keras applies the sigmoid itself.
+        # With from_logits=True, the loss applies the sigmoid, as in Keras, so that a final sigmoid
+        # of the model is not removed.
         self.logits_of = () if self.from_logits else (activations.sigmoid,)
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
@@ -80,12 +81,12 @@ class BinaryFocalCrossentropy(SmoothedLoss):
 class CategoricalFocalCrossentropy(OneHotLoss):
     """Categorical focal cross-entropy: ``-sum(alpha * (1 - p)**gamma * y_true * log(p))``.
 
-    `p` are the predicted probabilities, normalized to sum to 1 [1]_.
+    `p` denotes the predicted probabilities, normalized to sum to 1 [1]_.
 
     Parameters
     ----------
     alpha : float
-        Factor of the loss.
+        Weighting factor of the loss.
     gamma : float
         Focusing parameter: exponent of the focal factor. 0 gives `alpha` times
         `CategoricalCrossentropy`.
@@ -95,7 +96,7 @@ class CategoricalFocalCrossentropy(OneHotLoss):
         Amount of smoothing, from 0 to 1: this fraction of the probability is distributed equally
         over all classes.
     axis : int
-        Axis of the classes; must be the last.
+        Class axis; must be the last axis.
     reduction, name, dtype : str, optional
         See `Loss`.
 
@@ -121,7 +122,7 @@ class CategoricalFocalCrossentropy(OneHotLoss):
     name: Any = argument(None)
     dtype: Any = argument(None)
 
-    #: As in Keras, which computes this loss from the probabilities that a model returns.
+    #: Empty, because Keras computes this loss from the probabilities that a model returns.
     logits_of = ()
 
     def call(self, y_true: Array, y_pred: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Functions as losses, and the built-in losses as functions."""
+"""Losses that wrap custom functions, and functions that compute the built-in losses."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class FunctionLoss(Loss):
     Parameters
     ----------
     function : callable or object
-        Function ``function(y_true, y_pred)``, or an object with such a method `call`, that returns
-        one value for each example. An attribute ``backward(d_values, y_true, y_pred)``, if there
-        is one, returns the gradient with respect to `y_pred`; by default, the function is
-        differentiated.
+        Function ``function(y_true, y_pred)``, or an object with a method ``call(y_true, y_pred)``;
+        it returns one value for each example. An optional attribute
+        ``backward(d_values, y_true, y_pred)`` computes the gradient with respect to `y_pred`; by
+        default, the function is differentiated.
     reduction, name, dtype : str
         See `Loss`.
 
@@ -58,7 +58,7 @@ class FunctionLoss(Loss):
         super().__init__(name or own, reduction, dtype)
         expected = "loss must be the name of a loss, a Loss, or a function of y_true and y_pred"
         is_callable = callable(getattr(function, "call", function))
-        checks.require(is_callable, expected, checks.shorten(function))
+        checks.require(is_callable, expected, f"loss={checks.shorten(function)}")
         self.function = function
 
     _custom = True
@@ -81,12 +81,12 @@ class FunctionLoss(Loss):
 
 
 class FunctionOf:
-    """Base class: a class of losses or metrics as a function that returns the unreduced values."""
+    """Base class of functions that compute the unreduced values of a loss or metric class."""
 
     def __init__(self, owner: type[Any]) -> None:
         self.owner = owner
         self.__name__ = snake_case(owner.__name__)
-        self.__doc__ = f"Compute `{owner.__name__}` for each example, with its options."
+        self.__doc__ = f"Compute the value of `{owner.__name__}` for each example."
         taken, kind = inspect.signature(owner).parameters, inspect.Parameter.POSITIONAL_OR_KEYWORD
         data = [inspect.Parameter(name, kind) for name in ("y_true", "y_pred")]
         options = [taken[name] for name in taken if name not in ("reduction", "name", "dtype")]
@@ -114,7 +114,7 @@ class FunctionOf:
 
 
 class LossFunction(FunctionOf):
-    """A loss as a function, which returns one value for each example.
+    """Function that computes a built-in loss for each example.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def as_loss(identifier: Any) -> Loss:
     Parameters
     ----------
     identifier : str, dict, callable or Loss
-        Name of a loss, configuration, custom function or object as in `FunctionLoss`, or loss.
+        Name or configuration of a loss, custom function or object (see `FunctionLoss`), or `Loss`.
 
     Returns
     -------
@@ -157,8 +157,8 @@ def as_loss(identifier: Any) -> Loss:
     Raises
     ------
     ValueError
-        If the identifier is unknown, or a subclass replaces `call` but not the gradient of a
-        built-in loss.
+        If the identifier is unknown, or a subclass of a built-in loss overrides `call` but not its
+        gradient.
 
     Examples
     --------
@@ -176,7 +176,8 @@ def as_loss(identifier: Any) -> Loss:
     built_in = [n for n in _GRADIENTS if getattr(kind, n) is not getattr(Loss, n)]
     if any(owners["call"] < owners[n] for n in built_in):
         raise ValueError(
-            f"{kind.__name__} must not override only call of a built-in loss, because the gradient "
-            f"would not match; derive from losses.Loss instead. Received: {checks.shorten(found)}"
+            f"{kind.__name__} must override backward together with call, because the built-in "
+            "gradient would not match; alternatively, derive from losses.Loss. "
+            f"Received: {checks.shorten(found)}"
         )
     return found

@@ -23,7 +23,7 @@ class Hinge(FormulaLoss):
 
     Examples
     --------
-    Both predictions have the correct sign, but the first is less than 1 from 0:
+    Both predictions have the correct sign, but the absolute value of the first is less than 1:
     ``(max(1 - 0.5, 0) + max(1 - 3, 0)) / 2 = 0.25``.
 
     >>> float(Hinge()([[1, -1]], [[0.5, -3.0]]))
@@ -35,7 +35,7 @@ class Hinge(FormulaLoss):
     _by_batch = True  # whether targets are converted depends on the whole batch
 
     def _margins(self, y_true: Array, y_pred: Array) -> Array:
-        """Compute the hinge of each prediction: how far it is below the margin."""
+        """Compute ``max(1 - y_true * y_pred, 0)`` for each prediction."""
         is_binary = ops.all(ops.logical_or(ops.equal(y_true, 0), ops.equal(y_true, 1)))
         return ops.maximum(1 - ops.where(is_binary, 2 * y_true - 1, y_true) * y_pred, 0)
 

@@ -1,4 +1,4 @@
-"""Base class of all losses: values of examples, their reduction, and their gradients."""
+"""Base class of all losses."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class Loss(Configurable):
     name : str, optional
         Name of the loss; by default the class name in snake case.
     reduction : str, optional
-        Reduction of the weighted values of the examples. ``"sum_over_batch_size"`` and ``"mean"``
-        divide their sum by the number of values, ``"mean_with_sample_weight"`` divides it by the
-        sum of the weights, ``"sum"`` does not divide it; ``"none"`` or None returns the values.
+        Reduction of the weighted values. ``"sum_over_batch_size"`` and ``"mean"``: sum divided by
+        the number of values; ``"mean_with_sample_weight"``: sum divided by the sum of the weights;
+        ``"sum"``: sum; ``"none"`` or None: no reduction.
     dtype : str, optional
         Data type of the computation; by default `config.floatx()`.
 
@@ -71,13 +71,15 @@ class Loss(Configurable):
 
     _arguments: tuple[str, ...] = ("name", "reduction")
 
-    #: Activations whose input (logits) the loss is computed from if a model ends with one of them.
+    #: If a model ends with one of these activations, the loss is computed from the input of the
+    #: activation (the logits).
     logits_of: tuple[activations.Activation, ...] = ()
     #: Whether the predictions are logits.
     from_logits = False
     #: Whether `step` also computes the probabilities, and stores them in ``work.y``.
     gives_probabilities = False
-    #: Whether it is a custom loss, which may use a batch as a whole, or keep a reference to it.
+    #: Whether the loss is custom. Custom losses may depend on the whole batch, and may keep
+    #: references to its arrays.
     _custom = False
     #: Whether the value of an example depends on other examples of the batch.
     _by_batch = False
@@ -97,7 +99,7 @@ class Loss(Configurable):
 
     @property
     def is_mean(self) -> bool:
-        """Whether the loss of a data set is the mean over batches, for any partition."""
+        """Whether the loss is the mean over all examples, for any split into batches."""
         is_mean = self.reduction in ("sum_over_batch_size", "mean")
         return is_mean and not (self._custom or self._by_batch)
 
@@ -199,7 +201,7 @@ class Loss(Configurable):
         return y_true.shape[: max(len(output_shape) - 1 - dropped, 1)]
 
     def squeezed(self, y_true: Array, y_pred: Array) -> Array:
-        """Drop the last axis of predictions (N, T, 1) if the targets are (N, T), as in Keras.
+        """Drop the last axis of predictions (N, T, 1) if targets have shape (N, T), as in Keras.
 
         Parameters
         ----------
@@ -219,7 +221,7 @@ class Loss(Configurable):
     # -- methods that losses inherit
 
     def on_logits(self) -> Loss:
-        """Return a copy of the loss whose predictions are logits.
+        """Return a copy of the loss that expects logits.
 
         Returns
         -------
@@ -271,7 +273,8 @@ class Loss(Configurable):
         labels = y_true
         if not isinstance(y_true, SymbolicTensor):
             labels = self.prepare(to_array(y_true), y_pred.shape)
-            if isinstance(y_true, Tensor) and labels.dtype.kind == "f":  # it may be on a tape
+            # y_true may be recorded by a tape.
+            if isinstance(y_true, Tensor) and labels.dtype.kind == "f":
                 labels = TABLE["reshape"](TABLE["cast"](y_true, labels.dtype), labels.shape)
         if sample_weight is not None and not isinstance(sample_weight, SymbolicTensor):
             sample_weight = numeric("sample_weight", to_array(sample_weight), self.dtype)
@@ -324,12 +327,12 @@ class Loss(Configurable):
         return total
 
     def _pure(self, inputs: list[Any]) -> Pure | None:
-        """Return forward and backward functions that compute the whole loss, if there are any."""
+        """Return fused forward and backward functions of the loss, or None."""
         return None
 
     @property
     def _has_own_gradient(self) -> bool:
-        """Whether it defines `backward` or `step`; otherwise `call` is differentiated."""
+        """Whether the loss defines `backward` or `step`; otherwise, `call` is differentiated."""
         kind = type(self)
         return kind.backward is not Loss.backward or kind.step is not Loss.step
 
@@ -371,7 +374,7 @@ class Loss(Configurable):
         return self.reduce(values, weights), d_y.reshape(y_pred.shape)
 
     def effective_weights(self, y_true: Array, weights: Array | None) -> Array | None:
-        """Compute the weight of each value: the sample weight, unless the loss ignores the value.
+        """Compute the weight of each value: the sample weight, or 0 if the loss ignores the value.
 
         Parameters
         ----------
@@ -486,14 +489,14 @@ def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
     except ValueError:
         inner = weights.shape[: len(shape)] == shape  # one weight for each averaged element
         raise ValueError(
-            f"sample_weight or class_weight must match values of shape {shape}"
-            f"{'; give y a last axis of size 1' if inner else ''}. Received: weights of shape "
-            f"{weights.shape}"
+            f"sample_weight (or class_weight) must have a shape that broadcasts to {shape}"
+            f"{'; add a last axis of size 1 to y' if inner else ''}. "
+            f"Received: weights of shape {weights.shape}"
         ) from None
 
 
 def weights_of(sample_weight: Any, shape: tuple[int, ...], dtype: Any) -> Array | None:
-    """Convert sample weights to an array that matches values of this shape; keep None."""
+    """Convert sample weights to an array of the given shape, or return None if not given."""
     if sample_weight is None:
         return None
     return fit_weights(numeric("sample_weight", sample_weight, dtype), shape)
@@ -543,7 +546,7 @@ class LossStep(Operation):
         return np.zeros(()), np.zeros_like(arrays[0])
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:
-        """Return the functions of the loss, if there are any for these inputs."""
+        """Return the fused functions of the loss for these inputs, or None."""
         return self.loss._pure(inputs)
 
     def compute(self, arrays: list[Any], options: dict[str, Any], work: Any = None) -> Any:
@@ -579,20 +582,21 @@ class DenseLoss(Loss):
     (2, 1)
     """
 
-    #: Hint of the error message for class labels instead of one-hot rows.
+    #: Hint in the error message if class labels are given instead of one-hot rows.
     hint = "utils.to_categorical converts class labels to one-hot rows"
     #: Minimum and maximum of the targets.
     target_range = (-math.inf, math.inf)
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check that the targets are finite, in range, and of the shape of the predictions."""
+        """Check that the targets are finite, in range, and have the shape of the predictions."""
         y = super().prepare(y_true, output_shape)
         own, last = tuple(output_shape)[1:], tuple(output_shape)[-1:]
         if y.shape[1:] != own and (last != (1,) or y.shape[1:] != own[:-1] or y.ndim < 2):
             labels = y.ndim < len(output_shape) or y.shape[-1] == 1
             raise ValueError(
-                f"{self.name} takes targets of the predictions' shape {tuple(output_shape)}"
-                f"{'; ' + self.hint if labels else ''}. Received: shape {np.shape(y_true)}"
+                f"Targets of {self.name} must have the shape of the predictions, "
+                f"{tuple(output_shape)}{'; ' + self.hint if labels else ''}. "
+                f"Received: y_true of shape {np.shape(y_true)}"
             )
         if not y.size:
             return y
@@ -600,14 +604,16 @@ class DenseLoss(Loss):
         if not (np.isfinite(low) and np.isfinite(high)):
             row = np.argwhere(~np.isfinite(y))[0][0]
             raise ValueError(
-                f"{self.name} takes finite targets. "
+                f"Targets of {self.name} must be finite. "
                 f"Received: {checks.shorten(y[row].tolist())} in row {row}"
             )
         least, most = self.target_range
         if low < least - _ROUNDING or high > most + _ROUNDING:
-            span = f"from {least:g} to {most:g}" if most < math.inf else f"from {least:g} up"
+            span = f"in the range [{least:g}, {most:g}]"
+            if most == math.inf:
+                span = f"at least {least:g}"
             raise ValueError(
-                f"{self.name} takes targets {span}; {self._how_to_scale(y, low, high)}. "
+                f"Targets of {self.name} must be {span}; {self._how_to_scale(y, low, high)}. "
                 f"Received: targets from {low:g} to {high:g}"
             )
         return y
@@ -619,12 +625,15 @@ class DenseLoss(Loss):
         if low >= 0 and y.shape[-1] == 1 and high < 100 and (y == np.rint(y)).all():
             return "use sparse_categorical_crossentropy for class labels"
         if low >= 0:
-            return "divide pixels by 255" if 100 <= high <= 255 else f"divide them by {high:g}"
+            is_image = 100 <= high <= 255
+            return "divide pixel values by 255" if is_image else f"divide them by {high:g}"
         return "scale them, or use mean_squared_error"
 
 
 class Reduction:
     """Names of the reductions of a loss, as in `tf.keras.losses.Reduction`.
+
+    `AUTO` is defined for compatibility only: as in Keras 3, losses do not accept ``"auto"``.
 
     Examples
     --------

@@ -5,7 +5,9 @@ from __future__ import annotations
 from tinynet.losses import focal_losses, hinge_losses, probabilistic_losses, regression_losses
 from tinynet.losses.function_loss import LossFunction
 from tinynet.losses.loss import _registry
-from tinynet.losses.regression_losses import cosine_similarity  # noqa: F401  # no metric
+
+# Not in `__all__`, because `metrics` re-exports `__all__`.
+from tinynet.losses.regression_losses import cosine_similarity  # noqa: F401  # re-exported
 
 __all__ = ["BCE", "bce", "binary_crossentropy", "binary_focal_crossentropy"]
 __all__ += ["categorical_crossentropy", "categorical_focal_crossentropy", "categorical_hinge"]

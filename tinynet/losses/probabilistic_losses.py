@@ -1,7 +1,7 @@
 """Cross-entropies between targets and predicted probabilities.
 
-If a model ends with a softmax or a sigmoid, all of these losses are computed from its logits in
-training and evaluation, as Keras does with TensorFlow.
+If a model ends with a softmax or a sigmoid, these losses are computed from its logits in training
+and evaluation, as Keras does with TensorFlow, except with `ignore_class`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ HEADS: tuple[activations.Activation, ...] = (activations.softmax, activations.si
 def _on_last_axis(axis: int, output_shape: tuple[int | None, ...]) -> None:
     if axis not in (-1, len(output_shape) - 1):
         raise ValueError(
-            f"axis must be the last, for predictions of shape {tuple(output_shape)}. "
-            f"Received: axis={axis}"
+            "axis must be -1 or the index of the last axis of predictions of shape "
+            f"{tuple(output_shape)}. Received: axis={axis}"
         )
 
 
@@ -44,11 +44,11 @@ class SparseCategoricalCrossentropy(Loss):
     from_logits : bool
         If True, the predictions are logits; otherwise, they are probabilities.
     ignore_class : int, optional
-        Label to ignore: such examples do not contribute to the loss.
+        Label to ignore; examples with this label do not contribute to the loss.
     reduction : str, optional
         See `Loss`.
     axis : int
-        Axis of the classes; must be the last.
+        Class axis; must be the last axis.
     name, dtype : str, optional
         See `Loss`.
 
@@ -83,7 +83,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     @property
     def _by_batch(self) -> bool:  # type: ignore[override]  # depends on options
-        """Whether a class is ignored: the mean of a batch is then over the other labels."""
+        """Whether a class is ignored. The mean is then taken over the other labels of the batch."""
         return self.ignore_class is not None
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
@@ -91,14 +91,14 @@ class SparseCategoricalCrossentropy(Loss):
         _on_last_axis(self.axis, output_shape)
         y = numeric("y_true", y_true)
         classes = output_shape[-1]
-        expected = f"{self.name} takes labels of shape {(*output_shape[:-1],)}"
+        expected = f"Labels of {self.name} must have shape {(*output_shape[:-1],)}"
         if y.ndim == len(output_shape) and y.shape[-1] == 1:
             y = y[..., 0]
         if y.shape[1:] != tuple(output_shape)[1:-1] or y.ndim == 0:
             hint = ""
             if y.ndim == len(output_shape) and y.shape[-1] == classes:
-                hint = ", or use categorical_crossentropy for one-hot rows"
-            raise ValueError(f"{expected}{hint}. Received: shape {np.shape(y_true)}")
+                hint = "; use categorical_crossentropy for one-hot rows"
+            raise ValueError(f"{expected}{hint}. Received: y_true of shape {np.shape(y_true)}")
         valid = (y >= 0) & (y < (classes or 0))
         if y.dtype.kind == "f":
             valid &= y == np.rint(y)
@@ -109,7 +109,7 @@ class SparseCategoricalCrossentropy(Loss):
             row = wrong[0]
             ignored = "" if self.ignore_class is None else f", or {self.ignore_class}"
             raise ValueError(
-                f"{self.name} takes integer labels from 0 to {(classes or 0) - 1}{ignored}, "
+                f"Labels of {self.name} must be integers from 0 to {(classes or 0) - 1}{ignored}, "
                 f"because the model has {classes} outputs. "
                 f"Received: {checks.shorten(y[row].tolist())} in row {row}"
                 + (f" and {wrong.size - 1} more" if wrong.size > 1 else "")
@@ -121,7 +121,7 @@ class SparseCategoricalCrossentropy(Loss):
         return y_true.shape
 
     def squeezed(self, y_true: Array, y_pred: Array) -> Array:
-        """Return the predictions unchanged, because their last axis is the classes."""
+        """Return the predictions unchanged, because their last axis is the class axis."""
         return y_pred
 
     def call(self, y_true: Array, y_pred: Array) -> Array:
@@ -161,7 +161,7 @@ class SparseCategoricalCrossentropy(Loss):
         return self.from_logits and self.ignore_class is None
 
     def _pure(self, inputs: list[Any]) -> Pure | None:
-        """Return fused functions for the mean over rows of logits with one label each."""
+        """Return the fused functions for 2-D logits with one label per row, or None."""
         logits, labels = inputs[0].examples, inputs[1].examples
         matching = all(
             len(z) == len(y) and z.ndim == 2 for z, y in zip(logits, labels, strict=True)
@@ -176,13 +176,17 @@ class SparseCategoricalCrossentropy(Loss):
     def step(
         self, y_true: Array, y_pred: Array, weights: Array | None, work: Workspace
     ) -> tuple[float, Array]:
-        """Compute the loss and its gradient; from logits, also the probabilities, in one pass."""
+        """Compute the loss and its gradient.
+
+        With `from_logits`, the probabilities are computed in the same pass.
+        """
         if not self.from_logits or self.ignore_class is not None:
             return super().step(y_true, y_pred, weights, work)
         labels, rows = y_true.reshape(-1), y_pred.reshape(-1, y_pred.shape[-1])
         if labels.shape != rows.shape[:1]:  # the kernel does not check this
             raise ValueError(
-                f"{self.name} must have one label for each of {len(rows)} rows of predictions. "
+                f"y_true of {self.name} must contain one label for each of {len(rows)} rows of "
+                "predictions. "
                 f"Received: {len(labels)} labels"
             )
         values = work.array("values", labels.shape, rows.dtype)
@@ -253,34 +257,38 @@ class OneHotLoss(SmoothedLoss):
         "use sparse_categorical_crossentropy, or convert class labels to one-hot rows with "
         "utils.to_categorical"
     )
-    #: Rows may have different weights, so that their sums are not 1.
+    #: Targets above 1 are allowed, because rows may be weighted.
     target_range = (0.0, math.inf)
     _warned = False
 
     def prepare(self, y_true: Any, output_shape: tuple[int | None, ...]) -> Array:
-        """Check that targets are not negative; warn once about rows with a sum above 1."""
+        """Check that targets are not negative; warn once if the sum of a row is greater than 1."""
         y = super().prepare(y_true, output_shape)
         if output_shape[0] is None and not self._warned and y.size:
             largest = y.sum(axis=-1).max()
             self._warned = bool(largest > 1.01)
             if self._warned:
                 checks.warn(
-                    f"{self.name} takes rows that sum to 1. If an example has several classes, use "
-                    "binary_crossentropy and a sigmoid; to weight examples, use sample_weight. "
+                    f"{self.name} expects targets whose rows sum to 1; if an example has several "
+                    "classes, use binary_crossentropy and a sigmoid; to weight examples, use "
+                    "sample_weight. "
                     f"Received: a row with the sum {largest:g}"
                 )
         return y
 
     def _how_to_scale(self, y: Array, low: float, high: float) -> str:
-        return "each row must contain the probabilities of the classes, as from to_categorical"
+        return (
+            "use the class probabilities of each example, such as the one-hot rows of "
+            "utils.to_categorical"
+        )
 
 
 @_registry.register()
 class CategoricalCrossentropy(OneHotLoss):
     """Cross-entropy between one-hot targets and predictions: ``-sum(y_true * log(y_pred))``.
 
-    The targets may also be soft labels, that is probabilities of the classes; use
-    `SparseCategoricalCrossentropy` for integer labels.
+    The targets may also be soft labels (class probabilities). Use `SparseCategoricalCrossentropy`
+    for integer labels.
 
     Parameters
     ----------
@@ -290,7 +298,7 @@ class CategoricalCrossentropy(OneHotLoss):
         Amount of smoothing, from 0 to 1: this fraction of the probability is distributed equally
         over all classes.
     axis : int
-        Axis of the classes; must be the last.
+        Class axis; must be the last axis.
     reduction, name, dtype : str, optional
         See `Loss`.
 
@@ -330,7 +338,7 @@ class CategoricalCrossentropy(OneHotLoss):
 
 @_registry.register()
 class BinaryCrossentropy(SmoothedLoss):
-    """Cross-entropy between binary targets (0 or 1) and predicted probabilities of 1.
+    """Cross-entropy between binary targets (0 or 1) and the predicted probabilities of class 1.
 
     ``-mean(y_true * log(y_pred) + (1 - y_true) * log(1 - y_pred))``, over the last axis.
 
@@ -341,7 +349,7 @@ class BinaryCrossentropy(SmoothedLoss):
     label_smoothing : float
         Amount of smoothing, from 0 to 1: targets are moved towards 0.5 by this fraction.
     axis : int
-        Axis of the mean; must be the last.
+        Axis along which the mean is computed; must be the last axis.
     reduction, name, dtype : str, optional
         See `Loss`.
 

@@ -30,9 +30,9 @@ class FormulaLoss(DenseLoss):
 
 
 class MeanCost(FormulaLoss):
-    """Base class of the losses that are the mean of a cost of each error over the last axis."""
+    """Base class of losses that average an elementwise error function over the last axis."""
 
-    #: Name of the cost in `functional.ERRORS`, and its additional arguments.
+    #: Name of the error function in `functional.ERRORS`, and its additional arguments.
     cost = ""
     options: tuple[float, ...] = ()
 
@@ -45,7 +45,7 @@ class MeanCost(FormulaLoss):
         return functional.mean_error_backward(self.cost, d_values, y_true, y_pred, self.options)
 
     def _true_gradient(self, d_values: Array, y_true: Array, y_pred: Array) -> Array:
-        # The cost depends only on the difference between predictions and targets.
+        # The error function depends only on the difference between predictions and targets.
         return -self.backward(d_values, y_true, y_pred)
 
 
@@ -115,8 +115,8 @@ class LogCosh(MeanCost):
 class Huber(MeanCost):
     """Huber loss: quadratic for small errors and linear for large errors.
 
-    The mean of ``e**2 / 2`` if ``|e| <= delta``, else ``delta * |e| - delta**2 / 2``, where
-    ``e = y_pred - y_true``.
+    The loss is the mean of ``e**2 / 2`` if ``|e| <= delta``, else
+    ``delta * |e| - delta**2 / 2``, where ``e = y_pred - y_true``.
 
     Parameters
     ----------
@@ -182,7 +182,7 @@ class KLDivergence(FormulaLoss):
 class Poisson(FormulaLoss):
     """Poisson loss: ``mean(y_pred - y_true * log(y_pred + epsilon))``.
 
-    Up to a constant, it is the negative log-likelihood of counts `y_true` from a Poisson
+    Up to a constant, this is the negative log-likelihood of the counts `y_true` under a Poisson
     distribution with mean `y_pred`.
 
     Parameters
@@ -207,7 +207,7 @@ class Poisson(FormulaLoss):
 class MeanAbsolutePercentageError(FormulaLoss):
     """Mean absolute percentage error: ``100 * mean(|(y_true - y_pred) / y_true|)``.
 
-    Targets with an absolute value below `config.epsilon()` are replaced by it in the denominator.
+    In the denominator, the absolute value of the target is at least `config.epsilon()`.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ class MeanAbsolutePercentageError(FormulaLoss):
 class MeanSquaredLogarithmicError(FormulaLoss):
     """Mean squared logarithmic error: ``mean((log(y_pred + 1) - log(y_true + 1))**2)``.
 
-    Targets and predictions below `config.epsilon()` are replaced by it.
+    Targets and predictions are clipped to a minimum of `config.epsilon()`.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ class CosineSimilarity(FormulaLoss):
     Parameters
     ----------
     axis : int
-        Axis of the vectors; must not be 0, the batch axis.
+        Axis along which the cosine similarity is computed; must not be the batch axis.
     reduction, name, dtype : str, optional
         See `Loss`.
 
@@ -284,8 +284,8 @@ class CosineSimilarity(FormulaLoss):
         n = len(output_shape)
         if self.axis % n == 0 or not -n <= self.axis < n:
             raise ValueError(
-                f"axis must be an axis of predictions of shape {tuple(output_shape)} other than "
-                f"the first. Received: axis={self.axis}"
+                f"axis must be a valid axis of predictions of shape {tuple(output_shape)}, but not "
+                f"the batch axis. Received: axis={self.axis}"
             )
         return super().prepare(y_true, output_shape)
 
@@ -301,7 +301,7 @@ class CosineSimilarity(FormulaLoss):
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor arguments; as in Keras, without a default `axis`."""
+        """Return the constructor arguments; as in Keras, `axis` is omitted if it is the default."""
         left_out = ("axis",) if self.axis == -1 else ()
         return {k: v for k, v in super().get_config().items() if k not in left_out}
 

@@ -1,8 +1,8 @@
 """Metrics: values computed over all batches of an epoch.
 
 `update_state` adds a batch to the state of a metric, `result` computes the metric from the state,
-and `reset_state` resets it. Most metrics are the `Mean` of one value for each example; a custom
-function ``fn(y_true, y_pred)`` is wrapped in a `MeanMetricWrapper`.
+and `reset_state` resets the state. Most metrics are the `Mean` of one value for each example; a
+custom function ``fn(y_true, y_pred)`` is wrapped in a `MeanMetricWrapper`.
 """
 
 from tinynet.losses.loss_functions import *

@@ -27,8 +27,8 @@ class Accuracies(Mean):
 
     _direction = "up"
 
-    def right(self, y_true: Array, y_pred: Array) -> Array:
-        """Return which predictions are correct; defined by each subclass.
+    def matches(self, y_true: Array, y_pred: Array) -> Array:
+        """Return a mask of the correct predictions; each subclass defines this method.
 
         Parameters
         ----------
@@ -42,16 +42,16 @@ class Accuracies(Mean):
         ndarray of bool, shape (N, ...)
             True where the prediction is correct.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not define right")
+        raise NotImplementedError(f"{type(self).__name__} does not define matches")
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # signature as in Keras
         """Update the state with a batch."""
         y_true, y_pred = numeric("y_true", y_true), numeric("y_pred", y_pred, self.dtype)
-        super().update_state(self.right(y_true, y_pred), sample_weight)
+        super().update_state(self.matches(y_true, y_pred), sample_weight)
 
     def traced_values(self, y_true: Any, y_pred: Any) -> Any:
         """Return the values of a traced batch."""
-        return self.right(y_true, y_pred).astype(y_pred.dtype)
+        return self.matches(y_true, y_pred).astype(y_pred.dtype)
 
 
 @_registry.register()
@@ -69,7 +69,7 @@ class Accuracy(Accuracies):
     0.75
     """
 
-    def right(self, y_true: Array, y_pred: Array) -> Array:
+    def matches(self, y_true: Array, y_pred: Array) -> Array:
         """Compare predictions and targets elementwise."""
         y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
         return y_true == y_pred
@@ -86,14 +86,14 @@ class SparseCategoricalAccuracy(Accuracies):
 
     Examples
     --------
-    Both predictions are class 1; the labels are 2 and 1.
+    Both predicted classes are 1; the labels are 2 and 1.
 
     >>> float(SparseCategoricalAccuracy()([[2], [1]], [[0.1, 0.6, 0.3], [0.05, 0.95, 0]]))
     0.5
     """
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
-        """Update the state with a batch; the common case is one call of a kernel."""
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # signature as in Keras
+        """Update the state with a batch. The common case calls a compiled kernel."""
         prepared = type(y_true) is np.ndarray and type(y_pred) is np.ndarray
         fits = prepared and y_pred.ndim == 2 and y_true.shape == y_pred.shape[:1]
         if fits and sample_weight is None:
@@ -102,7 +102,7 @@ class SparseCategoricalAccuracy(Accuracies):
         else:
             super().update_state(y_true, y_pred, sample_weight)
 
-    def right(self, y_true: Array, y_pred: Array) -> Array:
+    def matches(self, y_true: Array, y_pred: Array) -> Array:
         """Compare the index of the largest prediction in each row with the label."""
         return y_pred.argmax(axis=-1) == _labels(self.name, y_true, y_pred)
 
@@ -118,14 +118,14 @@ class CategoricalAccuracy(Accuracies):
 
     Examples
     --------
-    Both predictions are class 1; the targets are 2 and 1.
+    Both predicted classes are 1; the true classes are 2 and 1.
 
     >>> y_true, y_pred = [[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]
     >>> float(CategoricalAccuracy()(y_true, y_pred))
     0.5
     """
 
-    def right(self, y_true: Array, y_pred: Array) -> Array:
+    def matches(self, y_true: Array, y_pred: Array) -> Array:
         """Compare the indices of the largest values in each row."""
         _same_shape(self.name, y_true, y_pred.shape)
         return y_pred.argmax(axis=-1) == y_true.argmax(axis=-1)
@@ -133,7 +133,7 @@ class CategoricalAccuracy(Accuracies):
 
 @declared(_registry)
 class BinaryAccuracy(Accuracies):
-    """Fraction of binary predictions that are equal to the targets, 0 or 1.
+    """Fraction of predictions that match the binary targets (0 or 1).
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class BinaryAccuracy(Accuracies):
 
     Examples
     --------
-    Both predictions are class 1; the targets are 1 and 0.
+    Both predicted classes are 1; the targets are 1 and 0.
 
     >>> float(BinaryAccuracy()([[1], [0]], [[0.9], [0.6]]))
     0.5
@@ -157,11 +157,12 @@ class BinaryAccuracy(Accuracies):
         low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
         if low < 0 or high > 1:
             checks.warn(
-                f"{self.name} expects targets of 0 or 1; use (y + 1) / 2 for -1 and 1, or a "
-                f"metric such as 'mae' for real numbers. Received: targets from {low:g} to {high:g}"
+                f"{self.name} expects targets 0 or 1; convert targets -1 and 1 with (y + 1) / 2, "
+                "or use a metric such as 'mae' for real-valued targets. "
+                f"Received: targets from {low:g} to {high:g}"
             )
 
-    def right(self, y_true: Array, y_pred: Array) -> Array:
+    def matches(self, y_true: Array, y_pred: Array) -> Array:
         """Compare thresholded predictions and targets elementwise."""
         y_true = _same_shape(self.name, _column(y_true, y_pred.shape), y_pred.shape)
         return (y_pred > self.threshold) == y_true
@@ -171,7 +172,7 @@ class BinaryAccuracy(Accuracies):
 class SparseTopKCategoricalAccuracy(Accuracies):
     """Fraction of examples whose integer label is among the `k` most probable classes.
 
-    Ties count as correct.
+    A label whose prediction is tied with the `k`-th largest prediction counts as correct.
 
     Parameters
     ----------
@@ -182,7 +183,7 @@ class SparseTopKCategoricalAccuracy(Accuracies):
 
     Examples
     --------
-    Both predictions are class 1; the labels are 2 and 1.
+    Both predicted classes are 1; the labels are 2 and 1.
 
     >>> metric = SparseTopKCategoricalAccuracy(k=1)
     >>> float(metric([2, 1], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]))
@@ -193,7 +194,7 @@ class SparseTopKCategoricalAccuracy(Accuracies):
     name: Any = argument(None)
     dtype: Any = argument(None)
 
-    def right(self, y_true: Array, y_pred: Array) -> Array:
+    def matches(self, y_true: Array, y_pred: Array) -> Array:
         """Return whether fewer than `k` classes are more probable than the label."""
         labels = _labels(self.name, y_true, y_pred)[..., None].astype(np.int64)
         possible = (labels >= 0) & (labels < y_pred.shape[-1])
@@ -207,7 +208,7 @@ class SparseTopKCategoricalAccuracy(Accuracies):
 class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
     """Fraction of examples whose one-hot target is among the `k` most probable classes.
 
-    Ties count as correct.
+    A label whose prediction is tied with the `k`-th largest prediction counts as correct.
 
     Parameters
     ----------
@@ -218,26 +219,26 @@ class TopKCategoricalAccuracy(SparseTopKCategoricalAccuracy):
 
     Examples
     --------
-    Both predictions are class 1; the targets are 2 and 1.
+    Both predicted classes are 1; the true classes are 2 and 1.
 
     >>> metric = TopKCategoricalAccuracy(k=1)
     >>> float(metric([[0, 0, 1], [0, 1, 0]], [[0.1, 0.9, 0.8], [0.05, 0.95, 0]]))
     0.5
     """
 
-    def right(self, y_true: Array, y_pred: Array) -> Array:
+    def matches(self, y_true: Array, y_pred: Array) -> Array:
         """Return whether fewer than `k` classes are more probable than the true class."""
         _same_shape(self.name, y_true, y_pred.shape)
-        return super().right(y_true.argmax(axis=-1), y_pred)
+        return super().matches(y_true.argmax(axis=-1), y_pred)
 
 
 class AccuracyFunction(FunctionOf):
-    """An accuracy as a function, which returns one value for each example."""
+    """Function that computes an accuracy for each example."""
 
     def _values(self, y_true: Any, y_pred: Any, options: dict[str, Any]) -> Tensor:
         metric = self.owner(**options)
-        right = metric.right(numeric("y_true", y_true), numeric("y_pred", y_pred, metric.dtype))
-        return as_tensor(right.astype(metric.dtype))
+        arrays = numeric("y_true", y_true), numeric("y_pred", y_pred, metric.dtype)
+        return as_tensor(metric.matches(*arrays).astype(metric.dtype))
 
 
 binary_accuracy = AccuracyFunction(BinaryAccuracy)
@@ -264,7 +265,8 @@ def _labels(name: str, y_true: Array, y_pred: Array) -> Array:
 def _same_shape(name: str, y_true: Array, expected: tuple[int, ...]) -> Array:
     if y_true.shape != expected:
         raise ValueError(
-            f"{name} takes targets of shape {expected}. Received: shape {y_true.shape}"
+            f"Targets of {name} must have shape {expected}. "
+            f"Received: y_true of shape {y_true.shape}"
         )
     return y_true
 
@@ -276,10 +278,11 @@ def _weights(sample_weight: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _in_columns(name: str, output_shape: tuple[int | None, ...], *counts: int) -> None:
-    """Check that predictions are 2-dimensional, and that they have the given numbers of columns."""
+    """Check that predictions are 2-D and have the expected number of columns."""
     wrong = [n for n in counts if n != output_shape[-1]]
     if len(output_shape) != 2 or wrong:
+        columns = wrong[0] if wrong else "outputs"
         raise ValueError(
-            f"{name} takes predictions of shape (batch size, {wrong[0] if wrong else 'outputs'}). "
-            f"Received: shape {tuple(output_shape)}"
+            f"Predictions of {name} must have shape (batch_size, {columns}). "
+            f"Received: y_pred of shape {tuple(output_shape)}"
         )

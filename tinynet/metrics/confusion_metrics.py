@@ -29,7 +29,7 @@ class ConfusionMetric(Metric):
     """
 
     by_example = True
-    #: Counts of this metric.
+    #: Names of the counts that the metric uses.
     _counted: tuple[str, ...] = _COUNTS
     #: If True, each label (column) has separate counts.
     multi_label = False
@@ -49,7 +49,7 @@ class ConfusionMetric(Metric):
             self._add_counts()
 
     def _given_limits(self) -> Any:
-        """Return the thresholds; by default 0.5, or none if there is `top_k`."""
+        """Return the thresholds. The default is 0.5, or -inf if `top_k` is given."""
         default = 0.5 if self.top_k is None else -np.inf
         return np.atleast_1d(default if self.thresholds is None else self.thresholds)
 
@@ -67,8 +67,9 @@ class ConfusionMetric(Metric):
         low, high = (y_true.min(), y_true.max()) if y_true.size else (0, 0)
         if not (low >= 0 and high <= 1):
             raise ValueError(
-                f"{self.name} takes targets of 0 or 1; use (y + 1) / 2 for -1 and 1, and "
-                f"utils.to_categorical for class labels. Received: targets from {low:g} to {high:g}"
+                f"Targets of {self.name} must be 0 or 1; convert targets -1 and 1 with "
+                "(y + 1) / 2, and class labels with utils.to_categorical. "
+                f"Received: targets from {low:g} to {high:g}"
             )
         expected = (*y_true.shape[:1], *output_shape[1:])
         _same_shape(self.name, _column(y_true, expected), expected)
@@ -93,7 +94,7 @@ class ConfusionMetric(Metric):
         scores = numeric("y_pred", y_pred, self.dtype)
         y_true = numeric("y_true", y_true)
         self._check(y_true, scores.shape)
-        actual, scores = self._decisive(_column(y_true, scores.shape), scores)
+        actual, scores = self._binarized(_column(y_true, scores.shape), scores)
         weights = _weights(sample_weight, scores.shape)
         if self.label_weights and not self.multi_label:
             weights = weights * self.label_weights
@@ -119,7 +120,7 @@ class ConfusionMetric(Metric):
                 sums = counts.T[np.argsort(self._order)]
                 variable.assign_add(sums.reshape(variable.shape))
 
-    def _decisive(self, y_true: Array, scores: Array) -> tuple[Array, Array]:
+    def _binarized(self, y_true: Array, scores: Array) -> tuple[Array, Array]:
         """Return targets of 0 or 1, and a copy of the scores."""
         return (y_true != 0).astype(np.float64), scores.copy()
 
@@ -173,13 +174,13 @@ class _Count(ConfusionMetric):
 class TruePositives(_Count):
     """Number of true positives: positive targets that are predicted to be positive.
 
-    With sample weights, it is the sum of their weights.
+    If sample weights are given, the sum of the weights of these examples.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        Threshold above which a prediction is positive; by default 0.5. For a list, the result is a
-        vector with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5. If a list is given, the
+        result is a vector with one value for each threshold.
     name, dtype : str, optional
         See `Metric`.
 
@@ -196,13 +197,13 @@ class TruePositives(_Count):
 class TrueNegatives(_Count):
     """Number of true negatives: negative targets that are predicted to be negative.
 
-    With sample weights, it is the sum of their weights.
+    If sample weights are given, the sum of the weights of these examples.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        Threshold above which a prediction is positive; by default 0.5. For a list, the result is a
-        vector with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5. If a list is given, the
+        result is a vector with one value for each threshold.
     name, dtype : str, optional
         See `Metric`.
 
@@ -219,13 +220,13 @@ class TrueNegatives(_Count):
 class FalsePositives(_Count):
     """Number of false positives: negative targets that are predicted to be positive.
 
-    With sample weights, it is the sum of their weights.
+    If sample weights are given, the sum of the weights of these examples.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        Threshold above which a prediction is positive; by default 0.5. For a list, the result is a
-        vector with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5. If a list is given, the
+        result is a vector with one value for each threshold.
     name, dtype : str, optional
         See `Metric`.
 
@@ -242,13 +243,13 @@ class FalsePositives(_Count):
 class FalseNegatives(_Count):
     """Number of false negatives: positive targets that are predicted to be negative.
 
-    With sample weights, it is the sum of their weights.
+    If sample weights are given, the sum of the weights of these examples.
 
     Parameters
     ----------
     thresholds : float or list of float, optional
-        Threshold above which a prediction is positive; by default 0.5. For a list, the result is a
-        vector with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5. If a list is given, the
+        result is a vector with one value for each threshold.
     name, dtype : str, optional
         See `Metric`.
 
@@ -285,8 +286,9 @@ class Precision(_Share):
     Parameters
     ----------
     thresholds : float or list of float, optional
-        Threshold above which a prediction is positive; by default 0.5, or none if `top_k` is
-        given. For a list, the result is a vector with one value for each threshold.
+        Threshold above which a prediction is positive; by default 0.5, or no threshold if
+        `top_k` is given. If a list is given, the result is a vector with one value for each
+        threshold.
     top_k : int, optional
         If given, only the `top_k` largest predictions of each row can be positive.
     class_id : int, optional
@@ -339,7 +341,10 @@ _RATIOS = {
 
 @declared()
 class _Best(ConfusionMetric):
-    """Base class: best value of one ratio over all thresholds where another is at least a bound."""
+    """Base class of metrics that maximize one ratio over thresholds.
+
+    Only thresholds at which another ratio has at least a given value are considered.
+    """
 
     num_thresholds: int = argument(200, checks.whole)
     class_id: int | None = argument(None, checks.whole, 0)
@@ -364,7 +369,7 @@ class _Best(ConfusionMetric):
 
 @declared(_registry)
 class SensitivityAtSpecificity(_Best):
-    """Best sensitivity over all thresholds with at least a given specificity.
+    """Best sensitivity over all thresholds at which the specificity is at least a given value.
 
     Sensitivity is ``TP / (TP + FN)``, and specificity is ``TN / (TN + FP)``.
 
@@ -388,14 +393,14 @@ class SensitivityAtSpecificity(_Best):
     0.5
     """
 
-    specificity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it comes first
+    specificity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # required
 
     _given, _sought = "specificity", "sensitivity"
 
 
 @declared(_registry)
 class SpecificityAtSensitivity(_Best):
-    """Best specificity over all thresholds with at least a given sensitivity.
+    """Best specificity over all thresholds at which the sensitivity is at least a given value.
 
     Specificity is ``TN / (TN + FP)``, and sensitivity is ``TP / (TP + FN)``.
 
@@ -419,14 +424,14 @@ class SpecificityAtSensitivity(_Best):
     0.6667
     """
 
-    sensitivity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it comes first
+    sensitivity: float = required(checks.number, 0, 1)  # type: ignore[misc]  # required
 
     _given, _sought = "sensitivity", "specificity"
 
 
 @declared(_registry)
 class PrecisionAtRecall(_Best):
-    """Best precision over all thresholds with at least a given recall.
+    """Best precision over all thresholds at which the recall is at least a given value.
 
     Precision is ``TP / (TP + FP)``, and recall is ``TP / (TP + FN)``.
 
@@ -450,14 +455,14 @@ class PrecisionAtRecall(_Best):
     0.5
     """
 
-    recall: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it comes first
+    recall: float = required(checks.number, 0, 1)  # type: ignore[misc]  # required
 
     _given, _sought = "recall", "precision"
 
 
 @declared(_registry)
 class RecallAtPrecision(_Best):
-    """Best recall over all thresholds with at least a given precision.
+    """Best recall over all thresholds at which the precision is at least a given value.
 
     Recall is ``TP / (TP + FN)``, and precision is ``TP / (TP + FP)``.
 
@@ -482,7 +487,7 @@ class RecallAtPrecision(_Best):
     1.0
     """
 
-    precision: float = required(checks.number, 0, 1)  # type: ignore[misc]  # it comes first
+    precision: float = required(checks.number, 0, 1)  # type: ignore[misc]  # required
 
     _given, _sought = "precision", "recall"
 
@@ -509,8 +514,8 @@ class AUC(ConfusionMetric):
         Curve: true positive rate against false positive rate (ROC), precision against recall (PR),
         or precision gain against recall gain (PRGAIN).
     summation_method : {"interpolation", "minoring", "majoring"}
-        Height of the area between two points: their mean (for PR, interpolated counts [1]_), their
-        minimum, or their maximum.
+        Height of the curve between adjacent thresholds: mean ("interpolation"; for PR, from
+        interpolated counts [1]_), minimum ("minoring") or maximum ("majoring") of the two points.
     name, dtype : str, optional
         See `Metric`.
     thresholds : list of float, optional
@@ -571,9 +576,9 @@ class AUC(ConfusionMetric):
         if self.num_labels:
             self._add_counts(self.num_labels)
 
-    def _decisive(self, y_true: Array, scores: Array) -> tuple[Array, Array]:
+    def _binarized(self, y_true: Array, scores: Array) -> tuple[Array, Array]:
         scores = np.asarray(activations.sigmoid(scores)) if self.from_logits else scores
-        return super()._decisive(y_true, scores)
+        return super()._binarized(y_true, scores)
 
     def result(self) -> Tensor:
         """Compute the area."""
@@ -622,7 +627,8 @@ class AUC(ConfusionMetric):
 def _interpolated(tp: Array, fn: Array, p: Array) -> Array:
     """Compute the areas under the PR curve between thresholds, with interpolated true positives.
 
-    Between two points, the true positives are linear in the positive predictions, with `slope`.
+    Between two points, the number of true positives is a linear function of the number of positive
+    predictions, with slope `slope`.
     """
     d_tp, d_p = tp[:-1] - tp[1:], p[:-1] - p[1:]
     slope = _divide(d_tp, d_p)

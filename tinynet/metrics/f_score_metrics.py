@@ -25,11 +25,11 @@ class FBetaScore(ConfusionMetric):
     Parameters
     ----------
     average : {None, "micro", "macro", "weighted"}
-        Average over the classes: None for one score per class, "macro" for the mean of the scores,
-        "weighted" for their mean weighted by the number of positive targets, "micro" for the score
-        of the counts of all classes together.
+        Average over the classes. None: one score per class; "macro": unweighted mean of the
+        scores; "weighted": mean weighted by the number of positive targets; "micro": score computed
+        from the total counts.
     beta : float
-        Weight of recall relative to precision; above 0.
+        Weight of recall relative to precision; must be greater than 0.
     threshold : float, optional
         Threshold above which a prediction is positive. By default, only the largest prediction of
         each row is positive.
@@ -59,11 +59,11 @@ class FBetaScore(ConfusionMetric):
         return [0.5 if self.threshold is None else self.threshold]
 
     def _check(self, y_true: Array, output_shape: tuple[int | None, ...]) -> None:
-        """Check that the predictions are 2-dimensional, and the targets."""
+        """Validate the targets, and check that the predictions are 2-D."""
         _in_columns(self.name, output_shape)
         super()._check(y_true, output_shape)
 
-    def _decisive(self, y_true: Array, scores: Array) -> tuple[Array, Array]:
+    def _binarized(self, y_true: Array, scores: Array) -> tuple[Array, Array]:
         if self.threshold is None:
             largest = scores >= scores.max(axis=-1, keepdims=True)
             scores = (largest & (np.abs(scores) > 1e-9)).astype(scores.dtype)

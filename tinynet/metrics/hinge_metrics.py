@@ -1,4 +1,4 @@
-"""Hinge losses as metrics."""
+"""Metrics that compute the mean of a hinge loss."""
 
 from __future__ import annotations
 

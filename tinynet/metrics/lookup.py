@@ -1,4 +1,4 @@
-"""Metrics from names and configurations."""
+"""Look up metrics by name or configuration."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["check", "deserialize", "get", "resolve", "serialize"]
 
 get, serialize, deserialize = _registry.get, _registry.serialize, _registry.deserialize
 
-# The metric for these names depends on the shapes, not on the loss: binary for one output, sparse
-# if the targets have one dimension less than the predictions, otherwise one-hot.
+# These names are resolved from the shapes of targets and predictions, not from the loss: binary for
+# one output, sparse if the targets have one dimension less than the predictions, otherwise one-hot.
 _ACCURACIES = (BinaryAccuracy, SparseCategoricalAccuracy, CategoricalAccuracy)
 _CROSSENTROPIES = (BinaryCrossentropy, SparseCategoricalCrossentropy, CategoricalCrossentropy)
 _BY_SHAPE: dict[str, tuple[type[Metric], type[Metric], type[Metric]]] = {
@@ -104,7 +104,7 @@ def check(identifier: Any) -> Metric:
     if isinstance(identifier, str) and identifier in _BY_SHAPE:
         return _BY_SHAPE[identifier][2](name=identifier)
     if isinstance(identifier, str):
-        # So that the error message also lists the names in `_BY_SHAPE`.
+        # Raise an error for unknown names that also lists the names in `_BY_SHAPE`.
         suggestions.known("metric", identifier, {**_BY_SHAPE, **_registry.names})
     found = get(identifier)
     if isinstance(found, Metric):
@@ -113,6 +113,6 @@ def check(identifier: Any) -> Metric:
         own = getattr(found, "name", None) or getattr(found, "__name__", None)
         return MeanMetricWrapper(found, own or snake_case(type(found).__name__))
     raise ValueError(
-        "A metric must be a name, a function of y_true and y_pred, or an object with "
-        f"update_state and result. Received: {checks.shorten(identifier)}"
+        "metric must be a name, a function of y_true and y_pred, or a Metric. "
+        f"Received: metric={checks.shorten(identifier)}"
     )

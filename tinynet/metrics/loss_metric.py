@@ -1,4 +1,4 @@
-"""Base class of the losses as metrics."""
+"""Base class of metrics that compute the mean of a loss."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LossMetric"]
 
 
 class LossMetric(Mean):
-    """Base class of the losses as metrics: the mean of a loss over all examples.
+    """Base class of metrics that compute the mean of a loss over all examples.
 
     A subclass sets `loss_class`.
 
@@ -50,7 +50,7 @@ class LossMetric(Mean):
         """Validate the targets as the loss does."""
         self._loss.prepare(y_true, output_shape)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # signature as in Keras
         """Update the state with a batch."""
         self._update(self._loss, y_true, y_pred, sample_weight)
 

@@ -49,7 +49,7 @@ def _traceable(own: Any) -> Any:
 
 
 def _record_update(update: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Record an update as an operation of its arguments, except for those that are None."""
+    """Record an update as an operation on its arguments, except for arguments that are None."""
     given = [*args, *kwargs.values()]
 
     def run(*arrays: Any) -> Any:
@@ -72,7 +72,7 @@ class Metric(Configurable):
     dtype : str, optional
         Data type of the result; by default `config.floatx()`.
     name : str, optional
-        Name of the metric; by default the class name in snake case, with a number.
+        Name of the metric; by default the class name in snake case, with a numeric suffix.
 
     Examples
     --------
@@ -96,7 +96,8 @@ class Metric(Configurable):
 
     _arguments: tuple[str, ...] = ("name", "dtype")
 
-    #: Activations whose input (logits) the metric is computed from if a model ends with one.
+    #: If a model ends with one of these activations, the metric is computed from the input of the
+    #: activation (the logits).
     logits_of: tuple[activations.Activation, ...] = ()
     #: Whether the result does not depend on how the examples are split into batches.
     by_example = False
@@ -104,7 +105,8 @@ class Metric(Configurable):
     _direction: str | None = None
     #: Name in logs if it differs from `name`, for example with the name of an output as a prefix.
     _label = ""
-    #: Whether it is a custom metric, which may use a batch as a whole, or keep a reference to it.
+    #: Whether the metric is custom. Custom metrics may depend on the whole batch, and may keep
+    #: references to its arrays.
     _custom = False
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
@@ -122,7 +124,8 @@ class Metric(Configurable):
             cls.update_state = _traceable(cls.update_state)  # type: ignore[method-assign]
         if not cls.__module__.startswith("tinynet."):
             cls.by_example, cls._custom = False, True
-            if "update_state" in vars(cls):  # it may change targets and predictions
+            # update_state may convert the targets and predictions, so they cannot be checked.
+            if "update_state" in vars(cls):
                 cls.check_targets = Metric.check_targets  # type: ignore[method-assign]
 
     def add_variable(
@@ -137,13 +140,13 @@ class Metric(Configurable):
         Parameters
         ----------
         shape : tuple of int
-            Shape.
+            Shape of the variable.
         initializer : str or Initializer
             Initial values.
         dtype : str, optional
-            Data type; by default that of the metric.
+            Data type; by default the data type of the metric.
         name : str
-            Name.
+            Name of the variable.
 
         Returns
         -------

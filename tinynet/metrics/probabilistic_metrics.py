@@ -24,9 +24,10 @@ class SparseCategoricalCrossentropy(LossMetric):
     from_logits : bool
         If True, the predictions are logits; otherwise, they are probabilities.
     ignore_class : int, optional
-        Label whose value is 0. With sample weights, its weight is also 0.
+        Label to ignore: examples with this label contribute 0 to the sum. They are excluded from
+        the mean only if sample weights are given.
     axis : int
-        Axis of the classes; must be the last.
+        Class axis; must be the last axis.
 
     Examples
     --------
@@ -41,7 +42,8 @@ class SparseCategoricalCrossentropy(LossMetric):
     axis: int = argument(-1, checks.whole, -64)
 
     loss_class = losses.SparseCategoricalCrossentropy
-    # With this reduction, the weights of the other labels are not scaled up if labels are ignored.
+    # `Mean` divides by the sum of the weights, so the loss must not scale up the weights of the
+    # labels that are not ignored.
     _fixed = MappingProxyType({"reduction": "sum"})
 
 
@@ -59,7 +61,7 @@ class CategoricalCrossentropy(LossMetric):
         Amount of smoothing, from 0 to 1: this fraction of the probability is distributed equally
         over all classes.
     axis : int
-        Axis of the classes; must be the last.
+        Class axis; must be the last axis.
 
     Examples
     --------

@@ -35,7 +35,7 @@ class Sum(Metric):
     """
 
     by_example = True
-    # Python floats: double precision, whatever `dtype` is.
+    # Accumulated as Python floats, in double precision regardless of `dtype`.
     _totals: tuple[str, ...] = ("total",)
     total: float
 
@@ -49,7 +49,7 @@ class Sum(Metric):
         totals = ((name, getattr(self, name)) for name in self._totals)
         return [Variable(np.asarray(value, self.dtype), False, name=name) for name, value in totals]
 
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # signature as in Keras
         """Add values to the state.
 
         Parameters
@@ -92,11 +92,13 @@ class Mean(Sum):
     _totals = ("total", "count")
     count: float
 
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Keras' own
-        """Add values to the state; the values of one example are averaged first."""
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # signature as in Keras
+        """Add values to the state.
+
+        The values of one example are averaged first, so that all examples have the same weight.
+        """
         values = checks.numeric("values", values)
         rows = len(values) if values.ndim else 1
-        # The values of one example are averaged, so that all examples have the same weight.
         per_row = max(values.size // max(rows, 1), 1)
         weights = weights_of(sample_weight, values.shape, np.float64)
         if weights is None:
@@ -122,14 +124,14 @@ class Mean(Sum):
         return None
 
     def result(self) -> Tensor:
-        """Compute the mean; 0 without values."""
+        """Compute the mean, or 0 before the first update."""
         mean = self.total / self.count if self.count else 0.0
         return as_tensor(np.asarray(mean, self.dtype))
 
 
 @_registry.register()
 class MeanMetricWrapper(Mean):
-    """Mean of the values of a function.
+    """Mean of a function of the targets and predictions.
 
     Parameters
     ----------
@@ -165,7 +167,7 @@ class MeanMetricWrapper(Mean):
         if isinstance(self._fn, LossFunction):
             self._fn.owner(**self._fn_kwargs).prepare(y_true, output_shape)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # Mean takes values
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # signature as in Keras
         """Update the state with a batch."""
         y_true, y_pred = _pair(y_true, y_pred, self.dtype)
         super().update_state(self._fn(y_true, y_pred, **self._fn_kwargs), sample_weight)

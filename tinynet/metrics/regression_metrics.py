@@ -139,7 +139,7 @@ class CosineSimilarity(LossMetric):
     name, dtype : str, optional
         See `Metric`.
     axis : int
-        Axis of the vectors.
+        Axis along which the cosine similarity is computed.
 
     Examples
     --------
@@ -153,11 +153,11 @@ class CosineSimilarity(LossMetric):
     _direction = "up"
 
     def result(self) -> Tensor:
-        """Return the mean; the loss is its negative."""
+        """Return the mean cosine similarity: the negative of the mean loss."""
         return as_tensor(0 - super().result())
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor arguments; as in Keras, without a default `axis`."""
+        """Return the constructor arguments; as in Keras, `axis` is omitted if it is the default."""
         left_out = ("axis",) if self.axis == -1 else ()
         return {k: v for k, v in super().get_config().items() if k not in left_out}
 
@@ -175,7 +175,7 @@ class R2Score(Metric):
     Parameters
     ----------
     class_aggregation : {"uniform_average", "variance_weighted_average", None}
-        Average over several outputs; None for one score per output.
+        Aggregation of the scores of several outputs; None returns one score per output.
     num_regressors : int
         Number of independent regressors for the adjusted R-squared; 0 for the standard R-squared.
     name, dtype : str, optional
@@ -183,8 +183,8 @@ class R2Score(Metric):
 
     Examples
     --------
-    The residual sum of squares is ``0.5**2 + 0.5**2``, and the total is ``1 + 0 + 1``:
-    ``1 - 0.5 / 2 = 0.75``.
+    The residual sum of squares is ``0.5**2 + 0.5**2``, and the total sum of squares is
+    ``1 + 0 + 1``: ``1 - 0.5 / 2 = 0.75``.
 
     >>> float(R2Score()([[1.0], [2.0], [3.0]], [[1.5], [2.0], [2.5]]))
     0.75

@@ -340,7 +340,7 @@ class Network(Layer):
             yield
             return
         stream = random._state()
-        with self._tried(keeps=True):
+        with self._restoring_state(keeps=True):
             try:
                 yield
             except BaseException:

@@ -225,7 +225,7 @@ class ModelProgram:
         """Whether an operation has side effects, or custom code depends on `training`."""
         recorder = self.program.recorder
         return any(n.operation.stateful for n in recorder.instructions) or any(
-            called.layer._asks_for_training for called in recorder.calls
+            called.layer._accepts_training for called in recorder.calls
         )
 
     def _is_softmax(self, predictions: Any) -> bool:
