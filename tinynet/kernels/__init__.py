@@ -1,8 +1,8 @@
 """Compiled kernels, called by the runner for the rows of a program (see `program.machine`).
 
 Read `functional` first. `chain` executes the elementwise operations of its formulas; only the
-updates of SGD, RMSprop and Adam are written out, so that they read and write memory once. All other
-kernels are loops that NumPy operations cannot express efficiently:
+updates of SGD, RMSprop and Adam are implemented as single operations, so that they read and write
+memory once. All other kernels are loops that NumPy operations cannot express efficiently:
 
 - `matrix_product`: the three matrix products of a dense layer, in register tiles;
 - `csr`: the same products for a CSR batch, computed from the non-zeros only;

@@ -19,8 +19,8 @@ compute sums over the rows.
 
 An operation is 5 int64 words, ``[number, to, a, b, c]``; the last four are indices of slots. A slot
 is 4 words, ``[kind, address, temporary, fixed]``. All kinds except SCALAR and INDEX need a
-temporary, which only slots of the kinds TEMP and ROW_TEMP may share. The address of a `fixed` slot
-does not move with the offset (FLAT).
+temporary, which only slots of the kinds TEMP and ROW_TEMP may share. In mode FLAT, the offset is
+not added to the address of a `fixed` slot.
 
 ==============  ====================================================================
 TEMP            temporary, shape (R, C)
@@ -90,8 +90,8 @@ VECTOR, PLACE, SLOT, LINE = 64, 32, 32, 40
 class Operation(NamedTuple):
     """Operation of the interpreter, by its number in the code.
 
-    `function` is the same operation on NumPy arrays; `formula` is that on `elementary.Lanes`, or
-    None if it is not elementwise; `operands` is the number of operands.
+    `function` is the same operation on NumPy arrays; `formula` is the same operation on
+    `elementary.Lanes`, or None if it is not elementwise; `operands` is the number of operands.
     """
 
     number: int
@@ -109,7 +109,8 @@ def _smaller(a, b):
 
 
 def _maximum(a, b):
-    return where(a != a, a, _larger(a, b))  # as in NumPy: a if it is NaN, then the larger, then b
+    # As in NumPy: NaN if an operand is NaN (the first one if both are).
+    return where(a != a, a, _larger(a, b))
 
 
 def _minimum(a, b):
@@ -597,7 +598,7 @@ else:
 def _begin(slot, place, temp, row, first, left, rows, cols, vectors, full, is_flat, is_first):
     """Write a slot's place for a block that begins at a row and element; copy its input if needed.
 
-    Arrays have `full` columns, of which those of the block begin at `left`.
+    Arrays have `full` columns; the columns of the block begin at `left`.
     """
     kind, address = int64_at(slot, 0), int64_at(slot, 1)
     last, row_step, step = cols - LANES * (vectors - 1), VECTOR * vectors, VECTOR
@@ -661,7 +662,8 @@ def chain(
 ):  # fmt: skip
     # count: address of the number of examples; per: rows per example; code, slots: addresses of
     # `ops` operations and `n_slots` slots; room: scratch memory, `room_size` bytes for each part.
-    # Mode FLAT only: unless `length` is negative, `length` elements from element `offset` on.
+    # Mode FLAT only: if `length` is not negative, process only `length` elements, starting at
+    # element `offset`.
     # With `flush`, denormal results are flushed to zero, as in updates of weights.
     before = flush_denormals(True) if flush else False
     room += part * room_size
@@ -672,7 +674,8 @@ def chain(
         rest = size % LANES if part == parts - 1 else 0
     else:
         offset = 0
-    # The part has the rows `row` to `end` and, in mode COLUMNS, only the columns from `left` on.
+    # This part processes the rows `row` to `end` and, in mode COLUMNS, only `cols` columns,
+    # starting at column `left`.
     full, left, row, end = cols, 0, rows * part // parts, rows * (part + 1) // parts
     if mode == COLUMNS:
         vectors = cols // LANES

@@ -151,7 +151,7 @@ def _tidy(kernels: Path) -> None:
 def _is_own(status: os.stat_result) -> bool:
     """Return whether only this user can have written a file."""
     if sys.platform == "win32":
-        return True  # the user's profile is private
+        return True  # the cache is in the user's profile, which is private
     return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 

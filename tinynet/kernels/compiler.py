@@ -76,7 +76,7 @@ def _module(kernel: KernelFunction) -> Any:
 
     try:
         os.getcwd()
-    except OSError:  # deleted; Numba would need it for messages
+    except OSError:  # the working directory was deleted; Numba reads it for its error messages
         numba.core.ir.Loc._get_path = lambda location: location.filename
     words = range(len(kernel.words))
     signature = numba.void(*[numba.int64] * (2 + len(words)))
@@ -86,7 +86,7 @@ def _module(kernel: KernelFunction) -> Any:
     native = re.escape(result.fndesc.llvm_func_name)
     found = re.search(rf'^define [^\n]*@("?{native}"?)\(', text, re.M)
     if found is None:
-        raise RuntimeError(f"Numba compiled no function for the kernel {kernel.name}")
+        raise RuntimeError(f"Numba did not compile a function for the kernel {kernel.name}")
     loads = "\n".join(
         f"  %p{k} = getelementptr i64, ptr %row, i64 {FIRST + k}\n  %w{k} = load i64, ptr %p{k}"
         for k in words

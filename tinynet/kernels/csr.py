@@ -1,4 +1,4 @@
-"""The first layer of a network on a CSR batch: only the non-zeros of the inputs are computed with.
+"""The first layer of a network on a CSR batch: only non-zero inputs are multiplied.
 
 The non-zeros of row i are the elements ``indptr[i]`` to ``indptr[i + 1]`` of `values` (float32);
 `indices` (uint16) has their columns, in ascending order. A batch is the rows ``first`` to

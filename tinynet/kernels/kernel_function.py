@@ -21,7 +21,7 @@ class KernelFunction:
         self.words = [*inspect.signature(function).parameters][2:]
         if len(self.words) > WORDS - FIRST:
             most = WORDS - FIRST
-            raise ValueError(f"words must be at most {most}. Received: {self.words} of {self.name}")
+            raise ValueError(f"{self.name} must have at most {most} words. Received: {self.words}")
         other = KERNELS.setdefault(self.name, self).function
         if other.__module__ != function.__module__:  # names identify kernels
             raise ValueError(f"name must be unique. Received: {function} and {other}")

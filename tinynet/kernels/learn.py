@@ -144,8 +144,9 @@ def _gradient(product, count, per, x, d_y, d, u, block, blocks, out, room):
     """Compute one block of rows of ``x.T @ d_y`` with the kernel at `product`."""
     put_int64(room, 0, product)
     to, scratch = out - 4 * u * (d * block // blocks), room + 8 * WORDS
-    # A row for `product` is written to scratch memory. The part `block` of `blocks` would write to
-    # its rows of the whole gradient; `to` is shifted so that they are at `out`.
+    # A row for `product` is written to scratch memory. As part `block` of `blocks`, `product`
+    # writes to that part's rows of the complete gradient. `to` is the address of the gradient
+    # for which these rows are at `out`.
     words = KERNEL, count, per, x, d_y, 0, to, d, u, scratch, 0
     for i in range(len(words)):
         put_int64(room, FIRST + i, words[i])

@@ -267,8 +267,8 @@ _tile_narrow, _tile_single = _tile_of(_NARROW, 1), _tile_of(1, _SINGLE)
 def product(part, parts, which, count, per, a, b, extra, out, d, u, room, room_size):
     """Compute one of the products of a layer with `d` inputs and `u` units.
 
-    FORWARD: ``out = a @ b + extra``; `extra` is the bias or 0. ReLU is applied if `which` has 8
-    added. INPUTS: ``out = a @ b.T``; if `extra` is not 0, it is the address of activations, and
+    FORWARD: ``out = a @ b + extra``; `extra` is the bias or 0. ReLU is applied if 8 is added to
+    `which`. INPUTS: ``out = a @ b.T``; if `extra` is not 0, it is the address of activations, and
     `out` is 0 where they are not positive. KERNEL: ``out = a.T @ b``, with flush-to-zero as in the
     optimizer update that follows.
     """
@@ -417,7 +417,7 @@ def take_rows(part, parts, step, rows, x, out, width):
 
 
 class _Product:
-    """A matrix product with its own names of words; its rows call the kernel `product`."""
+    """A matrix product with its own word names; its rows call the kernel `product`."""
 
     def __init__(self, which: int, **names: str) -> None:
         self.which, self.names = which, names

@@ -24,11 +24,12 @@ def copy_elements(
     part, parts, count, source, out, size_1, size_2, size_3, x_0, x_1, x_2, x_3, y_0, y_1, y_2, y_3,
     x_first, y_first,
 ):  # fmt: skip
-    """Copy a float32 array of shape (word(count), `size_1`, `size_2`, `size_3`) between strides.
+    """Copy a float32 array with 4 dimensions from one memory layout (strides) to another.
 
-    Element (n, i, j, k) is at index ``x_first + n * x_0 + i * x_1 + j * x_2 + k * x_3`` of the
-    source, and at the same index with y instead of x of `out`. This implements concatenation,
-    slices, transposition, repetition (x_1 = 0), ...
+    Its shape is (word(count), `size_1`, `size_2`, `size_3`). Element (n, i, j, k) is at index
+    ``x_first + n * x_0 + i * x_1 + j * x_2 + k * x_3`` of the source, and at the same index with y
+    instead of x of `out`. This implements concatenation, slicing, transposition and repetition
+    (x_1 = 0), among others.
     """
     n = vector(count, 1, np.int64)[0]
     for i in range(n * part // parts * size_1, n * (part + 1) // parts * size_1):

@@ -1,9 +1,9 @@
 """Decorators for kernels' inner functions, and for intrinsics that emit LLVM instructions.
 
 Importing Numba takes longer than loading all machine code of a network, and Numba is needed only to
-compile that code. So no file of kernels imports it. Decorated functions become Numba functions when
-Numba compiles a kernel that calls them. `types`, `cgutils` and `arrayobj` are Numba's modules,
-imported on first use in an intrinsic.
+compile that code. Therefore, none of the kernel modules imports Numba. Decorated functions become
+Numba functions when Numba compiles a kernel that calls them. `types`, `cgutils` and `arrayobj` are
+Numba's modules, imported on first use in an intrinsic.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def intrinsic(function: Any) -> Any:
 
 
 def emitted(result: str = "void") -> Callable[[Any], Any]:
-    """Return a decorator that turns a function which emits instructions into an intrinsic.
+    """Return a decorator that turns a function that emits instructions into an intrinsic.
 
     The function is called with LLVM's IR builder and the values: float32, or int64 for integers.
     `result` is Numba's name for the type of the result.

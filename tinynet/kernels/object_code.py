@@ -42,7 +42,8 @@ _LAST_SECONDS = 60.0  # maximum delay at exit
 _REST_SECONDS = 5.0  # idle time until a worker exits; starting one takes 0.5 s
 # Exceptions if a worker was killed, failed, or wrote something unexpected.
 _FAILURES = (OSError, EOFError, ValueError, TypeError)
-# No `site` packages, because the paths are given, and no warnings that are raised as errors.
+# Options of the interpreter: no module `site`, because sys.path is passed as arguments, and no
+# warnings, which could be raised as errors.
 _OPTIONS = ["-S", "-W", "ignore", "-c"]
 # Program of a worker. It imports only the kernels instead of the whole package, and blocks SciPy,
 # which Numba would import for matrix products.
@@ -76,7 +77,7 @@ class Loader:
         self.said = False
 
     def prepare(self, kernels: Iterable[KernelFunction], later: bool = False) -> None:
-        """Find the code of kernels, or compile it in the background (`later` ones last)."""
+        """Find the code of kernels, or compile it in the background; `later` kernels come last."""
         with self.changed:
             kernels = dict.fromkeys(kernels)
             self.later.update(kernels if later else ())
@@ -119,7 +120,7 @@ class Loader:
         return not self._missing(missing)
 
     def is_compiling(self, kernels: Iterable[KernelFunction]) -> bool:
-        """Return whether workers compile any of these kernels, or will do so."""
+        """Return whether any of these kernels is being compiled or queued for compilation."""
         with self.changed:
             coming = {*self.queue, *self.begun}
             return bool(self.workers) and not coming.isdisjoint(kernels)
@@ -175,7 +176,7 @@ class Loader:
         for kernel in kernels:
             if unknown := _unknown(self.codes[kernel]):
                 names = ", ".join(unknown)
-                raise RuntimeError(f"{kernel.name} calls {names}, which the C library lacks")
+                raise RuntimeError(f"{kernel.name} must call only C functions. Received: {names}")
         engine = _engine()
         for kernel in kernels:
             engine.add_object_file(llvm.ObjectFileRef.from_data(self.codes[kernel].data))
@@ -191,10 +192,11 @@ class Loader:
             return
         self.said = True
         kept = compile_cache.is_writable()
-        when = "once on this machine" if kept else "in every run: TINYNET_CACHE must be private"
+        when = "once on this machine" if kept else "in every run, because the cache folder is not"
+        when += "" if kept else " writable or not private; set TINYNET_CACHE to a private folder"
         with contextlib.suppress(OSError, ValueError):
             if sys.stderr is not None and sys.stderr.isatty():
-                print(f"tinynet: compiling its kernels, {when}", file=sys.stderr, flush=True)
+                print(f"tinynet: compiling kernels ({when})", file=sys.stderr, flush=True)
 
     # ------------------------------------------------------------------ workers
 
@@ -214,7 +216,7 @@ class Loader:
                 [sys.executable, *_OPTIONS, _START, compile_cache.SOURCES.parent, *paths],
                 cwd=compile_cache.SOURCES,  # the working directory may have been deleted
                 env=environment,
-                # No buffers: a fork could leave their locks locked for ever.
+                # No buffers: a fork could leave their locks locked forever.
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -32,7 +32,7 @@ class Kernel(KernelFunction):
     def row(self, **words: int) -> np.ndarray[Any, Any]:
         """Return a row that calls the kernel; all words must be given."""
         if words.keys() != set(self.words):
-            raise TypeError(f"{self.name} takes the words {self.words}. Received: {[*words]}")
+            raise TypeError(f"words of {self.name} must be {self.words}. Received: {[*words]}")
         row = np.zeros(WORDS, np.int64)
         row[0] = self.address
         row[FIRST : FIRST + len(self.words)] = [words[name] for name in self.words]
@@ -95,7 +95,10 @@ if COMPILES:
 else:
 
     def call_at(address: int, row: int, part: int, parts: int) -> None:
-        """Call the kernel with this number with the row at an address."""
+        """Call a kernel with the row at an address.
+
+        Without machine code, the address of a kernel is its position in `KERNELS`, from 1.
+        """
         [*KERNELS.values()][address - 1](vector(row, WORDS, np.int64), part, parts)
 
     def vector(address: int, n: int, kind: Any) -> Any:

@@ -17,9 +17,9 @@ result and no worker has begun. So a sleeping worker only costs speed, and a thr
 except for a task that is being computed. Results are bit-identical whichever thread computes a
 task, because kernels never divide a sum between parts.
 
-Memory layout, in int64 words; everything that several threads write has separate cache lines::
+Memory layout, in int64 words; data that several threads write is on separate cache lines::
 
-    head     the row of `run` or `run_with_workers`: addresses of all else
+    head     the row of `run` or `run_with_workers`: addresses of all other structures
     rows     one row per kernel call; the runner owns its first FIRST words
     step     the step block: index of the step, its batch, the stop flag
     tasks    one line per task, in the order of the rows: what to call, what it waits for
@@ -60,11 +60,13 @@ THREADS, LATE, REST, STEPS, _TIME, _PATIENCE, BUSY = 32, 33, 34, 35, 36, 38, 40
 LAST, ALONE, LEFT, PHASE, LENGTH, SINCE, SPENT, PACE = range(8)
 SINGLE, WINS, NEXT, INTERVAL, RESULT = range(8, 13)
 STATE = 16
-_RESTS = 2  # value of ALONE: rest, regardless of the measurements
+_RESTS = 2  # value of ALONE: workers are paused, regardless of the measurements
 
 _BYTES, _LANES = 8 * WORDS, 16
 _CLAIMED, _DONE, _LINE = 0, 8, 64  # offsets in a line, and its size, in bytes
-_OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200  # idle rounds; idle rounds, about 20 ms; microseconds
+# Idle rounds between two yields; idle rounds until a worker sleeps, about 20 ms; duration of a
+# sleep, in microseconds.
+_OFTEN, _SLEEP, _NAP = 2048, 1 << 23, 200
 # On a busy machine, a caller alone is faster. After TOO_LATE tasks that no worker began, it works
 # alone for PAUSE nanoseconds. After waiting for a worker for more than _LONG nanoseconds and 1 /
 # _PART of a step, it works alone for _TIMES the wait. The limit grows with the step, because the
@@ -205,7 +207,10 @@ def _compute(task, s):
 
 @inner
 def _finish(pool, task, s):
-    """Compute a task that no worker has begun, or wait for its end; return whether computed."""
+    """Compute a task that no worker has begun, or wait until it is done.
+
+    Return whether this thread computed it.
+    """
     line = int64_at(task, LINE)
     if _compute(task, s):
         return True
@@ -286,7 +291,7 @@ def work(part, parts, pool):
 
 @inner
 def _count(own, now):
-    """Add the time since the last call to the period's, unless the caller rested."""
+    """Add the time since the last call to the current period, unless workers were paused."""
     own[SPENT] += now - own[SINCE] if own[ALONE] != _RESTS else 0
     own[SINCE] = now
 

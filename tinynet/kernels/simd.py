@@ -109,7 +109,7 @@ def when(b, condition, values, build):
 
 
 def as_is(module, branch):
-    """Prevent LLVM from unrolling the loop that ends with this branch; it would not be faster."""
+    """Prevent LLVM from unrolling the loop of this branch; unrolling would not make it faster."""
     option = module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")])
     loop_id = ir.MDValue(module, [option], str(len(module.metadata)))
     loop_id.operands = (loop_id, option)  # LLVM requires a self-reference

@@ -1,4 +1,4 @@
-"""Scalars: the per-step results that Python reads, and the scalars that other kernels read.
+"""Kernels that write scalars: per-step results for Python, and operands of other kernels.
 
 Kernels read a scalar as 16 equal float32 lanes, one cache line. Results are written to a float64
 table with one row per step, which Python reads after the last step::

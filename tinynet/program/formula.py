@@ -2,7 +2,7 @@
 
 The functions of `functional` are called with `Traced` arrays, which have a shape and a dtype but no
 values. Every ufunc and every reduction becomes a `Node`, and the kernel `chain` executes the nodes.
-So the readable function is also the one that runs fast.
+The readable function is therefore also the definition of the fast kernel.
 
 A node has an iteration *space* of rows and columns. The batch axis, whose size is unknown, can only
 be part of the rows. A result is *full* (one value per row and column) or a *row value* (one value
@@ -26,10 +26,10 @@ Array = np.ndarray[Any, Any]
 
 #: Batch size during tracing: a large prime, so that no other size equals it or is a multiple of it.
 BATCH = 1_000_003
-#: Row length from which threads divide the reduction of rows among them. A sum over all elements
-#: cannot be divided: then one thread adds up the row values in another chain.
+#: Minimum row length for which a row reduction is divided among threads. A sum over all elements
+#: cannot be divided: one thread adds up the row values in another chain.
 LONG_ROW = 128
-#: Reductions over a row, and these together with the reduction over the rows.
+#: Reductions over a row; `REDUCTIONS` also contains the sum over the rows.
 OF_ROWS = ("row_sum", "row_max", "row_min")
 REDUCTIONS = (*OF_ROWS, "sum_col")
 
@@ -39,7 +39,7 @@ class Untraceable(Exception):  # noqa: N818  # control flow, not a user-visible 
 
 
 def require_own(thing: Any, *names: str) -> None:
-    """Raise `Untraceable` unless tinynet defines the methods: custom methods may do more."""
+    """Raise `Untraceable` unless tinynet defines the methods; others may have side effects."""
     for name in names:
         module = getattr(getattr(type(thing), name, None), "__module__", None)
         if not str(module).startswith("tinynet."):
@@ -282,7 +282,8 @@ _OF_MASKS = {
     "add": "logical_or", "maximum": "logical_or", "multiply": "logical_and",
     "minimum": "logical_and", "copy": "logical_or", "absolute": "logical_or",
 }  # fmt: skip
-# Operations that NumPy computes exactly for integers, also for those beyond float32's 24 bits.
+# Operations that NumPy computes exactly for all integers, including those that exceed the 24-bit
+# precision of float32.
 _OF_INTEGERS = {
     "add", "subtract", "multiply", "mod", "floor_divide", "power", "maximum", "minimum",
     "absolute", "negative", "sign", "square",
@@ -554,7 +555,7 @@ _POWERS: dict[float, Callable[[Any], Any]] = {
     2: lambda x: x * x, 1: lambda x: x, 0.5: np.sqrt, -1: lambda x: 1.0 / x
 }  # fmt: skip
 
-#: Operations that are composed of those of the kernel's table.
+#: Operations that are composed of operations in the kernel's table.
 _COMPOSED: dict[str, Callable[..., Any]] = {
     "logaddexp": _logaddexp,
     "reciprocal": lambda x: 1 / x,

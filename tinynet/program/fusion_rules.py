@@ -9,7 +9,8 @@ from tinynet.program.formula import SCALAR, Node, Untraceable, placement
 from tinynet.program.lowering import Call, Group, Register
 
 _GRADIENTS = {"kernel_gradient": "learn", "kernel_gradient_csr": "learn_csr"}
-#: Elements of a gradient that stays in the cache anyway: the machine joins such updates instead.
+#: Maximum number of elements of a gradient that stays in the cache without the rule `learn`. The
+#: machine fuses the updates of several such gradients instead.
 _SMALL = 1 << 13
 #: Operations that `learn_csr_adam` can apply before the Adam update: weight decay and the gradient
 #: of an L2 penalty, as patterns of an operation and its operands.
@@ -77,7 +78,7 @@ def _learning(call: Call, update: Group, gradient: Node) -> Call:
 
 
 def _adam_words(update: Group, gradient: Node) -> dict[str, Any] | None:
-    """Return the words of `learn_csr_adam`, or None if the update does something else."""
+    """Return the words of `learn_csr_adam`, or None if the update is not such an Adam update."""
     node = update.nodes[-1]
     if node.operation != "adam":
         return None

@@ -35,7 +35,8 @@ class Graph:
             raise ValueError(
                 f"inputs must be different tensors. Received: {[s.name for s in self.entries]}"
             )
-        # Selected alternative of each tensor that may represent several tensors.
+        # Selected candidate for each ambiguous tensor, by id: the attribute `output` of a layer
+        # that was called several times represents the result of the call that is in this graph.
         self._meant: dict[int, tuple[SymbolicTensor, SymbolicTensor]] = {}
         self._order: list[Any] = []  # layers and calls in depth-first order from the outputs
         all_nodes: list[Node] = []
@@ -64,7 +65,7 @@ class Graph:
         return self.meant(output)
 
     def meant(self, value: Any) -> Any:
-        """Return the selected alternative of a tensor that may represent several tensors."""
+        """Return the selected candidate for an ambiguous tensor; other values are unchanged."""
         return self._meant.get(id(value), (value, value))[1]
 
     def _calls_behind(
@@ -167,7 +168,7 @@ def rename(symbols: list[Any], name: str | None) -> None:
 def rebuilt(
     plan: list[Any], entry: Callable[..., SymbolicTensor], replace: Callable[[Any], Any]
 ) -> Graph:
-    """Build a graph from a plan of `Graph.plan` with replaced layers and operations.
+    """Build a graph from the result of `Graph.plan`, with layers and operations replaced.
 
     ``entry(layer, shape, dtype)`` returns the symbolic input for an entry of the plan, and
     ``replace(operation)`` the layer or operation to call instead.

@@ -102,12 +102,12 @@ class Activated(Operation):
         self.activation = activation
 
     def __reduce__(self) -> Any:
-        """Copy the operation as that of the copied activation."""
+        """Copy the operation together with its activation."""
         return getattr, (self.activation, "operation")
 
     @property
     def is_plain(self) -> bool:
-        """Whether this is the built-in activation of that name, without options."""
+        """Whether the activation is built in and has default options."""
         return bool(getattr(self.activation, "is_built_in", False))
 
     def pure(self, inputs: list[Any], needs: list[bool]) -> Pure | None:

@@ -91,7 +91,8 @@ class Call:
 
     def __init__(self, kernel: str, words: dict[str, Any], reads: list[Node], writes: list[Node]):
         self.kernel, self.words, self.reads, self.writes = kernel, words, reads, writes
-        #: Number of multiplications per example and in total, to decide about a second thread.
+        #: Number of multiplications per example and in total, to decide whether a second
+        #: thread is used.
         self.work: tuple[int, int] = (0, 0)
         #: Gradient that the update of `learn` reads from scratch memory.
         self.gradient: Node | None = None
@@ -104,7 +105,8 @@ class PythonCall:
 
     ``function(arrays, options, work)`` returns the results. `inputs` are values in registers
     (Traced), results of other Python calls (SymbolicTensor), Variables or arrays, converted to the
-    dtypes `types`. `key` selects the `Workspace`; a backward function gets that of its operation.
+    dtypes `types`. `key` selects the `Workspace`; a backward function receives that of its
+    operation.
     """
 
     def __init__(
@@ -117,12 +119,12 @@ class PythonCall:
         self.outputs: list[tuple[Any, Traced | None]] = []
 
 
-#: Limit on the values of a chain, a few less than its number of slots.
+#: Maximum number of values of a chain; slightly smaller than the number of slots.
 MOST_VALUES = 56
 
 
 class Group:
-    """Nodes of one iteration space, for one call of `chain`, or one kernel call: one row."""
+    """One row: the nodes of an iteration space, executed by `chain`, or another kernel call."""
 
     def __init__(self, space: Space | None, tag: Any = None, call: Call | None = None) -> None:
         self.space, self.tag, self.call = space, tag, call
@@ -223,7 +225,7 @@ class Lowering:
         return node
 
     def _scalar(self, node: Node, space: Space) -> Node:
-        """Return a scalar in memory as a chain reads it: broadcast to 16 lanes."""
+        """Return a scalar in memory in the form that chains read: broadcast to 16 lanes."""
         single = node.operation == "leaf" and node.result == SCALAR
         if node.is_row and node.space != space:  # a single row value
             single = not node.space.batched and node.space.per == 1
@@ -276,7 +278,7 @@ class Lowering:
             self._readers[key] = max(self._readers.get(key, 0), index)
 
     def whole(self, value: Any) -> Traced:
-        """Return a value as kernels read it; a broadcast scalar is expanded to an array."""
+        """Return a value in the form that kernels read: a broadcast scalar becomes an array."""
         value = self.add(as_traced(value))
         if value.node.result == SCALAR and not value.node.is_row and value.size != 1:
             return self.add(copied(value))
@@ -316,7 +318,7 @@ class Lowering:
         return results
 
     def call_python(self, made: PythonCall, targets: Sequence[Any] = ()) -> None:
-        """Add a Python call, after all groups so far and before all that follow.
+        """Add a Python call after all existing groups and before all later groups.
 
         It writes its results and the Variables `targets`.
         """
@@ -356,7 +358,7 @@ class Lowering:
     def update(
         self, name: str, variable: Any, w: Any, gradient: Any, slots: list[Any], numbers: list[Any]
     ) -> Traced:
-        """Add an optimizer step that one operation of `chain` does in place; return the new value.
+        """Add an optimizer step as one in-place operation of `chain`; return the new value.
 
         `w` is the value of the Variable, possibly after weight decay, `slots` are the optimizer's
         Variables, and `numbers` the scalar operands (Traced or numbers) of the operation `name`.
@@ -426,7 +428,8 @@ class Lowered(NamedTuple):
     backward: Callable[..., Any] = formula_backward
 
 
-#: Operations of the table by name, others by class. Python runs all that are not listed here.
+#: Lowerings by operation name or, for operations that are not in this table, by class. Operations
+#: without a lowering are run by Python.
 NAMED: dict[str, Lowered] = {}
 CLASSES: dict[type, Lowered] = {}
 
@@ -653,7 +656,7 @@ class ProgramLowering(Lowering):
         self.reasons: dict[str, str] = {}
 
     def value_of(self, value: Any) -> Any:
-        """Return an instruction's input as rows read it."""
+        """Return an instruction's input in the form that rows read."""
         if id(value) in self.values:
             return self.values[id(value)]
         if isinstance(value, SymbolicTensor):
@@ -747,7 +750,8 @@ class ProgramLowering(Lowering):
             d_y = np.broadcast_to(d_y, shape)
         given = Gradients(d_y, ys, arrays, own.options, operation.needs, operation.outs)
         found = lowered(own.operation).backward(self, own.operation, given)
-        # None means that the result does not depend on this input smoothly: the gradient is zero.
+        # None means that the operation is not differentiable with respect to this input; the
+        # gradient is zero.
         zeros = (np.broadcast_to(as_traced(0.0), np.shape(x)) for x in arrays)
         return [zero if d is None else d for d, zero in zip(found, zeros, strict=True)]
 
@@ -760,7 +764,8 @@ class ProgramLowering(Lowering):
         if own.operation.has_work and id(own) not in self.by_python:
             raise NeedsPython(id(own))
         if isinstance(own.operation, LookUp) and UPDATE not in self.by_python:
-            raise NeedsPython(UPDATE)  # it reads slices that the operation keeps for the optimizer
+            # The optimizer reads slices that the operation stores.
+            raise NeedsPython(UPDATE)
         outs = [out for out in operation.outs if out is not None]
         function = backward_call(operation, own)
         self.run_by_python(instruction, function, id(own), why, outs)
@@ -776,7 +781,7 @@ class ProgramLowering(Lowering):
             if not isinstance(given, Traced | SymbolicTensor) and not hasattr(i, "assign"):
                 given = None if given is None else to_array(given)
             if isinstance(given, Traced) and getattr(given.node.source, "is_sparse", False):
-                raise Untraceable(why)  # Python functions take no CSR batches
+                raise Untraceable(why)  # Python functions do not accept CSR batches
             inputs.append(given)
         types = [getattr(i, "dtype", None) for i in instruction.inputs]
         name = instruction.operation.name

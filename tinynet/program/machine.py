@@ -40,7 +40,8 @@ from tinynet.program.lowering import (
 )
 from tinynet.program.row_order import Table, uses_of
 
-#: Multiplications per step from which the GIL is released, so that other Python threads can run.
+#: Minimum number of multiplications per step for which the GIL is released, so that other Python
+#: threads can run.
 _LONG = 1 << 20
 _SUMS = {"sum_col": chain.SUM_COL, "sum_all": chain.SUM_ALL, "sum_squares": chain.SUM_ALL}
 
@@ -360,7 +361,7 @@ class Machine:
         return joint
 
     def _put_together(self, values: list[Any]) -> None:
-        """Allocate contiguous registers for what several updates read, such as gradients."""
+        """Allocate contiguous registers for the inputs of fused updates, such as gradients."""
         registers = {}
         for value in values:
             key = _owner(value) if isinstance(value, Node) else value
@@ -378,7 +379,7 @@ class Machine:
             self._registers |= {key: block[end - size : end] for (key, size), end in pairs}
 
     def _chain_words(self, code: Any, fixed: Node | None = None, at: int = 0) -> Any:
-        """Return the words of a chain, except its scratch memory, and the size of that."""
+        """Return the words of a chain, except its scratch memory, and the size of that memory."""
         mode, space = code.mode, code.space
         size = chain.room_size(space.columns, code.temps, mode)
         words = {
@@ -439,7 +440,7 @@ class Machine:
         return call.kernel, words
 
     def _count(self, batched: bool) -> int:
-        """Return the address of the number of examples, or of a 1 without a batch axis."""
+        """Return the address of the number of examples, or of the constant 1 if not batched."""
         return address_of(self.step) + 16 if batched else address_of(self.one)
 
     def _begin_words(self) -> dict[str, Any]:
@@ -496,7 +497,7 @@ class Machine:
             raise what._misfit(shape)
         if what.array.dtype != np.float32:
             raise ValueError(
-                f"{what.path} must keep its data type float32. Received: {what.array.dtype}"
+                f"{what.path} must keep its dtype float32. Received: dtype {what.array.dtype}"
             )
         if not what.array.flags.carray:
             what.array = np.array(what.array, order="C")
@@ -695,7 +696,7 @@ def _register_of(node: Node) -> Register:
 
 
 def _continues(before: Any, size: int, slots: Any, more: int) -> bool:
-    """Return whether a chain on `size` elements can include the next one's `more` elements."""
+    """Return whether a chain of `size` elements can include the `more` elements of the next."""
     arrays = chain.IN, chain.OUT, chain.INOUT
     for (kind, address), (other, following) in zip(before, slots, strict=True):
         if kind in arrays:

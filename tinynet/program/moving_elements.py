@@ -1,7 +1,8 @@
-"""Lowering of operations that move elements: concatenation, slices, broadcasting, lookups, ...
+"""Lowering of operations that move elements.
 
-Strides come from NumPy: the lowered function is applied to an array of the same shape, and the
-strides of the view that it returns become the words of the kernel `copy_elements`.
+Examples are concatenation, slicing, broadcasting and lookups. Strides come from NumPy: the lowered
+function is applied to an array of the same shape, and the strides of the view that it returns
+become the words of the kernel `copy_elements`.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def copy(low: Lowering, x: Any, source: Layout, to: Layout, out: Traced | Shape)
 
 
 def gather(low: Lowering, x: Traced, view: View) -> Traced:
-    """Add a copy of a view to a contiguous array."""
+    """Add a copy of a view's elements into a new contiguous array."""
     own = layout(x.shape, view)
     if own == layout(own.shape) and math.prod(own.shape) == x.size:
         return x.reshape(own.shape)
@@ -252,7 +253,7 @@ def _repeat_backward(low: Lowering, _: Any, given: Gradients) -> Any:
 NAMED["repeat"] = Lowered(_repeat, _repeat_backward)
 
 
-# ---------------------------------------------------------------- formulas of any axes
+# ---------------------------------------------------------------- formulas over arbitrary axes
 
 
 def _or(moved: Lowered) -> Lowered:

@@ -45,9 +45,10 @@ Tensor.__setitem__ = _set_item  # type: ignore[assignment, method-assign]
 class Pure(NamedTuple):
     """Pure functions of `functional` that implement an instruction completely.
 
-    `backward` gets the values at the positions `reads` in [upstream gradient, results, inputs]. If
-    `writes` is not empty, it also gets an output array for the gradient of each of these inputs and
-    returns one gradient (or None) per input; otherwise it returns that of the first input.
+    `backward` receives the values at the positions `reads` in [upstream gradient, results, inputs].
+    If `writes` is not empty, it also receives an output array for the gradient with respect to each
+    of these inputs and returns one gradient (or None) per input; otherwise it returns the gradient
+    with respect to the first input.
     """
 
     forward: Callable[..., Any]
@@ -60,15 +61,16 @@ class Operation:
     """A function of arrays with its backward function, named as in `keras.ops`.
 
     ``forward(*inputs, **options)`` is plain NumPy. ``backward(d_y, y, *inputs, **options)`` returns
-    the gradient with respect to each input (None for an input without one); if it is None,
-    gradients stop here. `inputs` is the number of leading array arguments; None: the first argument
-    is a list of arrays. `convert` converts the inputs to the dtypes that `forward` requires.
+    the gradient with respect to each input (None for an input without a gradient). If `backward` is
+    None, gradients stop at this operation. `inputs` is the number of leading array arguments; None:
+    the first argument is a list of arrays. `convert` converts the inputs to the dtypes that
+    `forward` requires.
     """
 
-    #: Whether it draws random numbers or sets a Variable: it is recorded even without symbolic
-    #: inputs.
+    #: Whether the operation draws random numbers or sets a Variable; such an operation is recorded
+    #: even without symbolic inputs.
     stateful = False
-    #: Whether it keeps buffers, or values for its gradients, in a `Workspace`.
+    #: Whether the operation keeps buffers, or values for its gradients, in a `Workspace`.
     has_work = False
 
     def __init__(
@@ -128,8 +130,7 @@ class Operation:
         """Compute the gradient with respect to each input, in its shape and dtype.
 
         `needs` marks the inputs that need a gradient, `work` is the `Workspace` that `compute`
-        used,
-        and `outs`, if not None, holds output arrays or None for each input.
+        used, and `outs`, if not None, holds an output array (or None) for each input.
         """
         assert self.backward is not None
         if self._chooses:
@@ -160,7 +161,10 @@ def _named(name: str) -> Any:
 
 
 def _doc(forward: Any) -> Any:
-    """Return the docstring; for a NumPy function only its summary, as its options are not here."""
+    """Return the docstring; for a NumPy function, only the summary.
+
+    Its other sections also describe parameters that tinynet does not support.
+    """
     if not (forward.__module__ or "numpy").startswith("numpy"):
         return forward.__doc__
     # The docstring of a ufunc begins with its signature.
@@ -284,7 +288,7 @@ def as_numbers(values: list[Any]) -> list[Any]:
 
 
 def as_sums(values: list[Any]) -> list[Any]:
-    """Convert bool and short integers to 32 bits, so that sums do not overflow soon."""
+    """Convert bool and short integers to 32 bits, so that sums are less likely to overflow."""
     arrays = as_arrays(values)
     short = {"b": "int32", "i": "int32", "u": "uint32"}
     return [
@@ -340,7 +344,7 @@ def _one_hot(
     return shaping.one_hot(x, num_classes, axis, dtype or config.floatx())
 
 
-# Elementwise functions and their partial derivatives; by default they compute with floats.
+# Elementwise functions and their partial derivatives; by default, inputs are converted to floats.
 _CONVERTED = {
     **dict.fromkeys(("absolute", "negative", "sign"), as_arrays),
     **dict.fromkeys(("add", "subtract", "multiply", "power", "maximum", "minimum", "mod"), alike),

@@ -128,9 +128,10 @@ Row = tuple[Callable[..., Any], Any, list[int], Any, int]
 
 
 class Runner:
-    """A program compiled to Python calls: values have numbered registers, rows are called in order.
+    """A program compiled to Python calls, its rows, which are called in order.
 
-    A register holds an array. Variables are read from their current arrays when a run starts.
+    Values are stored in numbered registers. A register holds an array. Variables are read from
+    their current arrays when a run starts.
     """
 
     def __init__(self, program: Program) -> None:
@@ -196,7 +197,7 @@ class Runner:
         return pure.backward, None, read, targets if pure.writes else targets[0], place
 
     def start(self, inputs: Sequence[Any]) -> list[Any]:
-        """Return the registers before the first instruction."""
+        """Return the initial values of the registers."""
         values = self._initial.copy()
         # NumPy functions take dense arrays; only the compiled runner supports CSR batches.
         values[: self._n_inputs] = [
@@ -260,7 +261,8 @@ def backward_call(operation: Backward, forward: Instruction) -> Callable[..., An
         given = [None if out is None else out.array for out in outs]
         found = gradients(d_y, y, inputs, options, needs, work, given)
         for k, (gradient, out) in enumerate(zip(found, given, strict=True)):
-            if gradient is None and needs[k]:  # the result does not depend smoothly on it
+            # None: the operation is not differentiable with respect to this input.
+            if gradient is None and needs[k]:
                 found[k] = gradient = np.zeros_like(inputs[k])
             if out is not None and gradient is not out:
                 out[...] = gradient

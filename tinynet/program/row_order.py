@@ -20,8 +20,9 @@ Array = np.ndarray[Any, Any]
 #: Address and number of bytes.
 Range = tuple[int, int]
 
-# Unit: multiplications; 1 << 18 take about 5 us. Smaller rows are not divided, or into fewer parts.
-# Another thread must save at least `_GAIN`; handing a task to it costs `_HANDING_OVER`.
+# Unit: multiplications; 1 << 18 take about 5 us. Rows smaller than `_DIVIDED` are not divided. A
+# whole row is executed by a worker only if this saves at least `_GAIN`; handing a task over costs
+# `_HANDING_OVER`.
 _DIVIDED, _GAIN, _HANDING_OVER = 1 << 18, 1 << 16, 1 << 14
 
 
@@ -154,7 +155,7 @@ def _words_at(address: int, n: int) -> Array:
 class Place(NamedTuple):
     """Schedule of a row."""
 
-    #: Number of parts; 1: the caller only; 0: aside, by any worker thread.
+    #: Number of parts; 1: the caller only; 0: any worker thread, concurrently with the caller.
     parts: int
     #: Rows that must be complete before a worker thread begins this one.
     waits: tuple[int, ...] = ()
@@ -163,10 +164,10 @@ class Place(NamedTuple):
 
 
 def places(uses: Sequence[Use], threads: int) -> list[Place]:
-    """Schedule rows on several threads: divide them into parts or execute them aside.
+    """Schedule rows on several threads: divide rows into parts, or let workers execute whole rows.
 
-    Return a `Place` for each row, and one for the end of the step. Rows run aside if the estimated
-    time of a step decreases by at least `_GAIN`.
+    Return a `Place` for each row, and one for the end of the step. A worker executes a whole row,
+    concurrently with the caller, if the estimated time of a step decreases by at least `_GAIN`.
 
     For example, a worker can execute the second row while the caller executes the third:
 
@@ -228,8 +229,8 @@ def places(uses: Sequence[Use], threads: int) -> list[Place]:
 def _needs(uses: Sequence[Use]) -> list[list[int]]:
     """Return the earlier rows that each row depends on.
 
-    Both access the same memory and at least one writes it, or the earlier row may set the stop
-    flag.
+    A row depends on an earlier one if both access the same memory and at least one of them writes
+    to it, or if the earlier row may set the stop flag.
     """
     ranges = [
         (i, address, address + size, written)

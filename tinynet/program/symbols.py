@@ -53,7 +53,7 @@ class Node:
         self.own_name = None if hasattr(operation, "_nodes") else unique_name(operation.name)
         #: Symbolic tensors among the arguments, in order.
         self.inputs = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
-        #: Result: a symbolic tensor, or a nested list or dict of them.
+        #: Result: a symbolic tensor, or a nested list or dict of symbolic tensors.
         self.outputs: Any = None
 
     @property
@@ -81,9 +81,10 @@ def _name_of(dtype: Any) -> str:
 class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
     """A tensor without values: its shape and dtype are known before it is computed.
 
-    Operators, methods, `tinynet.ops` and layers apply to it as to other tensors. The shape of a
-    result is determined by applying the operation to arrays of zeros. An unknown size (None) is
-    replaced by two sample sizes: if the sizes of the two results differ, that size is unknown, too.
+    Operators, methods, functions of `tinynet.ops` and layers can be applied to it as to other
+    tensors. The shape of a result is determined by applying the operation to arrays of zeros. An
+    unknown size (None) is replaced by two sample sizes: if the sizes of the two results differ,
+    that size is unknown, too.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         dtype: str = "",
     ) -> None:
         self.name, self.node = name, node
-        #: Tensors that it may represent.
+        #: Candidates for an ambiguous tensor: the results of all calls of a layer.
         self.alternatives: list[SymbolicTensor] = []
         #: Activation that computed it, and the activation's input; (None, None) for other results.
         self.computed_by: tuple[Any, Any] = (None, None)
@@ -198,9 +199,9 @@ def _refusal(tensor: SymbolicTensor, what: str, instead: str) -> TraceError:
         file, line = frame.f_code.co_filename, frame.f_lineno
         where = f" in {file}, line {line}: {linecache.getline(file, line).strip()}"
     return TraceError(
-        "A layer, loss or other function must compute its result from tensors by operations, "
-        f"because it is traced before there are values; use {instead} instead, or "
-        f"compile(run_eagerly=True). Received: {what} of {tensor!r}{where}"
+        "A layer, loss or other function must compute its result with operations on tensors, "
+        f"because it is traced with symbolic tensors, which have no values; use {instead} "
+        f"instead, or compile(run_eagerly=True). Received: {what} of {tensor!r}{where}"
     )
 
 
@@ -226,9 +227,9 @@ for _name, *_words in (
 
 
 def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
-    """Refuse inputs whose result would be too large, while a file is loaded.
+    """Raise an error if a result would be too large, while a model file is loaded.
 
-    `growth` is an upper bound of the result's size, relative to the inputs.
+    `growth` is an upper bound of the result's size relative to the inputs.
     """
     limit = size_limit.get()
     if limit == math.inf:
@@ -250,11 +251,12 @@ def _require_small(size: int, shapes: Sequence[Any]) -> None:
 
 
 def check_product(name: str, shapes: Sequence[Any], options: dict[str, Any]) -> None:
-    """Refuse products and lookups whose result would be too large, while a file is loaded."""
+    """Raise an error if a product or lookup would be too large, while a model file is loaded."""
     if size_limit.get() == math.inf or name not in _RESULTS:
         return
     size = 0
-    with contextlib.suppress(ValueError, TypeError, IndexError, KeyError):  # the operation raises
+    # For invalid arguments, the operation itself raises an error.
+    with contextlib.suppress(ValueError, TypeError, IndexError, KeyError):
         size = _RESULTS[name](*shapes, **options)
     _require_small(size, shapes)
 

@@ -80,7 +80,7 @@ class GradientTape:
 
         Parameters
         ----------
-        tensor : Tensor, Variable, or nested list or dict of them
+        tensor : Tensor, Variable, or nested list or dict of tensors and Variables
             Tensors to watch.
         """
         for item in flattened(tensor):
@@ -128,12 +128,7 @@ class GradientTape:
 
     @contextlib.contextmanager
     def stop_recording(self) -> Iterator[None]:
-        """Return a context manager that suspends the recording of this tape.
-
-        Yields
-        ------
-        None
-        """
+        """Suspend recording while the context manager is active."""
         token = TAPES.set(tuple(t for t in TAPES.get() if t is not self))
         try:
             yield
@@ -151,19 +146,20 @@ class GradientTape:
 
         Parameters
         ----------
-        target : Tensor, or nested list or dict of them
+        target : Tensor, or nested list or dict of tensors
             Tensors to differentiate; the gradient is that of the sum of all their elements.
-        sources : Tensor, Variable, or nested list or dict of them
+        sources : Tensor, Variable, or nested list or dict of tensors and Variables
             Values to differentiate with respect to.
-        output_gradients : array_like or list of them, optional
+        output_gradients : array_like or list of array_like, optional
             Upstream gradients of `target`; 1 by default.
         unconnected_gradients : {"none", "zero"}
             Result for a source that `target` does not depend on.
 
         Returns
         -------
-        Tensor or None, or nested list or dict of them
-            Gradients, structured as `sources`.
+        Tensor or None, or nested list or dict of tensors
+            Gradients, structured as `sources`; None for a source that `target` does not depend on,
+            unless `unconnected_gradients` is "zero".
 
         Raises
         ------
@@ -172,7 +168,7 @@ class GradientTape:
         """
         if self._used and not self._persistent:
             raise RuntimeError(
-                "gradient must be called once, unless the tape is persistent: "
+                "gradient must be called only once unless the tape is persistent; create it with "
                 "GradientTape(persistent=True). Received: a second call"
             )
         unconnected = str(getattr(unconnected_gradients, "value", unconnected_gradients)).lower()
@@ -228,9 +224,9 @@ def pull_back(function: Callable[[Any], Any], x: Array, d_y: Array) -> Array:
     if gradient is None:
         name = getattr(function, "__name__", type(function).__name__)
         raise ValueError(
-            f"{name} must compute its result from its argument by operations, which can be "
-            "differentiated: operators, functions of tinynet.ops, or NumPy functions of the "
-            f"tensor itself. Received: {type(y).__name__}, which does not depend on it"
+            f"{name} must compute its result from its argument with differentiable operations: "
+            "operators, functions of tinynet.ops, or NumPy functions of the tensor itself. "
+            f"Received: a result of type {type(y).__name__}, which does not depend on the argument"
         )
     return np.asarray(gradient)
 
@@ -241,15 +237,15 @@ def value_and_gradients(function: Callable[..., Any], variables: Any) -> tuple[A
     Parameters
     ----------
     function : callable
-        Function without arguments that returns a scalar, computed by operations.
-    variables : Variable, or nested list or dict of them
+        Function without arguments that returns a scalar computed with differentiable operations.
+    variables : Variable, or nested list or dict of Variables
         Variables to differentiate with respect to.
 
     Returns
     -------
     value : Tensor
         Value of the function.
-    gradients : Tensor, or nested list or dict of them
+    gradients : Tensor, or nested list or dict of tensors
         Gradients, structured as `variables`.
 
     Raises

@@ -50,7 +50,7 @@ class TensorMethods:
         raise NotImplementedError
 
     def __getitem__(self, key: Any) -> Any:
-        """Return a part; a single element is a tensor, too."""
+        """Return the selected elements as a tensor, even for a single element."""
         return TABLE["get_item"](self, key)
 
     def _not_in_place(self, other: Any) -> Any:

@@ -14,7 +14,8 @@ from tinynet.program.nested import flattened
 from tinynet.program.symbols import Node, SymbolicTensor, check_product, check_size
 from tinynet.program.tensor import TABLE, to_array
 
-#: Operations whose results are larger than their inputs, by integer factors among their options.
+#: Operations whose results may be larger than their inputs, by factors that are given by integer
+#: options.
 _GROWING = ("broadcast_to", "one_hot", "pad", "repeat", "tile")
 
 #: Recorder of the program that is being traced, if any.
@@ -134,8 +135,8 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
             if operation.convert is not None:
                 converted = operation.convert(arrays)
                 if recorder is not None:
-                    # Conversions are recorded as instructions, so that a run converts nothing
-                    # itself.
+                    # Conversions are recorded as instructions, so that no other conversions are
+                    # needed at run time.
                     inputs = [*map(_converted, inputs, arrays, converted)]
                 arrays = converted
             check_product(operation.name, [*map(np.shape, arrays)], options)
@@ -170,7 +171,7 @@ def _converted(value: Any, array: Any, converted: Any) -> Any:
 
 
 def keep_values(instructions: list[Instruction], copying: Any) -> None:
-    """Replace Variables by copies where the old value is needed after a later assignment.
+    """Replace Variables with copies where the old value is needed after a later assignment.
 
     That is the case if the result is a view of the Variable or its gradient depends on the value.
     """

@@ -2,7 +2,7 @@
 
 A `Variable` is a named array that training changes in place. Once a model is built, all its
 Variables of one dtype are views into one flat vector (`pack`), so that an optimizer step is one
-call on one vector and a checkpoint consists of few arrays.
+call on one vector and a checkpoint consists of only a few arrays.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Variable(NDArrayOperatorsMixin):
     array([1., 1.], dtype=float32)
     """
 
-    #: Whether a layer with such an attribute lists it among its weights.
+    #: Whether a layer that has this Variable as an attribute lists it among its weights.
     is_tracked = True
 
     #: Gradients of the most recent lookups of rows; each entry is the sum and the sum of squares.
@@ -160,7 +160,7 @@ class Variable(NDArrayOperatorsMixin):
         new = np.asarray(value)
         if new.shape != self.shape or new.dtype.kind not in "fiub":
             raise ValueError(
-                f"{self.path} takes real numbers of shape {self.shape}. "
+                f"value must be an array of real numbers of shape {self.shape} for {self.path}. "
                 f"Received: shape {new.shape}, dtype {new.dtype}"
             )
         self.array[...] = new
@@ -253,7 +253,8 @@ def snapshot(variables: Iterable[Variable]) -> Callable[[], None]:
 def pack(variables: Iterable[Variable]) -> None:
     """Move Variables into flat vectors, one per dtype, of which they become contiguous views.
 
-    Variables that are already contiguous are not moved, because others may hold their addresses.
+    Variables that are already contiguous are not moved, because other objects may hold their
+    addresses.
     """
     groups: dict[Any, list[Variable]] = {}
     for variable in variables:
