@@ -362,7 +362,7 @@ def test_integer_and_bool_weights_keep_dtype() -> None:
     model.compile("sgd", "mse")
     model.loss_and_gradients(X, Y)
     assert keras.explain.check_gradients(model, X, Y).ok
-    with pytest.raises(ValueError, match="predictions' shape"):
+    with pytest.raises(ValueError, match="the shape of the predictions"):
         model.train_on_batch(X, Y[:, [0, 0]])
     for array, weight in zip(before, model.weights, strict=True):
         assert array.dtype == weight.dtype
