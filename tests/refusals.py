@@ -1225,7 +1225,7 @@ DATA: Rows = {
         f"drawn_digits of {name}={value!r}": (
             later(drawn_digits.load_data, **{name: value}),
             ValueError if value == -1 else TypeError,
-            f"{name} must be an integer.*Received: {name}=.",
+            f"{name} must be a non-negative integer.*Received: {name}=.",
         )
         for name in ("n_train", "n_test", "seed")
         for value in (-1, True, 1.0, "1", None, [1])
@@ -1625,7 +1625,7 @@ OF_EXPLAIN: list[tuple[str, Callable[..., Any]]] = [
     ("compile", later(explain.check_gradients, UNBUILT, X, Y)),
     ("must have trainable weights", lambda: explain.step(frozen(), X, X)),
     ("override train_step", lambda: explain.step(own_step(), [[1.0]], [[1.0]])),
-    ("finite for gradient checking", lambda: explain.check_gradients(with_nan(), X, Y)),
+    ("finite for gradient checks", lambda: explain.check_gradients(with_nan(), X, Y)),
     ("before exporting it", lambda tmp_path: export(UNBUILT, tmp_path / "net.onnx")),
     ("format", lambda model, tmp_path: model.export(tmp_path / "a", format="tf_saved_model")),
 ]

@@ -75,7 +75,7 @@ class Fresh(keras.Model):
             lambda: fitted(Calling(lambda x: None)),
             "call of calling.* must return a tensor. Received: None",
         ),
-        (lambda: trained(Fresh()), "must be created in __init__ .* created in the call of fresh"),
+        (lambda: trained(Fresh()), "must be created in __init__ .* created in call of 'fresh'"),
     ],
 )
 def test_untraceable_call_raises(make: Any, message: str) -> None:

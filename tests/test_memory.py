@@ -146,5 +146,5 @@ def test_require_finite_reports_row(form: str, row: int, rng: Any, monkeypatch: 
 def test_float32_overflow_is_found_lazily() -> None:
     x = np.zeros((5, 4))
     x[3, 1] = 1e300
-    with pytest.raises(ValueError, match="1 of 20 values not finite; the first is inf in row 3$"):
+    with pytest.raises(ValueError, match=r"1 of 20 values not finite; the first is inf in row 3$"):
         data_adapters.require_finite("x", LazyRows(x, "float32"), None, np.dtype("float32"))

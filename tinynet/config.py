@@ -1,4 +1,4 @@
-"""Global settings: backend, threads, rewrite rules, float type, epsilon and reaction to divergence.
+"""Global settings: backend, threads, rewrite rules, float type, epsilon, action on divergence.
 
 The default backend ``"numba"`` runs the compiled kernels in `kernels`. The backend ``"numpy"`` is
 for reading and debugging: it calls the functions in `functional`.
@@ -35,7 +35,7 @@ _RULES = {
     "gate": "The derivative of relu is fused into the product that computes its upstream gradient.",
     "join": "Small Variables that are contiguous in memory are updated by one call.",
     "reuse": "Results overwrite buffers whose values are no longer needed.",
-    "learn_csr_adam": "Adam updates the kernel of a CSR input from sums in registers.",
+    "learn_csr_adam": "For CSR inputs, Adam applies kernel gradients directly from registers.",
     "csr": "Inputs that are mostly zero are stored in CSR format.",
     "many_steps": "Many training steps run in one call (fused training loop).",
     "parts": "Threads share the work of a large operation.",
@@ -59,7 +59,8 @@ def _numba_setting(name: str) -> str:
 
 #: Whether kernels are compiled; otherwise they run as plain Python.
 COMPILES = _numba_setting("DISABLE_JIT") in ("", "0")
-#: Functions that return True if Numba has worked before, such as for a compile cache with code.
+#: Functions that return True if Numba has worked before, for example, because the compile cache
+#: contains object code.
 _proofs: list[Callable[[], bool]] = []
 _has_worked = False  # whether Numba worked, in this process or when it filled the compile cache
 
@@ -77,11 +78,11 @@ def _has_numba() -> bool:
     return True
 
 
-def _set(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Set a setting that has a limited number of values."""
+def _set(setting: str, name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Validate and store the value of a setting; `name` is the name of the argument."""
     if value not in choices:
-        raise ValueError(f"{name} must be one of {choices}. Received: {value!r:.60}")
-    setattr(_settings, name, value)
+        raise ValueError(f"{name} must be one of {choices}. Received: {name}={value!r:.60}")
+    setattr(_settings, setting, value)
 
 
 def backend() -> str:
@@ -122,14 +123,17 @@ def set_backend(name: str) -> None:
     >>> set_backend(backend())
     """
     if name == "numba" and not _has_numba():
-        raise ValueError("The numba backend requires numba to be installed. Received: 'numba'")
-    _set("backend", name, BACKENDS)
+        raise ValueError(
+            'name must be "numpy" because numba is not installed; run pip install numba. '
+            f"Received: name={name!r}"
+        )
+    _set("backend", "name", name, BACKENDS)
     for callback in _on_backend_change:
         callback()
 
 
 def num_threads() -> int:
-    """Return the maximum number of threads of `fit`, `evaluate` and `predict`.
+    """Return the maximum number of threads that `fit`, `evaluate` and `predict` may use.
 
     Returns
     -------
@@ -145,7 +149,7 @@ def num_threads() -> int:
 
 
 def set_num_threads(n: int | Literal["auto"]) -> None:
-    """Set the maximum number of threads of `fit`, `evaluate` and `predict`.
+    """Set the maximum number of threads that `fit`, `evaluate` and `predict` may use.
 
     With more than one thread, `fit` divides large matrix products and updates of float32 models if
     this is faster. `evaluate` and `predict` compute batches in parallel, unless a callback observes
@@ -165,8 +169,8 @@ def set_num_threads(n: int | Literal["auto"]) -> None:
     TypeError
         If `n` is not an integer.
     ValueError
-        If `n` is less than 1, or greater than 1 without Linux and the numba backend with compiled
-        kernels.
+        If `n` is less than 1; or if `n` is greater than 1 and the system is not Linux, or the
+        backend is not numba with compiled kernels.
 
     Examples
     --------
@@ -176,13 +180,15 @@ def set_num_threads(n: int | Literal["auto"]) -> None:
     if isinstance(given, str) and given == "auto":
         n = 1 if _only_one_thread() else _usable_cores()
     elif isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Integral):
-        kind = repr(given)[:60] if isinstance(given, str) else type(given).__name__
-        raise TypeError(f'n must be an integer or "auto". Received: {kind}')
+        kind = f"={given!r:.60}" if isinstance(given, str) else f" of type {type(given).__name__}"
+        raise TypeError(f'n must be a positive integer or "auto". Received: n{kind}')
     assert not isinstance(n, str)
     if n < 1:
-        raise ValueError(f"n must be at least 1. Received: {n!r}")
+        raise ValueError(f'n must be a positive integer or "auto". Received: n={n!r}')
     if n > 1 and (reason := _only_one_thread()):
-        raise ValueError(f"More than one thread requires {reason}. Received: {n!r}")
+        raise ValueError(
+            f"n must be 1, because multithreading requires {reason}. Received: n={n!r}"
+        )
     _settings.num_threads = operator.index(n)
 
 
@@ -294,14 +300,16 @@ def set_disabled_rules(names: Iterable[str]) -> None:
     given = [names] if isinstance(names, str) else [*names]
     if isinstance(names, str) or not all(isinstance(n, str) and n in _RULES for n in given):
         known = ", ".join(_RULES)
-        raise ValueError(f"names must be a list of these rules: {known}. Received: {names!r:.60}")
+        raise ValueError(
+            f"names must be a list of these rules: {known}. Received: names={names!r:.60}"
+        )
     _settings.disabled_rules = frozenset(given)
     for callback in _on_backend_change:
         callback()
 
 
 def on_divergence() -> str:
-    """Return the reaction of `fit` to a training loss that is infinite or NaN.
+    """Return the action if a training loss or a weight becomes infinite or NaN.
 
     Returns
     -------
@@ -317,7 +325,7 @@ def on_divergence() -> str:
 
 
 def set_on_divergence(action: str) -> None:
-    """Set the reaction of `fit` to a training loss that is infinite or NaN.
+    """Set the action of `fit` and `train_on_batch` if a loss or a weight becomes infinite or NaN.
 
     Parameters
     ----------
@@ -327,13 +335,13 @@ def set_on_divergence(action: str) -> None:
     Raises
     ------
     ValueError
-        If `action` is another value.
+        If `action` is not one of these values.
 
     Examples
     --------
     >>> set_on_divergence("raise")
     """
-    _set("on_divergence", action, ("raise", "continue"))
+    _set("on_divergence", "action", action, ("raise", "continue"))
 
 
 def floatx() -> str:
@@ -369,7 +377,7 @@ def floatx_scope(value: str) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If `value` is another type.
+        If `value` is not a supported float type.
 
     Examples
     --------
@@ -378,7 +386,7 @@ def floatx_scope(value: str) -> Iterator[None]:
     'float64'
     """
     if value not in FLOATS:
-        raise ValueError(f"floatx must be one of {FLOATS}. Received: {value!r:.60}")
+        raise ValueError(f"value must be one of {FLOATS}. Received: value={value!r:.60}")
     token = _floatx_scope.set(value)
     try:
         yield
@@ -397,13 +405,13 @@ def set_floatx(value: str) -> None:
     Raises
     ------
     ValueError
-        If `value` is another type.
+        If `value` is not a supported float type.
 
     Examples
     --------
     >>> set_floatx("float32")
     """
-    _set("floatx", value, FLOATS)
+    _set("floatx", "value", value, FLOATS)
 
 
 def epsilon() -> float:
@@ -443,7 +451,7 @@ def set_epsilon(value: float) -> None:
     """
     given: object = value
     if isinstance(given, bool | np.bool_) or not isinstance(given, numbers.Real):
-        raise TypeError(f"epsilon must be a number. Received: {value!r:.60}")
+        raise TypeError(f"value must be a number. Received: value={value!r:.60}")
     if not 0 < value < np.inf:
-        raise ValueError(f"epsilon must be positive and finite. Received: {value!r:.60}")
+        raise ValueError(f"value must be positive and finite. Received: value={value!r:.60}")
     _settings.epsilon = float(value)

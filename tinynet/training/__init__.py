@@ -1,1 +1,4 @@
-"""Training, evaluation and prediction: data, batches, losses and metrics, without the maths."""
+"""Training, evaluation and prediction loops, and the conversion of data to batches.
+
+The formulas are in `functional`.
+"""

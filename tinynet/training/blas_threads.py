@@ -26,7 +26,7 @@ _SPELLINGS = (
 
 
 def _find() -> tuple[Callable[[int], Any], Callable[[], int]] | None:
-    """Find these functions in the library that NumPy has loaded; None for any other BLAS."""
+    """Return the functions that set and get the number of BLAS threads; None if unsupported."""
     for module in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):
         try:
             library = ctypes.CDLL(str(importlib.import_module(module).__file__))
@@ -41,7 +41,7 @@ def _find() -> tuple[Callable[[int], Any], Callable[[], int]] | None:
 _functions = _find()
 _lock = threading.Lock()
 if hasattr(os, "register_at_fork"):
-    # Otherwise, a forked process could inherit a lock that no thread of it can release.
+    # Otherwise, a forked process could inherit a locked lock that none of its threads can release.
     os.register_at_fork(
         before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
     )

@@ -21,8 +21,8 @@ Logs = dict[str, Any]
 class OutputObjective:
     """Loss and metrics of one output of a model.
 
-    `weight` is the factor of the loss. The name of the mean loss begins with `label`, those of the
-    metrics begin with `prefix`, if the model has several outputs.
+    `weight` is the weight of the loss in the total loss. If the model has several outputs, the name
+    of the mean loss begins with `label`, and the names of the metrics begin with `prefix`.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class OutputObjective:
         self._warned = False
 
     def resolve(self, y_ndim: int, output_shape: tuple[int | None, ...]) -> None:
-        """Create the metrics, now that the shapes that determine ``"accuracy"`` are known."""
+        """Create the metrics; the shapes determine which metric ``"accuracy"`` refers to."""
         self.output_shape = output_shape
         if self.metrics is None:
             entries = [*self._entries, *self._weighted_entries]
             self.metrics = [metrics_module.resolve(e, y_ndim, output_shape) for e in entries]
 
     def listed(self, weighted: bool) -> list[Metric]:
-        """Return the metrics that use sample weights, or the others, as far as they are known."""
+        """Return the weighted or the unweighted metrics; an empty list before `resolve`."""
         count = len(self._entries)
         return (self.metrics or [])[count:] if weighted else (self.metrics or [])[:count]
 
@@ -88,7 +88,7 @@ class OutputObjective:
         return self.loss.on_logits(), logits
 
     def matches(self, y: Any, predictions: Any, weights: Any) -> list[tuple[Metric, Any]]:
-        """Record the count of correct predictions for metrics that need only this count."""
+        """Return the metrics that only need the number of correct predictions, with this number."""
         if y.ndim != 1 or predictions.ndim != 2:
             return []
         own = self.listed(False) + (self.listed(True) if weights is None else [])
@@ -140,7 +140,7 @@ class Objective:
         self.nested: Any = None
         #: Key of a single output that is returned in a dict.
         self.only_key: str | None = None
-        #: Loss as passed to `compile`; for a single output, without its list or dict.
+        #: Loss as passed to `compile`; for a single output, extracted from its list or dict.
         self.given = loss
         if names is not None:
             self.bind(names, names if outputs is None else outputs)
@@ -205,15 +205,16 @@ class Objective:
         return [*with_loss] if len(with_loss) > 1 else []
 
     def all_metrics(self) -> list[Metric]:
-        """Return the mean loss, then all known metrics in the order of `compile`."""
+        """Return the mean loss, then all metrics created so far, in the order of `compile`."""
         own = [m for output in self.outputs for m in output.metrics or []]
         return [self.tracker, *self.trackers, *own]
 
     def in_order(self) -> list[str]:
-        """Return the names with which Keras' lists of results begin; all other names are sorted.
+        """Return the names of the first results in the list that Keras' `evaluate` returns.
 
-        For a single output, they are in the order of `compile`. For several outputs, they are the
-        names of the metrics, then those of the outputs' losses.
+        The remaining results are sorted by name. For a single output, the names are in the order of
+        `compile`. For several outputs, the names of the metrics come first, then the names of the
+        losses of the outputs.
         """
         if len(self.outputs) < 2:
             return [metric.label for metric in self.all_metrics()]
@@ -222,7 +223,7 @@ class Objective:
         return ["loss", *(metric.name for metric, _, _ in self._in_passes()), *trackers]
 
     def _in_passes(self) -> list[tuple[Metric, str, bool]]:
-        """Return the metrics of all outputs with prefixes, those that use sample weights last."""
+        """Return ``(metric, prefix, weighted)`` for all metrics, the unweighted ones first."""
         return [
             (metric, output.prefix, weighted)
             for weighted in (False, True)
@@ -262,7 +263,7 @@ class Objective:
 class CompiledMetrics(Metric):
     """All metrics that were passed to `compile`, as a single metric.
 
-    ``update(y_true, y_pred, sample_weight)`` updates them, and creates them if needed.
+    ``update(y_true, y_pred, sample_weight)`` updates the metrics, and creates them if needed.
     """
 
     def __init__(self, objective: Objective, update: Any) -> None:
@@ -271,7 +272,7 @@ class CompiledMetrics(Metric):
 
     @property
     def metrics(self) -> list[Metric]:
-        """Metrics of all outputs, as far as they are known."""
+        """Metrics of all outputs that have been created."""
         return [m for output in self._objective.outputs for m in output.metrics or []]
 
     @property
@@ -334,7 +335,7 @@ def _leaves(given: Any) -> list[Any]:
 
 
 def list_paths(outputs: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the keys and indices that lead to each of nested outputs, in their order."""
+    """Return the path of each leaf of nested outputs: a tuple of keys and indices."""
     if isinstance(outputs, dict):
         inside = [(key, outputs[key]) for key in sorted(outputs)]
     elif isinstance(outputs, list | tuple):
@@ -345,10 +346,11 @@ def list_paths(outputs: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]
 
 
 def _label(path: tuple[Any, ...], name: str | None, loss: Any) -> str:
-    """Return Keras' name for the loss of one of several outputs: its keys and its layer.
+    """Return the name that Keras gives to the loss of one of several outputs.
 
-    If the layer is unknown, an index in a list is replaced by the name of the loss; for a function,
-    by the name that the user passed.
+    It consists of the path of the output, in which the name of its layer replaces a final index. If
+    the layer is unknown, the name of the loss replaces it; for a function, the name that the user
+    passed.
     """
     if isinstance(path[-1], int) and loss is not None:
         is_function = isinstance(loss, str) and not isinstance(losses.get(loss), losses.Loss)
@@ -357,7 +359,7 @@ def _label(path: tuple[Any, ...], name: str | None, loss: Any) -> str:
 
 
 def _parts(nested: Any, given: Any) -> list[Any] | None:
-    """Flatten an argument that has the structure of nested outputs; return None for others."""
+    """Flatten an argument with the structure of nested outputs; return None if it differs."""
     if nested is None:
         return [given]
     if isinstance(nested, dict):
@@ -373,7 +375,7 @@ def _parts(nested: Any, given: Any) -> list[Any] | None:
 
 
 def _per_output(name: str, given: Any, known: list[list[str]], spreads: bool = False) -> list[Any]:
-    """Return the value of an argument for each output, from a list or a dict of names."""
+    """Return the value for each output, from a list or a dict that maps output names to values."""
     names = known[0]
     is_leaf = not isinstance(given, list | tuple | dict) or "class_name" in given
     if given is None or (is_leaf and spreads):

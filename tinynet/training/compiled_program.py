@@ -1,4 +1,7 @@
-"""Lowering of a model's programs to rows for the runner: training step, evaluation, prediction."""
+"""Lowering of a model's programs to a table of kernel calls for the runner.
+
+The programs compute a training step, an evaluation or a prediction.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +49,8 @@ from tinynet.training.blas_threads import Computing
 class Input(Register):
     """Register of an input of the program.
 
-    In a training step, it is filled with the rows of the batch; otherwise it is the memory of the
-    caller's array.
+    In a training step, it is filled with the rows of the batch; otherwise, it refers to the memory
+    of the caller's array.
     """
 
     def __init__(
@@ -89,12 +92,13 @@ class Compiled:
     ) -> None:  # fmt: skip
         self.traced, self.low, self.results = traced, low, results
         self.losses, self.scalars, self.plan = losses, scalars, plan
-        #: Metrics that are means of formulas: metric, columns of the total and of the weights, and
-        #: number of values per example.
+        #: Metrics that are means of formulas, as tuples: metric, column of the total, column of the
+        #: sum of the weights or None, and number of values per example.
         self.counted: list[tuple[Any, int, int | None, int]] = []
         #: Whether Python computes other metrics from the results of a step.
         self.has_others = False
-        #: Parts of a step that Python runs, and the reasons; steps then run one by one.
+        #: Parts of a step that must be run by Python, mapped to the reasons; then, steps are not
+        #: fused.
         self.by_python: dict[str, str] = {}
         #: Whether Python updates the weights.
         self.learns_by_python = False
@@ -120,11 +124,11 @@ class Compiled:
         self, machine: Machine, inputs: list[Any], batch_size: int, stops: bool = False,
         most: int | None = None, learns: bool = True,
     ) -> Array:  # fmt: skip
-        """Run a step for each batch of the inputs; return a table with a row for each step begun.
+        """Run a step for each batch of the inputs; return a table with one row per started step.
 
-        A row has the losses, without their weights, then counts. If `stops` is True, a step whose
-        loss is not finite ends before the update. At most `most` steps are run. If `learns` is
-        False, the first step stops when its losses are known.
+        A row contains the unweighted losses, followed by the counts. If `stops` is True, a step
+        whose loss is not finite ends before the update. At most `most` steps are run. If `learns`
+        is False, the first step stops after its losses are computed.
         """
         n = len(inputs[0])
         steps = -(-n // batch_size)
@@ -153,7 +157,7 @@ class Compiled:
         with Computing() if self.by_python else contextlib.nullcontext():
             done = machine.run(steps, thread_pool.run) + 1
         stopped = bool(machine.step[3])
-        del kept  # no row uses these addresses any more
+        del kept  # the runner no longer uses these addresses
         if learns and (changed := done - stopped):
             optimizer.count(changed)
             if error is not None and changed == steps:
@@ -162,7 +166,7 @@ class Compiled:
         return table[:done]
 
     def once(self, inputs: list[Any], learns: bool = True) -> tuple[Machine, Array]:
-        """Run one step for all examples; `give_back` the machine after its results are read."""
+        """Run one step on all examples; the caller must give the machine back after reading it."""
         n = len(inputs[0])
         machine = self.borrow(n)
         return machine, self.run(machine, inputs, n, learns=learns)
@@ -206,10 +210,10 @@ class Compiled:
 
 
 class Repeated:
-    """Outputs of small batches of one shape, computed without checking the model again.
+    """Fast path that computes outputs of small batches of one shape without validating the model.
 
     `x` is a batch as the program reads it; `given` is the same batch as the caller passed it.
-    `structure` is the number of the model structure for which the program was traced.
+    `structure` is the version number of the model structure for which the program was traced.
     """
 
     def __init__(self, compiled: Compiled, x: Array, given: Array, structure: int) -> None:
@@ -272,11 +276,11 @@ def _set_input(machine: Machine, number: int, array: Any) -> Any:
 def lower(
     traced: Any, sparse: bool, plan: Any = None, regularized: Any = (), keep: bool = False
 ) -> Compiled:
-    """Lower the program of a model; raise `Untraceable` if Python must run an instruction.
+    """Lower the program of a model; raise `Untraceable` if this is not possible.
 
-    `sparse` means that the first input is a CSR batch, and `plan` is the optimizer's plan in a
-    training step. If `keep` is True, all values can be read afterwards, and gradients are computed
-    without an update.
+    Instructions that can't be lowered become Python calls. If `sparse` is True, the first input is
+    a CSR batch. `plan` is the optimizer's plan in a training step. If `keep` is True, all values
+    can be read afterwards, and gradients are computed without an update.
     """
     needed: set[Any] = set()
     while True:
@@ -289,7 +293,7 @@ def lower(
 def _lower(
     traced: Any, sparse: bool, plan: Any, regularized: Any, keep: bool, by_python: set[Any]
 ) -> Compiled:
-    """Lower a program, with the instructions in `by_python` as calls of Python."""
+    """Lower a program; the instructions in `by_python` become Python calls."""
     low, program = ProgramLowering({*by_python}), traced.program
     values, value_of = low.values, low.value_of
     read = {id(i) for n in (*program.forward, *program.backward) for i in n.inputs}
@@ -382,12 +386,12 @@ def _metrics(low: Lowering, traced: Any, value_of: Any, scalars: list[Traced]) -
                 sums = [values]
                 if own_weight is not None:
                     weights = _fitted(value_of(own_weight), values.shape)
-                    if hasattr(metric, "_loss"):  # which may ignore a class
+                    if hasattr(metric, "_loss"):  # the loss may ignore a class
                         weights = metric._loss.effective_weights(value_of(y), weights)
                     sums = [values * weights, weights]
                 totals = [low.add(as_traced(np.sum(part))) for part in sums]
             except (Untraceable, ValueError):
-                continue  # Python computes it
+                continue  # Python computes this metric
             place, per = len(scalars), math.prod(values.shape[1:])
             scalars.extend(totals)
             found.append((metric, place, place + 1 if len(totals) > 1 else None, per))
@@ -416,9 +420,9 @@ def _record(low: Lowering, scalars: list[Traced], checked: int) -> None:
 def _learn_by_python(
     low: ProgramLowering, plan: Any, outs: list[Any], own: list[Any], scale: Any
 ) -> None:
-    """Lower an update by Python, after all gradients are stored where it reads them."""
+    """Store the gradients in arrays, and lower an optimizer update by Python that reads them."""
     if scale is not None:
-        raise Untraceable("penalties with a factor")
+        raise Untraceable("regularization penalties with a scale factor")
     for out, gradient in zip(outs, own, strict=True):
         low.store(out, np.broadcast_to(as_traced(0.0), out.shape) if gradient is None else gradient)
 
@@ -443,7 +447,7 @@ def _penalty(low: ProgramLowering, variable: Any, scale: Traced | None) -> Trace
     w, regularizer = low.leaf(variable, variable.shape), variable.regularizer
     if not isinstance(regularizer, L1L2) or type(regularizer).__call__ is not L1L2.__call__:
         if scale is not None:
-            raise Untraceable("penalties with a factor")
+            raise Untraceable("regularization penalties with a scale factor")
         return _penalty_by_python(low, variable)
     total: Any = None
     for factor, values in ((regularizer.l1, np.abs(w)), (regularizer.l2, np.square(w))):

@@ -61,8 +61,8 @@ def _is_ready(x: Array, dtype: Any) -> bool:
 
 
 def largest(values: Array, rows: int) -> float:
-    """Return the largest absolute value of some inputs; for a single row, the largest value."""
-    if rows == 1 and values.size:  # fast path for a single image
+    """Return the largest absolute value of inputs; for a single row, the largest signed value."""
+    if rows == 1 and values.size:  # fast path for a single image, without the smallest value
         return values.item(values.argmax())
     return max(float(values.max(initial=0)), -float(values.min(initial=0)))
 
@@ -90,9 +90,10 @@ def only(name: str, value: Any, key: str | None, rows: int | None = None) -> Any
         whole = len(shape) > 1 if rows is None else rows == shape[0] or rows != 1
         return value[0] if whole else value
     if len(shape) > 1 and rows != len(value):
+        part = "input" if name == "x" else "output"
         raise ValueError(
-            f"{name} must be a single array because the model has one input and one output; "
-            f"combine examples with numpy.stack({name}). Received: {len(value)} arrays"
+            f"{name} must be a single array because the model has one {part}; "
+            f"combine examples with numpy.stack({name}). Received: {name} with {len(value)} arrays"
         )
     return value
 
@@ -121,7 +122,8 @@ def require_finite(
     def parts() -> Iterator[Array]:
         return (converted(rows[i : i + size], dtype) for i in range(0, len(rows), size))
 
-    bounds = [(float(part.min()), float(part.max())) for part in parts() if part.size]  # keep NaN
+    # min() and max() of an array propagate NaN.
+    bounds = [(float(part.min()), float(part.max())) for part in parts() if part.size]
     largest = float(np.abs(bounds).max(initial=0))
     if math.isfinite(largest):
         return largest
@@ -137,8 +139,8 @@ def require_finite(
     column = "" if columns is None else f", column {columns[int(index) % len(columns)]!r}"
     raise ValueError(
         f"{name} must contain only finite values; clean the data, or set TINYNET_ASSUME_FINITE=1 "
-        f"to skip this check. Received: {sum(counts)} of {math.prod(array.shape)} values not "
-        f"finite, the first in row {row}{column}: {part[where]}"
+        f"to skip this check. Received: {name} with {sum(counts)} of {math.prod(array.shape)} "
+        f"values not finite; the first is {part[where]} in row {row}{column}"
     )
 
 
@@ -167,7 +169,11 @@ def sample_weights(sample_weight: Any, class_weight: Any, dtype: str) -> Array |
     if sample_weight is None:
         return None
     if class_weight is not None:
-        raise ValueError("sample_weight must be None if class_weight is given. Received: both")
+        raise ValueError(
+            "sample_weight must be None if class_weight is given. "
+            f"Received: sample_weight={checks.shorten(sample_weight)}, "
+            f"class_weight={checks.shorten(class_weight)}"
+        )
     weights = np.atleast_1d(numeric("sample_weight", sample_weight)).astype(dtype)
     require_finite("sample_weight", weights)
     return weights
@@ -207,7 +213,7 @@ def class_weights(
 
 
 class _Writable:
-    """Read-only array that reports writable memory, for code that only reads it."""
+    """Wrapper that presents a read-only array as writable, for code that does not write to it."""
 
     def __init__(self, x: Array) -> None:
         self._x = x  # keeps the memory alive
@@ -243,7 +249,7 @@ class Examples:
     input_shape: tuple[Any, ...] = ()
     dtype: Any = None
     largest: float = math.nan
-    #: Whether batches are passed to an overridden step of a subclass without validation.
+    #: Whether batches are passed to the custom step of a subclass without validation.
     unchecked: ClassVar[bool] = False
 
     def __len__(self) -> int:
@@ -289,8 +295,8 @@ class Examples:
     ) -> Iterator[Batch]:
         """Yield batches ``(x, y, weights)`` in the given order; CSR inputs yield a `SparseBatch`.
 
-        With an order, batches share the buffers in `work`: each batch overwrites the previous one.
-        If `named` is True, inputs are `NamedRows`, without a copy, where possible.
+        If `order` is given, batches share the buffers in `work`: each batch overwrites the previous
+        one. If `named` is True, inputs are returned as `NamedRows` if possible, to avoid a copy.
         """
         work = work or Workspace()
         if order is None and named:
@@ -320,7 +326,7 @@ class Examples:
 
 
 def each(function: Callable[..., Any], value: Any, *others: Any) -> Any:
-    """Apply a function to an array, or to each array of a tuple; None stays None."""
+    """Apply a function to an array, or to each array of a tuple; None is returned unchanged."""
     if isinstance(value, tuple):
         rest = [other if isinstance(other, tuple) else (other,) * len(value) for other in others]
         groups = zip(value, *rest, strict=True)
@@ -329,7 +335,7 @@ def each(function: Callable[..., Any], value: Any, *others: Any) -> Any:
 
 
 def listed(value: Any) -> list[Any]:
-    """Return the arrays of a tuple as a list; a single array as a list of one."""
+    """Return the arrays of a tuple as a list, or a single array as a list with one entry."""
     return [*value] if isinstance(value, tuple) else [value]
 
 
@@ -358,12 +364,13 @@ def _taken(arrays: Any, rows: Array, name: str, work: Workspace, dtype: Any = No
 
 
 def _take(array: Any, rows: Array, name: str, work: Workspace, dtype: Any = None) -> Any:
-    """Copy rows into a buffer and convert them; indices are valid, and "clip" skips a check."""
+    """Copy rows into a buffer and convert them."""
     if isinstance(array, CompressedRows | LazyRows):
         return array.batch(rows)
     dtype = np.dtype(dtype or array.dtype)
     out = work.array(name, (len(rows), *array.shape[1:]), dtype)
     if _is_ready(array, dtype):
+        # The indices are valid, so mode="clip" is used to skip the bounds check.
         return array.take(rows, axis=0, out=out, mode="clip")
     size = max(_PART // max(math.prod(array.shape[1:]), 1), 1)
     with np.errstate(over="ignore"):
@@ -413,7 +420,8 @@ class Stream:
             return known
         if not hasattr(self._source, "__len__"):
             return None
-        length = operator.length_hint(self._source, -1)  # len() of some tf.data.Datasets raises
+        # len() raises an error for some tf.data.Dataset objects.
+        length = operator.length_hint(self._source, -1)
         return None if length < 0 else length
 
     def _prepared(self, order: Array | None) -> Iterator[Examples]:
@@ -427,7 +435,7 @@ class Stream:
             listed = isinstance(item, list) and len(item) < 4 and holds_arrays(item)
             parts = tuple(item) if listed or isinstance(item, tuple) else (item,)
             if self._any_structure and isinstance(item, tuple) and len(parts) not in (2, 3):
-                parts = (item,)  # an overridden step accepts any structure
+                parts = (item,)  # a custom step accepts any structure
             elif not 0 < len(parts) < 4:
                 raise ValueError(
                     "A batch must be x, (x, y) or (x, y, sample_weight). "
@@ -439,15 +447,16 @@ class Stream:
     def batches(
         self, batch_size: int, order: Any = None, work: Workspace | None = None, named: bool = False
     ) -> Iterator[Batch]:
-        """Yield the batches; an iterator continues where it stopped, other iterables start again.
+        """Yield the batches.
 
-        `order` is the order of the batches if they can be indexed; the other arguments are ignored.
+        Iterators continue where they stopped; other iterables start from the beginning. `order` is
+        the order of the batches if they can be indexed; the other arguments are ignored.
         """
         for part in self._parts(order):
             yield from part.batches(max(len(part), 1))
 
     def _parts(self, order: Array | None) -> Iterator[Examples]:
-        """Return the prepared batches, beginning with those that were already read."""
+        """Return the prepared batches, including the first batch if it was already read."""
         begun, self._begun = self._begun, None
         first, self._first = self._first, None
         if begun is not None and first is not None and not self.indexed:
@@ -464,8 +473,8 @@ def batch_size(given_size: Any, source: Examples | Stream, steps: int | None) ->
     cardinality = getattr(getattr(source, "_source", None), "cardinality", None)
     if steps is None and callable(cardinality) and int(cardinality()) == -1:
         raise ValueError(
-            "steps_per_epoch, validation_steps or steps must be given for an infinite "
-            "tf.data.Dataset. Received: None"
+            "steps_per_epoch, validation_steps or steps must be specified for an infinite "
+            "tf.data.Dataset. Received: an infinite dataset without a number of steps"
         )
     if given_size is not None:
         return checks.whole("batch_size", given_size)
@@ -477,7 +486,7 @@ def batch_size(given_size: Any, source: Examples | Stream, steps: int | None) ->
 def orders(
     shuffle: Any, generator: np.random.Generator, size: int
 ) -> Callable[[int], Array] | None:
-    """Return a function of n that draws the order of n examples, or None for no shuffling.
+    """Return a function that draws a random order of n examples, or None for no shuffling.
 
     `shuffle` is a bool, or ``"batch"`` to shuffle only within each batch of `size` examples.
     """
@@ -513,8 +522,8 @@ class Feed:
     """Batches of consecutive epochs.
 
     With a `limit` of batches per epoch, the next epoch continues where the previous one stopped. If
-    fewer batches are left, the epoch ends early with a warning; it has no batches only if the data
-    can't be read again. `shuffled(n)` returns an order for one pass through the data.
+    fewer batches are left, the epoch ends early with a warning; an epoch is empty only if the data
+    can't be iterated again. `shuffled(n)` returns an order for one pass through the data.
     """
 
     def __init__(
@@ -542,7 +551,7 @@ class Feed:
         return source.batches(self.batch_size, order, self._work, self.named)
 
     def epoch(self) -> Iterator[Batch]:
-        """Yield the batches of one epoch; none if the data can't be read again."""
+        """Yield the batches of one epoch; no batches if the data can't be iterated again."""
         if isinstance(self.source, Stream):
             self.source.tell("on_epoch_begin")
         yield from self._begin() if self.limit is None else self._next(self.limit)
@@ -565,7 +574,7 @@ class Feed:
             self._running = None
             if done:
                 warn_and_continue(
-                    f"The input ran out of data after {done} of {limit} steps of this epoch; "
+                    f"The input ran out of data after {done} of {limit} steps in this epoch; "
                     "reduce the number of steps or provide more batches."
                 )
 

@@ -1,4 +1,7 @@
-"""Program of a model, traced for one kind of batch, with losses and gradients if needed."""
+"""Program of a model for one combination of input shapes and dtypes.
+
+In training and evaluation, it includes the losses; in training, also the gradients.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +54,8 @@ def _scalars(added: list[Any]) -> list[SymbolicTensor]:
 def _inverse_count(y: Any, weights: Any) -> Any:
     """Return 1 over the number of rows, or over the sum of the weights; 0 if that sum is 0."""
     if weights is None:
-        # `len` is faster than `np.size`. A traced array is a subclass of ndarray; its size must be
-        # a value of the step, which `len` would compute at trace time.
+        # `len` is faster than `np.size`, but for a traced array (a subclass of ndarray), it would
+        # return the size at trace time instead of the size in each step.
         return np.divide(1.0, len(y) if type(y) is np.ndarray else np.size(y, 0))
     count = np.sum(weights)
     return np.where(count == 0, 0.0, 1 / np.where(count == 0, 1.0, count))
@@ -61,13 +64,13 @@ def _inverse_count(y: Any, weights: Any) -> Any:
 _INVERSE_COUNT = Operation("inverse_count", _inverse_count, None, 2)
 
 
-#: Types of the attributes that become constants of rows.
+#: Types of the attributes that are stored as constants in the compiled program.
 _NUMBERS = (bool, int, float, str, tuple, type, type(None), np.number)
 _LISTS = (list, np.ndarray)
 
 
 def _numbers_of(plan: Any, regularized: Any, objective: Any) -> tuple[Any, ...]:
-    """Return the values of all user-modifiable attributes that become constants of rows."""
+    """Return the values of all user-modifiable attributes that the program stores as constants."""
     owners = [v.regularizer for v in regularized]
     numbers: list[Any] = []
     if plan is not None:
@@ -88,7 +91,7 @@ def _numbers_of(plan: Any, regularized: Any, objective: Any) -> tuple[Any, ...]:
 
 
 class ModelProgram:
-    """Computation of a model for batches of one kind.
+    """Computation of a model for batches of the same shapes and dtypes.
 
     If `objective` is None, only outputs are computed. `gradients` maps the ``id`` of each variable
     to the Variable for its gradient; if it is None, the program has no backward pass. If `fuse` is
@@ -121,12 +124,13 @@ class ModelProgram:
         self.objective, self.gradients = objective, gradients
         #: Whether the runner may execute the program; it does not support float64.
         self.may_compile = config.backend() == "numba" and all(s.dtype != "float64" for s in given)
-        #: Outputs in the structure that the model returns, and the loss and its weight for each.
+        #: Outputs with the structure that the model returns, and a (loss, weight) pair for each
+        #: output with a loss.
         self.outputs: Any = None
         self.losses: list[tuple[Any, float]] = []
         self.predictions: list[Any] = []
         self.logits: list[Any] = []
-        #: Metrics that are computed from a count in the program, with this count.
+        #: (metric, count) pairs: metrics that only need a count, which the program computes.
         self.counts: list[tuple[Any, Any]] = []
         self.has_others = False
         self.means = [] if objective is None else [objective.tracker, *objective.trackers]
@@ -195,8 +199,8 @@ class ModelProgram:
         predictions = self.predictions[k]
         if predictions.shape[1:] != tuple(output.output_shape[1:]):
             raise ValueError(
-                f"The model's outputs must keep the shape {output.output_shape} for which the "
-                f"targets were validated. Received: outputs of shape {predictions.shape}"
+                f"The outputs of the model must have shape {output.output_shape}, for which the "
+                f"targets were validated. Received: outputs.shape={predictions.shape}"
             )
         if type(output.loss).__call__ is not Loss.__call__:  # custom
             self.losses.append((output.loss(y, predictions, weight), output.weight))
@@ -211,25 +215,28 @@ class ModelProgram:
         self.losses.append((value, output.weight))
 
     def _require_known_layers(self, model: Any, first: int) -> None:
-        """Check that all weights used belong to the model; serial numbers show new layers."""
+        """Check that all weights belong to the model.
+
+        Layers created during the call have serial numbers larger than `first`.
+        """
         called = [c.layer for c in self.program.recorder.calls if c.layer._serial > first]
         for layer in called:
             if layer.weights and layer not in model._all_layers():
                 raise ValueError(
-                    "A layer with weights must be created in __init__ or build and assigned to an "
-                    "attribute; a layer created in call is never trained. Received: "
-                    f"{layer.name}, created in the call of {model.name}"
+                    "Layers with weights must be created in __init__ or build, and assigned to an "
+                    "attribute; layers created in call are not trained. Received: "
+                    f"layer {layer.name!r}, created in call of {model.name!r}"
                 )
 
     def _may_differ_in_training(self) -> bool:
-        """Whether an operation has side effects, or custom code depends on `training`."""
+        """Return whether an operation has side effects, or custom code depends on `training`."""
         recorder = self.program.recorder
         return any(n.operation.stateful for n in recorder.instructions) or any(
             called.layer._accepts_training for called in recorder.calls
         )
 
     def _is_softmax(self, predictions: Any) -> bool:
-        """Whether predictions are the output of a softmax over the last axis."""
+        """Return whether predictions are the output of a softmax over the last axis."""
         made = [n for n in self.program.recorder.instructions if n.outputs[0] is predictions]
         return bool(made) and made[0].operation.name == "softmax" and made[0].operation.is_plain
 
@@ -241,8 +248,8 @@ class ModelProgram:
             shape = instruction.outputs[0].shape
             if shape[axis] == 1:
                 yield (
-                    f"{instruction.scope.rpartition('/')[2]} computes a softmax over axis {axis} "
-                    f"of shape {shape}. This axis has size 1, so the result is always 1"
+                    f"{instruction.scope.rpartition('/')[2]} applies softmax to axis {axis} of an "
+                    f"output of shape {shape}. This axis has size 1, so the result is always 1"
                 )
 
     # ------------------------------------------------------------ running
@@ -250,7 +257,7 @@ class ModelProgram:
     def compiled(
         self, sparse: bool, plan: Any = None, regularized: Any = (), keep: bool = False
     ) -> Any:
-        """Return the program lowered for the runner, or None if Python must run a part of it."""
+        """Return the program lowered for the runner, or None if this is not possible."""
         if not self.may_compile:
             return None
         key = sparse, keep, *_numbers_of(plan, regularized, self.objective)
@@ -262,7 +269,7 @@ class ModelProgram:
             self._compiled = plan, key, made
         return self._compiled[2]
 
-    #: Plan and other values that the rows depend on, and the lowered program.
+    #: Plan and other values that the lowered program depends on, and the lowered program.
     _compiled: Any = None
     #: Reason why Python must run the program.
     why = ""
@@ -299,7 +306,7 @@ class ModelProgram:
         return y
 
     def value(self, values: list[Any], symbol: Any) -> Any:
-        """Return the value of a symbolic tensor after a run; None for None."""
+        """Return the value of a symbolic tensor after a run, or None if `symbol` is None."""
         return None if symbol is None else values[self.runner.number[id(symbol)]]
 
     def loss(self, values: list[Any], regularized: list[Variable]) -> tuple[float, list[float]]:

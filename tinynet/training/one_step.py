@@ -1,4 +1,8 @@
-"""One training step that can be run instruction by instruction, for `tinynet.explain`."""
+"""Single training step whose intermediate values can be inspected, for `tinynet.explain`.
+
+A step that can be compiled is run as a whole, as `fit` does; otherwise, its instructions are run
+one by one.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,7 @@ class OneStep:
         self.batch: data_adapters.Batch = (x, y, weights)
         self.given = data_adapters.leaves(self.batch)
         self.plan: Any = None
-        while self.plan is not model._training_plan():  # again if some weights have no gradient
+        while self.plan is not model._training_plan():  # retrace if some weights have no gradient
             self.plan = model._training_plan()
             specs = [spec_of(array, True) for array in self.given]
             self.program: ModelProgram = model._trace("train", specs, self.batch, fuse=fuse)
@@ -51,15 +55,18 @@ class OneStep:
 
     @property
     def calls(self) -> list[Any]:
-        """Calls of layers, each after the calls inside it; the last one is the model."""
+        """Layer calls in post-order: nested calls come first, and the last call is the model."""
         return self.program.program.recorder.calls
 
     def compiled(self) -> Any:
-        """Return the lowered step, or None if Python must run a part of it."""
+        """Return the lowered step, or None if it can't be compiled."""
         return self.program.compiled(False, self.plan, self.plan.regularized)
 
     def forward(self, given: list[Any] | None = None) -> Iterator[Any]:
-        """Run the instructions up to the loss, optionally on another batch; yield each one."""
+        """Run the forward instructions and the loss, and yield each instruction.
+
+        `given` are the arrays of a batch, by default of the batch passed to the constructor.
+        """
         given = self.given if given is None else given
         self.values = self.program.runner.start(given)
         self._is_run = self._run_compiled(given)
@@ -82,7 +89,7 @@ class OneStep:
         return True
 
     def backward(self) -> Iterator[Any]:
-        """Run the instructions of the backward pass; yield each one."""
+        """Run the instructions of the backward pass, and yield each instruction."""
         return self._run("backward")
 
     def _run(self, part: str) -> Iterator[Any]:
@@ -105,7 +112,7 @@ class OneStep:
         add_penalties(self.plan.variables, self.plan.gradients, scale)
 
     def names(self) -> dict[int, str]:
-        """Return the names ``"layer/weight"`` of weights, by the ``id`` of the weight."""
+        """Map the ``id`` of each weight to its name, such as ``"dense/kernel"``."""
         found: dict[int, str] = {}
         for call in self.calls:
             for weight in call.layer.weights:
@@ -121,12 +128,15 @@ def relative(path: str) -> str:
 
 
 def copied(model: Any, method: str, *batch: Any) -> Any:
-    """Copy a compiled model, after building it for the batch if needed; `method` is the caller."""
+    """Copy a compiled model, and build it for the batch if needed.
+
+    `method` is the name of the caller, for error messages.
+    """
     model._require_compiled(method)
     if model._hooked("train"):
         raise ValueError(
-            f"{method} does not support models that override train_step, compute_loss or "
-            f"compute_metrics. Received: {type(model).__name__}"
+            "model must not override train_step, compute_loss or compute_metrics, or run eagerly; "
+            f"{method} does not support this. Received: model={type(model).__name__}"
         )
     if batch and not model.built:
         model._ready(model._examples(*batch))
@@ -134,7 +144,7 @@ def copied(model: Any, method: str, *batch: Any) -> Any:
 
 
 def to_float64(model: Any) -> None:
-    """Convert a compiled model and its losses in place to float64, with the optimizer `SGD`."""
+    """Convert a compiled model and its losses to float64 in place; use SGD as the optimizer."""
     for layer in model._all_layers():
         layer.dtype = "float64"
     model._floatx = "float64"

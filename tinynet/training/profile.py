@@ -18,14 +18,14 @@ from tinynet.training.blas_threads import Computing
 from tinynet.training.compiled_program import add_penalties
 from tinynet.training.one_step import copied, relative
 
-_SECONDS = 0.5  # duration of the measurement, without the first step
+_SECONDS = 0.5  # duration of the measurement in seconds, excluding the first step
 _LEAST = 5  # minimum number of steps
 
 
 class ProfileRow(NamedTuple):
     """Time of one instruction in a training step: the median of many steps.
 
-    `stage` is ``"forward"``, ``"loss"``, ``"backward"`` or ``"update"``; ``"step"`` if the whole
+    `stage` is ``"forward"``, ``"loss"``, ``"backward"`` or ``"update"``, or ``"step"`` if the whole
     step is compiled.
     """
 
@@ -44,11 +44,11 @@ class Profile(Tables):
 
     @property
     def microseconds(self) -> float:
-        """Time of one step."""
+        """Time of one step in microseconds."""
         return sum(row.microseconds for row in self.rows)
 
     def tables(self) -> list[Table]:
-        """Return the table."""
+        """Return a list with the table of instructions."""
         total = self.microseconds or math.nan
         rows = [[*row[:3], f"{row[3]:.1f}", f"{row[3] / total:.1%}"] for row in self.rows]
         header = ["stage", "instruction", "layer", "us", "share"]
@@ -65,12 +65,13 @@ def profile_of(model: Any, x: Any, y: Any, sample_weight: Any, batch_size: Any) 
     own._training_plan()
     own._program("train", next(examples.batches(1)))
     own._training_plan()
-    note = f"Batches of {size} on the {config.backend()} backend."
+    note = f"Batch size: {size}, backend: {config.backend()}."
     with Computing():
         rows = _rows(own, next(examples.batches(size)))
         if rows:
             stages = [ProfileRow("step", name, "", us) for name, us in rows]
-            return Profile(stages, f"{note} The rows are executed by one compiled runner.")
+            note += " All rows are executed in a single call of compiled code."
+            return Profile(stages, note)
         full = itertools.islice(examples.batches(size), max(min(len(examples) // size, 8), 1))
         batches = [*full]
         program = own._program("train", batches[0])
@@ -96,7 +97,7 @@ def _rows(model: Any, batch: data_adapters.Batch) -> list[tuple[str, float]]:
 
 
 def _step(model: Any, program: Any, batch: data_adapters.Batch) -> list[int]:
-    """Perform a step as `fit` does; return the nanoseconds of each instruction."""
+    """Perform a step as `fit` does, and return the time of each instruction in nanoseconds."""
     plan, runner, work = model._training_plan(), program.runner, program.borrow()
     laps = [time.perf_counter_ns()]
     values = runner.start(data_adapters.leaves(batch))

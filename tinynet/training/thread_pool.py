@@ -1,4 +1,6 @@
-"""Worker threads: parts of a kernel call in `fit`, and whole batches in prediction.
+"""Worker threads for kernel calls and for batches.
+
+In `fit`, threads compute parts of a kernel call; in `evaluate` and `predict`, whole batches.
 
 Dispatching a part to another thread through Python would take longer than computing it. A worker is
 therefore a Python thread that enters compiled code once, without the GIL, and stays there: it polls
@@ -6,9 +8,9 @@ shared memory for work, and sleeps after a while without work. The protocol is d
 this module starts and stops the workers.
 
 A process has at most one thread pool, owned by one call of `fit`. All other code (a second `fit` in
-another thread, a process forked during `fit`) uses one thread. Results are bit-identical, because
-work is divided only between sums, or where a single thread also adds two halves. Prediction does
-not use the pool: `each` computes whole batches in parallel.
+another thread, a process forked during `fit`) uses one thread. Results are bit-identical for any
+number of threads: no sum is split between threads unless a single thread splits it in the same way.
+`evaluate` and `predict` do not use the pool: `each` computes whole batches in parallel.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from tinynet._core.buffers import aligned
 from tinynet.kernels import object_code, runner
 from tinynet.program.row_order import Division, Table
 
-# Number of multiplications after which workers are started; they take about 2 ms on one thread.
+# Workers are started after this number of multiplications, which takes about 2 ms on one thread.
 _WORTH_WORKERS = 1 << 27
 
 
@@ -39,7 +41,7 @@ class Pool:
 
     def __init__(self, n: int) -> None:
         self.owner, self.n = threading.get_ident(), n
-        #: Words of the protocol (`kernels.runner`).
+        #: Shared-memory words of the worker protocol, which is defined in `kernels.runner`.
         self.words = aligned((runner.BUSY + 8 * n,), np.int64)
         self.words.fill(0)
         self.words[[runner.THREADS, runner.NEEDED]] = n, 1
@@ -48,12 +50,12 @@ class Pool:
         self._work = 0  # multiplications that workers could have shared
         self._held: Division | None = None  # last division, which workers may still read
         self._stopped = False
-        self._can_share = False  # whether the workers' code is known to be compiled
+        self._can_share = False  # whether the workers' code is compiled
         # Each worker holds its lock while it runs.
         self._working = [threading.Lock() for _ in range(1, n)]
 
     def run(self, table: Table, steps: int) -> None:
-        """Execute steps of a table, with workers if this is faster; fewer steps if a kernel stops.
+        """Execute steps of a table, using workers if this is faster; a kernel may stop it early.
 
         No worker accesses the table after this call.
         """
@@ -72,13 +74,16 @@ class Pool:
             self._held = division
 
     def _is_compiled(self) -> bool:
-        """Return whether the workers' code is compiled; until then, the caller works alone."""
+        """Return whether the workers' code is compiled; until then, no work is shared."""
         if not self._can_share:
             self._can_share = not object_code.is_compiling([runner.run_with_workers, runner.work])
         return self._can_share
 
     def start(self, threads: int) -> None:
-        """Start workers until `threads` threads run; after an interruption, `stop` ends them."""
+        """Start workers until `threads` threads are running.
+
+        If this is interrupted, `stop` stops the workers that were started.
+        """
         if self._started == 1:
             self._worker = functools.partial(runner.work, runner.work.row(pool=self._address))
         for part in range(self._started, threads):
@@ -107,21 +112,24 @@ _pools: dict[str, Pool] = {}
 
 
 def most() -> int:
-    """Return the maximum number of threads of a call of the runner."""
+    """Return the maximum number of threads that a call of the runner may use."""
     pool = current_pool()
     return max(min(config.num_threads(), processors()), 1 if pool is None else pool.n)
 
 
 @contextlib.contextmanager
 def pooled() -> Iterator[Pool | None]:
-    """Context manager with a thread pool, or None if one thread is set or a pool exists already."""
+    """Create a thread pool for a ``with`` block.
+
+    Yield None if only one thread can be used, or if this process already has a pool.
+    """
     n = min(config.num_threads(), processors())
     if n == 1 or config.backend() != "numba":
         yield None
         return
     pool = Pool(n)
     try:
-        # Atomic, unlike a lock, which a signal handler that raises could leave locked.
+        # `setdefault` is atomic. A lock could stay locked if a signal handler raised an exception.
         first = _pools.setdefault("active", pool)
         yield pool if first is pool else None
     finally:
@@ -140,7 +148,7 @@ def current_pool() -> Pool | None:
 
 
 def run(table: Table, steps: int) -> None:
-    """Execute steps of a table, with the pool of the calling thread if it has one."""
+    """Execute `steps` steps of a table, using the pool of the calling thread if there is one."""
     pool = current_pool()
     if pool is None:
         table.run(steps)
@@ -151,8 +159,8 @@ def run(table: Table, steps: int) -> None:
 def each(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
     """Yield the results of a function for all items in order, in parallel if threads are enabled.
 
-    The function should spend most of its time without the GIL. Items are prefetched in the calling
-    thread.
+    The function should release the GIL for most of its run time. Items are prefetched in the
+    calling thread.
     """
     n = min(config.num_threads(), processors())
     if n == 1:

@@ -1,7 +1,8 @@
-"""Training loops: compile, fit, evaluate and predict; the maths is elsewhere.
+"""Training loops: compile, fit, evaluate and predict.
 
 A training step is `Trainer._train_step`: it runs the model's program forward and backward, and the
-optimizer updates the weights. All other code selects the batches and calls the callbacks.
+optimizer updates the weights. All other code selects the batches and calls the callbacks. The
+formulas are in `functional`, and the programs that compute them in `program`.
 """
 
 from __future__ import annotations
@@ -47,13 +48,14 @@ from tinynet.training.data_adapters import (
 from tinynet.training.model_program import ModelProgram, spec_of
 
 # Number of examples that evaluation and prediction process at a time, unless a callback observes
-# batches: this saves calls, and threads wait less for each other.
+# batches: larger chunks need fewer calls and less synchronization between threads.
 _CHUNK = 640
 
-# Predictions with fewer multiplications than this are repeated without checking the model.
+# Maximum number of multiplications of a prediction whose program is cached in `_repeated`, so that
+# later calls skip the validation of the model.
 _SHORT = 1 << 20
 
-# Maximum number of cached programs of a model, one for each kind of batch.
+# Maximum number of cached programs of a model, one for each combination of shapes and dtypes.
 _MOST_PROGRAMS = 64
 
 # Function that restores the previous values of Variables.
@@ -63,7 +65,7 @@ State = Callable[[], None]
 _KINDS = ("train", "test", "predict")
 _NOT_CALLED = {kind: (f"make_{kind}_function", f"{kind}_function") for kind in _KINDS}
 # Methods of a subclass that each loop calls. The strings are created only once, because Python's
-# attribute cache would keep a new string of every call.
+# attribute cache would retain a new string for every call.
 _LOSSES = ("compute_loss", "compute_metrics", "get_metrics_result")
 _HOOKS = {kind: (f"{kind}_step", *(_LOSSES if kind != "predict" else ())) for kind in _KINDS}
 
@@ -112,7 +114,7 @@ class Trainer(_Network):
         #: Float type of losses and metrics: `config.floatx()` when the model was created.
         self._floatx = config.floatx()
         self._random = np.random.Generator(np.random.PCG64(random.draw_seed()))
-        # Programs by kind of batch, and the number of the model structure that they belong to.
+        # Programs by shapes and dtypes, and version number of the model structure they belong to.
         self._programs: dict[Any, ModelProgram] = {}
         self._structure = -1
         #: Programs for small batches, by shape and dtype of the user's array.
@@ -146,7 +148,8 @@ class Trainer(_Network):
             if y is not None:
                 return as_tensor(y)
         plain = single and self._is_traceable()
-        plain = plain and not self._traceable[2]  # no losses that `losses` must return afterwards
+        # If a layer calls add_loss, `model.losses` must be available after the call.
+        plain = plain and not self._traceable[2]
         if inside or not plain or any(isinstance(x, SymbolicTensor) for x in flattened(args)):
             if not self.built:
                 self._note_types(flattened(args[:1]))
@@ -163,7 +166,7 @@ class Trainer(_Network):
         return y
 
     def _repeat(self, x: Any, most: float = math.inf) -> Any:
-        """Return the outputs of a small batch whose kind is cached, or None."""
+        """Return the outputs of a small batch if its shape and dtype are cached, otherwise None."""
         if type(x) is not np.ndarray:
             return None
         known = self._repeated.get((x.shape, x.dtype))
@@ -176,7 +179,7 @@ class Trainer(_Network):
         return known(x)
 
     def _remember(self, given: Any, x: Any) -> None:
-        """Cache the program for small batches of this kind, for `_repeat`."""
+        """Cache the program for small batches of this shape and dtype, for `_repeat`."""
         n = len(given) if type(given) is np.ndarray and type(x) is np.ndarray else 0
         may = 0 < n < _SHORT and config.backend() == "numba" and self._is_traceable()
         if not may or self._traceable[2] or len(self._repeated) >= _MOST_PROGRAMS:
@@ -211,26 +214,26 @@ class Trainer(_Network):
     ) -> None:
         """Configure the model for training.
 
-        As in Keras, a model that is compiled again keeps its loss, loss weights and metrics unless
-        new ones are passed.
+        As in Keras, if the model is compiled again without a loss, it keeps its loss and loss
+        weights; if it is compiled again without metrics, it keeps its metrics.
 
         Parameters
         ----------
         optimizer : str or Optimizer
             Optimizer that updates the weights.
         loss : str, function or Loss
-            Loss function to minimize. As in Keras, loss, loss weights and metrics may also be
-            passed in a dict with the name of the output layer, as in ``{"out": "mse"}``, or in a
-            list with one entry.
-        loss_weights : float, optional
-            Factor of the loss.
+            Loss function to minimize. As in Keras, a list with one loss per output, or a dict of
+            losses by output name, as in ``{"out": "mse"}``, is also accepted; the same applies to
+            loss weights and metrics. A single loss is used for every output.
+        loss_weights : float, or list or dict of float, optional
+            Weight of the loss of each output in the total loss.
         metrics : list of (str or Metric), optional
             Metrics to report.
         weighted_metrics : list of (str or Metric), optional
             Metrics to report, weighted by the sample weights.
         run_eagerly : bool
             If True, code that can't be traced, such as an ``if`` on the values of a tensor in a
-            custom layer, is run by Python for each batch. It has no effect on other models.
+            custom layer, is run by Python for each batch. No effect on models that can be traced.
         steps_per_execution, jit_compile : object
             Accepted for compatibility with Keras; no effect.
 
@@ -239,7 +242,7 @@ class Trainer(_Network):
         ValueError, TypeError
             If an argument is invalid; the model is unchanged.
         RuntimeError
-            If it is called while `fit` or `evaluate` is running.
+            If called while `fit` or `evaluate` is running.
 
         Examples
         --------
@@ -281,11 +284,10 @@ class Trainer(_Network):
 
     @property
     def metrics(self) -> list[Metric]:
-        """Metrics of the model: the mean loss, those passed to `compile`, and those in attributes.
+        """Mean loss, metrics passed to `compile`, and metrics assigned to attributes.
 
-        As in Keras, if a subclass overrides a step, the metrics passed to `compile` are a single
-        metric that exists before the first batch: ``metric.update_state(y, y_pred)`` updates all of
-        them.
+        As in Keras, if a subclass overrides a step, the metrics passed to `compile` are represented
+        by a single metric, whose ``update_state(y, y_pred)`` updates all of them.
         """
         found = self._objective.all_metrics() if self.compiled else []
         if self.compiled and (self._overrides("train") or self._overrides("test")):
@@ -306,7 +308,7 @@ class Trainer(_Network):
         compiled = self._objective.all_metrics() if self.compiled else []
         return [own for own in self._metrics_found[1] if all(own is not m for m in compiled)]
 
-    #: Number of the model structure, and the metrics found in attributes for it.
+    #: Version number of the model structure, and the metrics found in attributes for it.
     _metrics_found: tuple[int, list[Metric]] = -1, []
 
     @property
@@ -327,7 +329,10 @@ class Trainer(_Network):
         )
 
     def _hooked(self, kind: str) -> bool:
-        """Return whether a subclass overrides a method of Keras' loop that must be called."""
+        """Return whether the loop must call ``train_step``, ``test_step`` or ``predict_step``.
+
+        This is the case if a subclass overrides it, or if the model runs eagerly.
+        """
         cls: Any = type(self)
         for name in _NOT_CALLED[kind]:
             if hasattr(cls, name) or name in vars(self):
@@ -350,7 +355,7 @@ class Trainer(_Network):
     def _train_step(self, batch: Batch, stops: bool, plan: Plan) -> float:
         """Run forward pass, loss, backward pass and optimizer update; return the loss.
 
-        If `stops` is True, a loss that is not finite is returned before the update.
+        If `stops` is True and the loss is not finite, the update is skipped.
         """
         program = self._program("train", batch)
         if program.may_compile and (compiled := self._compiled_step(batch, plan)) is not None:
@@ -381,7 +386,10 @@ class Trainer(_Network):
     def _count_steps(
         self, compiled: Any, machine: Any, table: Array, size: int, batch: Batch
     ) -> float:
-        """Update the metrics from a machine's results, and give it back; return the last loss."""
+        """Update the metrics from the results of a machine, and return the last loss.
+
+        The machine is returned to the pool.
+        """
         program, n = compiled.traced, len(leaves(batch)[0])
         sizes = np.full(len(table), size)
         sizes[-1] = min(len(table) * size, n) - (len(table) - 1) * size
@@ -405,7 +413,7 @@ class Trainer(_Network):
         return float(losses[-1, 0])
 
     def _compiled_step(self, batch: Batch, plan: Plan) -> Any:
-        """Return the lowered training step, or None if Python must run the whole step."""
+        """Return the lowered training step, or None if it can't be lowered."""
         program = self._program("train", batch)
         return program.compiled(isinstance(batch[0], SparseBatch), plan, plan.regularized)
 
@@ -452,8 +460,8 @@ class Trainer(_Network):
         return None
 
     def _traced(self, kind: str, batch: Batch) -> ModelProgram:
-        """Trace a program: for any batch size, or for a fixed one if the code needs it."""
-        self._repeated.clear()  # its programs may belong to an older structure
+        """Trace a program for any batch size, or for a fixed one if the code depends on it."""
+        self._repeated.clear()  # cached programs may belong to an older model structure
         for fixed in (False, True):
             key = kind, _specs(batch, fixed), fixed
             specs = [spec for spec in key[1] if spec is not None]
@@ -473,7 +481,7 @@ class Trainer(_Network):
             self._structure = layer.STRUCTURE[0]
             self._programs[key] = made
             return made
-        raise AssertionError("a program for one batch size needs no batch size")
+        raise AssertionError("tracing with a fixed batch size must not raise BatchSizeNeeded")
 
     def _trace(
         self, kind: str, specs: list[Any], batch: Any, gradients: Any = None, fuse: bool = True
@@ -488,7 +496,8 @@ class Trainer(_Network):
         if kind == "train":
             own = self._gradients if gradients is None else gradients
             gradients = dict(zip(map(id, self.trainable_weights), own, strict=True))
-        training = kind == "train" and "training" in self._parameters  # else as in inference
+        # Otherwise, trace as for inference.
+        training = kind == "train" and "training" in self._parameters
         made = ModelProgram(self, xs, training, self._objective, ys, ws, gradients, fuse)
         if kind == "train":
             self._require_connected(made)
@@ -503,9 +512,9 @@ class Trainer(_Network):
 
         Parameters
         ----------
-        x, y : array_like
+        x, y : array_like, or nested list or dict of array_like
             Inputs and targets.
-        sample_weight : array_like, shape (N,), optional
+        sample_weight : array_like, shape (N,), or list or dict of array_like, optional
             Weight of each example in the loss.
 
         Returns
@@ -559,7 +568,10 @@ class Trainer(_Network):
 
     @contextlib.contextmanager
     def _keeping_state(self) -> Iterator[None]:
-        """Restore state that a call of the model writes, such as moving averages, on exit."""
+        """On exit, restore the state that a call of the model modifies.
+
+        Examples of state are moving averages and the states of random generators.
+        """
         restores = [snapshot(self.non_trainable_weights)]
         restores += [metric._snapshot() for metric in self._own_metrics()]
         drawn = self._random_states()
@@ -591,7 +603,7 @@ class Trainer(_Network):
                     "that does not depend on them"
                 )
 
-    #: Whether no program was traced since the metrics were created.
+    #: Whether no program has been traced since the metrics were created.
     _is_new = False
 
     #: Trainable weights that the loss does not depend on, by ``id``; never modified in place.
@@ -604,14 +616,14 @@ class Trainer(_Network):
             return plan
         return self._training_plan()
 
-    #: Number of the model structure for which the plan was last checked.
+    #: Version number of the model structure for which the plan was last checked.
     _planned = -1
 
     def _training_plan(self) -> Plan:
         """Return the optimizer's plan, with the gradients as views of one flat vector.
 
-        A plan contains memory addresses, so it is made again if weights or optimizer state have
-        moved.
+        A plan contains memory addresses, so it is recreated if weights or optimizer state have been
+        reallocated.
         """
         variables, optimizer = self.trainable_weights, self.optimizer
         used = [v for v in variables if id(v) not in self._unused]
@@ -643,10 +655,12 @@ class Trainer(_Network):
         if y is not None or sample_weight is not None:
             raise ValueError(
                 "y and sample_weight must be None if x is an iterable of batches; each batch "
-                "contains them. Received: y or sample_weight in addition to an iterable"
+                f"contains them. Received: y={checks.shorten(y)}, "
+                f"sample_weight={checks.shorten(sample_weight)}"
             )
 
-    #: Largest absolute training input, and that of a typical row; None after a warning.
+    #: Largest absolute value of the training inputs, and of a typical row of them; None after a
+    #: warning.
     _input_sizes: tuple[float, float] | None = None
 
     def _note_inputs(
@@ -779,7 +793,7 @@ class Trainer(_Network):
         return values
 
     def _output_shapes(self, inputs: list[Any]) -> list[Any]:
-        """Return the output shapes for some inputs; assign losses and metrics to the outputs."""
+        """Return the output shapes for the inputs, and assign losses and metrics to the outputs."""
         shapes = self._shapes_for(tuple(array.shape for array in inputs))
         with config.floatx_scope(self._floatx):
             self._bind(shapes)
@@ -792,9 +806,8 @@ class Trainer(_Network):
     def _ready(self, source: data_adapters.Examples | data_adapters.Stream) -> None:
         """Build the model and create the metrics, if needed."""
         shape = source.input_shape
-        self._build_once(
-            self._structured([*shape]) if isinstance(shape[0], tuple) else shape  # several
-        )
+        has_several_inputs = isinstance(shape[0], tuple)
+        self._build_once(self._structured([*shape]) if has_several_inputs else shape)
         first = source.first if isinstance(source, data_adapters.Stream) else source
         shapes = self._output_shapes(data_adapters.listed(first.x))
         ndims = [None if y is None else y.ndim for y in data_adapters.listed(first.y)]
@@ -827,15 +840,17 @@ class Trainer(_Network):
 
         Parameters
         ----------
-        x : array_like, shape (N, ...), or iterable of batches
-            Inputs: real numbers of any dtype, or batches ``(x, y)`` or ``(x, y, sample_weight)``.
-        y : array_like, shape (N,) or (N, ...)
-            Targets.
+        x : array_like, shape (N, ...), or nested list or dict of array_like, or iterable
+            Inputs: real numbers of any dtype. If the model has several inputs, a list, or a dict of
+            arrays by input name. An iterable must yield batches ``(x, y)`` or
+            ``(x, y, sample_weight)``.
+        y : array_like, shape (N,) or (N, ...), or nested list or dict of array_like
+            Targets. If the model has several outputs, a list, or a dict of arrays by output name.
         batch_size : int, optional
             Number of examples per step, by default 32. The final batch may be smaller.
         epochs : int
-            Index of the epoch before which training ends: ``initial_epoch=3, epochs=5`` runs two
-            epochs.
+            Number of epochs. With `initial_epoch`, it is the index of the final epoch (exclusive):
+            ``initial_epoch=3, epochs=5`` trains for two epochs.
         verbose : {"auto", 0, 1, 2}
             No output, a progress bar, or one line per epoch; ``"auto"`` is 1. The bar requires a
             terminal or a notebook; other streams get one line per epoch.
@@ -849,19 +864,20 @@ class Trainer(_Network):
             If True, shuffle the examples, or the batches of a `PyDataset`, before each epoch. If
             ``"batch"``, shuffle only within each batch.
         class_weight : dict of int to float, optional
-            Weight of each class in the loss.
-        sample_weight : array_like, shape (N,), optional
-            Weight of each example in the loss.
+            Weight of each class in the loss; only for models with a single output.
+        sample_weight : array_like, shape (N,), or list or dict of array_like, optional
+            Weight of each example in the loss. A single array is used for every output.
         initial_epoch : int
             Index of the first epoch.
         steps_per_epoch, validation_steps : int, optional
-            Number of batches per epoch and per validation. If the data has more batches, the next
-            epoch continues with them; each validation starts again, except for iterators.
+            Number of batches per epoch and per validation. If there are more batches, the next
+            epoch continues where the previous one stopped. Each validation starts from the first
+            batch, unless the data is an iterator.
         validation_batch_size : int, optional
             Number of examples per validation batch, by default `batch_size`.
         validation_freq : int or list of int
-            Number of epochs between validations, or list of the epochs to validate after, counted
-            from 1.
+            Number of epochs between validations, or list of the epochs after which to validate,
+            counted from 1.
 
         Returns
         -------
@@ -875,13 +891,14 @@ class Trainer(_Network):
         ValueError, TypeError
             If an argument is invalid; the model is unchanged.
         FloatingPointError
-            If the loss becomes infinite or NaN. The weights are restored to their values at the
-            beginning of this epoch; if the first batch diverged, of the previous epoch.
+            If the loss or a weight becomes infinite or NaN. The weights are restored to their
+            values at the beginning of the epoch or, if its first batch diverged, at the beginning
+            of the previous epoch. ``config.set_on_divergence("continue")`` disables this check.
 
         Warns
         -----
         UserWarning
-            If an iterator runs out of data. Training then ends; if it is the iterator of the
+            If an iterator runs out of data. If it is the training data, training ends; if it is the
             validation data, the epoch has no ``"val_"`` values.
 
         Examples
@@ -954,7 +971,8 @@ class Trainer(_Network):
         if isinstance(train, data_adapters.Stream):
             shuffle = bool(shuffle)  # only whole batches can be shuffled
         orders = data_adapters.orders(shuffle, self._random, size)
-        # A separate workspace, because a callback may also train while this holds a batch.
+        # A separate workspace, because a callback may also train while this workspace holds a
+        # batch.
         feed = data_adapters.Feed(train, size, limit, orders, Workspace())
         history = History()
         params = {"verbose": verbose, "epochs": epochs, "steps": feed.steps}
@@ -985,7 +1003,7 @@ class Trainer(_Network):
                 start = None
                 hooks.call("on_epoch_begin", epoch, {})
                 plan, before = None if hooked else self._current_plan(self._plan), plan
-                # Only a callback may change options of the optimizer or the model.
+                # Only a callback can change options of the optimizer or the model during `fit`.
                 if plan is None or listed or plan is not before:
                     many = None if hooked or watched else self._many_steps(train, size)
                     variables = [*self.weights, *getattr(self.optimizer, "variables", [])]
@@ -1071,7 +1089,8 @@ class Trainer(_Network):
                 )
             step += done
             if stops and not math.isfinite(loss):
-                # If the first batch diverges, the weights at the start of the epoch had diverged.
+                # If the first batch diverges, the weights had already diverged at the start of the
+                # epoch.
                 good = states[0 if step == 1 else -1]
                 number = epoch + 1 if good is states[-1] else epoch
                 raise self._diverged(
@@ -1097,7 +1116,10 @@ class Trainer(_Network):
     def _require_converged(
         self, feed: data_adapters.Feed, size: int, epoch: int, good: State
     ) -> None:
-        """Check weights and loss after the last step of an epoch, which no later step checks."""
+        """Check that weights and loss are finite after the final step of an epoch.
+
+        No later step would detect the divergence.
+        """
         loss = 0.0
         if not feed.source.unchecked:
             batch = feed.last or next(feed.source.batches(size))
@@ -1122,15 +1144,15 @@ class Trainer(_Network):
         return loss
 
     def _diverged(self, loss: float, where: str, before: str, good: Any) -> FloatingPointError:
-        """Restore the last good state, and return the error to raise."""
+        """Restore the last finite state, and return the exception to raise."""
         rate = float(getattr(self.optimizer, "learning_rate", math.nan))
         good()
         what, received = f"loss became {loss}", f"loss={loss}"
         if math.isfinite(loss):
             what, received = "weights became infinite or NaN", "weights that are not finite"
         return FloatingPointError(
-            f"The {what}{where}, at a learning rate of {rate:g}; the weights from before {before} "
-            "were restored. Try a smaller learning rate, or scale the inputs. "
+            f"The {what}{where}, at a learning rate of {rate:g}; the weights were restored to "
+            f"their values before {before}. Try a smaller learning rate, or scale the inputs. "
             f"Received: {received}"
         )
 
@@ -1145,10 +1167,11 @@ class Trainer(_Network):
         if not isinstance(validation_data, list | tuple) or len(validation_data) not in (2, 3):
             raise ValueError(
                 "validation_data must be (x, y) or (x, y, sample_weight). "
-                f"Received: {checks.shorten(validation_data)}"
+                f"Received: validation_data={checks.shorten(validation_data)}"
             )
         x, y, weights = (*validation_data, None)[:3]
-        return self._examples(x, y, weights, compress=LazyRows)  # needs no additional memory
+        # LazyRows needs no additional memory.
+        return self._examples(x, y, weights, compress=LazyRows)
 
     # ------------------------------------------------------------ evaluate
 
@@ -1168,15 +1191,15 @@ class Trainer(_Network):
 
         Parameters
         ----------
-        x : array_like, shape (N, ...), or iterable of batches
-            Inputs.
-        y : array_like, shape (N,) or (N, ...)
-            Targets.
+        x : array_like, shape (N, ...), or nested list or dict of array_like, or iterable
+            Inputs, or batches, as for `fit`.
+        y : array_like, shape (N,) or (N, ...), or nested list or dict of array_like
+            Targets, as for `fit`.
         batch_size : int, optional
             Number of examples per batch, by default 32.
         verbose : {"auto", 0, 1, 2}
             Verbosity, as for `fit`.
-        sample_weight : array_like, shape (N,), optional
+        sample_weight : array_like, shape (N,), or list or dict of array_like, optional
             Weight of each example in the loss.
         steps : int, optional
             Maximum number of batches.
@@ -1188,7 +1211,8 @@ class Trainer(_Network):
         Returns
         -------
         float, list of float, or dict
-            The loss, or a list of the loss and the metrics.
+            Loss, list of the loss and the metrics, or dict of results by name if `return_dict` is
+            True.
 
         Raises
         ------
@@ -1260,7 +1284,7 @@ class Trainer(_Network):
         """Call `take` with the result of `compute` for each batch, and call the hooks of callbacks.
 
         Unless a callback observes batches, several batches are merged and computed in threads. This
-        excludes custom code that may depend on a whole batch or write to variables.
+        is not done for custom code, which may depend on the whole batch or modify variables.
         """
         begin, end = (hooks.defines(f"on_{kind}_batch_{when}") for when in ("begin", "end"))
         row_wise = not (source.unchecked or begin or end) and self._is_row_wise()
@@ -1321,12 +1345,12 @@ class Trainer(_Network):
         steps: int | None = None,
         callbacks: Any = None,
     ) -> Array:
-        """Compute the outputs for data.
+        """Compute the outputs of the model for the given inputs.
 
         Parameters
         ----------
-        x : array_like, shape (N, ...), or iterable of batches
-            Inputs.
+        x : array_like, shape (N, ...), or nested list or dict of array_like, or iterable
+            Inputs, or batches of inputs.
         batch_size : int, optional
             Number of examples per batch, by default 32.
         verbose : {"auto", 0, 1, 2}
@@ -1339,8 +1363,8 @@ class Trainer(_Network):
 
         Returns
         -------
-        ndarray, shape (N, ...)
-            Outputs, in the order of the inputs.
+        ndarray, shape (N, ...), or nested list or dict of ndarray
+            Outputs of the model, in the order of the examples.
 
         Raises
         ------
@@ -1422,7 +1446,7 @@ class Trainer(_Network):
             return self._program(kind, (x, None, None)).predict(data_adapters.listed(x))
 
     def _converted(self, x: Any) -> Any:
-        """Convert the inputs of a batch to the form that a program reads."""
+        """Convert the inputs of a batch to the format that a program expects."""
         if isinstance(x, SparseBatch):
             return x
         kinds = self._input_dtypes(len(data_adapters.listed(x)))
@@ -1433,7 +1457,7 @@ class Trainer(_Network):
     def _unchecked(
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None
     ) -> Any:
-        """Return data for an overridden step, without validation of shapes."""
+        """Return data for a custom step, without validation of shapes."""
 
         def prepare(x: Any, y: Any, weights: Any) -> _Unchecked:
             if class_weight is not None:
@@ -1458,7 +1482,7 @@ class Trainer(_Network):
         return data_adapters.Stream(x, prepare_batch, any_structure=True)
 
     def _test_source(self, x: Any, y: Any, sample_weight: Any = None) -> Any:
-        """Validate and convert the data for an evaluation."""
+        """Validate and convert evaluation data."""
         if self._hooked("test"):
             return self._unchecked(x, y, sample_weight)
         with self._undone_on_error():
@@ -1554,7 +1578,7 @@ class Trainer(_Network):
         return self(unpack_x_y_sample_weight(data)[0], training=False)
 
     def _computed_loss(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
-        """Call `compute_loss`, which has no parameter `training` in older code."""
+        """Call `compute_loss`; overrides in older code do not have the parameter `training`."""
         if "training" in layer.parameters_of(type(self).compute_loss):
             return self.compute_loss(x, y, y_pred, weights, training=training)
         return self.compute_loss(x, y, y_pred, weights)
@@ -1574,7 +1598,7 @@ class Trainer(_Network):
         x, y, y_pred, sample_weight : Tensor, or nested list or dict of them
             Inputs, targets, predictions and sample weights.
         training : bool
-            True in a training step; no effect here.
+            True in a training step. No effect unless a subclass uses it.
 
         Returns
         -------
@@ -1599,7 +1623,7 @@ class Trainer(_Network):
     def compiled_loss(
         self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
     ) -> Any:
-        """Compute the loss: former name of `compute_loss` in Keras.
+        """Compute the loss (legacy Keras name of `compute_loss`).
 
         Parameters
         ----------
@@ -1617,7 +1641,7 @@ class Trainer(_Network):
 
     @property
     def compiled_metrics(self) -> Any:
-        """Metrics passed to `compile`, without the loss, as one object with `update_state`."""
+        """Metrics passed to `compile`, excluding the loss, as a single `Metric`."""
         return CompiledMetrics(self._objective, self._update_metrics)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Logs:
@@ -1677,12 +1701,12 @@ class Trainer(_Network):
 
         Parameters
         ----------
-        x, y : array_like
-            Inputs and targets.
-        sample_weight : array_like, shape (N,), optional
+        x, y : array_like, or nested list or dict of array_like
+            Inputs and targets, as for `fit`.
+        sample_weight : array_like, shape (N,), or list or dict of array_like, optional
             Weight of each example in the loss.
         class_weight : dict of int to float, optional
-            Weight of each class in the loss.
+            Weight of each class in the loss; only for models with a single output.
         return_dict : bool
             If True, return a dict of results by name.
 
@@ -1697,6 +1721,7 @@ class Trainer(_Network):
             If an argument is invalid; the model is unchanged.
         FloatingPointError
             If the loss, or a weight after the step, is infinite or NaN; the weights are unchanged.
+            ``config.set_on_divergence("continue")`` disables this check.
         """
         self._require_compiled("train_on_batch")
         stops = config.on_divergence() == "raise"
@@ -1731,9 +1756,9 @@ class Trainer(_Network):
 
         Parameters
         ----------
-        x, y : array_like
-            Inputs and targets.
-        sample_weight : array_like, shape (N,), optional
+        x, y : array_like, or nested list or dict of array_like
+            Inputs and targets, as for `fit`.
+        sample_weight : array_like, shape (N,), or list or dict of array_like, optional
             Weight of each example in the loss.
         return_dict : bool
             If True, return a dict of results by name.
@@ -1760,12 +1785,12 @@ class Trainer(_Network):
 
         Parameters
         ----------
-        x : array_like, shape (N, ...)
+        x : array_like, shape (N, ...), or nested list or dict of array_like
             Inputs.
 
         Returns
         -------
-        ndarray, shape (N, ...)
+        ndarray, shape (N, ...), or nested list or dict of ndarray
             Outputs of the model.
         """
         if self._hooked("predict"):
@@ -1785,7 +1810,7 @@ class ManySteps:
 
     @classmethod
     def of(cls, model: Trainer, source: Any, batch_size: int) -> ManySteps | None:
-        """Return the fused loop for a model and data, or None if Python must run between steps."""
+        """Return the fused loop for a model and data, or None if steps need Python code."""
         if type(source) is not data_adapters.Examples or model._plan is None:
             return None
         if not config.is_enabled("many_steps"):
@@ -1811,7 +1836,10 @@ def _stops(hooks: CallbackList) -> bool:
 
 
 class _Unchecked(data_adapters.Examples):
-    """Nested arrays for an overridden step: batches are ``(tensors, None, None)``."""
+    """Nested arrays for a custom `train_step`, `test_step` or `predict_step`.
+
+    Batches are ``(tensors, None, None)``.
+    """
 
     unchecked = True
 
@@ -1848,13 +1876,13 @@ class _Unchecked(data_adapters.Examples):
 
 
 def _specs(batch: Batch, fixed: bool) -> tuple[Any, ...]:
-    """Return the kind of a batch, with None for outputs without targets or sample weights."""
+    """Return the shapes and dtypes of a batch, with None for missing targets or sample weights."""
     arrays = itertools.chain(*map(data_adapters.listed, batch))
     return tuple([None if a is None else spec_of(a, fixed) for a in arrays])
 
 
 def _validation_epochs(validation_freq: Any) -> Any:
-    """Return a function that returns whether to validate after an epoch, counted from 1."""
+    """Return a predicate for the epochs, counted from 1, after which to validate."""
     if isinstance(validation_freq, Iterable) and not isinstance(validation_freq, str):
         epochs = {checks.whole("validation_freq", epoch) for epoch in validation_freq}
         return epochs.__contains__
