@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,10 @@ import pytest
 
 #: Timeout in seconds for hanging tests, far longer than any test takes on a busy machine.
 HUNG = 900
+#: Mark of tests that compare with what Keras has done since version 3.13.
+newer_keras = pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="needs Keras 3.13 or newer, which needs Python 3.11"
+)
 
 
 def mostly_slow(names: Iterable[str], *everyday: str, mark: Any = pytest.mark.slow) -> list[Any]:

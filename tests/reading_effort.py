@@ -82,7 +82,7 @@ def measure(codes: set[CodeType]) -> Entered:
         if path.is_file():
             name = path.relative_to(ROOT).as_posix()
             own = set(_ranges(path).get(code.co_firstlineno, own)) & _code(path)
-        functions[f"{name}: {code.co_qualname}"] += len(own)
+        functions[f"{name}: {getattr(code, 'co_qualname', code.co_name)}"] += len(own)
         lines |= {(name, line) for line in own}
     return Entered(Counter(name for name, _ in lines), functions)
 

@@ -1481,7 +1481,7 @@ OF_SKLEARN: dict[str, Callable[..., Any]] = {
     "y must be non-negative": estimator(KINDS - 1, loss="poisson"),
     "loss must be one of": estimator(KINDS, loss=(8,)),
     "Negative": estimator(KINDS, -np.ones(12)),
-    "non-zero": estimator(KINDS, np.zeros(12)),
+    "non-zero|positive sum": estimator(KINDS, np.zeros(12)),
     "shape": estimator(KINDS, np.ones(11)),
     "classes must be passed on the first call": estimator(KINDS, method="partial_fit"),
     **{

@@ -45,7 +45,7 @@ def kinds() -> dict[str, list[str]]:
         "metrics": registered(k.metrics.metric),
         "optimizers": registered(k.optimizers.optimizer),
         "optimizers.schedules": registered(k.optimizers.schedules.learning_rate_schedule),
-        "callbacks": [n for n in own_callbacks if n not in ("CallbackList", "Monitor")],
+        "callbacks": [n for n in own_callbacks if n not in ("CallbackList", "Logs", "Monitor")],
         "initializers": registered(k.initializers),
         "regularizers": registered(k.regularizers),
         "constraints": registered(k.constraints),

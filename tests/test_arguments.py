@@ -12,6 +12,7 @@ import keras
 import pytest
 
 import tinynet
+from tests import newer_keras
 from tinynet._core import checks
 from tinynet._core.arguments import argument, declared, found, keywords, required
 from tinynet._core.registry import Configurable
@@ -118,6 +119,7 @@ METRICS = sorted(
 )
 
 
+@newer_keras
 @pytest.mark.parametrize("name", METRICS)
 def test_metric_configs_match_keras(name: str) -> None:
     ours, theirs = (getattr(k.metrics, name)(name="m") for k in (tinynet, keras))

@@ -24,7 +24,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import tinynet
-from tests import recorded
+from tests import newer_keras, recorded
 from tests.compare import EPS
 from tests.models import bits, classifier
 from tinynet import callbacks, layers, optimizers
@@ -151,6 +151,7 @@ def check(keras: Any, name: str, arguments: dict[str, Any], runs: Any, batches: 
     assert ours == play(keras, name, arguments, runs, batches)
 
 
+@newer_keras
 @pytest.mark.each_value
 @pytest.mark.parametrize("monitor", MONITORS, ids=str)
 @pytest.mark.parametrize(
@@ -219,6 +220,7 @@ CHECKPOINTS: list[dict[str, Any]] = [
 ]
 
 
+@newer_keras
 @pytest.mark.parametrize("arguments", CHECKPOINTS, ids=str)
 @pytest.mark.parametrize("validates", [True, False])
 def test_checkpoints_match_keras(
@@ -556,6 +558,7 @@ def test_history_records_values_from_callbacks() -> None:
         assert "text" in history._repr_html_()
 
 
+@newer_keras
 @pytest.mark.parametrize("loss", [0.5, NAN, math.inf, -math.inf], ids=str)
 def test_terminate_on_nan_matches_keras(keras: Any, loss: float) -> None:
     runs = [[{"loss": 0.5}, {"loss": loss}, {}, {"loss": 0.5}]]

@@ -18,7 +18,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 import tinynet
 from reference import keras_net
 from reference.weights import get_optimizer_state, set_optimizer_state
-from tests import compare, mostly_slow, mostly_wide
+from tests import compare, mostly_slow, mostly_wide, newer_keras
 from tests.compare import EPS, Step, assert_same_step, assert_within, bounds
 from tests.test_golden import largest_bounds
 
@@ -91,6 +91,7 @@ NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
 }
 
 
+@newer_keras
 @pytest.mark.parametrize(
     "name", [*mostly_slow([n for n in NETS if n != "images"], "softmax"), *mostly_wide(["images"])]
 )
@@ -251,6 +252,7 @@ RETURNS = [
 ]
 
 
+@newer_keras
 @pytest.mark.parametrize(
     ("metrics", "weighted"),
     [

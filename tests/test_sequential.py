@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tinynet
+from tests import newer_keras
 from tests.models import GRAPHS, bits, classifier
 from tinynet import Input, Sequential, layers
 from tinynet.program.variable import join, runs
@@ -305,6 +306,7 @@ def model_in_a_model(k: Any) -> Any:
 NAMED = ("residual", "siamese", "two_outputs", "repeated", "mixed", "experts")
 
 
+@newer_keras
 @pytest.mark.each_value
 @pytest.mark.parametrize("options", [{}, {"expand_nested": True, "show_trainable": True}])
 @pytest.mark.parametrize("net", [model_in_a_model, *(GRAPHS[name] for name in NAMED)])

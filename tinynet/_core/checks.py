@@ -310,6 +310,8 @@ def _real_numbers(name: str, value: Any, where: str = "") -> Any:
         return array
     if array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32):  # such as bfloat16
         return array.astype(np.float32)
+    if array.dtype.kind in "mM":  # NumPy converts nanoseconds to int, and microseconds to datetime
+        array = array.astype(f"{array.dtype.kind}8[us]")
     items = array.reshape(-1).tolist()
     wrong = 0
     if array.dtype == object:
