@@ -421,7 +421,7 @@ def test_csv_append_requires_log_file(text: str, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_text(text)
     model = make()
-    with pytest.raises(ValueError, match="must be written by CSVLogger"):
+    with pytest.raises(ValueError, match="must have been written by CSVLogger"):
         fit(model, callbacks.CSVLogger(path, append=True))
     assert (int(model.optimizer.iterations), path.read_text()) == (0, text)
 
@@ -457,11 +457,11 @@ EARLY: dict[str, tuple[Any, type, str]] = {
         KeyError,
         "learning_rate",
     ),
-    "never the best": (checkpoint("net.keras", **best), ValueError, "would never save"),
+    "never the best": (checkpoint("net.keras", **best), ValueError, "otherwise no model is saved"),
     "validated, but never the best": (
         checkpoint("net.keras", monitor="val_accuracy", save_freq=1, **best),
         ValueError,
-        "would never save",
+        "otherwise no model is saved",
     ),
     "a file as folder, with a custom callback": (
         lambda folder: [Score(), callbacks.ModelCheckpoint(folder / "file/{score}/net.keras")],
@@ -509,7 +509,7 @@ def test_callback_errors_precede_training(name: str, tmp_path: Path) -> None:
 )
 def test_schedule_conflicts_with_rate_callbacks(callback: Any) -> None:
     model = classifier(optimizer=optimizers.SGD(SCHEDULE))
-    with pytest.raises(TypeError, match=r"follows a schedule.*Received: learning_rate="):
+    with pytest.raises(TypeError, match=r"not a schedule.*Received: learning_rate="):
         fit(model, callback)
     assert int(model.optimizer.iterations) == 0
 
@@ -597,7 +597,7 @@ def test_lambda_callback_matches_keras(keras: Any) -> None:
 )
 def test_auto_mode_requires_known_metric(keras: Any, name: str, monitor: str) -> None:
     for k in (tinynet, keras):
-        with pytest.raises(ValueError, match=f"{monitor}.*mode='max'"):
+        with pytest.raises(ValueError, match=f"{monitor}.*mode="):
             play(k, name, {"monitor": monitor}, [[{monitor: 0.5}]])
 
 
@@ -762,7 +762,7 @@ def test_backup_with_other_callbacks_warns(tmp_path: Path) -> None:
     stop = callbacks.EarlyStopping("loss")
     interrupted("on_epoch_begin", 2, callbacks.BackupAndRestore(tmp_path), stop)
     keep = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
-    with pytest.warns(UserWarning, match="are reset. Received: .'ReduceLROnPlateau'"):
+    with pytest.warns(UserWarning, match=r"are reset.* callbacks=.'ReduceLROnPlateau'"):
         trained(keep, callbacks.ReduceLROnPlateau("loss"))
     # Without callbacks, the backup has the previous format.
     model = tinynet.models.load_model(tmp_path / "latest.tinynet")

@@ -411,7 +411,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     ),
     "empty": (b"", "a file that begins with b''"),
     "JPEG": (b"\xff\xd8\xff\xe0 and no more", "is a JPEG file that can't be read: "),
-    "HEIC": (b"\0\0\0\x18ftypheic", r"must be saved as PNG or JPEG\. Received: a HEIC file"),
+    "HEIC": (b"\0\0\0\x18ftypheic", r"convert it to PNG or JPEG\. Received: a HEIC file"),
     "PDF": (b"%PDF-1.7", "Received: a PDF file"),
     "truncated": (WHOLE[: len(WHOLE) // 2], "PNG file that can't be read"),
     "checksum": (
@@ -425,7 +425,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     },
     "two digits": (
         png(255 - np.hstack([DIGIT, ANOTHER])),
-        "digit.png: image must show one digit, but this looks like several digits",
+        "digit.png: image must show a single digit; crop it to one digit. Received: several",
     ),
 }
 
@@ -514,14 +514,14 @@ def test_wrong_usage(arguments: str, capsys: pytest.CaptureFixture[str]) -> None
         ("fashion", "; did you mean 'fashion_mnist'? Known: 'mnist', "),
         ("MNIST", "; did you mean 'mnist'? Known: 'mnist', "),
         ("drwan", "; did you mean 'drawn'? Known: 'mnist', "),
-        ("digits", ". Known: 'mnist', 'fashion_mnist', 'drawn'. Received: 'digits'"),
+        ("digits", ". Known: 'mnist', 'fashion_mnist', 'drawn'. Received: --data='digits'"),
     ],
 )
 def test_misspelled_data_sets_get_suggestions(
     name: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["train", "--data", name, "--out", str(tmp_path), "--no-plots"]) == 1
-    assert f"--data must be a data set or a path{message}" in capsys.readouterr().err
+    assert f"drawn or an existing path{message}" in capsys.readouterr().err
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:

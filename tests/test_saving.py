@@ -613,7 +613,7 @@ def test_load_weights_by_name(path: Path) -> None:
         wider.load_weights(path, by_name=True)
     with pytest.warns(UserWarning, match="body"):
         wider.load_weights(path, by_name=True, skip_mismatch=True)
-    with pytest.warns(UserWarning, match="nothing is loaded"):
+    with pytest.warns(UserWarning, match="No weights are loaded"):
         tinynet.Sequential([tinynet.Input((4,)), layers.Dense(3)]).load_weights(path, by_name=True)
 
 

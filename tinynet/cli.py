@@ -44,7 +44,8 @@ from tinynet.training import thread_pool
 Part = tuple[Array, Array]  # images and labels
 Result = tuple[dict[str, Any], list[str]]  # result of a command: JSON object, lines of text
 
-MAX_PIXELS = 64_000_000  # of an image; more than phone cameras produce
+# Maximum number of pixels of an image; more than phone cameras produce.
+MAX_PIXELS = 64_000_000
 # Errors that Pillow raises for corrupted, truncated or unsupported files.
 DAMAGE: tuple[type[Exception], ...] = (
     *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError),
@@ -116,11 +117,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _flush() -> None:
-    """Flush standard output, so that a closed pipe or a full disk raises here and not at exit."""
+    """Flush standard output, so that a closed pipe or a full disk raises an error before exit."""
     try:
         sys.stdout.flush()
     except OSError:
-        # Python flushes again at exit, and that must succeed.
+        # Python flushes standard output again at exit. Redirect it to os.devnull, so that this
+        # succeeds.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
@@ -156,7 +158,7 @@ class _Parser(argparse.ArgumentParser):
         """Exit with an error if there are unknown arguments."""
         if extra and extra[0].startswith("-"):
             wrong, options = extra[0].partition("=")[0], sorted({*self.options()})
-            self.error(f"{wrong} is not an option{suggestions.suggestion(wrong, options)}")
+            self.error(f"unrecognized arguments: {wrong}{suggestions.suggestion(wrong, options)}")
         if extra:
             self.error(f"unrecognized arguments: {' '.join(extra)}")
 
@@ -197,21 +199,21 @@ def _parser() -> _Parser:
     seed = functools.partial(_integer, low=0, expected="an integer from 0 to 2**32 - 1")
     data = (
         "mnist, fashion_mnist, drawn (synthetic digits), or the path of an .npz file or a folder "
-        "with the four MNIST files (default: mnist, or drawn if MNIST is not found and can't be "
-        "downloaded)"
+        "with the four MNIST files (default: mnist, with drawn as the fallback if MNIST can't be "
+        "found or downloaded)"
     )
     saved, batch = "model file saved by tinynet or Keras", "number of examples per mini-batch"
 
     train = add("train", _train, "Train a 784-128-10 network, evaluate it, and plot the results.")
     train("--data", data, type=_not_empty)
-    train("--epochs", "epochs, i.e. passes over the training images", 5, **number)
+    train("--epochs", "number of epochs, i.e. passes over the training images", 5, **number)
     train("--batch-size", batch, 32, **number)
     train("--seed", "random seed; the same seed gives the same model", 0, type=seed, metavar="N")
     folder = "output folder for the model, the metrics and the plots"
     train("--out", folder, "output", type=_not_empty, metavar="FOLDER")
     train("--no-plots", "do not draw plots", action="store_true")
 
-    evaluate = add("evaluate", _evaluate, "Evaluate a model on the test images of a data set.")
+    evaluate = add("evaluate", _evaluate, "Evaluate a model on the test images of a dataset.")
     evaluate("model", saved, metavar="MODEL")
     evaluate("--data", data, type=_not_empty)
     evaluate("--batch-size", batch, 32, **number)
@@ -225,7 +227,7 @@ def _parser() -> _Parser:
     predict("images", kinds, nargs="+", metavar="IMAGE")
 
     draw = add("demo", _demo, "Create a web page that recognizes a digit drawn by hand.")
-    trained = f"{saved} (default: the model that 'tinynet train' saved to output)"
+    trained = f"{saved} (default: the model saved by 'tinynet train' in the folder 'output')"
     draw("model", trained, nargs="?", metavar="MODEL")
     page = "HTML file to write; it works without a network connection"
     draw("--out", page, "output/demo.html", type=_not_empty, metavar="FILE")
@@ -255,25 +257,25 @@ def _not_empty(text: str) -> str:
 
 
 class _Source(NamedTuple):
-    """Name of the data set, and whether it is a fallback; shown with all results."""
+    """Dataset name, which is printed with all results, and whether the dataset is a fallback."""
 
     label: str
     fallback: bool = False
 
     def notice(self) -> None:
-        """Print a notice if the data are a fallback."""
+        """Print a notice if the dataset is a fallback."""
         if self.fallback:
             _print("NOTE: MNIST is not available; using synthetic digits instead.")
 
     def results(self, test: dict[str, float]) -> list[str]:
-        """Format the test metrics, the loss first, with the data set's name unless it is MNIST."""
+        """Format the test metrics, loss first; the name of a dataset other than MNIST is added."""
         on = "" if self.label == MNIST else f" on {self.label}"
         names = sorted(test, key=lambda name: name != "loss")
         return [f"Test {name}: {test[name]:.4f}{on}" for name in names]
 
 
 def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
-    """Load the chosen data set, by default MNIST with synthetic digits as the fallback."""
+    """Load the chosen dataset, by default MNIST with synthetic digits as the fallback."""
     if choice is None:
         try:
             return _load("mnist")
@@ -289,8 +291,9 @@ def _load(choice: str | None) -> tuple[_Source, tuple[Part, Part]]:
         return _Source(NAMES[choice]), module.load_data()
     hint = suggestions.suggestion(choice, NAMES)
     known = os.path.exists(choice) or not ("did you mean" in hint or choice.isalnum())
-    checks.require(known, f"--data must be a data set or a path{hint}", f"{choice!r}")
-    # The prefix "./" marks the argument as a path: "mnist.npz" alone means the cached data set.
+    expected = f"--data must be {', '.join(NAMES)} or an existing path{hint}"
+    checks.require(known, expected, f"--data={choice!r}")
+    # The prefix "./" marks the argument as a path: "mnist.npz" alone means the cached dataset.
     return _Source(choice), datasets.mnist.load_data(os.path.join(".", choice))
 
 
@@ -310,8 +313,9 @@ def _train(args: argparse.Namespace) -> Result:
     _check_writable(out, names)
     source, ((images, y_train), (test_images, y_test)) = _load(args.data)
     _print(
-        f"Training a 784-128-10 net on {len(images):,} images of {source.label} for {args.epochs} "
-        f"epoch{'s' * (args.epochs > 1)} (seed {args.seed}, {tinynet.config.backend()} backend)"
+        f"Training a 784-128-10 network on {len(images):,} images of {source.label} for "
+        f"{args.epochs} epoch{'s' * (args.epochs > 1)} (seed {args.seed}, "
+        f"{tinynet.config.backend()} backend)"
     )
     tinynet.utils.set_random_seed(args.seed)
     hidden, output = layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")
@@ -416,7 +420,7 @@ def _check_writable(out: Path, names: list[str]) -> None:
     """Raise an error before training, not after it, if the files can't be written."""
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        expected = f"{out / name} must be a file or not exist"
+        expected = f"{out / name} must not be a folder; rename it or choose another --out"
         checks.require(not (out / name).is_dir(), expected, "a folder", IsADirectoryError)
     try:
         with tempfile.TemporaryFile(dir=out):
@@ -496,7 +500,10 @@ def _read_digit(path: str) -> Array:
 
 
 def _read_image(path: str) -> Array:
-    """Read an image file, upright, as gray, RGB or RGBA; downscale large images."""
+    """Read an image file, apply its EXIF orientation, and convert it to gray, RGB or RGBA.
+
+    Large images are downscaled.
+    """
     with open(path, "rb") as file:
         head = file.read(16)
         kinds = [kind for at, magic, kind in IMAGE_FILES if head[at:].startswith(magic)]
@@ -507,13 +514,13 @@ def _read_image(path: str) -> Array:
         except ImportError as error:
             how = "reading it requires Pillow, which is not installed: pip install pillow"
             raise ImportError(f"{path} is a {kinds[0]} file; {how}") from error
-        expected = f"{path} must be saved as PNG or JPEG"
+        expected = f"{path} must be in a supported format; convert it to PNG or JPEG"
         checks.require(kinds[0] not in UNSUPPORTED, expected, f"a {kinds[0]} file")
         file.seek(0)
         damage: Any = (*DAMAGE, Image.DecompressionBombError)
         try:
             with warnings.catch_warnings():
-                # Large images are rejected below, and skipped tags do not matter.
+                # Ignore warnings about large images (rejected below) and about invalid metadata.
                 warnings.simplefilter("ignore")
                 image: Any = Image.open(file, formats=kinds[:1])
                 # A short header can declare more pixels than fit in memory.
@@ -537,7 +544,7 @@ def _demo(args: argparse.Namespace) -> Result:
     opened = demo.show(models.load_model(path), args.out, open_it=not args.no_open)
     lines = [f"Written to {args.out}, {os.path.getsize(args.out) / 1e6:.2f} MB"]
     if not (opened or args.no_open):
-        lines.append("No browser could be started; open the file in a browser.")
+        lines.append("No browser could be started; open the file manually.")
     return {"model": path, "file": args.out, "opened": opened}, lines
 
 
@@ -579,14 +586,14 @@ def _info(args: argparse.Namespace) -> Result:
 
 
 def _reproducibility() -> str:
-    """Describe on which machines float32 results are bit-identical."""
+    """Return a description of the machines on which float32 results are bit-identical."""
     if tinynet.config.backend() != "numba":
         return "depends on the processor, NumPy and its BLAS (numpy backend)"
     from tinynet.kernels.numba_functions import FEATURES
 
     same = tinynet.config.COMPILES and {"+avx2", "+fma"} <= {*FEATURES.split(",")}
     where = "x86-64 processors with AVX2 and FMA"
-    return f"bit-identical on all {where}" if same else f"may differ from {where}"
+    return f"bit-identical on all {where}" if same else f"results may differ from those on {where}"
 
 
 def _processor() -> str:

@@ -25,7 +25,7 @@ def test_unresponsive_mirrors_time_out(monkeypatch: Any, tmp_path: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         source = download.Source("tiny", "Tiny", "tiny", {"a": "0"}, ((("a",), (url, url)),))
-        with pytest.raises(FileNotFoundError, match=r"no answer within 0\.2 s"):
+        with pytest.raises(FileNotFoundError, match=r"no response within 0\.2 s"):
             download.load(source)
 
 

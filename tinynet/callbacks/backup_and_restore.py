@@ -1,4 +1,4 @@
-"""Resuming training after an interruption.
+"""Callback that saves backups, and resumes training after an interruption.
 
 A backup is a single file with the whole model, so that its parts are always consistent: weights,
 optimizer state, random state, and the history, which gives the number of completed epochs.
@@ -23,15 +23,16 @@ __all__ = ["BackupAndRestore"]
 class BackupAndRestore(Saver):
     """Save a backup during training, and resume from it after an interruption.
 
-    After an interruption, the same call of `fit` with the same model resumes after the last saved
-    epoch. Weights, optimizer state, history and random state are bit-identical to those of an
-    uninterrupted run, and so are the best values, best weights and counters of the other callbacks.
+    After an interruption, calling `fit` again with the same model and arguments resumes training
+    after the last saved epoch. Weights, optimizer state, history and random state are bit-identical
+    to those of an uninterrupted run, and so are the best values, best weights and counters of the
+    other callbacks.
     With `steps_per_epoch`, the first resumed epoch starts a new pass over the data.
 
     Parameters
     ----------
-    backup_dir : str or path
-        Folder for the backup, created if needed. It must not be shared with other runs.
+    backup_dir : str or path-like
+        Folder for the backup, created if it does not exist. It must not be shared with other runs.
     save_freq : "epoch" or int
         "epoch" to save after every epoch, or the number of batches between backups. After an
         interruption, the interrupted epoch is then repeated from its start, with the weights of the
@@ -44,7 +45,8 @@ class BackupAndRestore(Saver):
     Raises
     ------
     ValueError
-        If an argument is invalid or, from `fit`, if the backup is corrupted or of another model.
+        If an argument is invalid or, from `fit`, if the backup is corrupted or belongs to
+        another model.
 
     Examples
     --------
@@ -75,7 +77,7 @@ class BackupAndRestore(Saver):
     delete_checkpoint: bool = argument(True, checks.flag)
 
     def __complete(self) -> None:
-        checks.require(self.backup_dir, "backup_dir must name a folder", "backup_dir=''")
+        checks.require(self.backup_dir, "backup_dir must not be empty", "backup_dir=''")
         self._last = Path(self.backup_dir) / "latest.tinynet"
         self._before = Path(self.backup_dir) / "previous.tinynet"
         self._saved = b""
@@ -115,9 +117,9 @@ class BackupAndRestore(Saver):
         found = [(type(c).__name__, {*c.resumes}) for c in resumed]
         if found != [(name, {*state}) for name, state in self._states]:
             checks.warn(
-                f"The backup in {self.backup_dir} was saved with different callbacks, so the best "
-                "values and counters of these are reset. "
-                f"Received: {[name for name, _ in found]}"
+                "The best values and counters of the callbacks are reset, because the backup in "
+                f"{self.backup_dir} was saved with different callbacks. "
+                f"Received: callbacks={[name for name, _ in found]}"
             )
             return
         for other, (_, state) in zip(resumed, self._states, strict=True):
@@ -141,7 +143,7 @@ class BackupAndRestore(Saver):
                 self.model.history = running
 
     def after_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save again, with changes by later callbacks, such as a new learning rate."""
+        """Save again, to include changes by later callbacks, such as a new learning rate."""
         self.on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs: Logs | None = None) -> None:

@@ -33,7 +33,8 @@ class Callback:
     idle_hooks : tuple of function
         Hooks of the class that this instance does not need, so that the loop can skip them.
     resumes : tuple of str
-        Names of attributes, numbers or None, that `BackupAndRestore` saves and restores.
+        Names of attributes that `BackupAndRestore` saves and restores. Their values are numbers,
+        None or lists of weights.
     adds : tuple of str
         Names of metrics that the callback adds to the logs of an epoch.
     terminates_on_nan : bool
@@ -81,54 +82,54 @@ class Callback:
         self.params = params
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Run before the first epoch."""
+        """Called before the first epoch."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Run after the last epoch; `logs` has its metrics."""
+        """Called after the last epoch; `logs` contains its metrics."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Run before an epoch; epochs count from 0."""
+        """Called before an epoch; epochs are counted from 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Run after an epoch and its validation; `logs` has their metrics."""
+        """Called after an epoch and its validation; `logs` contains their metrics."""
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a training batch; alias of `on_train_batch_begin`."""
+        """Called before a training batch; alias of `on_train_batch_begin`."""
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a training batch; alias of `on_train_batch_end`."""
+        """Called after a training batch; alias of `on_train_batch_end`."""
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a training batch; batches of an epoch count from 0."""
+        """Called before a training batch; the batches of an epoch are counted from 0."""
         self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a training batch; `logs` has the metrics of the epoch so far."""
+        """Called after a training batch; `logs` contains the metrics of the epoch so far."""
         self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Run before an evaluation, or a validation in `fit`."""
+        """Called before an evaluation, or a validation in `fit`."""
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Run after an evaluation; `logs` has its metrics."""
+        """Called after an evaluation; `logs` contains its metrics."""
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a batch of an evaluation."""
+        """Called before a batch of an evaluation."""
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a batch of an evaluation; `logs` has the metrics so far."""
+        """Called after a batch of an evaluation; `logs` contains the metrics so far."""
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
-        """Run before a prediction."""
+        """Called before a prediction."""
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        """Run after a prediction."""
+        """Called after a prediction."""
 
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Run before a batch of a prediction."""
+        """Called before a batch of a prediction."""
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a batch of a prediction; `logs` has its ``outputs``."""
+        """Called after a batch of a prediction; `logs` contains its ``outputs``."""
 
 
 def level(name: str, value: Any) -> int:

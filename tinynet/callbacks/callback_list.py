@@ -15,10 +15,10 @@ __all__ = ["as_callbacks", "CallbackList"]
 
 
 class CallbackList:
-    """Container of the callbacks of a run.
+    """Container for the callbacks of a run.
 
-    The hooks that each callback defines are determined once. For use in custom training loops,
-    every hook is also a method of the container, as in Keras.
+    The hooks that each callback defines are determined once, when the container is created. For use
+    in custom training loops, every hook is also a method of the container, as in Keras.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ class CallbackList:
         Returns
         -------
         bool
-            Whether calling it does anything.
+            True if at least one callback defines the hook.
         """
         return bool(self._hooks[hook])
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise errors of callbacks that can be detected before training.
+        """Raise the errors that callbacks can detect before training.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Logging of metrics to a CSV file."""
+"""Callback that logs metrics to a CSV file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CSVLogger(Callback):
 
     Parameters
     ----------
-    filename : str or path
+    filename : str or path-like
         File to write.
     separator : str
         Column separator, a single character.
@@ -68,8 +68,8 @@ class CSVLogger(Callback):
                 if file.read() not in (b"\n", b"\r"):
                     file.write(b"\r\n")
         if header := next(iter(self._rows()), None):
-            log = "The file to append to must be written by CSVLogger with the same separator"
-            expected = f"{log}; its first column must be 'epoch'"
+            old = "The existing file must have been written by CSVLogger with the same separator"
+            expected = f"{old}, with 'epoch' as its first column"
             checks.require(header[0] == "epoch", expected, checks.shorten(header))
             self.keys = header[1:]
 

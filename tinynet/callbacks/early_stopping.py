@@ -1,4 +1,4 @@
-"""Stopping of training when a metric has stopped improving."""
+"""Callback that stops training when a metric has stopped improving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record of the metrics of each epoch."""
+"""Callback that records the metrics of each epoch."""
 
 from __future__ import annotations
 

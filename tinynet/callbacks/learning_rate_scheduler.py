@@ -1,4 +1,4 @@
-"""Setting of the learning rate by a function of the epoch."""
+"""Callback that sets the learning rate as a function of the epoch."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class LearningRateScheduler(RateSetter):
             inspect.signature(self.schedule).bind(0, 0.0)
             self._takes_rate = True
         except (TypeError, ValueError) as error:
-            # A function written in C has no signature: ValueError.
+            # inspect.signature raises ValueError for functions written in C.
             self._takes_rate = isinstance(error, ValueError)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:

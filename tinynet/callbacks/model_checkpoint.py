@@ -1,4 +1,4 @@
-"""Saving of the model during training."""
+"""Callback that saves the model during training."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class ModelCheckpoint(Monitor, Saver):
 
     Parameters
     ----------
-    filepath : str or path
+    filepath : str or path-like
         File to write, with the extension ``.keras``, ``.h5``, ``.hdf5`` or ``.tinynet``, or
         ``.weights.h5`` with ``save_weights_only=True``. It may be a format string with ``{epoch}``,
-        which counts from 1, and metrics, such as ``{val_loss:.2f}``. The folder is created.
+        which is counted from 1, and metrics, such as ``{val_loss:.2f}``. The folder is created if
+        it does not exist.
     monitor : str
         Metric that decides which model is best.
     verbose : int
@@ -105,7 +106,7 @@ class ModelCheckpoint(Monitor, Saver):
         except KeyError as error:
             raise KeyError(
                 f"filepath must only contain the names {', '.join(values)}. "
-                f"Received: {self.filepath!r}, which contains {error}"
+                f"Received: filepath={self.filepath!r}, which contains {error}"
             ) from None
         except (ValueError, IndexError, AttributeError, TypeError) as error:
             raise ValueError(
@@ -116,14 +117,14 @@ class ModelCheckpoint(Monitor, Saver):
     def _before_training(self, names: set[str], closed: bool) -> None:
         """Check the file name and its folder, and that the model can be saved."""
         by_batch = self.save_freq != "epoch"
-        if by_batch:  # logs of batches do not contain these
+        if by_batch:  # the logs of a batch do not contain validation metrics
             names = {n for n in names if not n.startswith("val_")} - {"learning_rate"}
         if self.save_best_only:
             self._more_is_better()
-            never = f"save_best_only=True would never save: {self.monitor!r} is not among"
+            expected = f"monitor must be one of {sorted(names)} if save_best_only=True"
             received = f"monitor={self.monitor!r}, save_freq={self.save_freq!r}"
             found = not closed or self.monitor in names
-            checks.require(found, f"{never} {sorted(names)}", received)
+            checks.require(found, f"{expected}; otherwise no model is saved", received)
         path = self.filepath
         if closed:
             path = self.path(0, dict.fromkeys(names, 0.5), 0 if by_batch else None)

@@ -62,8 +62,8 @@ class Monitor(Callback):
         for metric in getattr(self.model, "metrics", []):
             if metric.label == name:
                 direction = getattr(metric, "_direction", None) or direction
-        unknown = f"{type(self).__name__} can't infer if higher or lower {self.monitor!r} is better"
-        expected = f"{unknown}; pass mode='max' or mode='min'"
+        unknown = f"can't infer whether higher or lower values of {self.monitor!r} are better"
+        expected = f"mode must be 'min' or 'max', because {type(self).__name__} {unknown}"
         checks.require(direction, expected, f"monitor={self.monitor!r}, mode='auto'")
         return direction == "up"
 
@@ -96,7 +96,7 @@ class Monitor(Callback):
         return bool(kind(value + self.min_delta) < kind(best))
 
     def _before_training(self, names: set[str], closed: bool) -> None:
-        """Check that the metric exists; `closed` means that the logs have no other names."""
+        """Check that the metric exists; if `closed`, the logs contain no other metrics."""
         self._more_is_better()
         if closed and self.monitor.removeprefix("val_") not in names:
             suggestions.known("monitor", self.monitor, dict.fromkeys(sorted(names)))

@@ -14,9 +14,9 @@ class RateSetter(Callback):
     def _before_training(self, names: set[str], closed: bool) -> None:
         """Check that the learning rate does not follow a schedule."""
         schedule = getattr(self.model.optimizer, "_schedule", None)
-        both = f"{type(self).__name__} can't set a learning rate that follows a schedule"
+        expected = f"learning_rate must be a number, not a schedule, to use {type(self).__name__}"
         received = f"learning_rate={checks.shorten(schedule)}"
-        checks.require(schedule is None, f"{both}; use only one of the two", received, TypeError)
+        checks.require(schedule is None, f"{expected}; use only one of them", received, TypeError)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Add the learning rate to the logs."""

@@ -1,4 +1,4 @@
-"""Reduction of the learning rate when a metric has stopped improving."""
+"""Callback that reduces the learning rate when a metric has stopped improving."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ __all__ = ["ReduceLROnPlateau"]
 class ReduceLROnPlateau(Monitor, RateSetter):
     """Reduce the learning rate when a metric has stopped improving.
 
-    The learning rate is added to the logs of the epoch as ``"learning_rate"``, before a reduction.
+    The learning rate of the epoch, before any reduction at its end, is added to the logs as
+    ``"learning_rate"``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Evaluation with the moving averages of the weights."""
+"""Callback that evaluates with the moving averages of the weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SwapEMAWeights(Callback):
     """Evaluate with the exponential moving averages of the weights, and train without them.
 
     The optimizer must have ``use_ema=True``. Before an evaluation or a prediction, the model's
-    weights are replaced by their averages; afterwards, the training weights are restored.
+    weights are replaced with their averages; afterwards, the training weights are restored.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class SwapEMAWeights(Callback):
     Examples
     --------
     The optimizer minimizes ``w**2``, whose gradient is ``2 w``, so each step with the learning rate
-    0.25 halves ``w``: from 4 to 2 and 1. The averages are 2 and ``(2 + 1) / 2 = 1.5``:
+    0.25 halves ``w``: from 4 to 2, and then to 1. The averages are 2 and ``(2 + 1) / 2 = 1.5``:
 
     >>> import tinynet as keras
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
@@ -60,12 +60,12 @@ class SwapEMAWeights(Callback):
     def _before_training(self, *_: Any) -> None:
         """Check that the optimizer has moving averages."""
         optimizer = self.model.optimizer
-        expected = "SwapEMAWeights requires a built optimizer with use_ema=True"
+        expected = "optimizer must be built and have use_ema=True to use SwapEMAWeights"
         received = f"use_ema={optimizer.use_ema}, built={optimizer.built}"
         checks.require(optimizer.use_ema and optimizer.built, expected, received)
 
     def _swap(self) -> None:
-        """Replace the weights by their moving averages."""
+        """Replace the weights with their moving averages."""
         self._before_training()
         if self.training_weights is None:
             self.training_weights = self.model.get_weights()
@@ -81,19 +81,19 @@ class SwapEMAWeights(Callback):
         """Discard training weights of an earlier run."""
         self.training_weights = None
 
-    on_train_end = on_train_begin  # `fit` replaces the weights by the averages at the end
+    on_train_end = on_train_begin  # `fit` replaces the weights with the averages at the end
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Restore the training weights."""
         self._swap_back()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Replace the weights by their moving averages if `swap_on_epoch` is True."""
+        """Replace the weights with their moving averages if `swap_on_epoch` is True."""
         if self.swap_on_epoch:
             self._swap()
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Replace the weights by their moving averages."""
+        """Replace the weights with their moving averages."""
         self._swap()
 
     def on_test_end(self, logs: Logs | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Logging of metrics for TensorBoard."""
+"""Callback that logs metrics for TensorBoard."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class TensorBoard(Callback):
 
     Parameters
     ----------
-    log_dir : str or path
+    log_dir : str or path-like
         Folder of the log files.
     histogram_freq : int
         Number of epochs between histograms of the weights; 0 for no histograms.
     write_graph : bool
-        Accepted for compatibility with Keras, without effect.
+        Ignored; present for compatibility with Keras.
     write_images, write_steps_per_second : bool
         Not supported; must be False.
     update_freq : "epoch", "batch" or int
@@ -57,7 +57,7 @@ class TensorBoard(Callback):
     ImportError
         If the package ``tensorboard`` is not installed.
     ValueError
-        If an argument requests something that is not supported.
+        If an argument has an unsupported value.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Stopping of training when the loss is not finite."""
+"""Callback that stops training when the loss is not finite."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TerminateOnNaN(Callback):
     >>> TerminateOnNaN(raise_error=True).on_batch_end(3, {"loss": math.nan})
     Traceback (most recent call last):
         ...
-    RuntimeError: Loss must be a finite number. Received: nan at batch 3
+    RuntimeError: loss must be finite. Received: loss=nan at batch 3
     """
 
     raise_error: bool = argument(False, checks.flag)
@@ -39,6 +39,6 @@ class TerminateOnNaN(Callback):
         if loss is None or math.isfinite(loss):
             return
         if self.raise_error:
-            raise RuntimeError(f"Loss must be a finite number. Received: {loss} at batch {batch}")
+            raise RuntimeError(f"loss must be finite. Received: loss={loss} at batch {batch}")
         write(f"Batch {batch}: Invalid loss, terminating training\n")
         self.model.stop_training = True

@@ -1,4 +1,4 @@
-"""Drop-in modules for programs that were written for other libraries."""
+"""Drop-in replacement for programs written for TensorFlow."""
 
 from tinynet._core.keras_names import guard
 

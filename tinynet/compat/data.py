@@ -33,7 +33,7 @@ class TensorSpec:
     dtype : dtype
         Data type.
     name : str, optional
-        Name, without effect.
+        Ignored.
 
     Examples
     --------
@@ -113,7 +113,7 @@ class Dataset:
 
     Datasets are created by `from_tensor_slices`, `from_generator` and `range`. `shuffle` uses
     tinynet's random numbers, so its order differs from TensorFlow's, and is deterministic after
-    `set_random_seed`. Arguments for parallel calls are accepted without effect.
+    `set_random_seed`. Arguments for parallel calls are ignored.
 
     Parameters
     ----------
@@ -239,7 +239,10 @@ class Dataset:
         drop_remainder: bool = False,
         name: Any = None,
     ) -> Dataset:
-        """Return datasets of consecutive elements that start `shift` elements apart."""
+        """Split the dataset into windows, each of which is a dataset of consecutive elements.
+
+        Each window starts `shift` elements after the previous one.
+        """
         n = checks.whole("size", size)
         step = checks.whole("shift", n if shift is None else shift)
         reach = (n - 1) * checks.whole("stride", stride) + 1
@@ -262,7 +265,7 @@ class Dataset:
         return Dataset(start, max(left // step + 1, 0) if self._size >= 0 else self._size)
 
     def flat_map(self, map_func: Any, name: Any = None) -> Dataset:
-        """Concatenate the datasets that a function returns for the elements."""
+        """Apply a function that returns a dataset to each element, and concatenate the results."""
 
         def start() -> Iterator[Any]:
             for element in self._start():
@@ -308,7 +311,7 @@ class Dataset:
         return Dataset(start, self._size)
 
     def repeat(self, count: int | None = None, name: Any = None) -> Dataset:
-        """Repeat the dataset `count` times, or infinitely often."""
+        """Repeat the dataset `count` times, or indefinitely."""
         endless = count is None or count < 0
 
         def start() -> Iterator[Any]:
@@ -384,8 +387,8 @@ class Dataset:
         return as_tensor(np.asarray(self._size, np.int64))
 
     def __len__(self) -> int:
-        received = f"a size that is {'infinite' if self._size == INFINITE else 'unknown'}"
-        expected = "len requires a dataset of known size"
+        received = f"an {'infinite' if self._size == INFINITE else 'unknown'} size"
+        expected = "dataset must have a known, finite size to use len"
         checks.require(self._size >= 0, expected, received, TypeError)
         return self._size
 

@@ -1,9 +1,9 @@
 """Drop-in replacement for TensorFlow: ``import tinynet.compat.tensorflow as tf``.
 
-``tf.keras`` is tinynet. The TensorFlow functions that programs for dense networks use are functions
-of `tinynet.ops`: ``tensorflow.txt`` lists TensorFlow's names and parameter names, and this module
-defines the functions that differ in more than names. Any other name raises an error that contains
-the name. Graphs and devices are not supported.
+``tf.keras`` is tinynet. The TensorFlow functions used in programs for dense networks are
+implemented with `tinynet.ops`. ``tensorflow.txt`` lists TensorFlow's names and parameter names, and
+this module defines the functions that differ in more than names. Accessing any other name raises an
+error that states the name. Graphs and devices are not supported.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None)
     shape : tuple of int, optional
         Shape to which the values are broadcast.
     name : str, optional
-        Name, without effect.
+        Ignored.
 
     Returns
     -------
@@ -209,9 +209,9 @@ def convert_to_tensor(
     dtype : dtype, optional
         Data type.
     dtype_hint : dtype, optional
-        Accepted without effect.
+        Ignored.
     name : str, optional
-        Name, without effect.
+        Ignored.
 
     Returns
     -------
@@ -246,8 +246,9 @@ def _confusion_matrix(
     true, predicted = (np.asarray(a).astype(np.int64).reshape(-1) for a in (labels, predictions))
     largest = int(max(true.max(initial=-1), predicted.max(initial=-1)))
     size = largest + 1 if num_classes is None else int(num_classes)
-    if min(true.min(initial=0), predicted.min(initial=0)) < 0 or largest >= size:
-        raise ValueError(f"Classes must be from 0 to {size - 1}. Received: up to {largest}")
+    lowest = int(min(true.min(initial=0), predicted.min(initial=0)))
+    expected = f"labels and predictions must be classes from 0 to {size - 1}"
+    checks.require(lowest >= 0 and largest < size, expected, f"class {min(lowest, 0) or largest}")
     counts = np.zeros((size, size), dtype)
     np.add.at(counts, (true, predicted), 1 if weights is None else np.asarray(weights, dtype))
     return as_tensor(counts)
@@ -261,7 +262,7 @@ def function(func: Any = None, **options: Any) -> Any:
     func : callable, optional
         Function to decorate.
     **options : object
-        Accepted for compatibility with TensorFlow, without effect.
+        Ignored; present for compatibility with TensorFlow.
 
     Returns
     -------
@@ -294,7 +295,7 @@ def print(*inputs: Any, output_stream: Any = None, end: str = "\n", **options: A
 
 
 def name_scope(name: Any = None) -> Any:
-    """Return a context manager without effect."""
+    """Return a context manager that does nothing."""
     return contextlib.nullcontext(name)
 
 
@@ -361,7 +362,10 @@ def one_hot(
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Tensor:
-    """Select x where the condition is True, else y; without them, return the indices of True."""
+    """Select x where the condition is True, and y elsewhere.
+
+    Without x and y, return the indices of the elements that are True.
+    """
     if x is None and y is None:
         return as_tensor(np.argwhere(ops.convert_to_numpy(condition)))
     return ops.where(condition, x, y)
@@ -441,6 +445,14 @@ def _reduce_euclidean_norm(input_tensor: Any, axis: Any = None, keepdims: Any = 
     return ops.sqrt(ops.sum(ops.square(input_tensor), axis, keepdims))
 
 
+def norm(tensor: Any, ord: Any = "euclidean", axis: Any = None, keepdims: Any = False) -> Tensor:
+    """Compute a norm; by default, that of all elements as one vector."""
+    if axis is not None:
+        return ops.norm(tensor, ord, axis, keepdims)
+    y = ops.norm(ops.reshape(tensor, (-1,)), ord)
+    return ops.reshape(y, [1] * np.ndim(tensor)) if keepdims else y
+
+
 def _squared_difference(x: Any, y: Any) -> Tensor:
     """Compute ``(x - y) ** 2``."""
     return ops.square(ops.subtract(x, y))
@@ -470,7 +482,7 @@ def ensure_shape(x: Any, shape: Any) -> Tensor:
 
 
 def clip_by_norm(t: Any, clip_norm: Any, axes: Any = None) -> Tensor:
-    """Scale a tensor to a norm of at most `clip_norm`, over some or all axes."""
+    """Scale a tensor so that its norm over `axes`, by default all, is at most `clip_norm`."""
     axes = tuple(axes) if isinstance(axes, list) else axes
     squares = ops.sum(ops.square(t), axis=axes, keepdims=True)
     positive = squares > 0  # the gradient of the square root is infinite at 0
@@ -516,7 +528,7 @@ def clip_by_global_norm(
     (5.0, [0.6000000238418579, None, 0.800000011920929])
     """
     norm = _global_norm(t_list) if use_norm is None else convert_to_tensor(use_norm)
-    with np.errstate(divide="ignore", invalid="ignore"):  # the last term may be NaN
+    with np.errstate(divide="ignore", invalid="ignore"):  # norm - norm is NaN if norm is not finite
         scale = clip_norm * ops.minimum(1.0 / norm, 1.0 / clip_norm) + (norm - norm)
     return [None if t is None else ops.multiply(t, scale) for t in t_list], norm
 
@@ -579,7 +591,7 @@ def _embedding_lookup(params: Any, ids: Any) -> Tensor:
 
 
 def _seeded(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a function so that calls with the same seed continue its sequence, as in TensorFlow."""
+    """Wrap a function so that calls with the same seed continue one sequence, as in TensorFlow."""
     signature = inspect.signature(call)
 
     @functools.wraps(call)
@@ -720,7 +732,7 @@ def _space(path: str) -> dict[str, Any]:
 
 
 def _renamed(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
-    """Wrap a function to accept `name`, without effect, and TensorFlow's parameter names."""
+    """Wrap a function to accept TensorFlow's parameter names, and to ignore `name`."""
     renamed = dict(zip(names, inspect.signature(call).parameters, strict=False)) if names else {}
 
     @functools.wraps(call)

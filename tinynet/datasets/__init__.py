@@ -1,4 +1,4 @@
-"""Data sets, with Keras' names.
+"""Datasets. The API follows Keras.
 
 ``mnist`` and ``fashion_mnist`` are read from local files or downloaded once, verified and cached.
 ``drawn_digits`` are synthetic digits that require no download. Each module has ``load_data()``,

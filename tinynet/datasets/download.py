@@ -1,6 +1,6 @@
-"""Search, verification, download and caching of the files of MNIST-like data sets.
+"""Search, verification, download and caching of the files of MNIST-like datasets.
 
-A `Source` describes a data set. Files that tinynet or Keras downloaded must be bit-identical to the
+A `Source` describes a dataset. Files that tinynet or Keras downloaded must be bit-identical to the
 published ones (SHA-256). Files given by the user may be custom, so only their format is checked:
 sizes, counts, labels, and the checksums of gzip and zip.
 """
@@ -26,7 +26,7 @@ _STALL_SECONDS = 8.0  # timeout of a stalled download
 
 
 class Source(NamedTuple):
-    """Description of a data set."""
+    """Description of a dataset."""
 
     name: str  # name of its folder
     title: str  # name in messages
@@ -36,10 +36,10 @@ class Source(NamedTuple):
 
 
 def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
-    """Load a data set from `path`, or from the first location of the search order that has it."""
+    """Load a dataset from `path`, or from the first location of the search order that has it."""
     if path is not None:
         place = Path(path)
-        allowed = f"an .npz file or a folder with {', '.join(IDX_FILES)} (.gz or not)"
+        allowed = f"an .npz file or a folder with {', '.join(IDX_FILES)} (with or without .gz)"
         expected, received = f"path must be {allowed}, and must exist", f"path={os.fspath(path)!r}"
         require(place.exists(), expected, received, FileNotFoundError)
         below = place / source.name
@@ -79,7 +79,7 @@ def load(source: Source, path: str | os.PathLike[str] | None = None) -> Dataset:
 
 
 def _read(place: Path, source: Source, *, published: bool) -> Dataset:
-    """Read a data set from a file or folder; if `published`, accept only the published files."""
+    """Read a dataset from a file or folder; if `published`, accept only the published files."""
     paths = [place]
     if place.is_dir():
         present = {name for name in os.listdir(place) if not published or name in source.sha256}
@@ -91,7 +91,7 @@ def _read(place: Path, source: Source, *, published: bool) -> Dataset:
             paths = [place / packed]
         else:
             missing = [name for name, names in zip(IDX_FILES, found, strict=True) if not names]
-            raise FileNotFoundError(f"{place} has no {', '.join(missing)}")
+            raise FileNotFoundError(f"{place} does not contain {', '.join(missing)}")
     elif not place.is_file():
         raise FileNotFoundError(f"{place}: no such file or folder")
     sums = source.sha256 if published else {}
@@ -102,7 +102,7 @@ def _contents(path: Path, sha256: str | None) -> bytes:
     """Return the contents of a file, after verifying the checksum unless it is None."""
     with naming(str(path)):
         size = path.stat().st_size
-        require(size <= LARGEST, f"expected at most {LARGEST} bytes", f"{size} bytes")
+        require(size <= LARGEST, f"the file must have at most {LARGEST} bytes", f"{size} bytes")
         data = path.read_bytes()
         if sha256:
             _compare(data, sha256)
@@ -113,7 +113,7 @@ def _compare(data: bytes, sha256: str) -> None:
     import hashlib
 
     received = hashlib.sha256(data).hexdigest()
-    require(received == sha256, f"expected SHA-256 {sha256}", f"{received}, {len(data)} bytes")
+    require(received == sha256, f"the SHA-256 must be {sha256}", f"{received}, {len(data)} bytes")
 
 
 def _fetch(path: Path, mirrors: tuple[str, ...], source: Source, tried: list[str]) -> bytes:
@@ -153,7 +153,8 @@ def _download(url: str) -> bytes:
         try:
             while chunk := response.read(1 << 16):
                 received += chunk
-                require(len(received) <= LARGEST, f"expected at most {LARGEST} bytes", "more")
+                expected = f"the file must have at most {LARGEST} bytes"
+                require(len(received) <= LARGEST, expected, f"more than {LARGEST} bytes")
                 if bar:
                     done = min(len(received) / total, 1.0)
                     text = f"\r[{'=' * int(30 * done):30}] {done:4.0%}"
@@ -162,7 +163,7 @@ def _download(url: str) -> bytes:
             if bar:
                 print(file=sys.stderr)
     if len(received) < total:
-        raise ConnectionError(f"expected {total} bytes. Received: {len(received)} bytes")
+        raise ConnectionError(f"the file must have {total} bytes. Received: {len(received)} bytes")
     return bytes(received)
 
 
@@ -186,7 +187,7 @@ def _connect(url: str) -> Any:
     try:
         return answer.result(timeout=_CONNECT_SECONDS)
     except futures.TimeoutError:
-        raise TimeoutError(f"no answer within {_CONNECT_SECONDS:g} s") from None
+        raise TimeoutError(f"no response within {_CONNECT_SECONDS:g} s") from None
     except urllib.error.HTTPError as error:  # the exception is also an open response
         error.close()
         raise

@@ -1,8 +1,8 @@
-"""Synthetic handwritten digits, for machines without a data set.
+"""Synthetic handwritten digits, for machines without a dataset.
 
-Every digit starts as a few pen strokes from the table `WAYS` of common ways of writing it, which is
-in ``drawn_digits.txt``. Variations of handwriting are then simulated: points are displaced; the
-digit is slanted, stretched and distorted; the pressure of the pen varies; and the ink has gray
+Every digit starts as a few pen strokes, chosen from `WAYS`, a table of common ways of writing each
+digit (``drawn_digits.txt``). Variations of handwriting are then simulated: points are displaced;
+the digit is slanted, stretched and distorted; the pressure of the pen varies; and the ink has gray
 edges. Finally, the image is framed like MNIST's digits: scaled to fit a box of 20 x 20 pixels,
 which is placed so that its center of mass is at the center of 28 x 28 pixels.
 
@@ -13,8 +13,8 @@ The same seed gives the same images on every machine. The random numbers are raw
 stream that NumPy guarantees not to change. Nearly all arithmetic consists of additions,
 multiplications, divisions and square roots, whose rounding IEEE 754 specifies. Results of matrix
 products and ``exp``, whose rounding may differ between machines, are immediately rounded to a
-coarse grid. Two machines are expected to differ by one gray level of one pixel in about one of
-10,000 sets of 70,000 images.
+coarse grid. Between two machines, about one in 10,000 generated datasets of 70,000 images is
+expected to differ, by one gray level in one pixel.
 """
 
 from __future__ import annotations
@@ -66,11 +66,13 @@ _SLANT, _SLANT_DEVIATION = 0.10, 0.25  # shift to the right per unit of height
 _TURN = 0.13  # in radians
 
 # Pen, in pixels of the image.
-_RADIUS, _RADIUS_DEVIATION, _THINNEST = 1.3, 0.34, 0.7
+_RADIUS, _RADIUS_DEVIATION, _THINNEST = 1.3, 0.34, 0.7  # mean, standard deviation, minimum
 _FATTEST = 0.11  # maximum radius relative to the box, times the aspect ratio: keeps loops open
-_PRESSURE = 0.13  # deviation of the change of the radius along the digit, as a factor
-_NIB = 0.08  # deviation of the width ratio of horizontal and vertical lines
-_EDGE, _EDGE_DEVIATION, _SHARPEST = 1.15, 0.25, 0.9  # width of the edge from full ink to none
+_PRESSURE = 0.13  # standard deviation of the factor by which the radius changes along the digit
+# Standard deviation of x, if the widths of horizontal and vertical lines change by 1 + x and 1 - x.
+_NIB = 0.08
+# Width of the transition from full ink to none: mean, standard deviation, minimum.
+_EDGE, _EDGE_DEVIATION, _SHARPEST = 1.15, 0.25, 0.9
 _BLUR = 0.8  # minimum width of the ink
 
 _VERSION = 1  # part of the cache file name; increases whenever the images change
@@ -165,7 +167,7 @@ def _table() -> _Table:
 
 
 def _bell(bits: np.random.PCG64, *shape: int) -> Floats:
-    """Draw approximately normal values, mean 0, variance 1, at most 3.5: sums of four uniforms."""
+    """Draw approximately standard normal values: scaled sums of four uniforms, from -3.5 to 3.5."""
     lanes = bits.random_raw(math.prod(shape)).view(np.uint16).reshape(*shape, 4)
     return np.asarray((lanes.sum(axis=-1, dtype=np.int64) - 2 * 65535) * (math.sqrt(3) / 65536))
 
@@ -181,7 +183,7 @@ def _choose(bits: np.random.PCG64) -> tuple[Bytes, Indices]:
 
 
 def _write(ways: Indices, bits: np.random.PCG64) -> Floats:
-    """Return x and y (2, n, vertices) of n randomly varied paths of the pen."""
+    """Return the coordinates, shape (2, n, vertices), of n randomly varied pen paths."""
     table, n = _table(), len(ways)
     strayed = _POINT * _bell(bits, n, table.points.shape[1], 2) * table.loose[ways]
     strokes = int(table.stroke.max()) + 1
@@ -206,8 +208,9 @@ def _ink(at: Floats, labels: Bytes, down: Floats, bits: np.random.PCG64) -> Byte
     """Render the paths as images (n, 20, 20), each digit as large as the box allows.
 
     Each line segment leaves a Gaussian spot of ink, as wide as the pen. A 2-D Gaussian is the
-    product of two 1-D Gaussians, so the sum over the spots is one matrix product per image. Across
-    a straight line it is exp(-(distance / width)**2); two thresholds give black ink and gray edges.
+    product of two 1-D Gaussians, so the sum over the spots is one matrix product per image. The sum
+    across a straight line is exp(-(distance / width)**2); two thresholds give black ink and gray
+    edges.
     """
     thick, tilt, bulge, nib, edge = _bell(bits, 5, len(labels), 1)
     low, high = at.min(axis=2, keepdims=True), at.max(axis=2, keepdims=True)

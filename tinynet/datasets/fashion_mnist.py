@@ -45,20 +45,22 @@ def load_data(path: str | os.PathLike[str] | None = None) -> Dataset:
     """Load Fashion-MNIST.
 
     Without `path`, these locations are searched in order: ``$TINYNET_DATA/fashion_mnist/``, Keras'
-    cache (``~/.keras/datasets/fashion-mnist/``) and tinynet's cache. If the data set is not found,
+    cache (``~/.keras/datasets/fashion-mnist/``) and tinynet's cache. If the dataset is not found,
     it is downloaded to tinynet's cache.
 
     Parameters
     ----------
-    path : str or PathLike, optional
-        Folder with the four IDX files, or ``.npz`` file, as for `tinynet.datasets.mnist`. If given,
-        no other location is searched. Keras' function does not have this parameter.
+    path : str or path-like, optional
+        Folder with the four IDX files, or an ``.npz`` file, as in
+        `tinynet.datasets.mnist.load_data`. If given, no other location is searched. Keras' function
+        does not have this parameter.
 
     Returns
     -------
     tuple
         ``(x_train, y_train), (x_test, y_test)``: images, uint8 of shape (60000, 28, 28) and
-        (10000, 28, 28); labels 0 to 9, uint8 of shape (60000,) and (10000,). All arrays are new.
+        (10000, 28, 28); labels 0 to 9, uint8 of shape (60000,) and (10000,). The arrays are
+        newly allocated in each call.
 
     Raises
     ------

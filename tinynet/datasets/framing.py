@@ -30,19 +30,21 @@ LARGEST = 560  # maximum side, to which larger images are scaled first
 _MARGIN = 0.04  # fraction of a side that may contain a frame, ignored for paper and contrast
 _GRID, _WINDOW = 20, 6  # the paper is sampled at 20 x 20 points, with medians over 13 x 13 of them
 _NEAR = 0.1  # maximum difference of a paper pixel from the estimate
-_GAIN = 0.1  # fraction of pixels that a local estimate must explain additionally
+_GAIN = 0.1  # minimum increase of the fraction of pixels near the estimate, to use local estimates
 _LEAST_CONTRAST = 0.1  # of the gray range; anything fainter is texture of the paper
 _DARKEST_PAPER = 0.2  # minimum divisor when ink is measured relative to the paper
 _NO_INK, _FULL_INK = 0.3, 0.7  # of the mean ink; symmetric about 0.5, so that edges do not move
 _SEEN = 0.01  # minimum ink that counts as part of the digit
-_LONG, _RULE = 0.5, 0.06  # line: at least 50 % of a side long, at most 6 % of the other wide
+_LONG, _RULE = 0.5, 0.06  # line: length at least 50% of one side, width at most 6% of the other
 _EDGE = 0.11  # maximum width of a line at the border, such as a frame
 _PIECE = 0.2  # minimum length of the digit, as a fraction of the longer side
 _INSIDE = 0.3  # minimum length of a digit inside a box, relative to the box
-_DEPTH, _COVERED = 0.1, 0.8  # a box covers 80 % of the sides of its bounding box, 10 % deep
-_SPECK = 0.03  # of the ink of the largest component
-_TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8  # of the tallest and heaviest digit; of the height of a pair
-_WHOLE = 0.8  # of the digit's height: a component at the border this tall is a digit
+_DEPTH, _COVERED = 0.1, 0.8  # a box covers 80% of the sides of its bounding box, 10% deep
+_SPECK = 0.03  # maximum ink of a speck, relative to the largest component
+# Two digits: minimum height and ink of each, relative to the largest component; minimum width of
+# the pair, relative to its height.
+_TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8
+_WHOLE = 0.8  # minimum height of a digit at the border, relative to the digit inside
 _THIN, _WIDENED = 2.2, 2.4  # stroke widths in pixels of the result: minimum, target
 _DIAMOND = np.add.outer([1, 0, 1], [1, 0, 1]) < 2  # a pixel and its four neighbors
 _CRUMB = 1e-6  # makes rounding of half-integers independent of rounding errors
@@ -58,16 +60,16 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
 
     1. Gray: convert to gray levels from 0 to 1 (`to_grey`), at most 560 pixels long and wide.
     2. Paper: estimate the gray level of the paper, as the median on the border (`paper_shade`), or
-       as the local median around each pixel if that explains 10 % more of the pixels (gradients,
-       shadows, frames). The outer 4 % of the image are ignored in the local median, in these
-       percentages and in the next two steps.
+       as the local median around each pixel if 10% more of the pixels are then within 0.1 of the
+       estimate, as with gradients, shadows and frames. The outer 4% of the image are ignored in the
+       local median, in these percentages and in the next two steps.
     3. Ink: subtract the paper. Ink is dark or light, whichever differs more from the paper (sum of
        squares). Dark ink is divided by the gray level of the paper. The strength of the ink is the
        mean above Otsu's threshold (N. Otsu, "A threshold selection method from gray-level
        histograms", 1979). If it is not greater than 0.1, the image is blank.
     4. Contrast: ``ink = (ink / strength - 0.3) / 0.4``, clipped to [0, 1]. This removes the texture
        of the paper and preserves the stroke width.
-    5. Components: remove straight lines, frames, boxes around the digit, specks with less than 3 %
+    5. Components: remove straight lines, frames, boxes around the digit, specks with less than 3%
        of the largest component's ink, and ink at the border if a large component inside remains.
     6. Crop: select the smallest rectangle with all ink above 0.01, h rows and w columns. Strokes
        that would be thinner than 2.2 pixels of the result are widened to 2.4.
@@ -228,7 +230,10 @@ def _without_rules(ink: Greys) -> Greys:
 
 
 def _rules(seen: Mask) -> list[tuple[int, int, int, int]]:
-    """Find thin bands of rows with a run of at least half the width: top, bottom, left, right."""
+    """Find thin bands of rows that contain a run of ink of at least half the width.
+
+    Each band is a tuple (top, bottom, left, right).
+    """
     count = np.cumsum(seen, axis=1)
     run: NDArray[np.int64] = count - np.maximum.accumulate(np.where(seen, 0, count), axis=1)
     length: NDArray[np.int64] = run.max(axis=1)
@@ -269,15 +274,15 @@ def _digit_only(ink: Greys) -> Greys:
             keep[i] = not _is_box(names[top:bottom, left:right] == i)
     digits = keep & (~apart | (size[0] >= whole))
     several = _several(low[:, digits], high[:, digits], mass[digits])
-    expected = "image must show one digit, but this looks like several digits"
-    require(not several, f"{expected}; crop it to one of them", f"{digits.sum()} components")
+    expected = "image must show a single digit; crop it to one digit"
+    require(not several, expected, f"several digits ({digits.sum()} components)")
     keep &= ~apart
     keep &= mass >= _SPECK * mass[keep].max()
     return np.where(keep[names] & seen, ink, 0)
 
 
 def _several(low: NDArray[np.int64], high: NDArray[np.int64], mass: Greys) -> bool:
-    """Return whether two large components are too far apart horizontally for a broken digit."""
+    """Return whether two large components are too far apart horizontally to be one digit."""
     height = high[0] - low[0]
     large = np.flatnonzero((height >= _TALL * height.max()) & (mass >= _HEAVY * mass.max()))
     order = large[np.argsort(low[1, large], kind="stable")]

@@ -1,4 +1,4 @@
-"""Parsers of the file formats of MNIST-like data sets: IDX and ``.npz``.
+"""Parsers of the file formats of MNIST-like datasets: IDX and ``.npz``.
 
 The files are untrusted. Nothing is unpickled, no more bytes are decompressed than the header
 declares, and every declared size is compared with the contents before it is used.
@@ -52,7 +52,7 @@ def parse(files: Mapping[str, bytes]) -> Dataset:
             arrays += parse_npz(data) if len(files) == 1 else [parse_idx(data, dimensions)]
     x_train, y_train, x_test, y_test = arrays
     for images, labels, part in ((x_train, y_train, "training"), (x_test, y_test, "test")):
-        expected = f"{', '.join(files)}: expected one label per image for {part}"
+        expected = f"{', '.join(files)} must contain one label per {part} image"
         received = f"{len(images)} images, {len(labels)} labels"
         require(len(images) == len(labels), expected, received)
     return (x_train, y_train), (x_test, y_test)
@@ -64,10 +64,10 @@ def parse_idx(data: bytes, dimensions: int) -> Array:
     stream: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=file) if packed else file
     header = stream.read(4 + 4 * dimensions)
     received = f"{len(header)} bytes"
-    require(len(header) == 4 + 4 * dimensions, "expected an IDX header", received)
+    require(len(header) == 4 + 4 * dimensions, "the file must begin with an IDX header", received)
     magic, *shape = np.frombuffer(header, ">u4").tolist()
     number = 0x0800 + dimensions  # 0x08 means unsigned bytes
-    require(magic == number, f"expected magic number {number}", f"{magic}")
+    require(magic == number, f"the magic number must be {number}", f"{magic}")
     return _values(stream, tuple(shape))
 
 
@@ -77,17 +77,17 @@ def parse_npz(data: bytes) -> list[Array]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for name, dimensions in zip(NPZ_ARRAYS, DIMENSIONS, strict=True):
             names = archive.namelist()
-            expected = f"expected arrays {', '.join(NPZ_ARRAYS)}"
+            expected = f"the file must contain the arrays {', '.join(NPZ_ARRAYS)}"
             require(f"{name}.npy" in names, expected, ", ".join(names))
             member = archive.getinfo(f"{name}.npy")
             known = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-            require(known, "expected deflated data", f"type={member.compress_type}")
+            require(known, f"{name} must be stored or deflated", f"type {member.compress_type}")
             with archive.open(member) as stream:
                 version = np.lib.format.read_magic(stream)
-                require(version == (1, 0), f"expected {name} in npy format 1.0", f"{version}")
+                require(version == (1, 0), f"{name} must be in npy format 1.0", f"{version}")
                 shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
                 fits = dtype == np.uint8 and len(shape) == dimensions
-                expected = f"expected {name} to be uint8 of {dimensions} dimensions"
+                expected = f"{name} must be a uint8 array with {dimensions} dimensions"
                 require(fits, expected, f"dtype={dtype}, shape={shape}")
                 arrays.append(_values(stream, shape, "F" if fortran else "C"))
     return arrays
@@ -99,12 +99,12 @@ def _values(
     """Read the images or labels that follow a header."""
     size = math.prod(shape)
     fits = shape[1:] in ((), (28, 28)) and 0 < size <= LARGEST
-    require(fits, "expected images of 28 x 28 pixels, or labels", f"shape={shape}")
+    require(fits, "the shape must be that of 28 x 28 images or of labels", f"shape={shape}")
     # Reading one more byte detects excess data, and makes gzip and zip verify their checksums.
     data = stream.read(size + 1)
-    received = "more" if len(data) > size else f"{len(data)}, truncated"
-    require(len(data) == size, f"expected {size} bytes for shape {shape}", received)
+    received = f"more than {size} bytes" if len(data) > size else f"{len(data)} bytes"
+    require(len(data) == size, f"the data must have {size} bytes for shape {shape}", received)
     values: Array = np.frombuffer(data, np.uint8).reshape(shape, order=order).copy()
     if values.ndim == 1:
-        require(values.max() <= 9, "expected labels from 0 to 9", f"{values.max()}")
+        require(values.max() <= 9, "labels must be from 0 to 9", f"{values.max()}")
     return values

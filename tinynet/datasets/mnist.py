@@ -44,17 +44,17 @@ def load_data(path: str | os.PathLike[str] | None = _DEFAULT) -> Dataset:
     """Load MNIST.
 
     With the default `path`, these locations are searched in order: ``$TINYNET_DATA/mnist/``, Keras'
-    cache (``~/.keras/datasets/mnist.npz``) and tinynet's cache. If the data set is not found, it is
+    cache (``~/.keras/datasets/mnist.npz``) and tinynet's cache. If the dataset is not found, it is
     downloaded to tinynet's cache.
 
     Parameters
     ----------
-    path : str or PathLike, optional
+    path : str or path-like, optional
         File in the format of Keras' ``mnist.npz``, or folder with ``mnist.npz`` or the four IDX
         files (``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
         ``t10k-images-idx3-ubyte``, ``t10k-labels-idx1-ubyte``, uncompressed or as ``.gz``),
         directly or in a subfolder ``mnist``. If given, no other location is searched, and the
-        number of images is arbitrary. None and the default name select the search described
+        file may contain any number of images. None and the default name select the search described
         above; use ``./mnist.npz`` for a file in the current folder.
 
     Returns
@@ -62,7 +62,7 @@ def load_data(path: str | os.PathLike[str] | None = _DEFAULT) -> Dataset:
     tuple
         ``(x_train, y_train), (x_test, y_test)``: images, uint8 of shape (60000, 28, 28) and
         (10000, 28, 28), from 0 (background) to 255 (ink); labels 0 to 9, uint8 of shape (60000,)
-        and (10000,). All arrays are new.
+        and (10000,). The arrays are newly allocated in each call.
 
     Raises
     ------

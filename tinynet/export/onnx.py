@@ -39,15 +39,15 @@ def export_onnx(model: Model, filepath: Any) -> None:
     """Export a model for inference to an ONNX file.
 
     The file is validated and written atomically. A single input is named ``"input"`` and a single
-    output ``"output"``; multiple inputs or outputs have the names of the model's inputs and
-    outputs, or the keys of its dicts. All floats are float32, since not every runtime supports
-    float64 for every operator.
+    output ``"output"``; multiple inputs or outputs are named after the model's inputs and
+    outputs or, if these are dicts, after their keys. All floats are float32, since not every
+    runtime supports float64 for every operator.
 
     Parameters
     ----------
     model : Model
         Built model that consists of operations supported by ONNX.
-    filepath : str or Path
+    filepath : str or path-like
         File to write, usually with the extension ``.onnx``.
 
     Raises
@@ -73,8 +73,7 @@ def export_onnx(model: Model, filepath: Any) -> None:
         import onnx
     except ImportError as error:
         raise ImportError(
-            "export_onnx requires the package onnx: pip install onnx. "
-            "Received: onnx is not installed"
+            "export_onnx requires the package onnx, which is not installed: pip install onnx"
         ) from error
     expected = f"{model.name} must be built before exporting it; call build(input_shape)"
     checks.require(model.built, expected, "built=False")
@@ -82,10 +81,8 @@ def export_onnx(model: Model, filepath: Any) -> None:
         specs = [((None, *s.shape[1:]), s.dtype) for s in model.inputs]
         traced = ModelProgram(model, specs, training=False, fuse=False)
     except BatchSizeNeeded as error:
-        raise ValueError(
-            f"{model.name} must not use the batch size to be exported; use -1 in ops.reshape. "
-            "Received: a call that uses the batch size"
-        ) from error
+        text = f"To be exported, {model.name} must not use the batch size; use -1 in ops.reshape"
+        raise ValueError(f"{text}. Received: a call that uses the batch size") from error
     helper, names = onnx.helper, _names(model.input, "input", [s.name for s in model.inputs])
     graph = _Graph(onnx, dict(zip(map(id, traced.inputs), names, strict=True)))
     for instruction in traced.program.forward:
@@ -158,7 +155,7 @@ class _Graph:
         return name
 
     def kind(self, dtype: Any) -> Any:
-        """Return ONNX' code of a dtype."""
+        """Return the ONNX code of a dtype."""
         return self.onnx.helper.np_dtype_to_tensor_dtype(_kind(dtype))
 
     def cast(self, x: str, dtype: Any) -> str:
@@ -210,10 +207,8 @@ class _Graph:
             what = f"the operation {name}"
             if isinstance(operation, LayerCall):
                 what = f"a layer of type {type(operation.layer).__name__}"
-            own = "layers without a custom forward and backward"
-            expected = (
-                f"An exported model must consist of operations that ONNX supports and of {own}"
-            )
+            own = "layers without a custom forward or backward"
+            expected = f"An exported model must consist of operations that ONNX supports and {own}"
             raise ValueError(f"{expected}. Received: {what}")
         same = name not in ("take", "take_along_axis", "embedding")
         first = 1 if name == "where" else 0 if same else len(inputs)

@@ -124,9 +124,10 @@ def _get_item(g: Graph, x: str, key: Any) -> str:
         elif not isinstance(own, slice):
             indices, others = np.asarray(own), [k for k in keys if not isinstance(k, slice | None)]
             is_list = indices.dtype.kind in "iu" and indices.ndim == 1 and len(others) == 1
-            expected = "x[key] must have slices, and integers or one list of integers"
+            either = "slices and integers, or of slices and one list of integers"
+            expected = f"To be exported, the key of x[key] must consist of {either}"
             received = f"key={checks.shorten(key)}"
-            checks.require(is_list or indices.ndim == 0, f"{expected}, to be exported", received)
+            checks.require(is_list or indices.ndim == 0, expected, received)
             squeezed += [at] * (indices.ndim == 0)
             x = g("Gather", x, np.atleast_1d(indices).tolist(), axis=at)
         at += 1

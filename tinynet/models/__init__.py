@@ -1,4 +1,4 @@
-"""Models: graphs of layers that can be trained, saved and loaded, with Keras' names."""
+"""Models: graphs of layers that can be trained, saved and loaded. The API follows Keras."""
 
 from tinynet.models.cloning import clone_model
 from tinynet.models.model import Model

@@ -29,7 +29,7 @@ from tinynet.training.data_adapters import only
 
 
 class Network(Layer):
-    """Layer that consists of layers: the part of a model that manages its graph."""
+    """Base class of `Model`: a layer that is composed of layers, and manages their graph."""
 
     def __init__(
         self,
@@ -57,17 +57,21 @@ class Network(Layer):
             self.build()
 
     def _set_graph(self, graph: Graph) -> None:
-        """Set the graph of a functional model; intermediate tensors as inputs get new inputs."""
+        """Set the graph of a functional model.
+
+        Intermediate tensors that are used as inputs are replaced by new `Input` tensors.
+        """
         if any(not isinstance(s.layer, InputLayer) for s in graph.entries):
             graph = rebuilt(graph.plan(), new_entry, lambda operation: operation)
         names = [o.name for o in graph.operations if isinstance(o, Layer)]
-        expected = f"All layers of {self.name} must have different names"
-        checks.require(len(set(names)) == len(names), expected, f"{names}")
+        expected = f"Layer names of {self.name} must be unique"
+        checks.require(len(set(names)) == len(names), expected, f"layer names {names}")
         taken = set(names)
         for call in graph.operations:
             if not isinstance(call, Layer):
                 numbered = (f"{call.name}_{k}" for k in itertools.count(1))
-                if call.name in taken:  # by a layer, or in a loaded file
+                # The name may belong to a layer or come from a loaded file.
+                if call.name in taken:
                     call.own_name = next(name for name in numbered if name not in taken)
                 taken.add(call.name)
         self._graph = graph
@@ -76,7 +80,7 @@ class Network(Layer):
             self._enter(graph.entries[0].layer)
 
     def _enter(self, layer: InputLayer) -> None:
-        """Set the input layer, to whose dtype inputs are converted."""
+        """Set the input layer; inputs are converted to its dtype."""
         self._input = layer
         if layer.input_dtype in config.FLOATS:
             self.dtype = layer.input_dtype
@@ -85,11 +89,11 @@ class Network(Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """Layers; for a functional model, beginning with its inputs."""
+        """List of layers. In a functional model, the input layers come first."""
         return [*self._own_layers()]
 
     def _own_layers(self) -> list[Layer]:
-        """Return the layers in the order of their weights."""
+        """Return the layers in the order in which their weights are listed."""
         return list(dict.fromkeys([*self._layers, *self._inner_layers()]))
 
     _sublayers = _own_layers
@@ -140,11 +144,11 @@ class Network(Layer):
         """
         if (name is None) == (index is None):
             received = f"name={checks.shorten(name)}, index={checks.shorten(index)}"
-            raise ValueError(f"get_layer requires either a name or an index. Received: {received}")
+            raise ValueError(f"Exactly one of name and index must be given. Received: {received}")
         own = self.layers
         if index is not None:
-            if not -len(own) <= checks.whole("index", index, -(2**31)) < len(own):
-                raise ValueError(f"{self.name} has {len(own)} layers. Received: index={index}")
+            fits = -len(own) <= checks.whole("index", index, -(2**31)) < len(own)
+            checks.require(fits, f"index must be in range for {len(own)} layers", f"index={index}")
             return own[index]
         return suggestions.known("layer", name, {la.name: la for la in own})
 
@@ -184,15 +188,15 @@ class Network(Layer):
         return [n.name for s in self.outputs if (n := s.node) is not None]
 
     def _known_graph(self) -> Graph:
-        """Return the graph; for a subclass with its own `call`, create it once built."""
+        """Return the graph; for a subclass with a custom `call`, create it once built."""
         if self._graph is None and self._has_own_call and self.built:
             kinds = iter(self._types_of_inputs or itertools.repeat(self.dtype))
             inputs = map_shapes(lambda s: new_entry(None, s, next(kinds)), self._build_shape)
             self._graph = Graph(inputs, self.call(inputs))
         if self._graph is None:
             raise AttributeError(
-                f"The input shape of {self.name} is unknown before it is built. "
-                f"Received: built={self.built}"
+                f"{self.name} must be built before its inputs and outputs are available; call "
+                f"build(input_shape). Received: built={self.built}"
             )
         return self._graph
 
@@ -203,7 +207,7 @@ class Network(Layer):
 
         Parameters
         ----------
-        input_shape : tuple of (int or None), or list or dict of them
+        input_shape : tuple of (int or None), or list or dict of such tuples
             Shape of the input, with the batch size first.
 
         Raises
@@ -241,18 +245,18 @@ class Network(Layer):
             self._outputs_for((inputs,), {}, self.call)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Compute the outputs; a functional model follows its graph.
+        """Compute the outputs. A functional model executes its graph.
 
         Parameters
         ----------
-        inputs : tensor, or list or dict of them
+        inputs : tensor, or list or dict of tensors
             Inputs.
         training : bool
             Whether the call is part of a training step.
 
         Returns
         -------
-        tensor, or list or dict of them
+        tensor, or list or dict of tensors
             Outputs.
         """
         if self._graph is None:
@@ -265,7 +269,10 @@ class Network(Layer):
         return self._graph.run([self._adjusted(x, s.shape) for s, x in entries])
 
     def _in_order(self, inputs: Any) -> list[Any]:
-        """Return the inputs of a functional model in the order of its graph; dicts are by name."""
+        """Return the inputs of a functional model in the order of its graph.
+
+        The keys of a dict are input names, or the keys of the model's own dict of inputs.
+        """
         entries = self._known_graph().entries
         names = [s.name for s in entries]
         own = self._known_graph().inputs
@@ -280,7 +287,7 @@ class Network(Layer):
         values = [*inputs] if isinstance(inputs, list | tuple) else [inputs]
         if len(values) != len(entries):
             values = flattened(inputs)
-        expected = f"x must have one array for each of the inputs {names}, in a list or by name"
+        expected = f"x must be a list with one array per input, or a dict with the keys {names}"
         checks.require(len(values) == len(entries), expected, f"{len(values)} arrays")
         return values
 
@@ -298,11 +305,11 @@ class Network(Layer):
             if len(shape) == len(expected) - 1:
                 hint += "; for a single example, pass x[None]"
             raise ValueError(
-                f"{self.name} takes inputs of shape {expected}{hint}. Received: shape {shape}"
+                f"Inputs of {self.name} must have shape {expected}{hint}. Received: shape {shape}"
             )
 
     def _shapes_for(self, shapes: tuple[Shape, ...]) -> Any:
-        """Return symbolic outputs, without their graph, for input shapes."""
+        """Return symbolic outputs, detached from the graph, for the given input shapes."""
         entries = [] if self._input is None else [(self._input.batch_shape, "")]
         if self._functional:
             several = len(self._known_graph().entries) > 1
@@ -335,7 +342,7 @@ class Network(Layer):
 
     @contextlib.contextmanager
     def _undone_on_error(self) -> Iterator[None]:
-        """Restore a model that was not built if an error is raised."""
+        """Restore the unbuilt state of a model if an error is raised while it is being built."""
         if self.built:
             yield
             return
@@ -368,7 +375,7 @@ class Network(Layer):
     #: Cache of `_is_traceable`: structure number, result, and whether layers add losses.
     _traceable = -1, False, False
 
-    # ------------------------------------------------------------ inputs and outputs of the loops
+    # ------------------------------------------------------------ inputs and outputs of training
 
     def _structured(self, flat: list[Any]) -> Any:
         """Return inputs in the structure that `call` accepts."""
@@ -435,7 +442,7 @@ class Network(Layer):
         return None if self._has_own_call or not self._layers else [self._layers[-1].name]
 
     def _takers_of_rows(self, x: Any) -> list[Any]:
-        """Return the dense layers that receive the inputs, if only dense layers do; else []."""
+        """Return the layers that receive the inputs if all are dense, otherwise an empty list."""
         if self._has_own_call:
             return []
         first = self._first_layers()
@@ -500,7 +507,7 @@ def _are_arrays(x: Any) -> bool:
 
 
 def takes_graph(kind: type) -> bool:
-    """Return whether a class of models is constructed from inputs and outputs, as in Keras."""
+    """Return whether a model class accepts the arguments `inputs` and `outputs`, as in Keras."""
     own = [*inspect.signature(kind.__init__).parameters.values()][1:]  # type: ignore[misc]
     kinds = {p.kind for p in own}
     anything = kinds == {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}

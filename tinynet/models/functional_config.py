@@ -35,9 +35,9 @@ OWN = ("assign", "copy", "flatten", "gather_nd", "linear")
 
 
 def places_of(graph: Graph) -> tuple[dict[int, list[Any]], dict[int, list[Node]]]:
-    """Return the places of tensors, by id, and the calls of operations, by id.
+    """Return the Keras references of tensors and the calls of operations, both by id.
 
-    A place is ``[name of the operation, index of the call, index of the result]``.
+    A reference is ``[layer name, node index, tensor index]``.
     """
     places: dict[int, list[Any]] = {id(s): [s.name, 0, 0] for s in graph.entries}
     calls: dict[int, list[Node]] = {id(o): [] for o in graph.operations}
@@ -65,7 +65,7 @@ def layers_in_a_row(model: Any) -> list[Any]:
 
 
 class Connected(NamedTuple):
-    """Layer, operation or input of a model, and the positions of the sources of its inputs."""
+    """Layer, operation or input of a model, with the indices of the entries it is applied to."""
 
     entry: Any  # layer, Node of an operation, or SymbolicTensor of an input
     shape: Any  # output shape, or None if unknown
@@ -73,7 +73,10 @@ class Connected(NamedTuple):
 
 
 def connections(model: Any) -> list[Connected]:
-    """Return the inputs, layers and operations of a model; unbuilt layers form a sequence."""
+    """Return the inputs, layers and operations of a model.
+
+    The layers of a model that is not built are assumed to form a sequence.
+    """
     if not model.built:
         row = [Connected(layer, None, [k]) for k, layer in enumerate(model.layers)]
         return [Connected(None, None, []), *row]
@@ -156,8 +159,8 @@ def _operation_config(node: Node) -> tuple[dict[str, Any], tuple[Any, Any]]:
         known = type(operation.activation) is type(activations._registry.names.get(name))
     else:
         known = TABLE.get(name) is operation and name not in OWN
-    saved = "A saved model must consist of layers and of operations of keras.ops"
-    expected = f"{saved} on its tensors, without variables; wrap {name} in a layer"
+    saved = "A model to be saved must consist of layers and of keras.ops operations on its tensors"
+    expected = f"{saved}, not on variables; wrap {name} in a layer"
     known = known and not any(hasattr(a, "assign") for a in args)
     require(known, expected, f"the operation {name}")
     class_name = operation_class(name)
@@ -198,7 +201,7 @@ def tensors_of(config: dict[str, Any]) -> tuple[Any, Any]:
         return key, k
 
     def resolve(value: Any, found: list[Any] | None = None) -> Any:
-        """Replace references by tensors; if `found` is given, only append their keys to it."""
+        """Replace references with tensors; if `found` is given, only append their keys to it."""
         if isinstance(value, list):
             return [resolve(v, found) for v in value]
         if not isinstance(value, dict):
@@ -262,14 +265,14 @@ def _operation(entry: dict[str, Any]) -> Any:
     class_name, name = entry["class_name"], entry["name"]
     function = function_of(class_name)
     options = {k: v for k, v in entry["config"].items() if k != "name" and v is not None}
-    require(function is not None, "tinynet has no operation of this name", shorten(class_name))
+    require(function is not None, "class_name must be a supported operation", shorten(class_name))
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if function is TABLE["get_item"]:  # a key for several axes is a tuple
             args = tuple(tuple(a) if isinstance(a, list) else a for a in args)
         tensors = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
         expected = "An operation of a model must be applied to tensors of the model"
-        require(tensors, expected, f"{shorten(name)} without one")
+        require(tensors, expected, f"{shorten(name)} without tensor arguments")
         if TABLE.get(function.__name__) is not function and function.__name__[:5] != "slice":
             numbers = [n for n in flattened([*options.values()]) if isinstance(n, int)]
             check_size([t.tried for t in tensors], math.prod(max(1, abs(n)) for n in numbers))

@@ -1,4 +1,4 @@
-"""Models: layers and the graph between them, with training, summaries and files."""
+"""Models: layers and the graph between them, with training, summaries and saving."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ class Model(Trainer, Network):
 
     Parameters
     ----------
-    inputs, outputs : SymbolicTensor, or list or dict of them, optional
+    inputs, outputs : SymbolicTensor, or list or dict of SymbolicTensor, optional
         Results of `Input`, and the outputs computed from them.
     name : str, optional
-        Name of the model. By default the class name in snake case, with a number if it is not the
-        first.
+        Name of the model. By default, the class name in snake case, followed by a number if that
+        name is already taken.
     trainable : bool
         Whether the weights are updated during training.
     **kwargs : object
-        Arguments of `Layer`.
+        Additional keyword arguments of `Layer`.
 
     Raises
     ------
@@ -98,7 +98,7 @@ class Model(Trainer, Network):
         line_length : int, optional
             Width of the table in characters. By default as wide as needed.
         positions : object
-            Accepted for compatibility with Keras, without effect.
+            Ignored; present for compatibility with Keras.
         print_fn : callable, optional
             Function that is called with the text. By default, the text is printed.
         expand_nested : bool
@@ -106,7 +106,7 @@ class Model(Trainer, Network):
         show_trainable : bool
             If True, show which layers are trainable.
         layer_range : object
-            Accepted for compatibility with Keras, without effect.
+            Ignored; present for compatibility with Keras.
         """
         text = "\n".join(summary_lines(self, line_length, expand_nested, show_trainable))
         if print_fn is None:
@@ -125,8 +125,9 @@ class Model(Trainer, Network):
         batch_size : int
             Number of examples in the batch.
         fused : bool
-            If True, list the program as it is executed: after rewrite rules, and as one
-            instruction if `fit` uses the fused training loop.
+            If True, list the program as it is executed. If it is executed by the compiled runner,
+            as in the fused training loop, each line is one row of the runner: a call of a kernel or
+            of a Python function. Otherwise, the instructions are listed after rewrite rules.
 
         Returns
         -------
@@ -172,7 +173,8 @@ class Model(Trainer, Network):
         """Measure the execution time of each instruction of a training step.
 
         The steps are executed as in `fit`, on the current backend and on a copy, so the model is
-        unchanged. If `fit` uses the fused training loop, its call is one row.
+        unchanged. If the compiled runner executes the whole step, as in the fused training loop,
+        each row is one call of a kernel or of a Python function.
 
         Parameters
         ----------
@@ -247,7 +249,7 @@ class Model(Trainer, Network):
 
         Parameters
         ----------
-        filepath : str or Path
+        filepath : str or path-like
             File to write, with the extension ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
         overwrite : bool
             If True, replace an existing file.
@@ -268,7 +270,7 @@ class Model(Trainer, Network):
 
         Parameters
         ----------
-        filepath : str or Path
+        filepath : str or path-like
             File to write, with the extension ``.weights.h5``.
         overwrite : bool
             If True, replace an existing file.
@@ -291,7 +293,7 @@ class Model(Trainer, Network):
 
         Parameters
         ----------
-        filepath : str or Path
+        filepath : str or path-like
             File of weights or of a whole model.
         skip_mismatch : bool
             If True, skip layers whose weights do not match, with a warning.
@@ -312,12 +314,12 @@ class Model(Trainer, Network):
 
         Parameters
         ----------
-        filepath : str or Path
+        filepath : str or path-like
             File to write.
         format : {"onnx"}
             File format. Keras' other formats are not supported.
         **options : object
-            Other arguments of Keras, such as `verbose`, accepted without effect.
+            Other arguments of Keras, such as `verbose`; ignored.
 
         Raises
         ------

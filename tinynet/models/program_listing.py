@@ -85,7 +85,7 @@ class Listing:
 
 
 class Writer:
-    """Writer of a step's instructions, which names the registers of the program."""
+    """Converts the instructions of a training step to text, and assigns names to registers."""
 
     def __init__(self, one: OneStep) -> None:
         self.one, self.model, self.traced = one, one.model, one.program
@@ -268,12 +268,12 @@ class Writer:
 
 
 def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
-    """List the training step of a built and compiled model; if `fused`, after rewrite rules."""
+    """Return the listing of a training step; if `fused`, of the step as it is executed."""
     size = checks.whole("batch_size", batch_size)
     checks.flag("fused", fused)
     model._require_compiled("program")
-    expected = "The model must be built before program; call build(input_shape) or fit"
-    checks.require(model.built, expected, f"{model.name}, which is not built")
+    expected = f"{model.name} must be built before calling program; call build(input_shape) or fit"
+    checks.require(model.built, expected, "built=False")
     inputs = [np.zeros((size, *s.shape[1:]), s.dtype) for s in model.inputs]
     own = copied(model, "program")
     shapes = own._output_shapes(inputs)  # also determines the outputs of a subclass
@@ -285,8 +285,8 @@ def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
     y = targets[0] if len(targets) == 1 else targets
     one = OneStep(own, own._structured(inputs), y, fuse=fused)
     if fused and (compiled := one.compiled()) is not None:
-        note = "These rows are executed by one compiled runner, many steps per call."
+        by = "one compiled runner, many steps per call"
         if compiled.by_python:
-            note = "These rows are executed by one compiled runner, and by Python, step by step."
-        return Listing({"step": compiled.rows()}, note)
+            by = "one compiled runner and, for python(...), by Python, one step per call"
+        return Listing({"step": compiled.rows()}, f"These rows are executed by {by}.")
     return Writer(one).listing()

@@ -25,7 +25,8 @@ class Sequential(Model):
     trainable : bool
         Whether the weights are updated during training.
     name : str, optional
-        Name of the model. By default ``"sequential"``, with a number if it is not the first.
+        Name of the model. By default, ``"sequential"``, followed by a number if that name is
+        already taken.
 
     Examples
     --------
@@ -70,17 +71,17 @@ class Sequential(Model):
     def _append(self, layer: Any) -> None:
         if isinstance(layer, SymbolicTensor) and isinstance(layer.layer, InputLayer):
             layer = layer.layer
-        received = f"{checks.shorten(layer)} of type {type(layer).__name__}"
-        checks.require(isinstance(layer, Layer), f"{self.name} accepts only layers", received)
+        received = f"layer={checks.shorten(layer)} of type {type(layer).__name__}"
+        expected = "layer must be a Layer or the result of Input"
+        checks.require(isinstance(layer, Layer), expected, received)
         if isinstance(layer, InputLayer):
             if self._input is not None or self._layers:
-                raise ValueError(
-                    f"{self.name} must have one input, before all layers. Received: {layer.name}"
-                )
+                expected = f"{self.name} must have at most one Input, as its first layer"
+                raise ValueError(f"{expected}. Received: layer={layer.name}")
             self._enter(layer)
             return
         is_new = layer.name not in [other.name for other in self._layers]
-        expected = f"All layers of {self.name} must have different names"
+        expected = f"Layer names of {self.name} must be unique"
         checks.require(is_new, expected, f"a second layer {layer.name!r}")
         if not self._layers and self._input is None:
             shape = layer._first_shape
@@ -129,7 +130,7 @@ class Sequential(Model):
 
     def _make_graph(self, shape: Any) -> None:
         """Apply the layers to the symbolic input; after `add`, only the new layers."""
-        checks.require(self._layers, f"{self.name} has no layers; add at least one", "layers=[]")
+        checks.require(self._layers, f"{self.name} must have at least one layer", "layers=[]")
         if self._input is None:
             self._input = InputLayer(batch_shape=shape, dtype=self.dtype)
         elif not fits(self._input.batch_shape, shape):

@@ -38,7 +38,7 @@ def summary_html(model: Any) -> str:
 
 
 def _counts(model: Any) -> list[str]:
-    """Return lines with the number of parameters of each kind, and their memory."""
+    """Return lines with the number of parameters of each kind and their size in memory."""
     optimizer = list(model.optimizer.variables) if model.optimizer is not None else []
     optimizer = optimizer if len(optimizer) > 2 else []
     counts = {"Total": [*model.weights, *optimizer], "Trainable": model.trainable_weights}

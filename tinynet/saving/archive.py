@@ -30,7 +30,7 @@ _NPY = re.compile(
 
 
 def pack(members: Mapping[str, bytes]) -> bytes:
-    """Build an uncompressed zip archive; the same members give the same bytes."""
+    """Build an uncompressed zip archive; the output is deterministic."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, contents in members.items():
@@ -42,8 +42,8 @@ def pack(members: Mapping[str, bytes]) -> bytes:
 
 def unpack(contents: bytes) -> dict[str, bytes]:
     """Read all members of an untrusted zip archive and verify their checksums."""
-    count = contents.count(b"PK\1\2")  # start of a member's directory entry
-    require(count <= MAX_MEMBERS, f"At most {MAX_MEMBERS:,} members are allowed", f"{count:,}")
+    n = contents.count(b"PK\1\2")  # start of a member's directory entry
+    require(n <= MAX_MEMBERS, f"The archive must have at most {MAX_MEMBERS:,} members", f"{n:,}")
     archive = zipfile.ZipFile(io.BytesIO(contents))
     members = archive.infolist()
     names: set[str] = set()
@@ -70,7 +70,8 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Read a member up to its declared size; `ZipFile.read` would decompress all of it."""
     with archive.open(info) as member:
         contents = member.read(info.file_size + 1)
-    require(len(contents) == info.file_size, "A member has a wrong size", shorten(info.filename))
+    expected = "The size of an archive member must equal its declared size"
+    require(len(contents) == info.file_size, expected, shorten(info.filename))
     return contents
 
 

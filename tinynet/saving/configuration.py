@@ -1,4 +1,4 @@
-"""Configurations of models as JSON in Keras' form, and the models built from them.
+"""Configurations of models as JSON in Keras' format, and the models built from them.
 
 A configuration may be untrusted. The JSON is limited in length, depth and number of objects; class
 names are looked up in the registries or in the user's custom objects; and the weights of the model
@@ -32,7 +32,7 @@ from tinynet.saving.saved_model import Model
 MAX_JSON = 4 << 20
 MAX_DEPTH = 100
 MAX_OBJECTS = 10_000
-#: Maximum number of elements of a tensor in a model, for three examples.
+#: Maximum number of elements of any tensor in a model, for a batch of three examples.
 MAX_SIZE = 1 << 24
 
 
@@ -60,10 +60,10 @@ def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
     brackets = re.sub(r"[^][{}]+", "", outside)
     depths = itertools.accumulate(1 if bracket in "[{" else -1 for bracket in brackets)
     fits = all(depth <= MAX_DEPTH for depth in depths)
-    require(fits, f"JSON must be nested at most {MAX_DEPTH} levels deep", "more")
+    require(fits, f"JSON must be nested at most {MAX_DEPTH} levels deep", "a deeper nesting")
     # The state of a random generator has 39 digits.
     too_long = re.search(r"(?<![.\d])\d{51,}(?![.eE\d])", outside)
-    require(not too_long, "Integers must have at most 50 digits", "more")
+    require(not too_long, "Integers must have at most 50 digits", "an integer with more digits")
     # The time to build a model grows faster than the number of objects.
     count, many = 0, f"A configuration must describe at most {MAX_OBJECTS:,} objects"
 
@@ -74,7 +74,7 @@ def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
             twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
             raise ValueError(f"JSON keys must be unique. Received: {shorten(twice)} twice")
         count += found.get("class_name", "DTypePolicy") != "DTypePolicy"
-        require(count <= MAX_OBJECTS, many, "more")
+        require(count <= MAX_OBJECTS, many, "more objects")
         return found
 
     expected = f"The text must be valid JSON: {shorten(text)}"
@@ -85,7 +85,7 @@ def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
 
 
 def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
-    """Return the configuration of a model and its compile arguments, in Keras' form."""
+    """Return the configuration of a model and its compile arguments, in Keras' format."""
     config: dict[str, Any] = layers.serialize(model)
     if model.built and (build_config := model.get_build_config()) is not None:
         config["build_config"] = build_config
@@ -118,7 +118,7 @@ def build(
     custom_objects: dict[str, Any] | None = None,
     floatx: Any = None,
 ) -> Model:
-    """Build the model that a configuration describes, with all weights 0.
+    """Build the model that a configuration describes, with all weights initialized to 0.
 
     At most `n_bytes` bytes are allocated for weights. `floatx` is the float type of the session
     that saved the model.

@@ -5,8 +5,8 @@ access, and small datasets that declare huge shapes. So a path is resolved step 
 links only, and a dataset is read only if it is numeric, stored contiguously in the file and of
 exactly the shape that the model requires.
 
-HDF5 itself has no checksums here. tinynet writes one next to every dataset and string; Keras
-ignores them.
+HDF5's own checksums are not used. Instead, tinynet stores a checksum next to every dataset and
+string; Keras ignores these checksums.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _check_path(path: str) -> None:
 def _text(text: str) -> str:
     """Return a string, or raise an error if HDF5 can't store it."""
     fits = "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
-    require(fits, "HDF5 does not support NUL characters and lone surrogates", shorten(text))
+    require(fits, "HDF5 strings must not have NUL characters or lone surrogates", shorten(text))
     return text
 
 
@@ -78,7 +78,7 @@ def put_text(group: Any, name: str, text: str | list[str]) -> None:
     """Write a string attribute, or a list of strings, and its checksum."""
     import h5py
 
-    # An attribute is limited to 64 KiB and has 16 bytes for each string.
+    # An attribute is limited to 64 KiB, and each string takes 16 bytes of it.
     parts = {name: text}
     if isinstance(text, list) and len(text) > 4000:
         parts = {f"{name}{i // 4000}": text[i : i + 4000] for i in range(0, len(text), 4000)}
@@ -89,7 +89,7 @@ def put_text(group: Any, name: str, text: str | list[str]) -> None:
 
 
 def _checksum(path: str, contents: bytes) -> np.uint32:
-    """Return a CRC-32 of the path and the contents, so that datasets can't be exchanged."""
+    """Return a CRC-32 of the path and the contents, so that swapped datasets are detected."""
     return np.uint32(zlib.crc32(contents, zlib.crc32(path.encode())))
 
 
@@ -111,7 +111,7 @@ def opened(data: bytes) -> Iterator[Any]:
 
 
 def _check_heaps(data: bytes) -> None:
-    """Reject global heaps whose entries do not end, in which the HDF5 library would hang."""
+    """Reject global heaps with invalid entry sizes, which would put HDF5 into an infinite loop."""
     start = data.find(_HEAP)
     while start >= 0:
         at, end = start + 16, start + int.from_bytes(data[start + 8 : start + 16], "little")
@@ -186,7 +186,7 @@ def get_number(node: Any, name: str) -> int | None:
     """Read an integer attribute; None if it does not exist."""
     if name not in node.attrs:
         return None
-    attribute = node.attrs.get_id(name)
-    one = attribute.dtype.kind in "iu" and attribute.shape == ()
-    require(one, f"The attribute {name} must be one integer", "another type")
+    found = node.attrs.get_id(name)
+    one = found.dtype.kind in "iu" and found.shape == ()
+    require(one, f"The attribute {name} must be one integer", f"{found.dtype}, shape {found.shape}")
     return int(node.attrs[name])

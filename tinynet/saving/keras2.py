@@ -1,7 +1,7 @@
 """Translation of Keras 2.2 to 2.15 configurations to Keras 3.
 
-Only the representation differs: key names, nodes of functional models as lists, and the
-configurations of optimizers, losses and metrics.
+Only the representation differs: key names, the nodes of functional models (lists in Keras 2), and
+the configurations of optimizers, losses and metrics.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def translate_training(config: dict[str, Any]) -> dict[str, Any]:
         decay = inner.pop("decay", None) or inner.pop("initial_decay", None)
         inner.pop("schedule_decay", None)
         name = str(optimizer.get("class_name")).removeprefix("Custom>")
-        # The decay of Nadam applied to its momentum.
+        # In Nadam, `decay` was the decay of the momentum schedule, not of the learning rate.
         if decay and name != "Nadam":  # rate / (1 + decay * iterations)
             schedule = {"initial_learning_rate": inner["learning_rate"], "decay_steps": 1}
             schedule["decay_rate"] = decay

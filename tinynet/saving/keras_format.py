@@ -1,9 +1,9 @@
 """Keras' file formats: ``.keras``, ``.weights.h5``, and the legacy whole-model ``.h5``.
 
 A ``.keras`` file is a zip archive of ``config.json`` and ``model.weights.h5``; tinynet adds
-``tinynet.json`` and ``tinynet_history/`` with state that Keras does not save (random generators and
-history) and ignores. In ``.weights.h5``, layers are identified by class and position, in ``.h5`` by
-name.
+``tinynet.json`` and ``tinynet_history/`` with state that Keras does not save and ignores when
+loading (random generators and history). In ``.weights.h5``, layers are identified by class and
+position, in ``.h5`` by name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KERAS_VERSION = "3.15.1"
 EXTRA = "tinynet.json"
 HISTORY = "tinynet_history"
 WEIGHTS = "model.weights.h5"
-#: Attributes that are listed under another name or are internal.
+#: Attributes that are not searched for layers: internal ones, and aliases of other attributes.
 _NOT_SEARCHED = ("_layers", "_input")
 #: HDF5 attribute with the number of arrays of the optimizer state.
 COUNT = "tinynet_optimizer"
@@ -93,7 +93,7 @@ class _Hdf5(state.Source):
         return hdf5.get(self.file, place, variable)
 
     def set_config(self, config: dict[str, Any], training: Any, old: bool) -> None:
-        """Set the configuration and compile arguments; translate them if they are of Keras 2."""
+        """Set the configuration and compile arguments; translate those written by Keras 2."""
         if old:
             config = keras2.translate_model(config)
             training = keras2.translate_training(training) if training else {}
@@ -162,7 +162,7 @@ def _all_places(model: Model) -> dict[str, tuple[Layer, list[Variable]]]:
     places = {path: (layer, own) for path, layer, own in _places(model)}
     placed = Counter(id(variable) for _, own in places.values() for variable in own)
     missing = [variable.path for variable in model.weights if id(variable) not in placed]
-    where = "must be stored once, in an attribute or in a list, tuple, dict or set there"
+    where = "must be in an attribute of exactly one layer, or in a list, tuple, dict or set there"
     received = f"weights not found or found twice: {shorten(missing)}"
     fits = not missing and placed.total() == len(placed)
     require(fits, f"Every layer of {model.name} {where}", received)
@@ -267,7 +267,7 @@ class Legacy(_Hdf5):
             layers = [layer for layer in layers if layer.name in named]
             named = {layer.name: named[layer.name] for layer in layers}
             if not named:
-                warn(f"No layer name of {model.name} occurs in the file; nothing is loaded.")
+                warn(f"No weights are loaded: the file contains no layer name of {model.name}.")
         expected = f"The file must have weights for the {len(layers)} layers of {model.name}"
         received = f"weights for {len(named)} layers"
         require(len(named) == len(layers), expected, received, state.MismatchError)

@@ -26,7 +26,8 @@ from tinynet._core.checks import require, shorten
 from tinynet.program.variable import Array
 from tinynet.saving import configuration
 
-#: Maximum size of the header in bytes; smaller than a length that starts like a zip archive.
+#: Maximum size of the header in bytes: small enough that the length field can't be mistaken for the
+#: magic number of a zip archive.
 MAX_HEADER = configuration.MAX_JSON
 #: NumPy dtypes by their safetensors names.
 DTYPES = {
@@ -40,7 +41,7 @@ _ZEROS = b"0" * 64
 
 
 def pack(arrays: Iterable[tuple[str, Array]], metadata: Mapping[str, str]) -> bytes:
-    """Serialize arrays and metadata; the same contents give the same bytes.
+    """Serialize arrays and metadata; the output is deterministic.
 
     The header lists the arrays in the given order. The data are sorted by decreasing item size, so
     that every array is aligned. Duplicate names get a numeric suffix.
@@ -61,11 +62,8 @@ def pack(arrays: Iterable[tuple[str, Array]], metadata: Mapping[str, str]) -> by
         parts.append(values.tobytes())
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    require(
-        len(text) <= MAX_HEADER,
-        f"The header must have at most {MAX_HEADER:,} bytes",
-        f"{len(text):,}",
-    )
+    expected = f"The header must have at most {MAX_HEADER:,} bytes"
+    require(len(text) <= MAX_HEADER, expected, f"{len(text):,} bytes")
     parts.insert(0, len(text).to_bytes(8, "little") + text)
     parts[0] = parts[0].replace(_ZEROS, _digest(parts), 1)
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""Interface of models that saving relies on, independent of the model classes."""
+"""Interface of models that the saving functions require, independent of the model classes."""
 
 from __future__ import annotations
 

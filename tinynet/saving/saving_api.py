@@ -40,7 +40,7 @@ def save_model(
     ----------
     model : Model
         Model to save.
-    filepath : str or Path
+    filepath : str or path-like
         File to write. The extension selects the format: ``.tinynet`` has the safetensors layout,
         ``.keras`` can be loaded by Keras 3, and ``.h5`` and ``.hdf5`` by older versions of Keras.
     overwrite : bool
@@ -84,14 +84,14 @@ def load_model(
 
     Parameters
     ----------
-    filepath : str or Path
+    filepath : str or path-like
         File to read, with the extension ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
     custom_objects : dict, optional
         Custom classes and functions by name.
     compile : bool
         If True, compile the model with the saved arguments and restore the optimizer state.
     safe_mode : bool
-        Accepted for compatibility with Keras, without effect: loading is always safe.
+        Ignored, since loading is always safe; present for compatibility with Keras.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
     ----------
     model : Model
         Built model.
-    filepath : str or Path
+    filepath : str or path-like
         File to write, with the extension ``.weights.h5``. Keras can load it too.
     overwrite : bool
         If True, replace an existing file.
@@ -179,7 +179,7 @@ def load_weights(
     ----------
     model : Model
         Built model. It is unchanged if an error is raised.
-    filepath : str or Path
+    filepath : str or path-like
         File of weights or of a whole model, with the extension ``.weights.h5``, ``.tinynet``,
         ``.keras``, ``.h5`` or ``.hdf5``.
     skip_mismatch : bool
@@ -271,8 +271,8 @@ def _check_ending(what: str, path: Path) -> None:
 
 
 def _write(model: Model, path: Path, kind: str, overwrite: bool, *options: bool) -> None:
-    free = overwrite or not path.exists()
-    checks.require(free, "The file already exists and overwrite=False", f"{path}", FileExistsError)
+    expected, received = "filepath must not exist if overwrite=False", f"filepath={path}"
+    checks.require(overwrite or not path.exists(), expected, received, FileExistsError)
     if not model.built:
         checks.warn(f"{model.name} is not built yet and has no weights to save.")
     contents = FORMATS[kind][0](model, *options)

@@ -25,14 +25,14 @@ class MismatchError(ValueError):
 
 
 class Source:
-    """Base class of files to load; formats define `groups` and `get`."""
+    """Base class of file readers; a subclass for each format defines `groups` and `get`."""
 
     #: Configuration of the model and state of its run, or None.
     config: dict[str, Any] | None = None
     run: dict[str, Any] | None = None
     #: Size of the weights in the file, in bytes.
     n_bytes = 0
-    #: Number of arrays of the optimizer state, and the place of each.
+    #: Number of arrays of the optimizer state, and the path of each in the file.
     n_optimizer = 0
     optimizer_place: Callable[[int], str] = str
     #: Whether the file has a Keras 2 optimizer state, whose layout differs.
@@ -47,7 +47,7 @@ class Source:
     open: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
-        """Yield groups of weights: owner's name, variables, number in the file, place of each."""
+        """Yield groups of weights: owner's name, variables, number of arrays in the file, paths."""
         yield from ()
 
     def get(self, place: str, variable: Variable) -> Array:
@@ -94,9 +94,9 @@ def restore(
 ) -> None:
     """Load the contents of a file into a built model; on an error, the model is unchanged.
 
-    `run` is the result of `describe_run`, and restores the random generators and the history. With
-    `keep_rate`, the learning rate is unchanged. With `skip_mismatch`, mismatches are skipped with a
-    warning.
+    `run` is the result of `describe_run`, from which the random generators and the history are
+    restored. With `keep_rate`, the learning rate is unchanged. With `skip_mismatch`, mismatches are
+    skipped with a warning.
     """
     require_built(model, "loading")
     source.skipped = [] if skip_mismatch else None
@@ -122,7 +122,7 @@ def restore(
         warn(f"The optimizer state is not loaded: {numbers}.")
     generators, history = _read_run(model, run) if run else ([], None)
     if source.skipped:
-        parts = f"{len(source.skipped)} parts of {model.name} are not loaded"
+        parts = f"{len(source.skipped)} layers or weights of {model.name} are not loaded"
         listed = "; ".join(source.skipped[:10])
         warn(f"{parts} because they do not match the file: {listed}")
     for variable, value in pairs:
@@ -148,7 +148,8 @@ def fit(name: str, array: Array, variable: Variable) -> Array:
     """Convert an array from a file to the dtype of a variable; shape and values must fit."""
     check_fit(name, array, variable)
     kind = variable.array.dtype.kind
-    numbers = array.view(np.uint8) if kind == "b" else array  # a file may contain any bytes
+    # Booleans in a file may have values other than 0 and 1.
+    numbers = array.view(np.uint8) if kind == "b" else array
     with np.errstate(over="ignore"):
         found = numbers.astype(variable.array.dtype)
     exact = kind == "f" or not (found != numbers).any()
@@ -188,7 +189,7 @@ def describe_run(model: Model) -> tuple[dict[str, Any], list[Array]]:
 
 
 def fill_history(run: dict[str, Any], column: Callable[[int], Array]) -> None:
-    """Replace references ``{"array": index}`` in a history by ``column(index)``, in place."""
+    """Replace references ``{"array": index}`` in a history with ``column(index)``, in place."""
     read = functools.cache(lambda number: column(number).tolist())
     recorded: Any = run.get("history")
     for columns in (recorded["history"], recorded) if recorded else ():
@@ -207,8 +208,8 @@ def _check_history(recorded: Any) -> None:
         # Values logged once per epoch may be of any type; other lists must be numeric.
         if good and len(values) > len(epochs):
             good = all(isinstance(v, int | float | np.number) for v in values)
-    expected = "The history must have a list for each metric, with one value per epoch or numbers"
-    require(good, f"{expected} only", shorten(recorded))
+    expected = "The history must have a list for each metric; a list with more values than epochs"
+    require(good, f"{expected} must be numeric", shorten(recorded))
 
 
 def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Generator]]:

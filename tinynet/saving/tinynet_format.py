@@ -10,7 +10,7 @@ backup, weights stored by callbacks (``callbacks/...``). In addition to the chec
 ``format_version``  ``2``
 ``tinynet_version`` version of tinynet that wrote the file
 ``arrays``          number of arrays of each of the four kinds
-``model``           configuration of the model in Keras' form, as returned by `to_json`
+``model``           configuration of the model in Keras' format, as returned by `to_json`
 ``run``             states of the random generators, and the history
 =================== ==============================================================
 
@@ -83,7 +83,8 @@ def read(contents: bytes) -> Arrays:
     for key in ("arrays", "model", "run"):
         if isinstance(about.get(key), str):
             about[key] = configuration.from_json(about[key])
-        require(isinstance(about.get(key), dict), f"The file must have {key!r}", shorten(about))
+        expected = f"The metadata of the file must contain the object {key!r}"
+        require(isinstance(about.get(key), dict), expected, shorten(about))
     return Arrays(about, arrays)
 
 
@@ -94,7 +95,7 @@ def _unpack_version_1(contents: bytes) -> tuple[dict[str, Any], dict[str, Array]
     counts = about["arrays"]
     numbers = {kind: range(min(counts.get(kind, 0), len(members))) for kind in KINDS}
     names = [f"{kind}/{i}.npy" for kind, listed in numbers.items() for i in listed]
-    expected = f"The archive must have the arrays {shorten(counts)}"
+    expected = f"The numbers of arrays must be {shorten(counts)}"
     require({*names} == members.keys(), expected, shorten([*members]))
     return about, {name: archive.array(name, members[name]) for name in names}
 
@@ -107,7 +108,7 @@ class Arrays(state.Source):
         names, counts = iter(arrays), about["arrays"]
         self.names = {kind: [*itertools.islice(names, counts.get(kind, 0))] for kind in KINDS}
         fits = sum(counts.values()) == len(arrays) == sum(map(len, self.names.values()))
-        require(fits, f"The file must have the arrays {shorten(counts)}", f"{len(arrays)} arrays")
+        require(fits, f"The numbers of arrays must be {shorten(counts)}", f"{len(arrays)} arrays")
         self.n_optimizer = len(self.names["optimizer"])
         self.optimizer_place = self.names["optimizer"].__getitem__
         self.n_bytes = sum(arrays[name].nbytes for name in self.names["weights"])
@@ -115,7 +116,11 @@ class Arrays(state.Source):
         state.fill_history(self.run, lambda number: arrays[history[number]])
 
     def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
-        """List all weights; if the counts differ, a mismatched group, then the common prefix."""
+        """Yield all weights as one group.
+
+        If the number in the file differs, first yield a group that does not match, then the weights
+        up to the smaller number.
+        """
         names, variables = self.names["weights"], model.weights
         if len(names) != len(variables):
             yield model.name, variables, len(names), names.__getitem__
