@@ -1,8 +1,8 @@
 """One training step by hand: all values from a mini-batch of digits to the updated weights.
 
-`model.fit` performs this step 1,875 times per epoch of MNIST. Here it is written with the functions
-of `tinynet.functional` only. ``d_x`` is the gradient of the loss with respect to ``x``, and has the
-same shape as ``x``.
+`model.fit` performs this step 1,875 times per epoch of MNIST. Here, the step is implemented with
+functions of `tinynet.functional` only. ``d_x`` is the gradient of the loss with respect to ``x``,
+and has the same shape as ``x``.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from tinynet import functional as f
 
 def show(**arrays):
     for name, array in arrays.items():
-        print(f"  {name:15} {array.shape!s:12} mean |.| {np.abs(array).mean():.6f}")
+        print(f"  {name:15} {array.shape!s:12} mean absolute value {np.abs(array).mean():.6f}")
 
 
 # 32 digits of 28 x 28 pixels, flattened to rows of 784 values from 0 to 1.

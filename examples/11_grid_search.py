@@ -1,9 +1,9 @@
 """Grid search with scikit-learn, in one process, on several cores, or on a cluster.
 
-A single small network fits on any machine, but a grid search trains many of them.
-`TinyNetClassifier` replaces scikit-learn's ``MLPClassifier``, so it works in grid searches,
-pipelines and cross-validation. Each fit uses one thread, and joblib distributes the fits: in this
-process, over one process per core, or over the workers of a Dask cluster.
+A single small network can be trained on any machine, but a grid search trains many of them.
+`TinyNetClassifier` is a drop-in replacement for scikit-learn's ``MLPClassifier``, so it works in
+grid searches, pipelines and cross-validation. Each fit uses one thread, and joblib runs the fits in
+this process, in one process per core, or on the workers of a Dask cluster.
 """
 
 import time
@@ -38,19 +38,19 @@ def main() -> None:
     print(f"Test accuracy: {search.score(x_test, y_test):.3f}")
     expected = search.cv_results_["mean_test_score"]
 
-    # The same on two cores of this machine. The time includes starting the processes.
+    # Run the same search on two cores of this machine. The time includes starting the processes.
     start = time.perf_counter()
     with joblib.parallel_config("loky", n_jobs=2):
         search.fit(x, y)
     print(f"Two processes:  {time.perf_counter() - start:5.1f} s")
-    print("The same scores:", np.array_equal(search.cv_results_["mean_test_score"], expected))
+    print("Scores are identical:", np.array_equal(search.cv_results_["mean_test_score"], expected))
 
-    # The same on a local Dask cluster with two workers. For a remote cluster, pass the address of
-    # its scheduler to Client; tinynet and scikit-learn must be installed on its machines.
+    # Run the same search on a local Dask cluster with two workers. For a remote cluster, pass the
+    # address of its scheduler to Client, and install tinynet and scikit-learn on its machines.
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        print("Dask cluster:   skipped, this needs: pip install distributed")
+        print("Dask cluster:   skipped; requires distributed (pip install distributed)")
         return
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with LocalCluster(**options) as cluster, Client(cluster):
@@ -58,7 +58,7 @@ def main() -> None:
         with joblib.parallel_config("dask"):
             search.fit(x, y)
         print(f"Dask cluster:   {time.perf_counter() - start:5.1f} s")
-    print("The same scores:", np.array_equal(search.cv_results_["mean_test_score"], expected))
+    print("Scores are identical:", np.array_equal(search.cv_results_["mean_test_score"], expected))
 
 
 # Worker processes import this file, and must not execute main.

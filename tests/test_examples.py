@@ -90,7 +90,7 @@ def test_example_runs(path: Path, run: Run) -> None:
 @pytest.mark.slow
 def test_grid_search(run: Run) -> None:
     output, _ = run(ROOT / "examples" / "11_grid_search.py")
-    assert output.count("The same scores: True") == 2
+    assert output.count("Scores are identical: True") == 2
     found = re.search(r"^Test accuracy: (0\.\d+)$", output, re.M)
     assert found
     assert float(found[1]) > 0.93
@@ -103,7 +103,7 @@ def test_on_to_keras_on_jax(run: Run) -> None:
         pytest.skip(output)
     assert "2 devices" in output
     # The example itself asserts equal losses and weights.
-    assert re.search(r"^Greatest difference of a weight: +\d\.\de-0[5-9]$", output, re.M)
+    assert re.search(r"^Largest difference between weights: +\d\.\de-0[5-9]$", output, re.M)
 
 
 @pytest.mark.slow

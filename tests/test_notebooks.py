@@ -58,7 +58,7 @@ def test_notebook_names_its_data(path: Path) -> None:
     if "Data: MNIST" in printed:
         assert "Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0" in text
     elif "mnist.load_data()" in text:
-        assert "drawn digits" in printed
+        assert "synthetic digits" in printed
 
 
 @pytest.fixture

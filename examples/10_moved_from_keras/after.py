@@ -44,5 +44,5 @@ print("Test accuracy:", accuracy)
 
 predicted = tf.argmax(best.predict(x_test, verbose=0), axis=1)
 matrix = tf.math.confusion_matrix(y_test, predicted, num_classes=10)
-print("Which digits are read as which:", matrix.numpy().shape)
-print("Followed:", sorted(history.history))
+print("Confusion matrix:", matrix.numpy().shape)
+print("Recorded metrics:", sorted(history.history))
