@@ -1088,6 +1088,7 @@ OPERATIONS: Rows = {
                 lambda: ops.norm(SQUARE, ord=3),
                 lambda: ops.norm(SQUARE, ord="nuc"),
                 lambda: ops.norm(SQUARE, ord=2, axis=(0, 1)),
+                lambda: ops.norm(SQUARE, ord=1),
             ],
             "Tensor or a Variable": [lambda: tinynet.GradientTape().watch(3.0)],
             "'none' or 'zero'": [
@@ -1363,7 +1364,7 @@ SETTINGS: Rows = {
             ),
         )
     },
-    "Dense of nothing": (lambda: layers.Dense(), TypeError, "^Dense: missing .*argument: 'units'"),
+    "Dense of nothing": (layers.Dense, TypeError, r"^Dense\(\): missing .*argument: 'units'"),
     "fit of 40 arguments": (
         lambda model: model.fit(*range(40)),
         TypeError,

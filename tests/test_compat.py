@@ -41,6 +41,7 @@ CALLS = {
     **calls_of("math.maximum math.minimum math.equal math.not_equal", x=A, y=B - 1.5),
     **calls_of("math.greater math.greater_equal math.less math.less_equal", x=A, y=B - 1.5),
     **calls_of("math.divide_no_nan math.squared_difference", x=A, y=B - 1.5),
+    "norm of all elements": lambda tf: tf.norm(A, 1, keepdims=True),
     "constant of floats": lambda tf: tf.constant([[1.5, 2.0]]),
     "constant of ints": lambda tf: tf.constant([1, 2]),
     "constant of a shape": lambda tf: tf.constant(3.0, shape=(2, 2)),

@@ -547,6 +547,7 @@ def test_numpy_functions_dispatch_to_operations() -> None:
             y = function(x)
         assert tape.gradient(y, x) is not None
     assert [i.tolist() for i in np.where(as_tensor(np.array([0, 1, 1])))] == [[1, 2]]
+    assert x.sum(dtype="float16").dtype == "float16"  # an option that only NumPy's function has
 
 
 def test_custom_gradient_replaces_the_derivative() -> None:

@@ -84,14 +84,14 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     """Compute the norm of order 1, 2 (default) or infinity along an axis.
 
-    With the default order, `axis` may also be None (all axes) or a tuple: the Frobenius norm.
+    With the default order, several axes give the Frobenius norm. `axis` is by default all axes.
 
     >>> norm([3.0, 4.0])
     Tensor(5., dtype=float32)
     """
     if ord not in (None, 2, "euclidean", 1, np.inf):
         raise ValueError(f"ord must be None, 1, 2 or inf. Received: ord={ord}")
-    if ord in (1, 2, np.inf) and np.size(axis) > 1 + (axis is None) and np.ndim(x) > 1:
+    if ord in (1, 2, np.inf) and (np.ndim(x) if axis is None else np.size(axis)) > 1:
         raise ValueError(f"ord must be None for the norm of a matrix. Received: ord={ord}")
     x = _t.add(x, 0.0)
     if ord not in (1, np.inf):

@@ -85,11 +85,11 @@ class TensorMethods:
 
 def _method(name: str) -> Any:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        kwargs = {key: value for key, value in kwargs.items() if value is not None}
-        return TABLE[name](self, *args, **kwargs)
+        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        function = TABLE[name] if TABLE[name].accepts(kwargs) else getattr(np, name)
+        return function(self, *args, **kwargs)
 
-    method.__doc__ = f"Apply the operation `{name}`."
-    method.__name__ = name
+    method.__doc__, method.__name__ = f"Apply the operation `{name}`.", name
     return method
 
 
