@@ -87,7 +87,7 @@ def test_declared_class_subclasses_copies_and_pickles() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Shape(0), "size must be an integer of at least 1. Received: size=0"),
+        (lambda: Shape(0), "size must be a positive integer. Received: size=0"),
         (lambda: Shape(1, 2), r"scale must be a number in the range \[0, 1\]. Received: scale=2"),
         (lambda: Shape(1, sise=2), "did you mean 'size'.* Received: sise=2"),
         (lambda: Shape(1, name=3), "name must be a string. Received: name=3"),

@@ -333,10 +333,10 @@ def test_wrong_layer_is_named(kind: type[Scale], said: str, below: bool | None) 
     report = explain.check_gradients(with_own(kind(name="own")), *data())
     assert not report.ok
     assert report.wrong == ["own"]
-    assert "The layer own (" + kind.__name__ + ") is wrong" in report.verdict
+    assert f"The gradient of the layer own ({kind.__name__})" in report.verdict
     assert re.search(said, report.verdict)
     if below is not None:
-        consequence = "Consequently, these gradients are also wrong: below/kernel, below/bias."
+        consequence = "Consequently, these gradients are also incorrect: below/kernel, below/bias."
         assert (consequence in report.verdict) == below
     assert "WRONG" in str(report) or kind is Jitters
     assert report.verdict.splitlines()[0][:20] in report._repr_html_()
@@ -367,7 +367,7 @@ def test_wrong_loss_is_distinguished_from_layers() -> None:
     model.compile("sgd", squares)
     report = explain.check_gradients(model, [[1.0, 2.0]], [[1.0, 0.0, 3.0]])
     assert report.wrong == ["loss"]
-    assert "are also wrong: dense/kernel, dense/bias" in report.verdict
+    assert "are also incorrect: dense/kernel, dense/bias" in report.verdict
 
 
 def test_wrong_activation_is_attributed_to_layer() -> None:
@@ -390,7 +390,7 @@ def test_wrong_regularizer_gradient_is_found() -> None:
     report = explain.check_gradients(net(rows=[L.Flatten(), dense]), *data())
     assert not report.ok
     assert report.wrong == []
-    assert "digit/kernel, although each layer in isolation is correct: check reg" in report.verdict
+    assert "digit/kernel, although each layer in isolation is correct: check the" in report.verdict
 
 
 def test_check_all_or_some_elements() -> None:

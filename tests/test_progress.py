@@ -173,7 +173,7 @@ def test_evaluate_and_predict(monkeypatch: pytest.MonkeyPatch, method: str) -> N
     ],
 )
 def test_number_formatting(value: float, text: str) -> None:
-    assert progress_bar.figures({"a": value}) == [f" - a: {text}"]
+    assert progress_bar.formatted_metrics({"a": value}) == [f" - a: {text}"]
 
 
 def test_duration_formatting() -> None:
@@ -288,7 +288,7 @@ def test_no_number_is_ever_truncated(
     logs = METRICS[kind]
     if encoding == "ascii":
         logs = {name.encode("ascii", "replace").decode(): value for name, value in logs.items()}
-    whole = progress_bar.figures(logs)
+    whole = progress_bar.formatted_metrics(logs)
     for width in [*range(20, 130), 200]:
         monkeypatch.setenv("COLUMNS", str(width))
         stream = Stream(tty=True, encoding=encoding)
@@ -331,7 +331,7 @@ def test_bar_shrinks_before_metrics_are_dropped(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(progress_bar, "time", Clock())
     metrics = {"accuracy": 0.5, "loss": 0.25}
     fixed = len("10/10  0s 0s/step")
-    both, one = (len("".join(progress_bar.figures(metrics)[:n])) for n in (2, 1))
+    both, one = (len("".join(progress_bar.formatted_metrics(metrics)[:n])) for n in (2, 1))
     for width in range(20, 100):
         monkeypatch.setenv("COLUMNS", str(width))
         stream = Stream(tty=True)
@@ -340,7 +340,8 @@ def test_bar_shrinks_before_metrics_are_dropped(monkeypatch: pytest.MonkeyPatch)
         room = width - 1 - fixed
         shown = both if room >= both else one if room >= one else 0
         expected = "━" * min(room - shown, 20) + " 0s 0s/step"
-        assert line == f"\r10/10 {expected}{''.join(progress_bar.figures(metrics))[:shown]}"
+        expected += "".join(progress_bar.formatted_metrics(metrics))[:shown]
+        assert line == f"\r10/10 {expected}"
 
 
 def test_no_color_shows_progress(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,7 +358,7 @@ def test_notebook_shows_all_metrics() -> None:
     bar.draw(3, METRICS["many"])
     bar.finish(9, METRICS["many"])
     for text in stream.getvalue().split("\r")[1:]:
-        assert text.rstrip().endswith("".join(progress_bar.figures(METRICS["many"])))
+        assert text.rstrip().endswith("".join(progress_bar.formatted_metrics(METRICS["many"])))
         assert text.count("━") == 20
 
 

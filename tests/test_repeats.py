@@ -86,4 +86,4 @@ def test_plot_compares_runs() -> None:
     means = [line.get_ydata().tolist() for line in ax.lines if len(line.get_ydata()) == 1]
     assert dots == [[1.0, 3.0], [2.0]]
     assert [2.0] in means
-    assert ax.get_title() == "2 runs, their mean and one standard deviation\nData: drawn"
+    assert ax.get_title() == "2 runs, with mean and standard deviation\nData: drawn"

@@ -531,7 +531,7 @@ def test_early_stopping_on_few_samples() -> None:
     x = np.random.default_rng(0).normal(size=(10, 3))
     for kind, y in ((TinyNetRegressor, x[:, 0]), (TinyNetClassifier, x[:, 0] > 0)):
         net = kind(early_stopping=True, random_state=0)
-        with pytest.warns(UserWarning, match="requires 2 samples, which are held out"):
+        with pytest.warns(UserWarning, match="requires at least 2 samples, so 2 are held out"):
             net.fit(x, y)
         assert net.t_ == 8 * net.n_iter_
         assert np.isfinite(net.validation_scores_).all()

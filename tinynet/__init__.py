@@ -1,7 +1,7 @@
 """Dense neural networks on NumPy and Numba with the API of Keras.
 
-``import tinynet as keras`` runs most Keras code for dense networks. The maths is in `functional`,
-and the training loop is in `training`.
+``import tinynet as keras`` runs most Keras code for dense networks. The formulas are in
+`functional`, and the training loop is in `training`.
 """
 
 from tinynet import (

@@ -1,4 +1,4 @@
-"""Restriction of all modules to their public names, with suggestions for other names.
+"""Restrict all modules to their public names, and suggest alternatives for unknown names.
 
 This module is imported last, after all others.
 """
@@ -21,7 +21,7 @@ _public = {path: public_names(module) for path, module in _modules.items() if mo
 suggestions.suggest_keywords(
     getattr(_modules[path], name)
     for path, names in _public.items()
-    # The functions of `functional` are called in every step; operations have signatures.
+    # Functions of `functional` are called in every step; operations check their arguments.
     if path not in ("functional", "ops")
     for name in names
 )

@@ -42,7 +42,7 @@ class Repeats(Tables):
     Attributes
     ----------
     seeds, runs : list
-        The arguments.
+        Values of the parameters.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Repeats(Tables):
         Raises
         ------
         ValueError
-            If the name does not exist.
+            If the metric does not exist.
         """
         suggestions.known("metric", name, self.runs[0])
         return np.array([run[name] for run in self.runs])
@@ -134,17 +134,17 @@ class Repeats(Tables):
         name : str, optional
             Name of the metric, or ``"loss"``; by default, the last metric.
         ax : Axes, optional
-            Axes to plot in; by default, on a new figure.
+            Axes to draw the plot in; by default, the Axes of a new figure.
 
         Returns
         -------
         Figure
-            Figure of the plot.
+            Figure that contains the plot.
 
         Raises
         ------
         ValueError
-            If the name does not exist.
+            If the metric does not exist.
         """
         name = list(self.runs[0])[-1] if name is None else name
         return visualize.plot_runs({name: self.values(name)}, ax=ax)
@@ -202,7 +202,7 @@ def repeat(
     """
     if isinstance(seeds, int | np.integer):
         seeds = range(checks.whole("seeds", seeds))
-    listed = [checks.whole("a seed", seed, 0) for seed in seeds]
+    listed = [checks.whole(f"seeds[{i}]", seed, 0) for i, seed in enumerate(seeds)]
     expected = "build must be a function that returns a compiled model"
     checks.require(callable(build), expected, checks.shorten(build), TypeError)
     expected = "data must be (x_train, y_train), (x_test, y_test)"

@@ -2,8 +2,8 @@
 
 They are drop-in replacements for ``MLPClassifier`` and ``MLPRegressor``: arguments, attributes,
 loss values, stopping criteria, warnings and errors are the same, except that ``solver="lbfgs"`` is
-not supported. ``docs/sklearn.md`` lists the differences. A fit uses a single thread, so that joblib
-can run many fits in parallel.
+not supported. ``docs/sklearn.md`` lists the differences. `fit` uses a single thread, so that joblib
+can fit many estimators in parallel.
 
 This module requires scikit-learn, unlike the rest of tinynet.
 """
@@ -23,7 +23,7 @@ try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 except ImportError as error:
     raise ImportError(
-        "scikit-learn is not installed; run pip install -e '.[sklearn]' in tinynet's folder"
+        "scikit-learn is not installed; run pip install -e '.[sklearn]' in tinynet's source folder"
     ) from error
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, r2_score
@@ -50,8 +50,9 @@ def __dir__() -> list[str]:
 # Activations with different names in scikit-learn and tinynet.
 _ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
 # Loss for each output activation, and the factors of loss and gradient for k outputs. As in
-# scikit-learn, the squared error is a mean over the outputs, but its gradient is that of the sum.
-# Keras' Poisson loss differs, so that a network trained with it is saved without a loss.
+# scikit-learn, the squared error is a mean over the outputs, but its gradient is the gradient of
+# the sum over the outputs. Keras' Poisson loss is different, so a network trained with
+# loss="poisson" is saved without a loss.
 _LOSSES: dict[str, Any] = {
     "softmax": ("sparse_categorical_crossentropy", lambda k: (1.0, 1.0)),
     "logistic": ("binary_crossentropy", lambda k: (k, k)),
@@ -354,7 +355,8 @@ class _TinyNet(_Settings, BaseEstimator):
             )
             weights = given if weights is None else weights * given
         total = 1 if weights is None else weights.sum()
-        checks.require(total > 0, "Sample weights must have a positive sum", f"{total}")
+        expected = "sample_weight, multiplied by class weights, must have a positive sum"
+        checks.require(total > 0, expected, f"sum={total}")
         if first:
             self._initialize(X, targets)
         for name, value in self._current_structure().items():
@@ -381,13 +383,13 @@ class _TinyNet(_Settings, BaseEstimator):
             )
             parts, held = parts[::2], parts[1::2]
             if size > np.ceil(self.validation_fraction * n):
-                expected = "A validation score requires 2 samples, which are held out"
+                expected = "The validation score requires at least 2 samples, so 2 are held out"
                 checks.warn(f"{expected}. {fix}. Received: {received}")
         self._compile(incremental)
         return (*parts, None)[:3], held and (*held, None)[:3]
 
     def _held(self, n: int) -> int:
-        """Return the size of the validation set; the score of one sample is not defined."""
+        """Return the size of the validation set: at least 2, as R^2 of one sample is undefined."""
         return max(int(np.ceil(self.validation_fraction * n)), 2)
 
     def _predict(self, X: Any) -> Array:
@@ -433,7 +435,7 @@ class _Monitor(callbacks.Callback):
         owner._no_improvement_count = 0 if improved else owner._no_improvement_count + 1
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Stop training or reduce the learning rate if there was no improvement for too long."""
+        """Stop training or reduce the learning rate after too many epochs without improvement."""
         owner, optimizer = self._owner, self.model.optimizer
         self.record(float(logs["loss"]))
         schedule = owner.learning_rate if owner.solver == "sgd" else "constant"
@@ -477,8 +479,8 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
     batch_size : int or "auto"
         Number of samples in a batch; ``"auto"`` is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
-        Learning rate schedule of ``"sgd"``: constant; ``learning_rate_init / t_**power_t``; or
-        divided by 5 after each `n_iter_no_change` epochs without improvement.
+        Learning rate schedule of ``"sgd"``: constant; ``learning_rate_init / (t_ + 1)**power_t``;
+        or divided by 5 after each `n_iter_no_change` epochs without improvement.
     learning_rate_init : float
         Initial learning rate.
     power_t : float
@@ -508,7 +510,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
     beta_1, beta_2, epsilon : float
         Decay rates of the moment estimates and constant for numerical stability of ``"adam"``.
     n_iter_no_change : int or inf
-        Maximum number of epochs without an improvement by at least `tol`.
+        Maximum number of epochs without an improvement of at least `tol`.
     max_fun : int
         Parameter of ``solver="lbfgs"``, which is not supported; must have its default value.
     dropout : float
@@ -574,7 +576,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         sample_weight : array_like, shape (N,), optional
             Weight of each sample.
         classes : array_like, shape (C,), optional
-            Class labels of all calls; required in the first call.
+            Class labels across all calls to `partial_fit`; required in the first call.
 
         Returns
         -------
@@ -590,7 +592,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
         expected = "classes must be passed on the first call to partial_fit"
         checks.require(classes is not None or known is not None, expected, "classes=None")
         reason = "since the proportions of the classes in later calls are unknown"
-        expected = f"class_weight must be a dict for partial_fit, {reason}"
+        expected = f"class_weight must be a dict or None for partial_fit, {reason}"
         checks.require(self.class_weight != "balanced", expected, "class_weight='balanced'")
         if classes is not None and known is not None:
             was = "classes is not the same as on last call to partial_fit, was: "
@@ -719,7 +721,7 @@ class TinyNetClassifier(ClassifierMixin, _TinyNet):
 
 @dataclass(eq=False, repr=False)
 class _WithLoss:
-    """First argument of the regressor; a dataclass orders fields from the last base class on."""
+    """First argument of the regressor; a dataclass orders fields starting with the last base."""
 
     loss: str = "squared_error"
 
@@ -749,8 +751,8 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
     batch_size : int or "auto"
         Number of samples in a batch; ``"auto"`` is 200, or all samples if there are fewer.
     learning_rate : {"constant", "invscaling", "adaptive"}
-        Learning rate schedule of ``"sgd"``: constant; ``learning_rate_init / t_**power_t``; or
-        divided by 5 after each `n_iter_no_change` epochs without improvement.
+        Learning rate schedule of ``"sgd"``: constant; ``learning_rate_init / (t_ + 1)**power_t``;
+        or divided by 5 after each `n_iter_no_change` epochs without improvement.
     learning_rate_init : float
         Initial learning rate.
     power_t : float
@@ -780,7 +782,7 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
     beta_1, beta_2, epsilon : float
         Decay rates of the moment estimates and constant for numerical stability of ``"adam"``.
     n_iter_no_change : int or inf
-        Maximum number of epochs without an improvement by at least `tol`.
+        Maximum number of epochs without an improvement of at least `tol`.
     max_fun : int
         Parameter of ``solver="lbfgs"``, which is not supported; must have its default value.
     dropout : float
@@ -873,9 +875,9 @@ class TinyNetRegressor(RegressorMixin, _TinyNet, _WithLoss):
         count = targets.shape[1] if first else self.n_outputs_
         expected = f"y must have {count} columns, as in the first call to fit"
         checks.require(targets.shape[1] == count, expected, f"shape {y.shape}")
-        expected = "y must be at least 0 for loss='poisson'"
+        expected = "y must be non-negative for loss='poisson'"
         least = targets.min() if self.loss == "poisson" else 0
-        checks.require(not least < 0, expected, f"a target of {least}")
+        checks.require(not least < 0, expected, f"y with a minimum of {least}")
         return X, targets
 
     def _head(self, targets: Array) -> tuple[int, str]:

@@ -1,8 +1,9 @@
 """Sparse inputs in CSR (compressed sparse row) format.
 
-About 80 % of the pixels of MNIST are 0. Products with these pixels are skipped, both in the
+About 80% of the pixels of MNIST are 0. Products with these pixels are skipped, both in the
 pre-activations of the first layer and in the gradient with respect to its kernel. The non-zero
-values of row i are ``values[indptr[i] : indptr[i + 1]]``, and `indices` has their columns.
+values of row i are ``values[indptr[i] : indptr[i + 1]]``, and
+``indices[indptr[i] : indptr[i + 1]]`` are their column indices.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from tinynet.program.variable import aligned
 MAX_DENSITY = 0.3
 # Maximum memory of the CSR arrays, relative to the memory of the dense array.
 MAX_SIZE = 1.17
-# Numbers of elements: converted per block, copied in one call, and minimum for the kernels.
+# Number of elements per block, maximum number that is copied in one call, and minimum number for
+# which the kernels are used.
 _CONVERTED, _COPIED, _FEW = 1 << 18, 1 << 20, 1 << 13
 
 
@@ -233,7 +235,7 @@ class CompressedRows:
             new.shape = (max(stop - start, 0), *self.shape[1:])
             return new
         if isinstance(rows, tuple):
-            raise IndexError(f"CompressedRows must have a single index. Received: {len(rows)}")
+            raise IndexError(f"rows must be a single index. Received: {len(rows)} indices")
         picked = np.arange(len(self))[rows]
         if picked.ndim > 1:
             raise IndexError(
@@ -278,7 +280,7 @@ class CompressedRows:
         Returns
         -------
         SparseBatch or ndarray, shape (n, D)
-            Batch of these rows: dense if the kernels do not support it.
+            Batch of these rows: dense if the kernels do not support the CSR arrays.
         """
         named = self.take(np.arange(len(self)) if rows is None else rows)
         is_read = self.narrow and config.backend() == "numba"
@@ -336,7 +338,7 @@ class LazyRows:
         Returns
         -------
         SparseBatch or ndarray, shape (n, D)
-            Batch of these rows: dense if the kernels do not support it.
+            Batch of these rows: dense if the kernels do not support the CSR arrays.
         """
         return CompressedRows(self.array, self.dtype, rows).batch()
 
@@ -347,7 +349,7 @@ class SparseBatch:
     Parameters
     ----------
     source : CompressedRows
-        Array that has the rows.
+        Array that contains the rows.
     rows : ndarray of int64, shape (N,)
         Indices of the rows in the batch.
 
@@ -392,7 +394,7 @@ class SparseBatch:
 
 
 def _blocks(x: Array, dtype: Any, picked: Array | None, whole: bool) -> Iterator[tuple[int, Array]]:
-    """Yield the first row and values of blocks of rows, as C-contiguous matrices."""
+    """Yield blocks of rows as C-contiguous matrices, each with the index of its first row."""
     ready = x.dtype.isnative and x.dtype in (np.bool_, np.uint8, np.float32, np.float64)
     if whole and ready and x.flags.c_contiguous and x.flags.aligned and picked is None:
         yield 0, x.reshape(len(x), math.prod(x.shape[1:]))
@@ -416,7 +418,7 @@ def _kernels() -> Any:
     used = [kernels.count_non_zeros, kernels.compress_rows]
     if not config.COMPILES or not object_code.is_ready(used):
         return None
-    object_code.addresses(used)  # loads both
+    object_code.addresses(used)  # loads both kernels
     return kernels
 
 

@@ -1,4 +1,4 @@
-"""Utility functions of Keras."""
+"""Utility functions, with the names and arguments of `keras.utils`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     IndexError
         If a label is negative or too large.
     ValueError
-        If a label is not an integer, or `x` is empty and `num_classes` is not given.
+        If a label is not an integer, or `x` is empty and `num_classes` is not specified.
 
     Examples
     --------
@@ -73,18 +73,18 @@ def to_categorical(x: Any, num_classes: int | None = None) -> Array:
     given = checks.numeric("x", x)
     if not np.all(np.isfinite(given) & (given == np.rint(given))):
         shown = checks.shorten(given if given.ndim else given[()])
-        raise ValueError(f"Labels must be integers. Received: {shown}")
+        raise ValueError(f"x must contain integer class labels. Received: x={shown}")
     labels = np.asarray(given, np.int64)
     if labels.ndim > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     num_classes = checks.optional(checks.whole, "num_classes", num_classes, 0)
     if not num_classes and not labels.size:
-        raise ValueError(f"num_classes must be given if x is empty. Received: x={given}")
+        raise ValueError(f"num_classes must be specified if x is empty. Received: {num_classes=}")
     classes = num_classes or int(labels.max()) + 1
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
-        expected = f"Labels must be at least 0 and less than num_classes={classes}"
-        raise IndexError(f"{expected}. Received: {labels[wrong].flat[0]}")
+        expected = f"x must contain class labels in the range [0, {classes})"
+        raise IndexError(f"{expected}. Received: the label {labels[wrong].flat[0]}")
     return (labels[..., None] == np.arange(classes)).astype(np.float64)
 
 
@@ -127,8 +127,8 @@ def set_random_seed(seed: int) -> None:
     """Set the seeds of the random number generators of Python, NumPy and tinynet.
 
     The same seed results in the same weights, the same order of examples and bit-identical results
-    on the same machine with the same versions. This is the only function of tinynet that uses the
-    global random states of Python and NumPy.
+    on the same machine with the same package versions. Apart from this function, tinynet uses the
+    global random states of Python and NumPy only in `tinynet.sklearn` with ``random_state=None``.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def set_random_seed(seed: int) -> None:
 
 
 class PyDataset:
-    """Base class of custom data sets that return batches by index.
+    """Base class of custom datasets that return batches by index.
 
     Parameters
     ----------
@@ -236,7 +236,7 @@ def plot_model(
     Returns
     -------
     matplotlib.figure.Figure
-        Figure, which notebooks display.
+        Figure that contains the plot.
 
     Examples
     --------

@@ -3,7 +3,7 @@
 Every function returns a `matplotlib.figure.Figure`: a new one, unless existing Axes are passed as
 `ax`. If ``matplotlib.pyplot`` is imported, a new figure becomes pyplot's current figure, and
 ``plt.show()`` displays it. Otherwise the functions do not use pyplot's global state: a notebook
-displays the returned figure, and a script saves it by ``figure.savefig("predictions.png")``.
+displays the returned figure, and a script can save it with ``figure.savefig("predictions.png")``.
 
 Colors are from the colorblind-safe palette of M. Okabe and K. Ito, "Color universal design"
 (2008), and no information is conveyed by color alone.
@@ -78,14 +78,14 @@ def plot_predictions(
     title : str, optional
         Title; by default, the number of correct predictions. ``""`` for no title.
     source : str, optional
-        Name of the data set, shown below the title.
+        Name of the dataset, shown below the title.
     ax : Axes, optional
-        Axes to plot in; by default, on a new figure.
+        Axes to draw the plot in; by default, the Axes of a new figure.
 
     Returns
     -------
     Figure
-        Figure of the plot.
+        Figure that contains the plot.
 
     Raises
     ------
@@ -103,9 +103,9 @@ def plot_predictions(
 
     x, y, p, guess = _predicted(images, y_true, probabilities)
     count, columns = checks.whole("count", count), checks.whole("columns", columns)
-    fix = "apply activations.softmax to logits"
-    expected, received = "probabilities must be from 0 to 1", f"{p.min():.4g} to {p.max():.4g}"
-    checks.require(_are_probabilities(p), f"{expected}; {fix}", received)
+    expected = "probabilities must be in the range [0, 1]; apply activations.softmax to logits"
+    received = f"probabilities from {p.min():.4g} to {p.max():.4g}"
+    checks.require(_are_probabilities(p), expected, received)
     correct = guess == y
     shown = f"; the first {count}" if len(correct) > count else ""
     default = f"Predictions: {correct.sum():,} of {len(correct):,} correct{shown}"
@@ -163,14 +163,14 @@ def plot_mistakes(
     title : str, optional
         Title; by default, the number of mistakes. ``""`` for no title.
     source : str, optional
-        Name of the data set, shown below the title.
+        Name of the dataset, shown below the title.
     ax : Axes, optional
-        Axes to plot in; by default, on a new figure.
+        Axes to draw the plot in; by default, the Axes of a new figure.
 
     Returns
     -------
     Figure
-        Figure of the plot.
+        Figure that contains the plot.
 
     Raises
     ------
@@ -221,14 +221,14 @@ def plot_confusion_matrix(
     title : str, optional
         Title; by default, the number of correct predictions. ``""`` for no title.
     source : str, optional
-        Name of the data set, shown below the title.
+        Name of the dataset, shown below the title.
     ax : Axes, optional
-        Axes to plot in; by default, on a new figure.
+        Axes to draw the plot in; by default, the Axes of a new figure.
 
     Returns
     -------
     Figure
-        Figure of the plot. Row i, column j is the number of examples of class i that are
+        Figure that contains the plot. Row i, column j is the number of examples of class i that are
         predicted as class j. The color is normalized over each row, and scaled nonlinearly so that
         small numbers are visible.
 
@@ -290,17 +290,17 @@ def plot_history(
     title : str, optional
         Title; by default, "Learning curves". ``""`` for no title.
     source : str, optional
-        Name of the data set, shown below the title.
+        Name of the dataset, shown below the title.
     figure : Figure or SubFigure, optional
         Figure to add the Axes to; by default, a new one.
     ax : Axes or sequence of Axes, optional
-        Existing Axes to plot in: one for the loss and one for each metric, in this order; or a
+        Existing Axes to draw in: one for the loss and one for each metric, in this order; or a
         single one for all curves, which also gets the title.
 
     Returns
     -------
     Figure
-        Figure of the plot, with a curve for training and, if available, a curve for validation.
+        Figure that contains the plot, with a curve for training and, if available, for validation.
 
     Raises
     ------
@@ -317,8 +317,8 @@ def plot_history(
 
     metrics: Any = getattr(history, "history", history)
     fits = isinstance(metrics, Mapping) and any(map(len, metrics.values()))
-    expected = "history must be returned by fit, and have at least one epoch"
-    checks.require(fits, expected, checks.shorten(metrics))
+    expected = "history must be the object returned by fit, with at least one epoch"
+    checks.require(fits, expected, f"history={checks.shorten(metrics)}")
     # Callbacks may also add strings and other objects to the logs.
     kinds = (float, int, np.number, np.ndarray)
     metrics = {k: v for k, v in metrics.items() if all(isinstance(x, kinds) for x in v)}
@@ -373,23 +373,23 @@ def plot_runs(
     Parameters
     ----------
     figures : mapping of str to array_like, shape (runs,)
-        Values of the metric in all runs, for each name.
+        Values of the metric over the runs, by label, such as ``{"model A": [0.97, 0.98]}``.
     title : str, optional
         Title; by default, the number of runs. ``""`` for no title.
     source : str, optional
-        Name of the data set, shown below the title.
+        Name of the dataset, shown below the title.
     ax : Axes, optional
-        Axes to plot in; by default, on a new figure.
+        Axes to draw the plot in; by default, the Axes of a new figure.
 
     Returns
     -------
     Figure
-        Figure of the plot. The error bars are one standard deviation.
+        Figure that contains the plot. The error bars are one standard deviation.
 
     Raises
     ------
     ValueError
-        If a name has no values.
+        If `figures` is empty, or a label has no values.
 
     Examples
     --------
@@ -398,9 +398,9 @@ def plot_runs(
     ['tinynet', 'Keras']
     """
     values = {name: np.asarray(each, np.float64).ravel() for name, each in figures.items()}
-    expected = "figures must have at least one run for each name"
+    expected = "figures must contain at least one value for each label"
     fits = values and all(len(each) for each in values.values())
-    checks.require(fits, expected, checks.shorten(figures))
+    checks.require(fits, expected, f"figures={checks.shorten(figures)}")
     ax = _axes(ax, 1.6 * len(values) + 2.4, 3.6)
     for i, each in enumerate(values.values()):
         aside = np.linspace(-0.12, 0.12, len(each)) if len(each) > 1 else np.zeros(1)
@@ -411,7 +411,7 @@ def plot_runs(
     ax.grid(axis="y", alpha=0.3)
     _open_box(ax, xlim=(-0.6, len(values) - 0.4))
     count = max(map(len, values.values()))
-    default = f"{count} runs, their mean and one standard deviation" if count > 1 else "One run"
+    default = f"{count} runs, with mean and standard deviation" if count > 1 else "One run"
     return _titled(ax, title, source, default)
 
 
@@ -442,14 +442,14 @@ def plot_weights(
     title : str, optional
         Title; by default, the layer's name and number of units. ``""`` for no title.
     source : str, optional
-        Name of the training data set, shown below the title.
+        Name of the training dataset, shown below the title.
     ax : Axes, optional
-        Axes to plot in; by default, on a new figure.
+        Axes to draw the plot in; by default, the Axes of a new figure.
 
     Returns
     -------
     Figure
-        Figure of the plot.
+        Figure that contains the plot.
 
     Raises
     ------
@@ -506,7 +506,7 @@ def plot_activations(
     figure: Figure | SubFigure | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Plot an image and its activations: pixels, hidden units, class probabilities.
+    """Plot an image and its activations: pixels, hidden units and class probabilities.
 
     Parameters
     ----------
@@ -521,7 +521,7 @@ def plot_activations(
     title : str, optional
         Title; by default, the prediction. ``""`` for no title.
     source : str, optional
-        Name of the data set, shown below the title.
+        Name of the dataset, shown below the title.
     figure : Figure or SubFigure, optional
         Figure to add the Axes to; by default, a new one.
     ax : Axes, optional
@@ -530,7 +530,7 @@ def plot_activations(
     Returns
     -------
     Figure
-        Figure of the plot.
+        Figure that contains the plot.
 
     Raises
     ------
@@ -551,7 +551,7 @@ def plot_activations(
     x = np.asarray(image)
     if (model.built and x.shape == model.input_shape[1:]) or (not model.built and x.ndim in (1, 2)):
         x = x[None]
-    checks.require(len(x) == 1, "image must be one image", f"shape {x.shape}")
+    checks.require(len(x) == 1, "image must be a single image", f"image.shape={x.shape}")
     picture = _pictures(x)[0]
     outputs = list(_outputs(model, x))
     checks.require(outputs, "model must have a layer with weights", checks.shorten(model))
@@ -616,14 +616,14 @@ def plot_model(
     title : str, optional
         Title; by default, the model's name and number of parameters. ``""`` for no title.
     source : str, optional
-        Name of the training data set, shown below the title.
+        Name of the training dataset, shown below the title.
     ax : Axes, optional
-        Axes to plot in; by default, on a new figure.
+        Axes to draw the plot in; by default, the Axes of a new figure.
 
     Returns
     -------
     Figure
-        Figure of the plot.
+        Figure that contains the plot.
 
     Examples
     --------
@@ -675,7 +675,7 @@ def plot_model(
 
 
 def _new_figure(width: float, height: float) -> Figure:
-    """Create a figure, managed by pyplot if that is imported; sizes are in inches."""
+    """Create a figure, managed by pyplot if pyplot is imported; sizes are in inches."""
     from matplotlib import get_backend
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -759,7 +759,7 @@ def _pictures(x: Array) -> Array:
 def _draw_mosaic(
     ax: Axes, tiles: Array, columns: int, below: int, cmap: str, low: float, high: float
 ) -> tuple[int, int]:
-    """Draw images as tiles of a single image, which is ten times as fast as an Axes for each.
+    """Draw images as tiles of a single image, ten times faster than separate Axes for each.
 
     Return the vertical and horizontal distance between tiles, in pixels.
     """
@@ -774,7 +774,7 @@ def _draw_mosaic(
 
 
 def _limits(pixels: Array) -> tuple[float, float]:
-    """Return the pixel values of black and white."""
+    """Return the values that are displayed as black and white."""
     return min(pixels.min(), 0), pixels.max() or 1
 
 
@@ -816,13 +816,13 @@ def _are_probabilities(values: Array) -> bool:
 
 def _names(class_names: Sequence[str] | None, count: int) -> list[str]:
     names = [*map(str, range(count) if class_names is None else class_names)]
-    expected = f"class_names must have {count} names"
-    checks.require(len(names) >= count, expected, checks.shorten(class_names))
+    expected = f"class_names must contain at least {count} names"
+    checks.require(len(names) >= count, expected, f"class_names={checks.shorten(class_names)}")
     return names
 
 
 def _outputs(model: Any, x: Array) -> Iterator[tuple[Any, Array]]:
-    """Yield each layer, from the first one with weights on, with its output for one image."""
+    """Yield each layer with its output for one image, from the first layer with weights."""
     model(x)  # builds the model, and validates the shape
     nodes = [node for node in model._known_graph().nodes if hasattr(node.outputs, "shape")]
     values = Model(model.inputs, [node.outputs for node in nodes], name="all_layers")(x)

@@ -47,8 +47,8 @@ def required(check: Any = None, *args: Any, **options: Any) -> Any:
 def argument(default: Any, check: Any = None, *args: Any, kept: bool = True, **options: Any) -> Any:
     """Declare an argument with a default; if the default is None, None is always accepted.
 
-    If `kept` is True, it becomes an attribute and part of the configuration; if False, it is passed
-    to ``__complete`` only.
+    If `kept` is True, the argument becomes an attribute and part of the configuration; otherwise,
+    the argument is passed to ``__complete`` only.
     """
 
     def checked(name: str, value: Any) -> Any:
@@ -60,7 +60,10 @@ def argument(default: Any, check: Any = None, *args: Any, kept: bool = True, **o
 
 
 def found(default: Any, find: Callable[[Any], Any]) -> Any:
-    """Declare an argument that is an object, its name or its configuration; `find` returns it."""
+    """Declare an argument that accepts an object, its name or its configuration.
+
+    `find` returns the object.
+    """
     return _Argument(default, lambda name, value: find(value))
 
 
@@ -69,12 +72,12 @@ def declared(registry: Any = None, *aliases: str) -> Callable[[type[T]], type[T]
     """Generate a class's constructor from the arguments that it declares, and register the class.
 
     The constructor validates all values, stores them as attributes, and passes positional arguments
-    of the base class, and further keywords, to its constructor. Finally, it calls the private
-    method ``__complete`` of the class, if defined.
+    of the base class, and other keyword arguments, to the constructor of the base class. Finally,
+    it calls the private method ``__complete`` of the class, if defined.
 
-    If a class declares no positional argument of its base class, it inherits them: as in
-    `dataclasses`, before its own, except for required ones. Arguments after ``_: KW_ONLY`` are
-    keyword-only; a derived class takes them as ``**kwargs``.
+    Positional arguments of the base class are inherited unless the class redeclares one of them. As
+    in `dataclasses`, they come before the arguments of the class, but after its required arguments.
+    Arguments after ``_: KW_ONLY`` are keyword-only; a derived class accepts them as ``**kwargs``.
     """
 
     def build(cls: type[T]) -> type[T]:

@@ -115,7 +115,7 @@ def require_writable(path: Path) -> None:
 
 
 def _open(path: Path) -> tuple[BinaryIO, bool]:
-    """Open a locked temporary file, unnamed if possible; return whether it has its name."""
+    """Open a locked temporary file, unnamed if possible; return it and whether it has a name."""
     if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
         with contextlib.suppress(OSError):  # errors of the folder are raised below
             unnamed = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)

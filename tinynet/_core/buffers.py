@@ -33,9 +33,9 @@ class Workspace:
         self.y: Any = None
 
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Return an uninitialized buffer; a name always refers to the same memory.
+        """Return an uninitialized buffer; calls with the same name share memory.
 
-        The first size of the shape may differ between calls.
+        The first dimension of the shape may differ between calls.
         """
         held = self.arrays.get(name)
         if held is None or held.shape != shape or held.dtype != dtype:
@@ -46,7 +46,7 @@ class Workspace:
         return poisoned(held) if config.DEBUG_BUFFERS else held
 
     def of(self, key: Any) -> Workspace:
-        """Return the workspace of an instruction, the same on every call."""
+        """Return the workspace of an instruction; every call returns the same object."""
         found = self.children.get(key)
         if found is None:
             found = self.children[key] = Workspace()

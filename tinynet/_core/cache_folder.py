@@ -14,7 +14,7 @@ import platformdirs
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloaded files; it need not exist yet.
+    """Return the cache folder for downloads and compiled kernels; it may not exist yet.
 
     It is ``$TINYNET_CACHE`` if set, otherwise ``tinynet`` in the user's cache folder
     (``$XDG_CACHE_HOME`` or ``~/.cache``, on macOS ``~/Library/Caches``, on Windows
@@ -34,7 +34,8 @@ def cache_folder() -> Path:
     """
     if chosen := os.environ.get("TINYNET_CACHE"):
         return Path(os.path.expanduser(chosen))
-    with contextlib.suppress(RuntimeError):  # newer versions of platformdirs: no home folder
+    # Newer versions of platformdirs raise an error for users without a home folder.
+    with contextlib.suppress(RuntimeError):
         folder = platformdirs.user_cache_path("tinynet", appauthor=False, opinion=False)
         if folder.is_absolute():
             return folder
@@ -43,7 +44,7 @@ def cache_folder() -> Path:
 
 @functools.cache
 def _temporary_cache(folder: str) -> Path:
-    """Return the user's private folder in a temporary folder that is writable for everybody."""
+    """Return the user's private folder in a world-writable temporary folder."""
     user = os.getuid() if sys.platform != "win32" else 0
     own = Path(folder) / f"tinynet-{user}"
     with contextlib.suppress(OSError):

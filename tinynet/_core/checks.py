@@ -1,7 +1,7 @@
 """Validation of arguments, for all public functions.
 
 Each function returns the converted value, or raises an error that describes the expected value and
-ends with the received one.
+ends with the received value.
 """
 
 from __future__ import annotations
@@ -82,9 +82,10 @@ def whole(name: str, value: Any, minimum: int = 1, wrong_type: type[Exception] =
     >>> whole("units", -3)
     Traceback (most recent call last):
         ...
-    ValueError: units must be an integer of at least 1. Received: units=-3
+    ValueError: units must be a positive integer. Received: units=-3
     """
-    expected = f"{name} must be an integer of at least {minimum}"
+    kind = {0: "a non-negative integer", 1: "a positive integer"}.get(minimum)
+    expected = f"{name} must be {kind or f'an integer greater than or equal to {minimum}'}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
         raise wrong_type(f"{expected}. Received: {name}={shorten(value)}")
     if value < minimum:
@@ -106,7 +107,7 @@ def number(
     By default, `high` is the largest float32. With `open_high`, numbers that float32 rounds to
     `high` are not allowed either. NumPy numbers are accepted, bools are not.
     """
-    span = f" greater than {low}" if open_low else f" of at least {low}" if low > -math.inf else ""
+    span = f" greater than {'or equal to ' * (not open_low)}{low}" if low > -math.inf else ""
     if high < _LARGEST:
         span = f" in the range {'[('[open_low]}{low}, {high}{'])'[open_high]}"
     expected = f"{name} must be a{'' if span else ' finite'} number{span}"
@@ -184,11 +185,12 @@ def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
 
 
 def listed(name: str, values: Any, kind: type) -> list[Any]:
-    """Check that an iterable has only entries of one type; return them as a list."""
+    """Check that all entries of an iterable have the given type, and return them as a list."""
     single = isinstance(values, kind) or not isinstance(values, Iterable)
     entries = [] if single else list(values)
     if single or not all(isinstance(entry, kind) for entry in entries):
-        raise TypeError(f"{name} must be a list of {kind.__name__}. Received: {shorten(values)}")
+        expected = f"{name} must be a list of {kind.__name__}"
+        raise TypeError(f"{expected}. Received: {name}={shorten(values)}")
     return entries
 
 
@@ -208,9 +210,9 @@ def as_array(name: str, value: Any) -> Any:
     """Convert values to an array, without changing their dtype."""
     not_masked(name, value)
     if hasattr(value, "tocsr"):
+        expected = f"{name} must be a dense array; convert it with {name}.toarray()"
         raise ValueError(
-            f"{name} must be a dense array; convert it with {name}.toarray(). "
-            f"Received: {type(value).__name__} of shape {value.shape}"
+            f"{expected}. Received: {name}={type(value).__name__} of shape {value.shape}"
         )
     if hasattr(value, "detach"):  # a PyTorch tensor, which may need gradients or be on a GPU
         value = value.detach().cpu()
@@ -219,18 +221,16 @@ def as_array(name: str, value: Any) -> Any:
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError):
-        raise ValueError(
-            f"{name} must be an array or nested lists of equal lengths. Received: {shorten(value)}"
-        ) from None
+        expected = f"{name} must be an array or nested lists of equal lengths"
+        raise ValueError(f"{expected}. Received: {name}={shorten(value)}") from None
 
 
 def not_masked(name: str, value: Any) -> None:
     """Check that an array, or arrays in a list, have no masked entries."""
     if _has_masked(value):
-        raise ValueError(
-            f"{name} must not have masked entries; replace them with {name}.filled(value), or "
-            f"remove their rows. Received: {shorten(value)}"
-        )
+        fix = f"replace them with {name}.filled(value), or remove their rows"
+        expected = f"{name} must not have masked entries; {fix}"
+        raise ValueError(f"{expected}. Received: {name}={shorten(value)}")
 
 
 def _has_masked(value: Any) -> bool:
@@ -251,7 +251,7 @@ def numeric(name: str, value: Any, dtype: Any = None) -> Any:
         Values of any numeric dtype, including object arrays, tables with columns of different
         dtypes, and nullable pandas columns.
     dtype : dtype, optional
-        Data type of the result; by default that of the values.
+        Data type of the result; by default, the dtype of the values.
 
     Returns
     -------
@@ -271,7 +271,7 @@ def numeric(name: str, value: Any, dtype: Any = None) -> Any:
     >>> numeric("x", ["a"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: x must contain real numbers; ... Received: dtype <U1, 'a' in row 0
+    ValueError: x must contain real numbers; ... Received: x with 'a' in row 0 (dtype <U1)
     """
     if type(value) is not np.ndarray or value.dtype.kind not in "fiub":
         value = _numbers(name, value)
@@ -302,7 +302,7 @@ def _real_numbers(name: str, value: Any, where: str = "") -> Any:
     if callable(missing) and not where and getattr(value, "name", None):
         where = f"column {value.name!r}, "
     if callable(missing) and not isinstance(dtype, np.dtype):
-        rows = np.flatnonzero(np.asarray(missing()))  # NumPy would convert some of them to NaN
+        rows = np.flatnonzero(np.asarray(missing()))  # NumPy would convert some to NaN
         if rows.size:
             raise _not_real(name, f"{where}dtype {dtype}", None, (rows[0],))
     array = as_array(name, value)
@@ -356,7 +356,8 @@ def _not_real(name: str, what: str, item: Any, spot: tuple[Any, ...]) -> ValueEr
         hint = ", not a dict"
     text = item if item == "a missing value" else shorten(item)
     place = "".join(f"{of} {i}" for of, i in zip((" in row", ", column"), spot, strict=False))
-    return ValueError(f"{name} must contain real numbers{hint}. Received: {what}, {text}{place}")
+    received = f"{name} with {text}{place} ({what})"
+    return ValueError(f"{name} must contain real numbers{hint}. Received: {received}")
 
 
 def path(name: str, value: Any) -> str:

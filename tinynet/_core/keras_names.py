@@ -1,4 +1,4 @@
-"""Public names of each module, and errors for names that only Keras has."""
+"""Public names of each module, and errors for names that exist only in Keras."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ KERAS_NAMES = dict(re.findall(r"^keras\.?(\S*):(.*(?:\n .*)*)", _TEXT, re.MULTIL
 
 
 class NotHereError(NotImplementedError, AttributeError):
-    """Error for a name of Keras or TensorFlow that tinynet lacks; `hasattr` returns False."""
+    """Error for a name of Keras or TensorFlow that tinynet does not support; `hasattr` is False."""
 
 
 def guard(path: str, supported: Iterable[str], lazy: Iterable[str] = ()) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of a module, which is called for missing names.
 
-    It raises NotImplementedError for names that only Keras has, and AttributeError for other names.
+    It raises NotImplementedError for names that exist only in Keras, and AttributeError for others.
     Submodules in `lazy` are imported on first access.
     """
     theirs = frozenset(KERAS_NAMES.get(path, "").split())
@@ -48,14 +48,12 @@ def guard(path: str, supported: Iterable[str], lazy: Iterable[str] = ()) -> Call
 
 
 def _refusal(full: str, listed: list[str]) -> NotImplementedError:
-    return NotImplementedError(
-        f"{full} is not available: tinynet supports only dense networks. "
-        f"Available: {', '.join(listed)}. Received: {full}"
-    )
+    message = f"tinynet does not support {full}. Available: {', '.join(listed)}. Received: {full}"
+    return NotImplementedError(message)
 
 
 class Absent(ModuleType):
-    """Placeholder for a module that only Keras has: importing from it raises an error."""
+    """Placeholder for a module that exists only in Keras: importing from it raises an error."""
 
     def __init__(self, name: str, listed: list[str]) -> None:
         super().__init__(name)
@@ -69,7 +67,7 @@ class Absent(ModuleType):
 
 
 def public_names(module: ModuleType) -> list[str]:
-    """Return the public names of a module: its ``__all__``, or what it defines or re-exports."""
+    """Return a module's ``__all__`` or, if not defined, the names that it defines or re-exports."""
     if hasattr(module, "__all__"):
         return sorted(module.__all__)
     if hasattr(module, "__path__"):  # a package: all names except for modules in single files

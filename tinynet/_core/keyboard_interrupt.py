@@ -27,7 +27,7 @@ class Deferred:
         in_main = threading.current_thread() is threading.main_thread()
         if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             global compiling
-            compiling = 0  # a failed compilation did not decrement it
+            compiling = 0  # a failed compilation may not have decremented it
             signal.signal(signal.SIGINT, self._handle)
             self._installed = True
         return self

@@ -39,7 +39,7 @@ def is_live(stream: TextIO | None = None) -> bool:
 
 
 def can_encode(text: str, stream: TextIO | None = None) -> bool:
-    """Return whether a stream (default: standard output) can encode a text."""
+    """Return whether a stream (default: standard output) can encode a string."""
     encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
@@ -49,7 +49,7 @@ def can_encode(text: str, stream: TextIO | None = None) -> bool:
 
 
 def write(text: str, stream: TextIO | None = None, strict: bool = False) -> None:
-    r"""Write a text to a stream; characters that it can't encode are replaced with question marks.
+    r"""Write text to a stream; replace characters that the stream can't encode with question marks.
 
     If the stream is closed or broken, such as a pipe whose reader has exited, the text is dropped
     so that training continues, unless `strict` is True.
@@ -66,7 +66,7 @@ def write(text: str, stream: TextIO | None = None, strict: bool = False) -> None
             raise
 
 
-def figures(logs: Mapping[str, Any]) -> list[str]:
+def formatted_metrics(logs: Mapping[str, Any]) -> list[str]:
     """Format metrics as Keras does: four decimals, in scientific notation if they are small."""
     texts = (f" - {name}: {_value(value)}" for name, value in logs.items())
     return ["".join(c if c.isprintable() else " " for c in text) for text in texts]
@@ -81,7 +81,7 @@ def _value(value: Any) -> str:
 
 
 def _width(text: str) -> int:
-    """Return the number of columns that a text occupies on a terminal."""
+    """Return the number of columns that a string occupies on a terminal."""
     return sum(
         0 if category(c) in ("Mn", "Me", "Cf") else 1 + (east_asian_width(c) in "WF") for c in text
     )
@@ -105,7 +105,8 @@ class Progress:
     """Progress bar of one epoch, one evaluation or one prediction.
 
     `target` is the number of steps, or None if it is unknown. `verbose` is 0 for no output, 1 for
-    the bar, or 2 for one line at the end. `start` is the `time.perf_counter` at the beginning.
+    the bar, or 2 for one line at the end. `start` is the value of `time.perf_counter` at the
+    beginning.
     """
 
     # Bar whose line is incomplete.
@@ -141,7 +142,7 @@ class Progress:
         self._show(self._lines(done, logs, clock(seconds))[0])
 
     def finish(self, done: int, logs: Mapping[str, Any]) -> None:
-        """Draw the final bar, or write the line; metrics that do not fit are on further lines."""
+        """Draw the final bar or line; metrics that do not fit are written on additional lines."""
         now = time.perf_counter()
         took = clock(now - self.start)
         self.target = self.target or done
@@ -151,11 +152,11 @@ class Progress:
         elif not self.silent:
             step = duration(self._step(done, now))
             self._complete_others()
-            text = f"{done}/{self.target} - {took} - {step}/step{''.join(figures(logs))}"
+            text = f"{done}/{self.target} - {took} - {step}/step{''.join(formatted_metrics(logs))}"
             write(f"{text}\n", self.stream)
 
     def _step(self, done: int, now: float) -> float:
-        """Return the time per step, without the first step, which includes compilation."""
+        """Return the time per step, excluding the first step, which includes compilation."""
         first, steps = self._first or (now, done)
         return (now - first) / (done - steps) if done > steps else (now - self._made) / max(done, 1)
 
@@ -169,7 +170,7 @@ class Progress:
         count = f"{done:>{len(target)}}/{target}"
         step = f" {duration(self._step(done, time.perf_counter()))}/step"
         lines, fixed = [step], len(count) + len(clock_text) + 2
-        for text in figures(logs):
+        for text in formatted_metrics(logs):
             if fixed * (len(lines) == 1) + _width(lines[-1] + text) <= room:
                 lines[-1] += text
             elif final:

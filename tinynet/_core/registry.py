@@ -43,14 +43,14 @@ def unique_name(class_name: str) -> str:
 
 
 def numbered(name: str, used: Counter[str]) -> str:
-    """Append the number of earlier uses to a name, unless this is the first; count this use."""
+    """Append the number of earlier uses to a name, unless it is 0, and count this use."""
     count = used[name]
     used[name] += 1
     return f"{name}_{count}" if count else name
 
 
 def clear_names() -> None:
-    """Reset the numbers of unique names."""
+    """Reset the counters that make names unique."""
     _used.clear()
 
 
@@ -143,21 +143,21 @@ _WITHOUT_EFFECT = {"ema_momentum", "renorm_momentum", "jit_compile", "is_legacy_
 
 def _understood(cls: type, config: dict[str, Any]) -> dict[str, Any]:
     """Remove arguments without effect; raise an error for arguments that are not supported."""
-    if "layers" in config:  # a model reads its configuration itself
+    if "layers" in config:  # validated by Model.from_config
         return config
     taken = _taken(cls)
     for key, value in config.items():
         if key not in taken and key not in _WITHOUT_EFFECT and value not in (None, False):
             raise ValueError(
                 f"{cls.__name__} in tinynet does not support {shorten(key)}. "
-                f"Received: {shorten(key)}: {shorten(value)}"
+                f"Received: {shorten(key)}={shorten(value)}"
             )
     return {key: value for key, value in config.items() if key in taken}
 
 
 @functools.cache
 def _taken(cls: type) -> set[str]:
-    """Return the arguments of a constructor, and of those that it passes ``**kwargs`` to."""
+    """Return the arguments of a constructor, including those that it passes on as ``**kwargs``."""
     taken: set[str] = set()
     for base in cls.__mro__:
         if "__init__" in vars(base):
@@ -214,14 +214,14 @@ class Configurable:
 
 
 def _check_readable(cls: type, config: dict[str, Any]) -> None:
-    """Check that `from_config` of a custom class will be able to read a configuration."""
+    """Check that `from_config` of a custom class can create an object from a configuration."""
     reader = getattr(cls, "from_config", None)
     require(reader is not None, f"{cls.__name__} must define from_config", f"{cls}")
     if not reader.__module__.startswith("tinynet."):
         return
     parameters = inspect.signature(cls).parameters.values()
     plain = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    if "layers" in config:  # from_config passes them by position
+    if "layers" in config:  # from_config passes the first arguments by position
         plain = plain[4 if "input_layers" in config else 3 :]
     missing = [p.name for p in plain if p.default is p.empty and p.name not in config]
     needed = f"get_config of {cls.__name__} must return all required arguments of __init__"
@@ -287,7 +287,7 @@ class Registry:
         Raises
         ------
         ValueError
-            If the identifier is unknown or has a wrong type.
+            If the identifier is unknown or has an unsupported type.
         """
         if isinstance(identifier, str):
             identifier = known(self.kind, identifier, {**self.names, **_custom()})
@@ -313,7 +313,7 @@ class Registry:
         Returns
         -------
         None, str or dict
-            Name, or dict with class name and configuration, which JSON supports.
+            Name, or JSON-serializable dict with class name and configuration.
         """
         if entry is None or isinstance(entry, str):
             return entry
@@ -394,7 +394,7 @@ def serialize_keras_object(obj: Any) -> Any:
     Returns
     -------
     object
-        Value that JSON supports and `deserialize_keras_object` accepts.
+        JSON-serializable value that `deserialize_keras_object` accepts.
 
     Examples
     --------
@@ -461,7 +461,7 @@ def get_custom_objects() -> dict[str, Any]:
     Returns
     -------
     dict
-        Custom classes and functions by name; changes of the dict affect the registry.
+        Custom classes and functions by name; changes to the dict affect the registry.
 
     Examples
     --------

@@ -14,16 +14,17 @@ from tinynet._core.checks import shorten
 
 
 def known(kind: str, name: Any, table: Mapping[str, Any]) -> Any:
-    """Return the entry of a table with a name; the error has a did-you-mean suggestion."""
+    """Return the entry of a table with the given name, or raise an error with a suggestion."""
     if isinstance(name, str) and name in table:
         return table[name]
-    raise ValueError(f"Unknown {kind}{suggestion(name, table)}. Received: {shorten(name)}")
+    expected = f"{kind} must be a known name{suggestion(name, table)}"
+    raise ValueError(f"{expected}. Received: {kind}={shorten(name)}")
 
 
 def suggestion(name: Any, table: Iterable[str]) -> str:
-    """Return a did-you-mean suggestion and the known names, or the closest ones of many.
+    """Return a suggestion and the known names, or only the closest names if there are many.
 
-    If a name is spelled in two ways, only the lowercase one is listed.
+    If a name has two spellings, only the lowercase spelling is listed.
     """
     names = list(table)
     lower = {n.replace("_", "") for n in names if n == n.lower()}
@@ -87,7 +88,7 @@ def suggest_keywords(items: Iterable[Any]) -> None:
                 setattr(module, key, functions.get(function, function))
 
 
-# Functions and methods that are called in every step, but not by users.
+# Modules and methods that are not wrapped, because they are called in every training step.
 _PER_BATCH = (["losses"], ["metrics"], ["sparse"])
 _LAYERWISE = ("forward", "backward", "compute_output_shape")
 
@@ -125,4 +126,4 @@ def bound(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[
         names = [name for name in dict.fromkeys(names) if name not in ("self", "args", "kwargs")]
         unknown = {key: value for key, value in kwargs.items() if key not in names}
         no_more(title, unknown, names, TypeError)
-        raise TypeError(f"{title}: {error}. Known: {', '.join(map(repr, names))}") from None
+        raise TypeError(f"{title}(): {error}. Arguments: {', '.join(map(repr, names))}") from None

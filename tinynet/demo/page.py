@@ -1,8 +1,9 @@
 """Web page that recognizes digits drawn by the user.
 
 The page is a single HTML file that contains the weights. It does not need a server or a network
-connection: `page.html` implements in JavaScript the forward pass and `datasets.frame_digit`, the
-preprocessing without which a model trained on MNIST recognizes few other digits.
+connection: `page.html` implements the forward pass and the preprocessing of `datasets.frame_digit`
+in JavaScript. Without this preprocessing, a model trained on MNIST misclassifies most digits from
+other sources.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ def __dir__() -> list[str]:
 #: Paths to which `tinynet train` saves its model.
 MODELS = (Path("output", "model.tinynet"), Path("output", "model.keras"))
 
-_MOST = 1_000_000  # size of a page in bytes; a larger one stores the weights as float16
-_ROUNDS = 3  # examples of each digit
+_MOST = 1_000_000  # maximum size in bytes with float32 weights; larger pages store float16
+_ROUNDS = 3  # number of examples of each digit
 # Activations supported by page.html, in addition to the variants of relu.
 _ACTIVATIONS = ("linear", "sigmoid", "tanh", "elu", "silu", "softplus", "softmax")
 
@@ -94,8 +95,8 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
     """Return the steps of the forward pass, and the weights in order."""
     shape = model.input_shape[1:] if model.built else ()
     fits = None not in shape and math.prod(shape) == 784 and model.output_shape[1:] == (10,)
-    received = f"shapes {model.input_shape} and {model.output_shape}" if shape else "not built"
-    checks.require(fits, "model must have inputs of 28 x 28 pixels and ten outputs", received)
+    given = f"shapes {model.input_shape} and {model.output_shape}" if shape else "an unbuilt model"
+    checks.require(fits, "model must have inputs of 28 x 28 pixels and ten outputs", given)
     steps: list[dict[str, Any]] = []
     weights: list[Any] = []
     rank, last = len(shape) + 1, activations.linear
@@ -104,12 +105,11 @@ def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:
         if kind in (layers.InputLayer, layers.Dropout, layers.Flatten):
             rank = 2 if kind is layers.Flatten else rank
             continue
-        where = " before Flatten" if kind is layers.Dense else ""
         supported = kind in (layers.Activation, layers.ReLU, layers.LeakyReLU, layers.Softmax)
         supported = supported or (kind is layers.Dense and rank == 2)
-        known = "Flatten, Dense, Dropout and activations"
-        expected = f"The layers must be {known}, not {kind.__name__}{where}"
-        checks.require(supported, expected, f"the layer {layer.name}")
+        known = "Flatten, Dense (after Flatten), Dropout and activation layers"
+        received = f"layer {layer.name!r} of type {kind.__name__}"
+        checks.require(supported, f"model must contain only {known}", received)
         if kind is layers.Dense:
             offset, own = sum(array.size for array in weights), layer.get_weights()
             step = {"kind": "dense", "name": layer.name, "units": layer.units, "kernel": offset}
@@ -130,14 +130,14 @@ def _activation(activation: Any, name: str, rank: int) -> dict[str, Any]:
     kind = "relu" if isinstance(activation, activations.Rectifier) else activation.__name__
     rows = rank == 2 and options.get("axis") in (-1, 1)
     fits = kind in ("relu", *_ACTIVATIONS) and (kind != "softmax" or rows)
-    expected = f"The activation must be one of relu, {', '.join(_ACTIVATIONS)}"
-    received = f"{activation.__name__} {options or ''} in {name}"
-    checks.require(fits, f"{expected}; softmax must be over the last axis", received)
+    expected = f"Each activation must be one of relu, {', '.join(_ACTIVATIONS)}"
+    received = f"activation={activation.__name__} {options or ''} in layer {name!r}"
+    checks.require(fits, f"{expected}; softmax must be applied to the last axis", received)
     return {"kind": "activation", "name": kind, "options": options}
 
 
 def default_model() -> Path:
-    """Return the path of the model that `tinynet train` has saved in the current folder.
+    """Return the path of the model that `tinynet train` saved in the current folder.
 
     Returns
     -------
@@ -191,7 +191,7 @@ def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
     >>> from tinynet import Sequential
     >>> show(Sequential([layers.Dense(10)]), "demo.html")
     Traceback (most recent call last):
-    ValueError: model must have inputs of 28 x 28 pixels and ten outputs. Received: not built
+    ValueError: model must have inputs of 28 x 28 pixels and ten outputs. Received: an unbuilt model
     """
     text = page(model)
     path = Path(path)

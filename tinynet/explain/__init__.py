@@ -1,10 +1,10 @@
 """Inspection of a training step, and gradient checking.
 
-`step` performs the computation of `model.train_on_batch`, and returns the inputs, outputs and
+`step` performs the same computation as `model.train_on_batch`, and returns the inputs, outputs and
 gradients of every layer and the optimizer's update of one weight. `check_gradients` compares
 backpropagation with finite differences.
 
-Both execute the program of a copy of the model, one instruction at a time, and read its registers.
+Both run the program of a copy of the model, and read the values of its registers.
 """
 
 from tinynet.explain.gradient_check import GradientCheck, GradientReport, check_gradients

@@ -108,12 +108,12 @@ class GradientReport(Tables):
         if self.ok:
             return "Backpropagation is correct."
         if not self.problems:
-            where = "check regularizers, backward with need_d_x=False, and state that layers keep"
-            apart = f"although each layer in isolation is correct: {where} between calls."
-            return f"Backpropagation is wrong for {', '.join(wrong)}, {apart}"
+            where = "check the regularizers, backward with need_d_x=False, and any state kept by"
+            apart = f"although each layer in isolation is correct: {where} layers between calls."
+            return f"Backpropagation is incorrect for {', '.join(wrong)}, {apart}"
         others = [name for name in wrong if name.rpartition("/")[0] not in self.problems]
         text = "\n".join(self.problems.values())
-        rest = f"\nConsequently, these gradients are also wrong: {', '.join(others)}."
+        rest = f"\nConsequently, these gradients are also incorrect: {', '.join(others)}."
         return text + rest if others else text
 
     def tables(self) -> list[Table]:
@@ -145,9 +145,10 @@ def check_gradients(
     """Check the gradients of a model against finite differences.
 
     The gradient of a weight is approximated by ``(loss(w + h) - loss(w)) / h`` for a small h, and
-    by the same quotient for -h; backpropagation must agree with them. Each layer is then checked in
-    isolation, which distinguishes a layer with a wrong gradient from the layers below it, to which
-    the error propagates. All computations are in float64, on a copy of the model.
+    by the same quotient for -h; the gradient computed by backpropagation must agree with both (or,
+    at a kink, lie between them). Each layer is then checked in isolation, which distinguishes a
+    layer with a wrong gradient from the layers below it, to which the error propagates. All
+    computations are in float64, on a copy of the model.
 
     Parameters
     ----------
@@ -189,7 +190,7 @@ def check_gradients(
     >>> report.wrong
     ['double']
     >>> print(report.verdict.splitlines()[-1])
-    Consequently, these gradients are also wrong: dense/kernel, dense/bias.
+    Consequently, these gradients are also incorrect: dense/kernel, dense/bias.
     """
     most = checks.optional(checks.whole, "max_per_weight", max_per_weight)
     tolerance = checks.number("tolerance", tolerance, 0)
@@ -216,9 +217,10 @@ def _state_of(model: Any) -> Callable[[], None]:
 
 
 class _Part:
-    """Some instructions of a step, run separately on the registers of the whole step.
+    """Subset of the instructions of a step, run in isolation on the recorded registers.
 
-    The differentiated function is the sum of their results, weighted by the seeds.
+    The function to differentiate is the sum of the results, weighted by the upstream gradients in
+    `seeds`.
     """
 
     def __init__(self, checker: _Checker, instructions: list[Any], seeds: list[Any]) -> None:
@@ -238,7 +240,7 @@ class _Part:
         self.start = self.outputs()
 
     def outputs(self) -> list[Array]:
-        """Run the instructions, and return the seeded results."""
+        """Run the instructions, and return the results that have an upstream gradient."""
         self.restore()
         results = self.program.run(self.given, [s for s, _ in self.seeds])
         return [np.array(value) for value in results]
@@ -271,17 +273,17 @@ class _Checker:
     def check_all(self) -> GradientReport:
         """Check the loss, each layer, and the whole model."""
         one, problems, loss = self.one, self.report.problems, self.one.loss()
-        checks.require(np.isfinite(loss), "The loss must be finite to be compared", f"loss={loss}")
+        checks.require(np.isfinite(loss), "loss must be finite for gradient checks", f"loss={loss}")
         instructions = one.program.program.forward
         terms: list[Any] = [(s, np.float64(factor)) for s, factor in one.program.losses]
         losses = _Part(self, [n for n in instructions if not n.scope], terms)
-        self.check_part("loss", "The loss's gradient is wrong", losses)
+        self.check_part("loss", "The gradient of the loss", losses)
         for call in reversed([*one.computing_calls()]):
             made = {id(s) for n in call.instructions for s in n.outputs}
             outputs = [s for s in flattened(call.outputs) if id(s) in made and "float" in s.dtype]
             seeds = [(s, self.random.standard_normal(s.shape)) for s in outputs]
             name = relative(call.path)
-            who = f"The layer {name} ({kind_of(call.layer)}) is wrong"
+            who = f"The gradient of the layer {name} ({kind_of(call.layer)})"
             self.check_part(name, who, _Part(self, call.instructions, seeds))
         for name in [*problems]:  # an error of an inner layer is not reported for the outer one
             if any(other.startswith(f"{name}/") for other in problems):
@@ -312,8 +314,8 @@ class _Checker:
             return
         if not all(map(np.array_equal, part.start, part.outputs())):
             problems[layer] = (
-                f"{who}: its forward pass is not reproducible, so finite differences are not "
-                "defined. Use a np.random.Generator that is an attribute of the layer."
+                f"{who} cannot be checked: the forward pass is not reproducible. Use an "
+                "np.random.Generator that is stored as an attribute of the layer."
             )
             return
         try:
@@ -324,7 +326,8 @@ class _Checker:
             received = str(error).rpartition("Received: ")[2]
             came = "nothing" if received == "None" else f"an array of {received}"
             shape = part.inputs[0][1].shape
-            problems[layer] = f"{who}: its {_NO_GRADIENT}, of shape {shape}, but returns {came}."
+            said = f"{_NO_GRADIENT}, of shape {shape}, but returns {came}"
+            problems[layer] = f"{who} is incorrect: {said}."
             return
         word, several = "output" if layer == "loss" else "input", len(part.inputs) > 1
         titles = [f"{word} {k}" if several else word for k in range(1, len(part.inputs) + 1)]
@@ -333,8 +336,8 @@ class _Checker:
         for k, (name, gradient) in enumerate(zip(titles, found, strict=True), -len(part.inputs)):
             if np.isnan(gradient).any():
                 problems[layer] = (
-                    f"{who}: its backward must write the gradient with respect to {name} into "
-                    f"work.gradients[{k}] in place: work.gradients[{k}][...] = ..."
+                    f"{who} is incorrect: backward must write the gradient with respect to {name} "
+                    f"into work.gradients[{k}] in place: work.gradients[{k}][...] = ..."
                 )
         for name, (_, array), gradient in zip(titles, pairs, found, strict=True):
             check = self.compare(layer, name, array, gradient, part.rise, part.start)
@@ -343,7 +346,7 @@ class _Checker:
                 where = f"the gradient with respect to {name}[{', '.join(map(str, check.index))}]"
                 differences = f"{number(check.difference)} according to finite differences"
                 said = f"{where} is {number(check.backward)} according to backward"
-                problems.setdefault(layer, f"{who}: {said}, but {differences}.")
+                problems.setdefault(layer, f"{who} is incorrect: {said}, but {differences}.")
 
     def compare(
         self, layer: str, name: str, array: Array, gradient: Array, rise: Any, results: list[Any]

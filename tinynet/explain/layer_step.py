@@ -71,7 +71,7 @@ class LayerStep:
         return "logits" if self.logits else "output"
 
     def named(self, name: str, value: Any) -> list[tuple[str, Array | None]]:
-        """Return the arrays of an input or output with labels, which are numbered if several.
+        """Return the arrays of an input or output with labels; several arrays are numbered.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ def kind_of(layer: Any) -> str:
 
 
 class RecordedStep(OneStep):
-    """Training step that keeps a copy of every register; it updates the model."""
+    """Training step that keeps a copy of every register; running it updates the model."""
 
     def __init__(self, model: Any, *batch: Any) -> None:
         super().__init__(model, *batch)
@@ -112,7 +112,7 @@ class RecordedStep(OneStep):
                     self.registers[id(symbol)] = np.array(self.value(symbol))
 
     def gradients_of(self) -> list[Instruction]:
-        """Return the backward instructions of operations."""
+        """Return the instructions that compute gradients of operations."""
         return [n for n in self.program.program.backward if isinstance(n.operation, Backward)]
 
     def layers(self) -> list[LayerStep]:
@@ -157,7 +157,7 @@ class RecordedStep(OneStep):
         return found
 
     def computing_calls(self) -> Iterator[Any]:
-        """Yield the calls of layers with instructions outside their nested layers.
+        """Yield the calls of layers that compute something outside their nested layers.
 
         A layer follows its nested layers.
         """

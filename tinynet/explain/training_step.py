@@ -91,7 +91,7 @@ class WeightStep(Tables):
 
     @property
     def label(self) -> str:
-        """Name and index."""
+        """Name and index of the element, such as ``"dense/kernel[0, 1]"``."""
         return f"{self.name}[{', '.join(map(str, self.index))}]"
 
     def tables(self) -> list[Table]:
@@ -136,7 +136,7 @@ class WeightStep(Tables):
             note += f", beta_1 {own.beta_1:g}, beta_2 {own.beta_2:g}, epsilon {own.epsilon:g}"
         rows.append(["weight", self.before, self.after, how])
         title = f"Update by {type(own).__name__} in step {self.iteration}"
-        return Table(title, ["", "before", "after", "how"], rows, note, (0, 3))
+        return Table(title, ["", "before", "after", "formula"], rows, note, (0, 3))
 
 
 #: Update formulas of Adam's moment estimates.
@@ -171,7 +171,7 @@ class Step(Tables):
     Forward, loss 0.5
       layer  array  shape  mean |.|  max |.|
     <BLANKLINE>
-    Backward: no gradients, as the loss is not finite
+    Backward: no gradients, because the loss is not finite
       layer  array  shape  mean |.|  max |.|
     """
 
@@ -195,7 +195,7 @@ class Step(Tables):
             rows = [*layer.named(f"d {layer.head}", layer.d_y)]
             rows += [(f"d {name.rpartition('/')[2]}", self.gradients[name]) for name in own]
             backward += _rows(layer, [*rows, *layer.named("d input", layer.d_x)])
-        title = "Backward" if self.chosen else "Backward: no gradients, as the loss is not finite"
+        title = "Backward" + ": no gradients, because the loss is not finite" * (not self.chosen)
         ways = Table(f"Forward, loss {number(self.loss)}", header, forward, words=words)
         rest = self.chosen.tables() if self.chosen else []
         return [ways, Table(title, header, backward, words=words), *rest]
@@ -230,7 +230,8 @@ def step(
         Inputs and targets of the batch.
     weight : str or tuple of (str, tuple of int), optional
         Element of a weight to show, such as ``("dense/kernel", (406, 17))``. If only the name is
-        given, the element with the largest gradient is chosen. By default, the first kernel.
+        given, the element with the largest absolute gradient is chosen. By default, an element of
+        the first kernel.
     sample_weight, class_weight : optional
         Weights of the examples and classes in the loss, as in `model.fit`.
     apply : bool
@@ -276,14 +277,14 @@ def step(
       For a mean loss, each d_z_j includes the factor 1/N.
     <BLANKLINE>
     Update by SGD in step 1
-                  before  after  how
+                  before  after  formula
       gradient g              4  as above
       weight           3    2.6
       learning rate 0.1
     """
     checks.flag("apply", apply)
     model_copy = copied(model, "explain.step", x, y, sample_weight, class_weight)
-    expected, received = "model must have trainable weights", f"{model.name} without them"
+    expected, received = "model must have trainable weights", f"model {model.name!r} without any"
     checks.require(model_copy.trainable_weights, expected, received)
     one = RecordedStep(model_copy, x, y, sample_weight, class_weight)
     names, plan, optimizer = one.names(), one.plan, model_copy.optimizer
@@ -305,10 +306,7 @@ def step(
         model.train_on_batch(x, y, sample_weight, class_weight)
     position = [*gradients].index(name)
     alpha = None
-    is_adam = type(optimizer) in (
-        optimizers.Adam,
-        optimizers.AdamW,
-    )  # not subclasses
+    is_adam = type(optimizer) in (optimizers.Adam, optimizers.AdamW)  # not subclasses
     if is_adam and int(optimizer.iterations) == t:  # not while gradients are accumulated
         dtype = weights[name].dtype
         alpha = float(functional.adam_step_size(rate, optimizer.beta_1, optimizer.beta_2, t, dtype))
@@ -332,15 +330,16 @@ def _choose(weight: Any, gradients: dict[str, Array]) -> tuple[str, tuple[int, .
     pair = isinstance(weight, list | tuple) and len(weight) == 2
     name, index = weight if pair else (weight, None)
     expected = f"weight must be one of the trainable weights, {', '.join(gradients)}"
-    checks.require(isinstance(name, str) and name in gradients, expected, checks.shorten(name))
+    received = f"weight={checks.shorten(weight)}"
+    checks.require(isinstance(name, str) and name in gradients, expected, received)
     gradient = gradients[name]
     if index is None:
         index = np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape)
     index = tuple(int(i) for i in index)
     fits = len(index) == gradient.ndim
     fits = fits and all(0 <= i < n for i, n in zip(index, gradient.shape, strict=True))
-    expected = f"The index of {name} must be within its shape {gradient.shape}"
-    checks.require(fits, expected, f"{index}")
+    expected = f"weight must have an index within the shape {gradient.shape} of {name}"
+    checks.require(fits, expected, f"index={index}")
     return name, index
 
 
