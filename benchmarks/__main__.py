@@ -22,37 +22,24 @@ def main(argv: list[str] | None = None) -> int:
     """Run benchmarks, write the results, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--suite", choices=[*SUITES, "all"], default="train")
-    known = f"by default, all contenders of the suite; known: {', '.join(CONTENDERS)}"
+    known = f"(default: all contenders of the suite; available: {', '.join(CONTENDERS)})"
     parser.add_argument("--contenders", metavar="NAME,...", help=known)
-    parser.add_argument("--rounds", type=int, metavar="N", help="by default, that of the suite")
+    by_suite = "number of rounds (default: defined by the suite)"
+    parser.add_argument("--rounds", type=int, metavar="N", help=by_suite)
     parts = "only networks whose description contains one of these strings"
     parser.add_argument("--only", metavar="NAME", nargs="+", default=[], help=parts)
-    parser.add_argument(
-        "--cores", type=int, choices=(1, 2), help="only contenders on as many cores"
-    )
-    parser.add_argument(
-        "--isa", choices=("avx2",), help="restrict all contenders to this instruction set"
-    )
+    on_cores = "only contenders that use this number of cores"
+    parser.add_argument("--cores", type=int, choices=(1, 2), help=on_cores)
+    isa = "restrict all contenders to this instruction set"
+    parser.add_argument("--isa", choices=("avx2",), help=isa)
     parser.add_argument("--quick", action="store_true", help="use little data, for testing")
-    parser.add_argument(
-        "--force",
-        action="store_true",
-        help="write to benchmarks/results even on a busy machine",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FOLDER",
-        help="by default, benchmarks/results, or output/benchmarks for a run with --quick, --only, "
-        "--cores or --contenders",
-    )
-    parser.add_argument(
-        "--write-tables",
-        type=Path,
-        nargs="*",
-        metavar="FILE",
-        help="only update the tables in README.md and docs/benchmarks.md, or in FILEs",
-    )
+    force = "write to benchmarks/results even on a busy machine"
+    parser.add_argument("--force", action="store_true", help=force)
+    out = "output folder (default: benchmarks/results; output/benchmarks for a run with --quick, "
+    out += "--only, --cores or --contenders)"
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help=out)
+    tables = "only update the tables in README.md and docs/benchmarks.md, or in FILEs"
+    parser.add_argument("--write-tables", type=Path, nargs="*", metavar="FILE", help=tables)
     options = parser.parse_args(argv)
     partial = options.quick or options.only or options.cores or options.contenders
     folder = options.out or (ROOT / "output" / "benchmarks" if partial else COMMITTED)
@@ -67,12 +54,14 @@ def main(argv: list[str] | None = None) -> int:
 
     chosen = options.contenders.split(",") if options.contenders else list(CONTENDERS)
     if unknown := set(chosen) - set(CONTENDERS):
-        parser.error(f"--contenders: unknown {', '.join(sorted(unknown))}")
+        received = ", ".join(sorted(unknown))
+        parser.error(f"--contenders must be names of contenders. Received: {received}")
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds must be at least 1. Received: {options.rounds}")
     names = list(SUITES) if options.suite == "all" else [options.suite]
     if options.only and not any(SUITES[n].chosen(options.quick, options.only) for n in names):
-        parser.error(f"--only: no network of the suite matches {' or '.join(options.only)}")
+        received = " ".join(options.only)
+        parser.error(f"--only must match the description of a network. Received: {received}")
     before = machine()  # before the benchmarks themselves cause load
     busy = before["load_before"] > QUIET
     if busy and folder.resolve() == COMMITTED and not options.force:

@@ -1,7 +1,7 @@
 """Ablation study of the rewrite rules: training time without each rule, and its lines of code.
 
-A rule that gains less than 5 % on every network is not worth its code, unless it is required for
-correctness. Results with and without a rule are bit-identical, which is checked before timing.
+A rule without which no network is at least 5 % slower is not worth its code, unless it is required
+for correctness. Results with and without a rule are bit-identical, which is checked before timing.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Iterable
 
 import tinynet
 
-#: Code that is only used by each rule of `tinynet.config.rules`: modules, or functions and classes
-#: in them. The gain of `learn` includes that of `learn_csr_adam`.
+#: Code that is used only by one rule, for each rule of `tinynet.config.rules`: modules, or
+#: functions and classes in them. `learn_csr_adam` requires `learn`, so the slowdown without `learn`
+#: includes both.
 PARTS = {
     "linear_relu": "program.instruction_rules:linear_relu",
     "chain": "program.lowering:Group.fits program.lowering:Lowering._group_from "
@@ -42,7 +43,7 @@ PARTS = {
 }
 #: Rules for two or more threads, which are measured on two cores; all others are measured on one.
 FOR_THREADS = ("parts", "overlap")
-#: Code that cannot be disabled, because results would change or be wrong.
+#: Code that cannot be disabled, because results would change or be incorrect.
 NEEDED = {
     "losses on logits, as Keras computes them": "training.compile_utils:OutputObjective.loss_for",
     "order of reads and writes of a variable": "program.lowering:Lowering.store "
@@ -58,7 +59,7 @@ def rules() -> list[str]:
 
 
 def disable(rule: str) -> None:
-    """Enable all rules except the given one; all rules if it is empty."""
+    """Disable a rewrite rule and enable all others; an empty string enables all rules."""
     tinynet.config.set_disabled_rules([rule] if rule else [])
 
 
@@ -68,7 +69,7 @@ def measured(names: Iterable[str], cores: int) -> list[str]:
 
 
 def measure(rule: str) -> str:
-    """Return the name of the measure without a rule."""
+    """Return the name of the measurement with a rule disabled."""
     return f"epoch without {rule}" if rule else "epoch"
 
 
@@ -92,7 +93,7 @@ def _lines(part: str) -> int:
 def gains(times: dict[str, list[float]]) -> dict[str, float]:
     """Return the relative increase of training time without each rule (0.05 for 5 %).
 
-    `times` contains the time of each measure in every round.
+    `times` contains the times of each measurement in every round.
     """
     return {
         name.removeprefix(measure(" ")[:-1]): statistics.median(

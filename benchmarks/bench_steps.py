@@ -16,7 +16,7 @@ from benchmarks.task import NETWORKS, Task
 @pytest.mark.parametrize("kind", ["TinynetNumpy", "Tinynet"])
 @pytest.mark.parametrize("task", NETWORKS, ids=lambda task: task.name)
 def test_steps(benchmark: Any, task: Task, kind: str) -> None:
-    few = dataclasses.replace(task, batch=min(task.batch, 1_000), data="drawn digits")
+    few = dataclasses.replace(task, batch=min(task.batch, 1_000), data="synthetic digits")
     few = dataclasses.replace(few, images=8 * few.batch, test_images=300)
     before = tinynet.config.backend()
     try:

@@ -2,7 +2,7 @@
 
 Before a contender is timed, it trains three steps from the common initial weights. Losses, weights
 and predictions must agree with `train` and `predict` to within float32 rounding error. Dropout is
-disabled in these steps; the mean losses of complete epochs are compared with dropout.
+disabled in these steps; the mean losses of complete epochs are compared with dropout enabled.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _softmax(z: Array) -> Array:
 
 
 def _output(task: Task, z: Array) -> Array:
-    """Return the predictions; probabilities if the network computes logits."""
+    """Compute the predictions from the last pre-activation, with softmax if they are logits."""
     return _softmax(z) if "categorical" in task.loss else ACTIVATIONS[task.head][0](z)
 
 
@@ -67,7 +67,7 @@ def _layers(task: Task, weights: Arrays) -> list[Arrays]:
 
 
 def predict(task: Task, weights: Arrays, x: Array) -> Array:
-    """Return the predictions; probabilities if the network computes logits."""
+    """Return the predictions. If the network outputs logits, they are converted with softmax."""
     weights = [np.asarray(w, np.float64) for w in weights]
     return _forward(task, _layers(task, weights), x)[1]
 
@@ -88,7 +88,7 @@ def gradients(task: Task, weights: Arrays, x: Array, y: Array) -> tuple[float, A
     kept, p = _forward(task, layers, x)
     loss = mean_loss(p, y, task.loss)
     # Gradient with respect to the output pre-activation, including the derivative of the activation
-    # for cross-entropy; for mse, that follows below.
+    # for cross-entropy; for mse, that derivative is applied below.
     d = (p - (np.eye(task.outputs)[y] if y.ndim == 1 else y)) / len(y)
     if "categorical" not in task.loss:
         d /= task.outputs
@@ -115,7 +115,7 @@ def gradients(task: Task, weights: Arrays, x: Array, y: Array) -> tuple[float, A
 def train(
     task: Task, weights: Arrays, batches: list[tuple[Array, Array]], epsilon_after: bool
 ) -> tuple[list[float], Arrays, Arrays]:
-    """Train; return the losses, the weights, and bounds of the rounding errors of the weights.
+    """Run training steps; return the losses, the weights, and bounds on their rounding errors.
 
     Keras adds Adam's epsilon to the square root before bias correction, and RMSprop's epsilon to
     the second moment estimate. With `epsilon_after`, it is added to the (bias-corrected) square
@@ -160,21 +160,21 @@ def check(net: Any, problem: Problem) -> str:
     expected, weights, reach = train(task, problem.first_weights(), given, net.epsilon_after)
     losses = [net.train_batch(x, y) for x, y in given]
     for step, (loss, right) in enumerate(zip(losses, expected, strict=True), 1):
-        assert abs(loss - right) < CLOSE, f"step {step}: the loss is {loss}, not {right}"
+        assert abs(loss - right) < CLOSE, f"step {step}: loss must be {right}. Received: {loss}"
     actual = net.weights()
     for i, (w, exact, allowed) in enumerate(zip(actual, weights, reach, strict=True)):
-        assert w.shape == exact.shape, f"weights {i}: the shape is {w.shape}, not {exact.shape}"
+        assert w.shape == exact.shape, f"weights {i}: the shapes {w.shape} and {exact.shape} differ"
         if task.batch_norm and i % 4 == 1 and i < len(weights) - 2:
             continue  # the gradient of a bias before normalization is 0 up to rounding errors
         near = float(np.mean(np.abs(w - exact) <= allowed))
-        assert near >= SHARE, f"weights {i}: {1 - near:.1%} are wrong"
+        assert near >= SHARE, f"weights {i}: {1 - near:.1%} of the elements differ"
     where = "after" if net.epsilon_after else "before"
     if not task.classifies or task.head != "softmax" or task.batch_norm or task.l2:  # not timed
         return f"{STEPS} steps; epsilon {where} the correction"
     x, y = problem.x_test[:256], problem.y_test[:256]
     p = predict(task, actual, x)
-    assert np.abs(net.predict(x) - p).max() < CLOSE, "the predictions are wrong"
+    assert np.abs(net.predict(x) - p).max() < CLOSE, "the predictions differ"
     loss, accuracy = net.evaluate(x, y)
-    assert abs(loss - mean_loss(p, y)) < CLOSE, "evaluate: the loss is wrong"
-    assert abs(accuracy - np.mean(p.argmax(1) == y)) < 1e-6, "evaluate: the accuracy is wrong"
+    assert abs(loss - mean_loss(p, y)) < CLOSE, "evaluate: the loss differs"
+    assert abs(accuracy - np.mean(p.argmax(1) == y)) < 1e-6, "evaluate: the accuracy differs"
     return f"{STEPS} steps, predictions and evaluation; epsilon {where} the correction"

@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Contender:
-    """Contender: `net` is a class in ``nets.py``, `packages` are the packages it requires."""
+    """Library and settings to measure. `net` is the name of a class in ``nets.py``."""
 
     label: str
     how: str  # description of the training loop
     net: str
     cores: int
-    packages: tuple[str, ...]
+    packages: tuple[str, ...]  # required packages
     environment: dict[str, str] = field(default_factory=dict)
     rounds: int = 0  # number of rounds in which it takes part; 0 for all
     folder: str = ""  # virtual environment, relative to the repository
@@ -45,12 +45,12 @@ class Contender:
     def obstacle(self) -> str:
         """Return the reason why the contender is not available, or an empty string."""
         if self.folder and not os.path.exists(self.python):
-            return f"needs a virtual environment in {self.folder}, see benchmarks/README.md"
+            return f"requires a virtual environment in {self.folder}; see benchmarks/README.md"
         for package in () if self.folder else self.packages:
             if importlib.util.find_spec(package) is None:
-                return f"needs the package {package}, which is not installed"
+                return f"requires the package {package}, which is not installed"
         if self.cores > (have := len(cores())):
-            return f"needs {self.cores} cores, this machine has {have}"
+            return f"requires {self.cores} cores. Received: {have}"
         return ""
 
 

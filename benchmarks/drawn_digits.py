@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.drawn_digits`` trains a 784-128-10 network on synthetic digits, and evaluates
 it on synthetic digits and on the 10,000 test images of MNIST. It also compares both data sets:
-examples, the mean image of each class, the share of non-zero pixels, and the stroke width. It
+examples, the mean image of each class, the fraction of non-zero pixels, and the stroke width. It
 writes ``drawn_digits.json`` and ``drawn_digits.png``.
 """
 
@@ -25,12 +25,17 @@ Floats = NDArray[np.float64]
 
 
 def lit_shares(images: Bytes) -> Floats:
-    """Compute the share of non-zero pixels of images (N, 28, 28): (N,)."""
+    """Compute the fraction of non-zero pixels of each image.
+
+    `images` has shape (N, 28, 28), and the result has shape (N,).
+    """
     return np.asarray((images > 0).mean(axis=(1, 2)))
 
 
 def stroke_widths(images: Bytes) -> Floats:
-    """Estimate the mean stroke width in pixels of images (N, 28, 28): (N,).
+    """Estimate the mean stroke width of each image in pixels.
+
+    `images` has shape (N, 28, 28), and the result has shape (N,).
 
     A stroke of length l and width w has the area l w and, ignoring its ends, the perimeter 2 l, so
     w = 2 area / perimeter. Averaged over all directions, the number of pixel edges on a boundary is
@@ -42,12 +47,12 @@ def stroke_widths(images: Bytes) -> Floats:
 
 
 def confusion_matrix(labels: Bytes, predictions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Compute the confusion matrix, with labels as rows and predictions as columns: (10, 10)."""
+    """Compute the confusion matrix; rows are labels and columns are predictions."""
     return np.bincount(10 * labels.astype(np.int64) + predictions, minlength=100).reshape(10, 10)
 
 
 def tile(images: Bytes, columns: int) -> Bytes:
-    """Tile images (N, 28, 28) into one image; N must be a multiple of the number of columns."""
+    """Arrange images in a grid with the given number of columns, which must divide N."""
     rows = images.reshape(-1, columns, 28, 28).transpose(0, 2, 1, 3)
     return rows.reshape(rows.shape[0] * 28, columns * 28)
 
@@ -61,13 +66,13 @@ def plot(
     figure = Figure(figsize=(13, 11), layout="constrained")
     axes = figure.subplot_mosaic(
         [
-            ["drawn", "drawn", "MNIST", "MNIST"],
-            ["drawn mean", "drawn mean", "MNIST mean", "MNIST mean"],
+            ["synthetic", "synthetic", "MNIST", "MNIST"],
+            ["synthetic mean", "synthetic mean", "MNIST mean", "MNIST mean"],
             ["lit", "width", "mistakes", "mistakes"],
         ],
         height_ratios=[6, 0.8, 4],
     )
-    for name, (images, labels) in (("drawn", drawn), ("MNIST", mnist)):
+    for name, (images, labels) in (("synthetic", drawn), ("MNIST", mnist)):
         classes = [images[labels == digit] for digit in range(10)]
         samples = np.concatenate([images_of_class[:12] for images_of_class in classes])
         axes[name].imshow(tile(samples, 12), cmap="gray")
@@ -80,9 +85,9 @@ def plot(
         axes["width"].hist(stroke_widths(images), bins=np.linspace(1, 7, 49).tolist(), **style)
     axes["mistakes"].imshow(tile(mistakes, 20), cmap="gray")
     axes["mistakes"].set_title("Misclassified MNIST test images, by class")
-    for name in ("drawn", "MNIST", "drawn mean", "MNIST mean", "mistakes"):
+    for name in ("synthetic", "MNIST", "synthetic mean", "MNIST mean", "mistakes"):
         axes[name].set_axis_off()
-    axes["lit"].set(title="non-zero pixels", xlabel="share of an image", ylabel="density")
+    axes["lit"].set(title="non-zero pixels", xlabel="fraction of the image", ylabel="density")
     axes["width"].set(title="stroke width", xlabel="pixels")
     axes["lit"].legend()
     figure.suptitle(title)
@@ -92,7 +97,7 @@ def plot(
 def main(arguments: list[str] | None = None) -> None:
     """Compute, print and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drawn_digits", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
+    parser.add_argument("--out", type=Path, default="benchmarks/results", help="output folder")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0, help="seed of the network and of the digits")
@@ -111,25 +116,25 @@ def main(arguments: list[str] | None = None) -> None:
     model.fit(train[0] / scale, train[1], options.batch_size, options.epochs, verbose=0)
 
     result: dict[str, Any] = {
-        "net": "784-128-10, trained on 60,000 drawn digits only",
+        "network": "784-128-10, trained only on 60,000 synthetic digits",
         "epochs": options.epochs,
         "batch_size": options.batch_size,
         "seed": options.seed,
     }
-    for name, (images, labels) in (("drawn", drawn), ("mnist", mnist)):
+    for name, (images, labels) in (("synthetic", drawn), ("mnist", mnist)):
         predictions = np.argmax(np.asarray(model.predict(images / scale, verbose=0)), axis=1)
         confusion = confusion_matrix(labels, predictions)
         widths = stroke_widths(images)
         result[name] = {
             "test_images": len(labels),
             "accuracy": float(np.mean(predictions == labels)),
-            "lit_share": round(float(lit_shares(images).mean()), 4),
+            "nonzero_fraction": round(float(lit_shares(images).mean()), 4),
             "stroke_width_mean": round(float(widths.mean()), 3),
             "stroke_width_deviation": round(float(widths.std()), 3),
             "confusion": confusion.tolist(),
         }
         print(f"\n{name}: accuracy {result[name]['accuracy']:.2%} on {len(labels):,} test images")
-        print(f"non-zero pixels {result[name]['lit_share']:.1%}, ", end="")
+        print(f"non-zero pixels {result[name]['nonzero_fraction']:.1%}, ", end="")
         print(f"stroke width {widths.mean():.2f} +- {widths.std():.2f} pixels")
         print("label \\ predicted", *(f"{digit:5}" for digit in range(10)))
         for digit, row in enumerate(confusion):
@@ -149,8 +154,8 @@ def main(arguments: list[str] | None = None) -> None:
         drawn,
         mnist,
         mistakes.reshape(-1, 28, 28),
-        f"Accuracy of training on synthetic digits: {result['drawn']['accuracy']:.1%} on synthetic "
-        f"test images, {result['mnist']['accuracy']:.1%} on MNIST",
+        f"Accuracy of training on synthetic digits: {result['synthetic']['accuracy']:.1%} on "
+        f"synthetic test images, {result['mnist']['accuracy']:.1%} on MNIST",
     )
     print(f"\nWrote drawn_digits.json and drawn_digits.png to {options.out}.")
 

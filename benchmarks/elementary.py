@@ -1,8 +1,9 @@
 """Maximum errors of the elementary functions of the kernels, over all float32 inputs.
 
 ``python -m benchmarks.elementary`` takes a few minutes; ``--step 97`` uses every 97th input, and
-names select functions. Errors are in units in the last place (ulp) of the exact result, which is
-computed in double precision. A correctly rounded result has an error of at most 0.5 ulp.
+positional arguments select functions. Errors are in units in the last place (ulp) of the exact
+result, which is computed in double precision. A correctly rounded result has an error of at most
+0.5 ulp.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def compute(name: str, *operands: Array) -> Array:
 
 
 def errors(found: Array, exact: Array) -> Array:
-    """Return the errors in ulp; infinite if NaN, infinity or the sign of zero differ."""
+    """Return the errors in ulp: infinite if only one value is NaN, or if signs of zeros differ."""
     with np.errstate(invalid="ignore"):  # a signaling NaN
         size = found.astype(np.float64)
     exponent = np.abs(exact).view(np.int64) >> 52

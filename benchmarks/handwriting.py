@@ -182,10 +182,10 @@ def lines(
 
 
 def rgba(digit: Bytes, shade: int, hidden: int) -> Bytes:
-    """Draw a digit of one shade on transparent pixels of another shade."""
+    """Draw a digit in gray level `shade` on transparent pixels of gray level `hidden`."""
     strength = np.rint(enlarge(digit, 112) * 255).astype(np.uint8)
-    colour = np.where(strength > 0, shade, hidden).astype(np.uint8)
-    return np.dstack([colour, colour, colour, strength])
+    color = np.where(strength > 0, shade, hidden).astype(np.uint8)
+    return np.dstack([color, color, color, strength])
 
 
 def to_bytes(image: Floats) -> Bytes:
@@ -208,25 +208,25 @@ DISTORTIONS: dict[str, Distortion] = {
     "large photo": lambda d, r: page(d, r, side=700, shape=(1200, 1600)),
     "wide page": lambda d, r: page(d, r, shape=(120, 400)),
     "tall page": lambda d, r: page(d, r, shape=(400, 120)),
-    "light grey paper": lambda d, r: page(d, r, paper=0.75, ink=0.2),
-    "dark grey paper, white ink": lambda d, r: page(d, r, paper=0.3, ink=0.95),
-    "dark grey paper, black ink": lambda d, r: page(d, r, paper=0.35, ink=0.0),
+    "light gray paper": lambda d, r: page(d, r, paper=0.75, ink=0.2),
+    "dark gray paper, white ink": lambda d, r: page(d, r, paper=0.3, ink=0.95),
+    "dark gray paper, black ink": lambda d, r: page(d, r, paper=0.35, ink=0.0),
     "pale pencil": lambda d, r: page(d, r, paper=0.95, ink=0.7),
     "28x28, paper 40": lambda d, r: np.maximum(d, 40),
     "28x28, paper 100": lambda d, r: (100 + d * 0.6).astype(np.uint8),
     "28x28, paper 200, dark ink": lambda d, r: (200 - d * 0.7).astype(np.uint8),
     "28x28, in a corner": corner,
     "28x28, in a corner, inverted": lambda d, r: 255 - corner(d, r),
-    "28x28, filling": filling,
-    "28x28, filling, inverted": lambda d, r: 255 - filling(d, r),
+    "28x28, enlarged to the edges": filling,
+    "28x28, enlarged to the edges, inverted": lambda d, r: 255 - filling(d, r),
     "cropped to the ink": lambda d, r: tight(d),
     "cropped to the ink, inverted": lambda d, r: 255 - tight(d),
     "cropped, large": lambda d, r: np.kron(255 - tight(d), np.ones((6, 6), np.uint8)),
-    "frame 1, grey, on black": lambda d, r: border(page(d, r, paper=0, ink=1), 1, 0.5),
+    "frame 1, gray, on black": lambda d, r: border(page(d, r, paper=0, ink=1), 1, 0.5),
     "frame 1, black, on white": lambda d, r: border(page(d, r), 1, 0.0),
     "frame 1, white, on black": lambda d, r: border(page(d, r, paper=0, ink=1), 1, 1.0),
-    "frame 1, white, on grey": lambda d, r: border(page(d, r, paper=0.7), 1, 1.0),
-    "frame 1, black, on dark grey": lambda d, r: border(page(d, r, paper=0.3, ink=1), 1, 0),
+    "frame 1, white, on gray": lambda d, r: border(page(d, r, paper=0.7), 1, 1.0),
+    "frame 1, black, on dark gray": lambda d, r: border(page(d, r, paper=0.3, ink=1), 1, 0),
     "frame 4, black, on white": lambda d, r: border(inner(d, r), 4, 0.0),
     "frame 8, black, on white": lambda d, r: border(inner(d, r), 8, 0.0),
     "frame 1, two sides": (
@@ -234,34 +234,34 @@ DISTORTIONS: dict[str, Distortion] = {
     ),
     "frame 3, one side": lambda d, r: border(inner(d, r), 3, 0.0, "tblr"[r.integers(4)]),
     "frame double": lambda d, r: border(border(inner(d, r), 1, 0.0), 1, 0.0, inset=4),
-    "frame double, grey, on black": (
+    "frame double, gray, on black": (
         lambda d, r: border(border(inner(d, r, paper=0, ink=1), 2, 0.6), 1, 0.6, inset=5)
     ),
-    "28x28, frame 1 grey": lambda d, r: to_bytes(border(d / 255.0, 1, 0.5)),
+    "28x28, frame 1 gray": lambda d, r: to_bytes(border(d / 255.0, 1, 0.5)),
     "28x28, frame 1 white": lambda d, r: to_bytes(border(d / 255.0, 1, 1.0)),
     "28x28, inverted, frame 1 black": lambda d, r: to_bytes(border(1 - d / 255.0, 1, 0.0)),
     "box 1": lambda d, r: border(inner(d, r), 1, 0.0, inset=9),
     "box 3": lambda d, r: border(inner(d, r), 3, 0.0, inset=9),
-    "box 2, grey": lambda d, r: border(inner(d, r), 2, 0.5, inset=9),
+    "box 2, gray": lambda d, r: border(inner(d, r), 2, 0.5, inset=9),
     "box 2, white on black": lambda d, r: border(inner(d, r, paper=0, ink=1), 2, 1.0, inset=9),
     "box 2, small digit": (
         lambda d, r: border(page(d, r, side=60, place=(50, 50)), 2, 0.0, inset=20)
     ),
-    "box 2, touched": lambda d, r: border(page(d, r, place=(24, 24)), 2, 0.0, inset=30),
-    "box open above": lambda d, r: border(inner(d, r), 2, 0.0, "blr", inset=9),
+    "box 2, touched by digit": lambda d, r: border(page(d, r, place=(24, 24)), 2, 0.0, inset=30),
+    "box without upper side": lambda d, r: border(inner(d, r), 2, 0.0, "blr", inset=9),
     "grid of cells": (
         lambda d, r: lines(page(d, r, side=100, place=(30, 30)), 15, 125, 2, 0.0, columns=True)
     ),
-    "grid of cells, grey": (
+    "grid of cells, gray": (
         lambda d, r: lines(page(d, r, side=100, place=(30, 30)), 15, 125, 2, 0.6, columns=True)
     ),
-    "ruled, grey": lambda d, r: lines(page(d, r), 20, 40, 1, 0.6),
+    "ruled, gray": lambda d, r: lines(page(d, r), 20, 40, 1, 0.6),
     "ruled, black": lambda d, r: lines(page(d, r), 30, 60, 2, 0.0),
     "squared paper, pale": lambda d, r: lines(page(d, r), 10, 20, 1, 0.75, columns=True),
-    "line beneath": lambda d, r: border(page(d, r, place=(10, 24)), 2, 0.0, "b", inset=16),
+    "underlined": lambda d, r: border(page(d, r, place=(10, 24)), 2, 0.0, "b", inset=16),
     "gradient 0.3": lambda d, r: gradient(page(d, r), r, 0.3),
     "gradient 0.5": lambda d, r: gradient(page(d, r), r, 0.5),
-    "gradient 0.3, grey ink": lambda d, r: gradient(page(d, r, ink=0.5), r, 0.3),
+    "gradient 0.3, gray ink": lambda d, r: gradient(page(d, r, ink=0.5), r, 0.3),
     "gradient 0.3, white on black": lambda d, r: gradient(page(d, r, paper=0.3, ink=1), r, 0.3),
     "gradient 0.3, small": lambda d, r: gradient(page(d, r, side=60), r, 0.3),
     "gradient 0.3, 28x28": lambda d, r: to_bytes(gradient(1 - d / 255.0, r, 0.3)),
@@ -269,15 +269,15 @@ DISTORTIONS: dict[str, Distortion] = {
     "shadow 0.3, sharp": lambda d, r: shadow(page(d, r), r, 0.3, 1),
     "shadow 0.5, sharp": lambda d, r: shadow(page(d, r), r, 0.5, 1),
     "shadow 0.5, soft": lambda d, r: shadow(page(d, r), r, 0.5, 15),
-    "shadow 0.5, grey ink": lambda d, r: shadow(page(d, r, ink=0.4), r, 0.5, 8),
+    "shadow 0.5, gray ink": lambda d, r: shadow(page(d, r, ink=0.4), r, 0.5, 8),
     "vignette 0.5": lambda d, r: vignette(page(d, r), 0.5),
     "grain 0.05": lambda d, r: grain(page(d, r, paper=0.85, ink=0.2), r, 0.05),
     "grain 0.1": lambda d, r: grain(page(d, r, paper=0.85, ink=0.2), r, 0.1),
     "photo: gradient, grain, frame": (
         lambda d, r: border(grain(gradient(inner(d, r, paper=0.9), r, 0.3), r, 0.03), 1, 0.0)
     ),
-    "one dark pixel, grey digit": lambda d, r: blob(page(d, r, ink=0.7), r, 1, 0, 0.0),
-    "specks, grey digit": lambda d, r: blob(page(d, r, ink=0.6), r, 6, 2, 0.0),
+    "one dark pixel, gray digit": lambda d, r: blob(page(d, r, ink=0.7), r, 1, 0, 0.0),
+    "specks, gray digit": lambda d, r: blob(page(d, r, ink=0.6), r, 6, 2, 0.0),
     "specks, black digit": lambda d, r: blob(page(d, r), r, 10, 2, 0.0),
     "light specks, dark paper": lambda d, r: blob(page(d, r, paper=0, ink=0.6), r, 6, 2, 1.0),
     "28x28, one white pixel": lambda d, r: to_bytes(blob(d / 510.0, r, 1, 0, 1.0)),
@@ -288,12 +288,12 @@ DISTORTIONS: dict[str, Distortion] = {
     "RGBA, black on transparent": lambda d, r: rgba(d, 0, 0),
     "RGBA, black on transparent white": lambda d, r: rgba(d, 0, 255),
     "RGBA, white on transparent": lambda d, r: rgba(d, 255, 0),
-    "LA, grey on transparent": lambda d, r: rgba(d, 120, 0)[:, :, 2:],
+    "LA, gray on transparent": lambda d, r: rgba(d, 120, 0)[:, :, 2:],
 }  # fmt: skip
 
 
 def read(model: Any, images: list[Any]) -> tuple[NDArray[np.int64], int]:
-    """Preprocess and classify images; return predictions, -1 if rejected, and number rejected."""
+    """Classify images; return the predictions (-1 if rejected) and the number of rejections."""
     framed = np.zeros((len(images), 28, 28), np.uint8)
     refused = np.zeros(len(images), bool)
     for i, image in enumerate(images):

@@ -26,10 +26,10 @@ PAUSE = 0.1  # seconds between turns, until the threads of the previous contende
 Say = Callable[[str], None]
 
 
-#: Relative tolerances for the difference of a contender's loss from the median of all. First epoch:
-#: random orders and dropout masks change the loss by 2 %, and PyTorch's RMSprop, which adds epsilon
-#: outside the square root, by 3 %. Last epoch of the first round: random orders have a larger
-#: effect. See also `tolerance`.
+#: Relative tolerances for the difference of a contender's loss from the median of all. In the first
+#: epoch, random orders and dropout masks change the loss by 2 %, and PyTorch's RMSprop, which adds
+#: epsilon outside the square root, changes it by 3 %. In the last epoch of the first round, random
+#: orders have a larger effect. See also `tolerance`.
 AGREE, AGREE_LATER = 0.05, 0.3
 
 
@@ -72,7 +72,7 @@ class Process:
             self._process.wait()
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise EndedError(f"ended with {self._process.returncode}: {' '.join(last)}")
+            raise EndedError(f"exited with code {self._process.returncode}: {' '.join(last)}")
         reply: dict[str, Any] = json.loads(line)
         if "skip" in reply:
             raise SkipError(reply["skip"])
@@ -86,7 +86,7 @@ class Process:
 
 
 class Outcome:
-    """Results by task, contender and measure; and the reasons for skipped contenders."""
+    """Results by task, contender and measurement; and the reasons for skipped contenders."""
 
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
@@ -134,7 +134,7 @@ class Outcome:
 
 @contextlib.contextmanager
 def processes(keys: Sequence[str], outcome: Outcome, say: Say) -> Iterator[dict[str, Process]]:
-    """Context manager for the processes of the contenders."""
+    """Start the processes of the contenders, and terminate them on exit."""
     started: dict[str, Process] = {}
     try:
         for key in keys:
@@ -159,7 +159,9 @@ def interleave(
             try:
                 return running[key].ask(**request)
             except SkipError as reason:
-                outcome.skip(key, f"{task.name}: {reason}" if task.name else str(reason), say)
+                outcome.skip(
+                    key, f'{reason} (network "{task.name}")' if task.name else str(reason), say
+                )
                 if isinstance(reason, EndedError):
                     running.pop(key).close()
                 return {}
@@ -167,7 +169,7 @@ def interleave(
         def leave_out(ready: dict[str, Any], reasons: dict[str, str]) -> None:
             """Remove contenders whose losses differ."""
             for key, reason in reasons.items():
-                outcome.skip(key, f"{describe(task.fields())}: {reason}", say)
+                outcome.skip(key, f'{reason} (network "{describe(task.fields())}")', say)
                 ready.pop(key, None)
                 own, records = (key, task.fields()), outcome.records
                 outcome.records = [r for r in records if (r["contender"], r["task"]) != own]
@@ -184,7 +186,7 @@ def interleave(
             leave_out(ready, disagreeing(ready, tolerance(task, first)))
             for reply in ready.values():
                 outcome.know(reply)
-            say(f"  {describe(fields)}: {len(ready)} contenders are warm")
+            say(f"  {describe(fields)}: {len(ready)} contenders are ready")
             replies = {}
             for number in range(rounds):
                 for key in _turn([k for k in ready if number < limit(k)], number):
@@ -215,19 +217,20 @@ def middle(replies: dict[str, dict[str, Any]]) -> float:
 def tolerance(task: Task, first: float) -> float:
     """Return the tolerance for losses of an epoch; `first` is the median loss of the first epoch.
 
-    The standard deviation of batch losses is about their mean, so the mean of n batches in random
-    order has a relative error of about 1 / sqrt(n). The small loss of a network that has memorized
-    its images is mostly random; therefore the scale is the loss of the first epoch.
+    The standard deviation of batch losses is approximately equal to their mean, so the mean of n
+    batches in random order has a relative error of about 1 / sqrt(n). The small loss of a network
+    that has memorized its images is mostly random; therefore the scale is the loss of the first
+    epoch.
     """
     steps = -(-task.images // task.batch)
     return max(AGREE, 1 / math.sqrt(steps) if steps > 1 else 0.0) * abs(first)
 
 
 def disagreeing(replies: dict[str, dict[str, Any]], most: float) -> dict[str, str]:
-    """Return contenders whose loss differs from the median by more than `most`, and reasons."""
+    """Return the contenders whose loss differs from the median by more than `most`, and why."""
     usual = middle(replies)
     return {
-        key: f"does not train alike: the loss of an epoch is {loss:.4f}, not {usual:.4f}"
+        key: f"the loss of an epoch must be about {usual:.4f}. Received: {loss:.4f}"
         for key, loss in _losses(replies).items()
         if not abs(loss - usual) <= most
     }

@@ -1,13 +1,13 @@
 """Measure the memory that `fit`, `evaluate` and `predict` need, relative to the size of the data.
 
-``python -m benchmarks.memory`` calls them with 60,000 images of several data types, each in a
-separate process, and prints the increase of the peak memory use: of NumPy arrays (tracemalloc), and
-of the resident set of the process (Linux only). The memory for 2,048 images (weights, optimizer
+``python -m benchmarks.memory`` calls each method with 60,000 images of several data types, each in
+a separate process, and prints the increase of the peak memory use: of NumPy arrays (tracemalloc),
+and of the resident set of the process (Linux only). The memory for 2,048 images (weights, optimizer
 state, registers of the program) is listed separately as fixed; the ratio is the remaining memory,
 divided by the size of the remaining images. It must not exceed 1.2.
 
-Finally, the benchmark trains on a memory-mapped file of 6 GB, which is mostly sparse on disk, with
-a limit of 128 MB for additional memory of the process.
+Finally, the benchmark trains on a memory-mapped file of 6 GB, stored as a sparse file, with the
+additional memory of the process limited to 128 MB.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def images(n: int, density: float, dtype: str) -> Any:
 
 
 def build(rescales: bool, shape: tuple[int, ...] = (28, 28)) -> Any:
-    """Build the network 784-128-10."""
+    """Build the 784-128-10 network."""
     first = [keras.layers.Rescaling(1 / 255)] if rescales else []
     return main_network(keras, *first, shape=shape)
 
@@ -84,7 +84,7 @@ def peaks(call: Any, rescales: bool, x: Any, y: Any, resident: bool = False) -> 
 
 
 def ratio(found: list[int], x: Any, y: Any) -> float:
-    """Return the memory per byte of data, without the memory for the first `FEW` images."""
+    """Return the additional memory per additional byte of data after the first `FEW` images."""
     passed = x.nbytes + y.nbytes - x[:FEW].nbytes - y[:FEW].nbytes
     return (found[1] - found[0]) / passed
 
@@ -179,7 +179,7 @@ def main() -> None:
             worst = max(worst, float(last))
     header = ["data", "", "call", "fixed, MB", "ratio", "fixed, resident, MB", "ratio"]
     print(Table("Memory per byte of data", header[: len(rows[0])], rows, words=(0, 1, 2)))
-    print(f"largest ratio: {worst:.2f}, at most {MOST}")
+    print(f"largest ratio: {worst:.2f} (limit: {MOST})")
     for density in ("0.19", "1"):
         print(run("--mapped", "6", density))
     sys.exit(worst > MOST)

@@ -172,7 +172,7 @@ class KerasXla(Fitted):
 
 
 class Torch(Net):
-    """PyTorch with the training loop of its tutorials, and batches gathered from a tensor."""
+    """PyTorch with the training loop of its tutorials, and batches selected from a tensor."""
 
     epsilon_after = True
 
@@ -235,7 +235,7 @@ class Torch(Net):
         return loss.detach()
 
     def _penalty(self) -> float:
-        """Compute the L2 penalty, which the optimizer includes in the gradients only."""
+        """Compute the L2 penalty; the optimizer adds only its gradient, so the loss must add it."""
         kernels = [p for p in self.model.parameters() if p.ndim == 2]
         return self.problem.task.l2 * sum(float((p.detach() ** 2).sum()) for p in kernels)
 
@@ -483,7 +483,7 @@ class Onnx(Net):
         return "predictions"
 
     def epoch(self) -> None:
-        raise NotImplementedError("only predicts")
+        raise NotImplementedError("ONNX Runtime does not support training")
 
     def predict(self, x: Array) -> Array:
         return np.asarray(self.session.run(None, {self.input: x})[0])

@@ -47,7 +47,10 @@ class Problem:
         return rows
 
     def _targets(self, x: Array, y: Array) -> Array:
-        """Return class labels, one-hot rows, a column, or the inputs of an autoencoder."""
+        """Return the targets in the format of the loss: class labels, one-hot rows or a column.
+
+        The targets of an autoencoder are its inputs.
+        """
         if self.task.classifies or y.ndim == 2:
             return y
         if self.task.outputs == self.task.inputs:
@@ -89,7 +92,7 @@ def load_digits(
         except FileNotFoundError:
             pass
     drawn = tinynet.datasets.drawn_digits.load_data(images, test_images)
-    return "drawn digits, not MNIST", drawn
+    return "synthetic digits (not MNIST)", drawn
 
 
 @functools.cache
@@ -99,7 +102,7 @@ def _mnist() -> Any:
 
 
 def main_network(library: Any, *first: Any, shape: tuple[int, ...] = (28, 28)) -> Any:
-    """Build the network 784-128-10 in a library, with optional first layers."""
+    """Build and compile the 784-128-10 network with a library, and optional first layers."""
     layers = library.layers
     hidden, digit = layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")
     model = library.Sequential([library.Input(shape), *first, layers.Flatten(), hidden, digit])

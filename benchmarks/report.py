@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import statistics
@@ -21,7 +22,7 @@ Record = dict[str, Any]
 Result = dict[str, Any]
 
 BASES = ("tinynet-1", "tinynet-2")
-WORTH = 0.05  # minimum gain of a rewrite rule on at least one network
+WORTH = 0.05  # minimum slowdown without a rewrite rule, on at least one network
 
 
 # ---------------------------------------------------------------- statistics
@@ -59,8 +60,7 @@ def figure(record: Record, scale: float = 1.0) -> str:
 def name_of(key: str, how: bool = False) -> str:
     """Return the label of a contender with its cores, or the name of a program."""
     if (contender := CONTENDERS.get(key)) is None:
-        ours = key.replace("tinynet-1", "tinynet").replace("tinynet-2", "tinynet, 2 threads")
-        return f"`{key}`" if key.startswith("python") else ours
+        return f"`{key}`" if key.startswith("python") else key
     label = f"{contender.label} ({contender.how})" if how else contender.label
     return f"{label}, {on(contender.cores)}"
 
@@ -71,15 +71,11 @@ def on(cores: int) -> str:
 
 
 class Table:
-    """Records of a suite, indexed by task, contender and measure."""
+    """Records of a suite, indexed by task, contender and measurement."""
 
     def __init__(self, result: Result) -> None:
-        self.records: list[Record] = [
-            {
-                **r,
-                "task": Task.of(r["task"]).fields() if r["task"] else {},
-            }  # adds fields that are missing in older files
-            for r in result["records"]
+        self.records: list[Record] = [  # with fields that are missing in older files
+            {**r, "task": r["task"] and Task.of(r["task"]).fields()} for r in result["records"]
         ]
         self.measures = list(dict.fromkeys(r["measure"] for r in self.records))
         self.contenders = list(dict.fromkeys(r["contender"] for r in self.records))
@@ -132,7 +128,7 @@ def _times(value: float | None) -> str:
 
 def _train(found: Table) -> list[list[str]]:
     bases = [base for base in BASES if base in found.contenders]
-    faster = [f"times of {name_of(base)}" for base in bases]
+    faster = [f"relative to {name_of(base)}" for base in bases]
     rows = [["", "time of an epoch (range)", *faster, "test accuracy"]]
     for key in found.contenders:
         record = found.find(key, "epoch")
@@ -161,7 +157,7 @@ def _by_contender(found: Table) -> list[list[str]]:
 
 
 def leads(found: Table, cores: int) -> list[tuple[Any, float]]:
-    """Return the time of the fastest peer, relative to tinynet, for each task."""
+    """Return the time of the faster of PyTorch and JAX, relative to tinynet, for each task."""
     peers = [k for k in found.contenders if k in FAST and CONTENDERS[k].cores == cores]
     base = f"tinynet-{cores}"
     all_leads = []
@@ -178,7 +174,7 @@ def _by_task(found: Table) -> list[list[str]]:
     both = {cores: leads(found, cores) for cores in (1, 2)}
     shown = {cores: found_leads for cores, found_leads in both.items() if found_leads}
     rows = [["", *map(name_of, found.contenders)]]
-    rows[0] += [f"best peer / tinynet, {on(cores)}" for cores in shown]
+    rows[0] += [f"faster of PyTorch and JAX / tinynet, {on(cores)}" for cores in shown]
     for task in found.tasks:
         row = [describe(task)]
         for key in found.contenders:
@@ -193,8 +189,8 @@ def _by_task(found: Table) -> list[list[str]]:
 # ---------------------------------------------------------------- targets
 
 
-def _goals(result: Result) -> list[tuple[Any, str, int, dict[str, tuple[float, float]]]]:
-    """Return task, measure, cores, and the ratio and target (or 0) for each peer."""
+def _goals(result: Result) -> list[tuple[str, Record, int, dict[str, tuple[float, float]]]]:
+    """Return name, record of tinynet, cores, and the ratio and target (or 0) for each peer."""
     found, rows = Table(result), []
     for task, measure in dict.fromkeys((_key(r["task"]), r["measure"]) for r in found.records):
         task = json.loads(task)
@@ -206,8 +202,9 @@ def _goals(result: Result) -> list[tuple[Any, str, int, dict[str, tuple[float, f
                 times = found.times(key, measure, f"tinynet-{cores}", task)
                 if times is not None:
                     ratios[peer] = times, goals.get(peer, 0.0)
-            if found.find(f"tinynet-{cores}", measure, task):
-                rows.append((task, measure, cores, ratios))
+            if record := found.find(f"tinynet-{cores}", measure, task):
+                name = describe(task) if measure == "epoch" else measure
+                rows.append((name, record, cores, ratios))
     return rows
 
 
@@ -217,63 +214,57 @@ def _key(task: Any) -> str:
 
 def _nets(result: Result) -> list[list[str]]:
     """Return a row per network and number of cores, with relative times of the peers."""
-    found, goals = Table(result), _goals(result)
+    goals = _goals(result)
     peers = list(dict.fromkeys(peer for *_, ratios in goals for peer in ratios))
     labels = [CONTENDERS[p if p in BASES else f"{p}-1"].label for p in peers]
     labels = [f"{t} on 1 core" if p in BASES else t for p, t in zip(peers, labels, strict=True)]
     rows = [["", "cores", "tinynet", *labels, "target"]]
-    for task, measure, cores, ratios in goals:
-        record = found.find(f"tinynet-{cores}", measure, task)
-        assert record is not None
-        name = describe(task) if measure == "epoch" else measure
+    for name, record, cores, ratios in goals:
         row = [name, str(cores), duration(statistics.median(record["values"]))]
         for peer in peers:
             times, goal = ratios.get(peer, (None, 0.0))
             row.append(_times(times) + (f" (≥ {goal:.3g})" if goal and times is not None else ""))
         missed = [peer for peer, (times, goal) in ratios.items() if times < goal]
         known = any(goal for _, goal in ratios.values())
-        rows.append([*row, ("**missed**" if missed else "reached") if known else ""])
+        rows.append([*row, ("**missed**" if missed else "met") if known else ""])
     return rows
 
 
 def summary(result: Result) -> str:
-    """Return a summary of reached and missed targets; empty for a suite without targets."""
+    """Return a summary of the targets that are met and missed; empty without targets."""
     goals: list[tuple[str, float, float]] = []
     if result["suite"] == "nets":
-        for task, measure, cores, ratios in _goals(result):
-            name = describe(task) if measure == "epoch" else measure
+        for name, _, cores, ratios in _goals(result):
             for peer, (times, goal) in ratios.items():
                 if goal:
                     goals.append((f"{name}, {peer}, {on(cores)}", times, goal))
     if result["suite"] == "grid":
         for cores, (least, middle) in GRID.items():
             if lead := [times for _, times in leads(Table(result), cores)]:
-                goals.append((f"least lead, {on(cores)}", min(lead), least))
+                goals.append((f"minimum lead, {on(cores)}", min(lead), least))
                 goals.append((f"median lead, {on(cores)}", statistics.median(lead), middle))
     if not goals:
         return ""
     missed = sorted(
         (times / goal, name, times, goal) for name, times, goal in goals if times < goal
     )
-    text = f"{len(goals) - len(missed)} of {len(goals)} targets are reached."
+    text = f"{len(goals) - len(missed)} of {len(goals)} targets are met."
     worst = [f"{name}: {times:.2f} of {goal:.3g}" for _, name, times, goal in missed[:5]]
-    return text + (f" Farthest from its target: {'; '.join(worst)}." if worst else "")
+    return text + (f" Largest shortfalls: {'; '.join(worst)}." if worst else "")
 
 
 def _ablation(result: Result) -> list[list[str]]:
-    """Return a row per rule, with its largest and median gain, and its lines of code."""
+    """Return a row per rule: the largest and median slowdown without it, and lines of code."""
     gains: dict[str, dict[str, float]] = {}
-    for task in Table(result).tasks:
-        for contender in Table(result).contenders:
-            times = {
-                r["measure"]: r["values"]
-                for r in Table(result).records
-                if r["task"] == task and r["contender"] == contender
-            }
-            for rule, gain in ablation.gains(times).items():
-                place = f"{describe(task)}, {on(CONTENDERS[contender].cores)}"
-                gains.setdefault(rule, {})[place] = gain
-    rows = [["rule", "largest gain", "where", "median gain", "lines", "gain per 100 lines", ""]]
+    found = Table(result)
+    for task, contender in itertools.product(found.tasks, found.contenders):
+        place = f"{describe(task)}, {on(CONTENDERS[contender].cores)}"
+        records = [r for r in found.records if (r["task"], r["contender"]) == (task, contender)]
+        times = {r["measure"]: r["values"] for r in records}
+        for rule, gain in ablation.gains(times).items():
+            gains.setdefault(rule, {})[place] = gain
+    rows = [["rule disabled", "largest slowdown", "network", "median slowdown", "lines of code"]]
+    rows[0] += ["slowdown per 100 lines", "note"]
     for rule, by_place in sorted(gains.items(), key=lambda item: -max(item[1].values())):
         where, most = max(by_place.items(), key=lambda item: item[1])
         lines = result.get("lines", {}).get(rule, 0)
@@ -286,26 +277,21 @@ def _ablation(result: Result) -> list[list[str]]:
 
 
 def sentence(here: dict[str, Result], committed: dict[str, Result]) -> str:
-    """Compare tinynet with Keras and PyTorch, on this machine and on that of the README."""
+    """Compare tinynet with Keras and PyTorch, on this machine and the machine of the README."""
     places = []
     for results in (here, committed):
-        numbers = []
+        found, numbers = Table(results.get("train", {"records": []})), []
         for peer in ("keras-tf", "torch"):
-            for cores in (2, 1):
-                found = Table(results["train"]) if "train" in results else None
-                task = found.tasks[0] if found and found.tasks else None
-                base = f"tinynet-{cores}"
-                times = found.times(f"{peer}-{cores}", "epoch", base, task) if found else None
-                if times is not None:
-                    numbers.append(f"{times:.1f}")
-                    break
+            times = [found.times(f"{peer}-{n}", "epoch", f"tinynet-{n}") for n in (2, 1)]
+            numbers += [f"{time:.1f}" for time in times if time is not None][:1]
         places.append(numbers if len(numbers) == 2 else [])
     ours, theirs = places
     if not ours:
         return ""
     text = "On this machine tinynet is {} times as fast as Keras and {} times as fast as PyTorch"
     text = text.format(*ours)
-    return text + ("; on the README's machine it is {} and {}.".format(*theirs) if theirs else ".")
+    other = "; on the machine of the README, it is {} and {}.".format(*theirs) if theirs else "."
+    return text + other
 
 
 def text(result: Result) -> str:
@@ -318,19 +304,21 @@ def caption(result: Result) -> str:
     machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     pinned = "each pinned to its cores" if machine["pinned"] else "not pinned to cores"
+    names = result.get("names", [file_name(result)])
+    suites = f"Suite{'s' if len(names) > 1 else ''} {', '.join(f'`{name}`' for name in names)}"
     lines = [
-        f"Measured on {result['date']}: {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['system']}, Python {machine['python']}; {versions}. "
-        f"Data: {result['data']}. Median (least – largest) of {result['rounds']} interleaved "
-        f"rounds, {pinned}; ratios are medians of each round's own."
+        f"{suites}, measured on {result['date']}: {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['system']}, Python {machine['python']}; {versions}. Data: {result['data']}. "
+        f"Times are medians (with ranges, where shown) of {result['rounds']} interleaved rounds, "
+        f"{pinned}. Ratios are computed for each round; their median is shown."
     ]
     if result.get("isa"):
-        lines.append("Every contender was kept from using AVX-512.")
+        lines.append("AVX-512 was disabled for all libraries.")
     if machine["load_before"] > QUIET:
         forced = "; written with --force" if result.get("forced") else ""
         lines.append(f"**The machine was busy (load {machine['load_before']}){forced}.**")
     if result["quick"]:
-        lines.append("**A quick run, for trying out: these figures mean nothing.**")
+        lines.append("**These results are from a quick run and are not meaningful.**")
     lines += [f"{key} was skipped: {reason}." for key, reason in result["skipped"].items()]
     return "\n".join(lines)
 
@@ -352,7 +340,7 @@ def plot(result: Result, path: Path) -> None:
 
 
 def _plot_bars(drawing: Any, found: Table) -> None:
-    """Plot a panel per measure with a bar per contender: the median, and the range as a line."""
+    """Plot a panel per measurement, with a bar per contender (median) and a line (range)."""
     columns = min(2, len(found.measures))
     height = -(-len(found.measures) // columns)
     drawing.set_size_inches(8 * columns, (0.8 + 0.35 * len(found.contenders)) * height)
@@ -390,7 +378,7 @@ def _plot_nets(drawing: Any, result: Result) -> None:
                 axes.plot(times, place, "o", color=colors[peer])
                 if goal:
                     axes.plot(goal, place, "|", color=colors[peer], markersize=14)
-        names = [describe(task) if measure == "epoch" else measure for task, measure, *_ in rows]
+        names = [name for name, *_ in rows]
         axes.set_yticks(range(len(rows)), names)
         axes.set(title=on(cores), xlabel="time of JAX (blue), PyTorch (red) / time of tinynet")
         axes.set_xscale("log")
@@ -482,17 +470,39 @@ def file_name(result: Result) -> str:
 
 
 TITLES = {
-    "nets": "One epoch of each network, and its peers as multiples of tinynet's time",
+    "nets": "Time of an epoch for each network, relative to tinynet",
     "ablation": "Time of an epoch without each rewrite rule",
     "train": "An epoch of training: 784-128-10, Adam, batch 32, float32, 60,000 images",
-    "predict": "Prediction with the 784-128-10 net",
-    "cold": "From a cold start",
+    "predict": "Prediction with the 784-128-10 network",
+    "cold": "Cold start",
     "grid": "Time of 60,000 images, by batch size, width, depth and kind of input",
-    "scaling": "Time of 60,000 images, by batch size, width, and number of images in a `fit`",
+    "scaling": "Time of 60,000 images, by batch size, width, and images per call of `fit`",
 }
 
 
-_OTHER_NETS = "other nets, batch sizes and kinds of input"
+#: What `full_block` compares, by file name of the results.
+_COMPARED = {
+    "nets": "networks",
+    "nets-avx2": "networks without AVX-512",
+    "grid": "combinations of network, batch size and input",
+}
+
+
+def _slower(results: dict[str, Result]) -> list[list[str]]:
+    """Return a row per measurement in which another library is faster than tinynet."""
+    rows = [["suite", "measurement", "cores", "time relative to tinynet"]]
+    for name, result in results.items():
+        found = Table(result)
+        for task, measure, cores in itertools.product(found.tasks, found.measures, (1, 2)):
+            faster = []
+            for key in (k for k, c in CONTENDERS.items() if c.cores == cores and c.net != "Blas"):
+                time = found.times(key, measure, f"tinynet-{cores}", task)
+                if time is not None and time < 0.995:  # less than 1.00 as printed
+                    faster.append(f"{CONTENDERS[key].label} {_times(time)}")
+            if faster:
+                what = describe(task) if measure == "epoch" else measure
+                rows.append([f"`{name}`", what, str(cores), "; ".join(faster)])
+    return rows
 
 
 def full_block(results: dict[str, Result]) -> str:
@@ -500,18 +510,22 @@ def full_block(results: dict[str, Result]) -> str:
     parts: list[str] = []
     for name in ("train", "predict", "cold"):
         if name in results:
-            parts += [f"**{TITLES[name]}**", table(results[name])]
-    for name, kind in (("nets", "kinds of network"), ("grid", _OTHER_NETS)):
+            parts += [f"**{TITLES[name]}** (suite `{name}`)", table(results[name])]
+    for name, compared in _COMPARED.items():
         found = Table(results.get(name, {"records": []}))
         for cores in (1, 2):
             if all_leads := leads(found, cores):
                 slowest, lead = min(all_leads, key=lambda pair: pair[1])
                 middle = statistics.median(lead for _, lead in all_leads)
                 parts.append(
-                    f"Over {len(all_leads)} {kind}, on "
-                    f"{on(cores)}: {middle:.2f} times (median) as fast as the faster of "
-                    f"PyTorch and JAX, at least {lead:.2f} times ({describe(slowest)})."
+                    f"For {len(all_leads)} {compared} on {on(cores)} (suite `{name}`), tinynet is "
+                    f"{middle:.2f} times as fast as the faster of PyTorch and JAX (median; minimum "
+                    f"{lead:.2f}, {describe(slowest)})."
                 )
+        if name in results and (targets_met := summary(results[name])):
+            parts.append(f"Targets of `{name}`: {targets_met}")
+    if len(slower := _slower(results)) > 1:
+        parts += ["**Where another library is faster than tinynet**", markdown(slower)]
     return "\n\n".join([*parts, *map(caption, _merged(list(results.values())))])
 
 
@@ -525,7 +539,8 @@ def _merged(results: list[Result]) -> list[Result]:
     together = []
     for group in merged.values():
         rounds = sorted({result["rounds"] for result in group})
-        both: Result = {**group[0], "versions": {}, "skipped": {}}
+        names = [file_name(result) for result in group]
+        both: Result = {**group[0], "versions": {}, "skipped": {}, "names": names}
         both["rounds"] = " to ".join(map(str, rounds[:: max(len(rounds) - 1, 1)]))
         load = max(result["machine"]["load_before"] for result in group)
         both["machine"] = {**both["machine"], "load_before": load}
@@ -564,7 +579,7 @@ def write_tables(paths: Sequence[Path], folder: Path) -> None:
     if not results:
         raise ValueError(f"folder must contain results. Received: folder={folder}")
     if quick := [name for name, result in results.items() if result["quick"]]:
-        raise ValueError(f"Results must not be of quick runs. Received: {', '.join(quick)}")
+        raise ValueError(f"results must not be from a quick run. Received: {', '.join(quick)}")
     pattern = rf"(<!-- ({'|'.join(BLOCKS)}):begin -->).*(<!-- \2:end -->)"
 
     def block(match: re.Match[str]) -> str:

@@ -3,8 +3,8 @@
 ``python -m benchmarks.seeds`` trains the 784-128-10 network in tinynet and in Keras with ten seeds
 each, on MNIST (or synthetic digits if it is not available), and compares the test accuracies: mean,
 standard deviation, and the p-value of a permutation test for the difference of the means. It writes
-``seeds.json``, ``.md`` and ``.png``. Most of the time is spent on the Keras fits; ``--images``
-reduces it.
+``seeds.json``, ``.md`` and ``.png``. ``--images`` reduces the running time, most of which is spent
+on Keras.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 
 def in_keras(data: Any, seeds: list[int], **options: Any) -> Repeats:
-    """Train in Keras with several seeds, like `tinynet.repeat`."""
+    """Train in Keras with several seeds, and return results like those of `tinynet.repeat`."""
     import keras
 
     (x, y), (x_test, y_test) = data
@@ -71,7 +71,7 @@ def load(images: int) -> tuple[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     """Compute, print and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
+    parser.add_argument("--out", type=Path, default="benchmarks/results", help="output folder")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -98,8 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
         rows.append([kind, *(f"{figure:.4f}" for figure in figures)])
     source = f"{name}, {len(data[0][0]):,} images"
     title = f"Test accuracy from {options.seeds} seeds"
-    header = ["net", "mean", "std. dev.", "smallest", "largest", "mean loss"]
-    note = f"Chance alone puts the means so far apart in {probability:.0%} of cases."
+    header = ["library", "mean", "std", "min", "max", "mean loss"]
+    note = f"Permutation test for the difference of the means: p = {probability:.2f}."
     table = Table(f"{title}: {source}", header, rows, note)
     print(table)
 

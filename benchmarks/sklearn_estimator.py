@@ -1,10 +1,10 @@
 """Comparison of `TinyNetClassifier` with scikit-learn's ``MLPClassifier``: time and accuracy.
 
 ``python -m benchmarks.sklearn_estimator`` fits both with the same arguments to scikit-learn's
-digits and to MNIST (or synthetic digits if it is not available), in turn, with a different seed in
-each round. tinynet uses one thread; ``MLPClassifier`` is measured with the default number of BLAS
-threads and with one, which is faster on a busy machine. It writes ``sklearn_estimator.json`` and
-``.md``.
+digits and to MNIST (or synthetic digits if it is not available). The fits alternate, and each round
+uses a different seed. tinynet uses one thread; ``MLPClassifier`` is measured with the default
+number of BLAS threads and with one, which is faster on a busy machine. The program writes
+``sklearn_estimator.json`` and ``.md``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sklearn_estimator", description=__doc__
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
+    parser.add_argument("--out", type=Path, default="benchmarks/results", help="output folder")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--images", type=int, default=60000, help="number of MNIST training images")
     options = parser.parse_args(arguments)
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
             rows.append([task, kind, spread, f"{ratio:.1f}", f"{scores.mean():.4f}"])
             figures = {"seconds": seconds.tolist(), "accuracy": scores.tolist()}
             records.append({"task": task, "kind": kind, "settings": settings, **figures})
-    header = ["data", "net", "seconds of a fit", "times tinynet's", "test accuracy"]
+    header = ["data", "estimator", "fit time (s)", "relative to tinynet", "test accuracy"]
     note = f"{options.rounds} rounds; median (range); the ratio is the median over the rounds."
     table = Table("TinyNetClassifier and MLPClassifier", header, rows, note, (0, 1))
     print(table)

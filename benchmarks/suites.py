@@ -22,6 +22,7 @@ from benchmarks.task import EPOCH, NETWORKS, PREDICTION, Task
 WHOLE = Task()
 FEW = Task(images=3_000)
 FAST = ("tinynet-1", "torch-1", "jax-1", "tinynet-2", "torch-2", "jax-2")
+COLD = ("tinynet-1", "tinynet-2", "keras-tf-2", "torch-2", "jax-2", "sklearn-1")
 LIBRARIES = (
     "tinynet-1", "tinynet-2", "tinynet-numpy", "keras-tf-1", "keras-tf-2", "torch-1", "torch-2",
     "onnx-1", "onnx-2",
@@ -52,6 +53,8 @@ SCALING = {
     "width": [fraction((width,), 32) for width in (32, 128, 512, 2048)],
     "images": [Task(images=n) for n in (1_000, 4_000, 16_000, EPOCH)],
 }
+QUICK_NETWORKS = [replace(t, images=min(t.images, 6_000), epochs=2) for t in NETWORKS]
+QUICK_SCALING = [Task(images=1_000), fraction((32,), 32), fraction((128,), 2048)]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Suite:
     mode: str = "train"
 
     def chosen(self, quick: bool, only: Sequence[str] = ()) -> list[Task]:
-        """Return all tasks, or those whose description contains one of the given strings."""
+        """Return all tasks, or the tasks whose description contains one of the given strings."""
         tasks = self.quick if quick else self.tasks
         parts = [part.lower() for part in only] or [""]
         return [t for t in tasks if any(p in describe(t.fields()).lower() for p in parts)]
@@ -101,7 +104,7 @@ class Suite:
 
 # ---------------------------------------------------------------- cold start
 
-NOTHING_COMPILED = "{}, nothing compiled yet"
+EMPTY_CACHE = "tinynet, num_threads={}, empty compile cache (2 cores)"
 PROGRAMS = {
     "python -m tinynet train": ("tinynet-1", ["-m", "tinynet", "train", "--epochs", "{epochs}"]),
     "python -m reference": ("keras-tf-2", ["-m", "reference", "--epochs", "{epochs}"]),
@@ -120,7 +123,7 @@ def cold(
                     _import(key, outcome)
                     _first_fit(key, task, outcome)
                     if key.startswith("tinynet"):
-                        _first_fit(key, task, outcome, NOTHING_COMPILED.format(key))
+                        _first_fit(key, task, outcome, EMPTY_CACHE.format(CONTENDERS[key].cores))
                 except SkipError as reason:
                     outcome.skip(key, str(reason), say)
         for name, (key, arguments) in PROGRAMS.items():
@@ -144,11 +147,11 @@ def _import(key: str, outcome: Outcome) -> None:
         if found.returncode:
             raise SkipError(found.stderr.strip().splitlines()[-1])
         times.append(float(found.stdout.split()[-1]))
-    outcome.add(key, "import, over NumPy", statistics.median(times))
+    outcome.add(key, "import, excluding NumPy", statistics.median(times))
 
 
 def _first_fit(key: str, task: Task, outcome: Outcome, name: str = "") -> None:
-    """Measure the first `fit`; without a compile cache (`name` given), on two cores."""
+    """Measure the first `fit`; if `name` is given, with an empty compile cache and two cores."""
     with tempfile.TemporaryDirectory() as folder:
         process = Process(key, cores=2, NUMBA_CACHE_DIR=folder) if name else Process(key)
         try:
@@ -185,39 +188,22 @@ def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
         text = output.read()
     found = re.search(r"^Test accuracy: ([\d.]+)", text, re.M)
     if process.returncode or not found:
-        raise SkipError(f"ended with {process.returncode}: {text.strip().splitlines()[-1:]}")
+        raise SkipError(f"exited with code {process.returncode}: {text.strip().splitlines()[-1:]}")
     unit = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss in bytes
     outcome.add(name, "whole program", wall, accuracy=float(found[1]))
     outcome.add(name, "peak memory", usage.ru_maxrss * unit / 1e6, "MB")
 
 
 SUITES: dict[str, Suite] = {
-    "cold": Suite(
-        ("tinynet-1", "tinynet-2", "keras-tf-2", "torch-2", "jax-2", "sklearn-1"),
-        [Task(images=6_000)],
-        [FEW],
-        3,
-        "cold",
-    ),
+    "cold": Suite(COLD, [Task(images=6_000)], [FEW], 3, "cold"),
     "train": Suite(EVERYBODY, [WHOLE], [replace(WHOLE, images=12_000)], 5),
-    "nets": Suite(
-        EVERY_WAY,
-        [*NETWORKS, PREDICTION],
-        [replace(task, images=min(task.images, 6_000), epochs=2) for task in NETWORKS],
-        7,
-        "nets",
-    ),
+    "nets": Suite(EVERY_WAY, [*NETWORKS, PREDICTION], QUICK_NETWORKS, 7, "nets"),
     "ablation": Suite(
         ("tinynet-1", "tinynet-2"), NETWORKS, [replace(NETWORKS[0], images=6_000)], 7, "ablation"
     ),
     "predict": Suite(LIBRARIES, [WHOLE], [FEW], 5, "predict"),
     "grid": Suite(FAST, GRID, GRID[::18], 3),
-    "scaling": Suite(
-        FAST,
-        list(dict.fromkeys(task for tasks in SCALING.values() for task in tasks)),
-        [Task(images=1_000), fraction((32,), 32), fraction((128,), 2048)],
-        3,
-    ),
+    "scaling": Suite(FAST, [*dict.fromkeys(itertools.chain(*SCALING.values()))], QUICK_SCALING, 3),
 }
 
 

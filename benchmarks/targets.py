@@ -25,7 +25,7 @@ ROWS: tuple[tuple[tuple[str, ...], Targets, Targets], ...] = (
     (_HEAVY, {"jax": 1.3, "torch": 2.5}, {"jax": 1.2, "torch": 2}),
     (_SMALL, {"jax": 2.5, "torch": 10}, _SLOWER_THAN_ONE_CORE),
 )
-#: Targets for prediction and evaluation, by measure.
+#: Targets for prediction and evaluation, by measurement.
 CALLS: dict[str, tuple[Targets, Targets]] = {
     "predict, all test images": ({"torch": 2}, {"torch": 1.5}),
     "evaluate, all test images": ({"torch": 2}, {"torch": 1.5}),
@@ -40,7 +40,7 @@ GRID = {1: (1.0, 1.4), 2: (1.0, 1.6)}
 
 
 def targets(network: str, measure: str, cores: int, avx2: bool = False) -> Targets:
-    """Return the targets of a network and measure."""
+    """Return the targets for a network and a measurement."""
     if measure != "epoch":
         return {} if avx2 else CALLS.get(measure, ({}, {}))[cores - 1]
     if avx2:

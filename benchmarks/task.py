@@ -20,7 +20,7 @@ class Task:
     batch: int = 32
     images: int = EPOCH  # or rows of the table
     test_images: int = 10_000
-    dense: bool = False  # noise on every pixel, so that none is 0
+    dense: bool = False  # noise on every pixel, so that no pixel is 0
     data: str = "MNIST"
     name: str = ""
     inputs: int = 784
@@ -33,7 +33,7 @@ class Task:
     dropout: float = 0.0  # after each hidden layer
     batch_norm: bool = False  # between each hidden layer and its activation
     l2: float = 0.0  # penalty on the kernels
-    standardized: bool = False  # pixels of mean 0 and standard deviation 1: none is 0
+    standardized: bool = False  # pixels of mean 0 and standard deviation 1: no pixel is 0
     epochs: int = 5  # in a round
 
     @property
@@ -43,7 +43,7 @@ class Task:
 
     @property
     def classifies(self) -> bool:
-        """Return True if the accuracy is defined: softmax or logits, with integer labels."""
+        """Whether the task is classification with integer labels, which have an accuracy."""
         return self.loss == "sparse_categorical_crossentropy"
 
     def fields(self) -> dict[str, Any]:

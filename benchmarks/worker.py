@@ -1,6 +1,7 @@
 """Process of a contender: ``python -m benchmarks.worker CONTENDER CORES``.
 
-For each JSON request, a line on standard input, it writes a JSON reply to standard output.
+The process reads a JSON request per line from standard input, and writes a JSON reply to standard
+output.
 ``{"do": "prepare", "mode": ..., "task": {...}}`` loads the data, checks the results and compiles.
 ``{"do": "round"}`` runs one measurement. The process exits at the end of the input.
 """
@@ -66,7 +67,7 @@ class Worker:
         return getattr(nets, self.contender.net)(self.problem, self.contender.cores)
 
     def prepare(self, mode: str, task: Reply) -> Reply:
-        """Prepare the rounds of a mode, the name of a method."""
+        """Prepare the measurements of `mode`, which is the name of a method of this class."""
         from benchmarks.problem import Problem
         from benchmarks.task import Task
 
@@ -90,11 +91,11 @@ class Worker:
         except NotImplementedError as missing:
             return {"skip": str(missing)}
         except AssertionError as error:
-            return {"skip": f"results are wrong: {error}"}
+            return {"skip": f"results are incorrect: {error}"}
         return reply
 
     def check(self) -> str:
-        """Check the network without dropout, once for all batch sizes and kinds of input."""
+        """Check the network without dropout; cache the result for all batch sizes and inputs."""
         task = self.problem.task
         plain = replace(task, dropout=0.0, batch=0, images=0, epochs=0, name="", dense=False)
         if plain not in self.checked:
@@ -133,7 +134,11 @@ class Worker:
         return reply
 
     def nets(self) -> Reply:
-        """Measure several epochs; in the first round all of them, to compare the losses."""
+        """Measure the time of an epoch.
+
+        The first round trains for all epochs, so that the losses can be compared; later rounds are
+        limited to `SECONDS`.
+        """
         reply = self._timed(self.epochs)
         affordable = max(int(SECONDS / reply["seconds"]["epoch"]), 1)
         self.epochs = min(self.epochs, affordable)
@@ -188,13 +193,13 @@ class Worker:
         whole = seconds(both)
         await_children()
         used = sum(os.times()[:4]) - used
-        found = {"first fit, over the training": whole - seconds(self.net.epoch)}
+        found = {"overhead of the first fit": whole - seconds(self.net.epoch)}
         return {"seconds": {**found, "CPU time of the first fit": used}}
 
 
 def await_children(most: float = 10.0) -> None:
     """Wait for all child processes, which `os.times` includes only after they are reaped."""
-    if not hasattr(os, "waitid"):  # as on Windows
+    if not hasattr(os, "waitid"):  # not available on Windows
         return
     end = time.monotonic() + most
     with contextlib.suppress(ChildProcessError):  # all children have been reaped

@@ -1,4 +1,4 @@
-"""Reference implementation of the network in Keras, used to test tinynet.
+"""Reference implementation of the 784-128-10 network in Keras, used to test tinynet.
 
 This package does not import tinynet, so it cannot inherit tinynet's mistakes; the tests compare the
 two. ``__main__.py`` is the complete training program, ``keras_net.py`` exposes its individual

@@ -25,8 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m reference", description=__doc__)
     parser.add_argument("--epochs", type=positive, default=5)
     parser.add_argument("--batch-size", type=positive, default=32)
-    parser.add_argument("--seed", type=int, help="make the run reproducible")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write options and results")
+    parser.add_argument("--seed", type=int, help="random seed (default: none)")
+    results = "write options and results to FILE as JSON"
+    parser.add_argument("--json", type=Path, metavar="FILE", help=results)
     args = parser.parse_args(argv)
     if args.json and not args.json.parent.is_dir():
         parser.error(f"--json: the folder {args.json.parent} does not exist")

@@ -76,7 +76,7 @@ FITS: dict[str, dict[str, Any]] = {
 
 
 def numbered(prefix: str, arrays: Sequence[npt.ArrayLike]) -> Named:
-    """Return arrays by the names ``prefix0``, ``prefix1``, ..."""
+    """Return a dict that maps ``prefix0``, ``prefix1``, ... to the arrays."""
     return {f"{prefix}{i}": np.asarray(array) for i, array in enumerate(arrays)}
 
 
@@ -96,7 +96,7 @@ def features(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.float32]:
 
 
 def small_net(rng: np.random.Generator) -> Named:
-    """Compute output, loss, gradients, and the state after 1, 10 and 200 steps on 8 batches."""
+    """Compute the output, the loss, the gradients, and the state after 1, 10 and 200 steps."""
     weights = start_weights(rng)
     x = features(rng, BATCHES, BATCH_SIZE)
     x[0, 0] = 0  # all pre-activations of this row are exactly 0, the kink of relu
@@ -133,7 +133,7 @@ def losses() -> Named:
         [0.2, 0.3, 0.5],
         [0.6, 0.3, 0.3],  # not normalized
         [1, 0, 0],  # certain and wrong
-        [1, 0, 0],  # certain and right
+        [1, 0, 0],  # certain and correct
         [0, 0, 0],
         [1, 1e-8, 0],  # the probability of the label is below 1e-7, the clipping threshold
     ]
@@ -227,7 +227,7 @@ def value_and_gradient(
 
 
 def initializers() -> dict[str, Any]:
-    """Compute minimum, maximum, mean and standard deviation of the values of each initializer."""
+    """Compute the minimum, maximum, mean and standard deviation of each initializer's values."""
     report: dict[str, Any] = {}
     for name in INITIALIZERS:
         report[name] = []
@@ -249,9 +249,11 @@ def initializers() -> dict[str, Any]:
 
 
 def fit(rng: np.random.Generator) -> tuple[Named, dict[str, Any]]:
-    """Run `fit` on small data: return data and final weights; and options, history and evaluation.
+    """Train on a small data set, and return the arrays and the report.
 
-    Of 53 rows, the last 11 are for validation: the other 42 are five batches of 8 and one of 2.
+    The arrays are the data and the final weights; the report has options, history and evaluation.
+    The last 11 of 53 rows are used for validation; the other 42 form five batches of 8 and a final
+    partial batch of 2.
     """
     options: dict[str, Any] = {
         "epochs": 3,

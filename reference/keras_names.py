@@ -1,8 +1,8 @@
 """List the public names of Keras: ``python -m reference.keras_names [FILE]``.
 
 The list is written to FILE, by default ``tinynet/_core/keras_names.txt``, which tinynet uses for
-error messages about names that only Keras has. It has a line for each public module of Keras except
-``keras.ops``, with the names in the module.
+error messages about names that exist only in Keras. It has a line for each public module of Keras
+except ``keras.ops``, with the names in the module.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The network in Keras, with access to single forward passes, gradients, steps and epochs.
+"""The 784-128-10 network in Keras, with functions for single forward passes, steps and epochs.
 
-Arguments and results are NumPy arrays, for comparison with tinynet. All computations are done by
-Keras: the loss is the compiled loss, gradients are computed by TensorFlow, and a step is a training
-step of Keras.
+Arguments and results are NumPy arrays, so that they can be compared with tinynet. All computations
+are done by Keras: the loss is the compiled loss, gradients are computed by TensorFlow, and a step
+is a training step of Keras.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """MNIST from four gzipped IDX files, or downloaded by Keras.
 
-An IDX file has a header of big-endian 32-bit integers (a magic number that contains the number of
-dimensions, followed by the dimensions), and then the bytes of the array.
+An IDX file has a header of big-endian 32-bit integers (a magic number, which encodes the number of
+dimensions, followed by the size of each dimension), and then the bytes of the array.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _read_split(folder: Path, name: str) -> Split:
     labels = read_idx(folder / f"{name}-labels-idx1-ubyte.gz")
     if len(images) != len(labels):
         raise ValueError(
-            f"{folder}: the numbers of {name} labels and images must be equal. "
+            f"{folder} must contain as many {name} labels as images. "
             f"Received: {len(images)} images, {len(labels)} labels"
         )
     return images, labels

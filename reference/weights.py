@@ -42,7 +42,7 @@ def set_optimizer_state(optimizer: keras.Optimizer, state: Sequence[npt.ArrayLik
     received = [array.shape for array in arrays]
     if received != expected:
         raise ValueError(
-            f"the optimizer's state must have the shapes {expected}. Received: {received}"
+            f"state must contain arrays of shapes {expected}. Received: shapes {received}"
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

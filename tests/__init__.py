@@ -10,7 +10,7 @@ import pytest
 
 #: Timeout in seconds for hanging tests, far longer than any test takes on a busy machine.
 HUNG = 900
-#: Mark of tests that compare with what Keras has done since version 3.13.
+#: Mark of tests that compare with Keras 3.13 or newer.
 newer_keras = pytest.mark.skipif(
     sys.version_info < (3, 11), reason="needs Keras 3.13 or newer, which needs Python 3.11"
 )

@@ -115,7 +115,7 @@ def show_each_value(items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark slow files and wide cases as slow, which excludes them from the everyday tests."""
+    """Mark slow files and wide cases as slow, which excludes them from the fast tests."""
     show_each_value([item for item in items if item.get_closest_marker("each_value")])
     for item in items:
         if item.path.stem in SLOW_FILES or item.get_closest_marker("wide"):

@@ -2,7 +2,7 @@
 
 cosmic-ray creates mutants: a changed operator or number, or a removed loop. Locations in the code
 are drawn at random, with one mutant each. The same seed draws the same mutants, so that two
-versions of the tests can be compared. A mutant is applied to a copy of a commit, where the everyday
+versions of the tests can be compared. A mutant is applied to a copy of a commit, where the fast
 tests that execute its function run, a few at first. It survives if all of them pass. Results are
 written after each mutant: the same command resumes an interrupted run, and with a larger
 ``--tests`` it tests survivors again. The copy is in a folder next to the results, and may be
@@ -89,7 +89,7 @@ def sample(mutants: Iterable[Any], size: int, seed: int) -> list[Any]:
 
 
 def copy(commit: str, folder: Path) -> None:
-    """Copy a commit, change to it, and run its everyday tests with coverage."""
+    """Copy a commit, change to it, and run its fast tests with coverage."""
     (folder / "tree").mkdir(parents=True, exist_ok=True)
     # Files have the time of the commit, so that the bytecode of the originals remains valid.
     archive = subprocess.run(["git", "archive", commit], stdout=subprocess.PIPE, check=True)
@@ -239,7 +239,7 @@ def main() -> None:
 
 
 # The remaining functions are pytest hooks: pytest loads this file as a plugin. They select the
-# given tests in order; when all everyday tests run, they write their durations.
+# given tests in order; when all fast tests run, they write their durations.
 _times: dict[str, float] = collections.defaultdict(float)
 
 

@@ -194,7 +194,7 @@ BEGIN, END = "<!-- entry:begin -->", "<!-- entry:end -->"
 def table(found: dict[str, Entered]) -> str:
     """Return the totals as a Markdown table."""
     rows = [f"| {what} | {len(e.files)} | {e.lines:,} |" for what, e in found.items()]
-    return "\n".join(["| enters | files | code lines |", "| --- | --- | --- |", *rows])
+    return "\n".join(["| entry point | files | lines of code |", "| --- | --- | --- |", *rows])
 
 
 def main() -> None:

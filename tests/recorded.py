@@ -1,4 +1,4 @@
-"""Recorded results of Keras for everyday tests, since Keras needs a second for each.
+"""Recorded results of Keras for fast tests, since Keras needs a second for each.
 
 Tests that run Keras compare ``recorded.json`` with its current results. Run
 ``python -m tests.recorded`` to update the file after a program is added or changed.

@@ -1,7 +1,7 @@
 """Methods of the training loop that subclasses may override, compared with Keras.
 
 Each program runs with Keras and with tinynet from the same weights, and returns the values to
-compare: numbers, arrays and names, nested in lists and dicts. Everyday tests compare with results
+compare: numbers, arrays and names, nested in lists and dicts. Fast tests compare with results
 of Keras that are recorded in ``recorded.json``.
 """
 

@@ -404,7 +404,7 @@ def compare(keras: Any, row: Any, rtol: float) -> None:
 
 
 def rows_of_keras() -> list[Any]:
-    """Return parameters; the first row of each operation is an everyday test."""
+    """Return parameters; the first row of each operation is a fast test."""
     found, seen = [], set()
     for row in [*ROWS, *FLAT]:
         if row[0] != "get_item":

@@ -214,7 +214,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-# The everyday tests run those with different kinds of sums of squares or step scalars.
+# The fast tests run those with different kinds of sums of squares or step scalars.
 EVERY_DAY = {("Adam", name) for name in OPTIONS} | {
     (name, "accumulation") for name in ("Nadam", "RMSprop", "Adagrad")
 }
