@@ -47,12 +47,12 @@ def test_predict_returns_non_finite_values(name: str) -> None:
     [
         ("categorical_crossentropy", Y, "sparse_categorical_crossentropy, or.*to_categorical"),
         ("categorical_crossentropy", Y[:, None], "sparse_categorical_crossentropy"),
-        ("categorical_crossentropy", HOT[:, :2], r"shape \(None, 3\).*\(21, 2\)"),
+        ("categorical_crossentropy", HOT[:, :2], r"predictions, \(None, 3\).*\(21, 2\)"),
         ("categorical_crossentropy", HOT * np.nan, "finite.*row 0"),
-        ("mse", Y, r"shape \(None, 3\)"),
+        ("mse", Y, r"predictions, \(None, 3\)"),
         ("mse", np.where(np.arange(C) == 1, np.inf, HOT), "finite.*row 0"),
         ("mse", HOT.astype(str), "real numbers"),
-        ("binary_crossentropy", Y, r"shape \(None, 3\)"),
+        ("binary_crossentropy", Y, r"predictions, \(None, 3\)"),
     ],
     ids=lambda value: value if isinstance(value, str) else str(np.shape(value)),
 )

@@ -302,7 +302,7 @@ def test_embedding_index_out_of_range(wrong: int) -> None:
     x = RNG.integers(0, 4, (N, 3))
     bad = x.copy()
     bad[17, 1] = wrong  # in the third of five steps
-    message = rf"input_dim - 1 = 3\. Received: {wrong}"
+    message = rf"range \[0, input_dim\), where input_dim=4\. Received: {wrong}"
 
     def run() -> Any:
         model = Sequential([layers.Embedding(4, 2), layers.Flatten(), layers.Dense(3, "softmax")])
