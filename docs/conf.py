@@ -14,10 +14,11 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(HERE)]
+
+import public_names  # noqa: E402
 
 import tinynet  # noqa: E402  (the path is set above)
-from tests import public_names  # noqa: E402
 
 project = "tinynet"
 author = "The tinynet developers"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import HUNG, public_names
+from docs import public_names
+from tests import HUNG
 from tests.test_examples import write_little_mnist
 
 ROOT = Path(__file__).parents[1]

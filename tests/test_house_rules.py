@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 
 import tinynet
-from tests import public_names, size
+from docs import public_names
+from tests import size
 
 ROOT = Path(tinynet.__file__).parents[1]
 PACKAGE = ROOT / "tinynet"
