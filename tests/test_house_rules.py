@@ -316,6 +316,8 @@ def documented(doc: str) -> set[str]:
 
 
 def parameters(function: Any) -> set[str]:
+    if inspect.isclass(function):  # its own signature is that of `__new__` in Python 3.10
+        function = function.__init__
     names = inspect.signature(function).parameters
     return {name for name in names if name not in ("self", "cls") and name.strip("_")}
 
