@@ -80,12 +80,6 @@ def test_versions_of_python_agree() -> None:
     assert settings()["options"]["python_requires"] == f">={listed[0]}"
 
 
-def test_dependency_group_repeats_extras() -> None:
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
-    extras = settings()["options.extras_require"]
-    assert sorted(groups["dev"]) == sorted((extras["lint"] + extras["test"]).split())
-
-
 def test_citation_has_version() -> None:
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f'\nversion: "{tinynet.__version__}"\n' in citation
