@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 import tinynet
-from tests.size import tomllib  # tomli, before Python 3.11
 
 ROOT = Path(__file__).parents[1]
 NOT_DISTRIBUTED = shutil.ignore_patterns(
