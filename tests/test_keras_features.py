@@ -522,7 +522,9 @@ def test_saturated_outputs_use_logits(activation: str, loss: str) -> None:
 def test_from_logits_on_softmax_warns() -> None:
     net = tinynet.Sequential([tinynet.layers.Dense(3, "softmax")])
     net.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
-    with pytest.warns(UserWarning, match=r"ends in softmax.* Received: from_logits=True"):
+    with pytest.warns(
+        UserWarning, match=r"last layer applies softmax.* Received: from_logits=True"
+    ):
         net.fit(BATCHES, LONG, verbose=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

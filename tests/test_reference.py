@@ -245,7 +245,7 @@ def test_training_resumes_bit_identical(net: ModuleType, weights: ModuleType) ->
         strict=True,
     ):
         np.testing.assert_array_equal(array, expected)
-    with pytest.raises(ValueError, match=r"must have the shapes .* Received: "):
+    with pytest.raises(ValueError, match=r"must contain arrays of shapes .* Received: "):
         weights.set_optimizer_state(resumed.optimizer, whole[4].optimizer_state[:-1])
 
 

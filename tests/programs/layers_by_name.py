@@ -33,4 +33,7 @@ print({name: len(values) for name, values in sorted(history.history.items())})
 score = model.evaluate(x_test, y_test, verbose=0)
 print("accuracy:", score[1])
 wrong = np.argmax(model.predict(x_test, verbose=0), axis=1) != np.argmax(y_test, axis=1)
-print("errors match accuracy:", round(1 - wrong.mean(), 3) == round(score[1], 3))
+print(
+    "the errors match the accuracy computed from predictions:",
+    round(1 - wrong.mean(), 3) == round(score[1], 3),
+)
