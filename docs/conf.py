@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT), str(HERE)]
 
-import public_names  # noqa: E402
+import public_names  # noqa: E402  (the path is set above)
 
 import tinynet  # noqa: E402  (the path is set above)
 
@@ -27,7 +27,6 @@ version = release = tinynet.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "numpydoc",
     "myst_nb",
     "sphinx-mathjax-offline",
@@ -35,9 +34,7 @@ extensions = [
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
 exclude_patterns = ["_build"]
 default_role = "literal"
-nitpicky = False
 autodoc_typehints = "none"
-autosummary_generate = False
 numpydoc_show_class_members = False
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
@@ -46,7 +43,6 @@ nb_merge_streams = True
 
 html_theme = "pydata_sphinx_theme"
 html_title = "tinynet"
-html_static_path: list[str] = []
 html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
@@ -104,13 +100,13 @@ def page_of_module(path: str, module: Any, names: dict[str, Any], first: dict[in
     text = f"{path}\n{'=' * len(path)}\n\n.. py:module:: {path}\n\n"
     text += inspect.cleandoc(module.__doc__ or "") + "\n\n"
     for name in public_names.names_of(module):
-        value = names.get(f"{path}.{name}")
-        if f"{path}.{name}" in names:
+        if (own := f"{path}.{name}") in names:
+            value = names[own]
             doc = inspect.cleandoc(value.__doc__) if is_documented(value) else ""
             line = " ".join(doc.partition("\n\n")[0].split())
-            if (own := first[id(value)]) != f"{path}.{name}":
-                line = f"Alias of :py:obj:`~{own}`."
-            text += f":doc:`{name} <{path}.{name}>`\n    {line or '...'}\n"
+            if first[id(value)] != own:
+                line = f"Alias of :py:obj:`~{first[id(value)]}`."
+            text += f":doc:`{name} <{own}>`\n    {line or '...'}\n"
     return text
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
-from typing import Any
 
 import tinynet
+from docs import public_names
 from tests import features, import_lines
 from tests.internals import registry
 from tests.internals.registry import classes as registered
@@ -20,11 +20,6 @@ from tinynet.compat import tensorflow as stand_in
 
 PAGE = Path(tinynet.__file__).parents[1] / "docs" / "keras.md"
 BEGIN, END = "<!-- supported:begin -->", "<!-- supported:end -->"
-
-
-def dir_of(module: Any) -> list[str]:
-    """Return the public names of a module."""
-    return [name for name in dir(module) if not name.startswith("_")]
 
 
 def kinds() -> dict[str, list[str]]:
@@ -50,7 +45,7 @@ def kinds() -> dict[str, list[str]]:
         "initializers": registered(k.initializers),
         "regularizers": registered(k.regularizers),
         "constraints": registered(k.constraints),
-        "random": [n for n in dir_of(k.random) if n in KERAS_NAMES["random"].split()],
+        "random": sorted({*public_names.names_of(k.random)} & {*KERAS_NAMES["random"].split()}),
         "utils": sorted(k.utils.__all__),
         "datasets": [n for n in k.datasets.__all__ if n in KERAS_NAMES["datasets"].split()],
         "files": [".keras", ".h5", ".weights.h5", "JSON"],

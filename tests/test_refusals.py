@@ -46,7 +46,7 @@ def assert_refused(tried: Any, error: Any, message: str) -> Any:
         tried()
     said = str(caught.value)
     assert re.search(message, said, re.DOTALL), said
-    assert len(said) < 640
+    assert len(said) < 600
     assert "array([" not in said
     return caught
 

@@ -13,8 +13,8 @@ from tinynet._core.keras_names import KERAS_NAMES, Absent, guard, public_names
 
 _package = sys.modules["tinynet"]
 _lazy = ("compat", "demo", "sklearn")  # modules that are imported on first access
-_names = [f"{a}.{b}" for a in public_names(_package) for b in public_names(getattr(_package, a))]
-_paths = ["", *public_names(_package), *_names, *KERAS_NAMES]
+_nested = [f"{a}.{b}" for a in public_names(_package) for b in public_names(getattr(_package, a))]
+_paths = ["", *public_names(_package), *_nested, *KERAS_NAMES]
 _modules = {path: sys.modules.get(f"tinynet.{path}".rstrip(".")) for path in _paths}
 _public = {path: public_names(module) for path, module in _modules.items() if module is not None}
 

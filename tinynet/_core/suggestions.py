@@ -29,7 +29,8 @@ def suggestion(name: Any, table: Iterable[str]) -> str:
     names = list(table)
     lower = {n.replace("_", "") for n in names if n == n.lower()}
     listed = [n for n in names if n == n.lower() or n.lower() not in lower]
-    if len(listed) > 20:  # hide custom names, which may be of another kind
+    are_many = len(listed) > 20
+    if are_many:  # hide custom names, which may be of another kind
         listed = [n for n in listed if ">" not in n] or listed
     spelled = {n.lower(): n for n in reversed(listed)}
     given = str(name)[:200].lower()
@@ -39,7 +40,7 @@ def suggestion(name: Any, table: Iterable[str]) -> str:
         close = [n for n in spelled if n == "learning_rate"]
     hint = f"; did you mean {spelled[close[0]]!r}?" if close else "."
     more = ""
-    if len(listed) > 30:
+    if are_many:
         nearest = difflib.get_close_matches(given, spelled, 10, cutoff=0)
         more = f" and {len(listed) - len(nearest)} more"
         listed = [spelled[n] for n in nearest]

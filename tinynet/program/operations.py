@@ -168,8 +168,8 @@ def _doc(forward: Any) -> Any:
     if not (forward.__module__ or "numpy").startswith("numpy"):
         return forward.__doc__
     # The docstring of a ufunc begins with its signature.
-    summary = inspect.cleandoc(forward.__doc__).split("\n\n")[isinstance(forward, np.ufunc)]
-    return f"{summary}\n\nThis operation computes `numpy.{forward.__name__}`."
+    summary = forward.__doc__.split("\n\n", 2)[isinstance(forward, np.ufunc)]
+    return f"{summary.strip()}\n\nThis operation computes `numpy.{forward.__name__}`."
 
 
 def _signature(forward: Callable[..., Any]) -> inspect.Signature:
