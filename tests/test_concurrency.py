@@ -19,6 +19,7 @@ import pytest
 
 import tinynet
 from tests import HUNG, models
+from tests.internals import printed
 from tests.models import bits
 from tinynet import Sequential, config, layers, optimizers
 
@@ -202,9 +203,8 @@ def test_deleted_models_are_freed() -> None:
     assert kernel() is None
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
-def test_memory_stays_flat_long_run(backend: str) -> None:
+def run_for_long(backend: str) -> None:
+    config.set_backend(backend)
     model = net()
     for _ in range(2000):
         model.predict(X[:1], verbose=0)
@@ -218,3 +218,10 @@ def test_memory_stays_flat_long_run(backend: str) -> None:
     assert len(history.epoch) == 200
     assert resident() - before < 2 << 20
     assert sys.getrefcount(model) < 20
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
+def test_memory_stays_flat_long_run(backend: str) -> None:
+    # In a process of its own: threads that other tests leave behind allocate, too.
+    printed(f"from tests.test_concurrency import run_for_long; run_for_long({backend!r})")
