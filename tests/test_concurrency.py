@@ -223,5 +223,5 @@ def run_for_long(backend: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 def test_memory_stays_flat_long_run(backend: str) -> None:
-    # In a process of its own: threads that other tests leave behind allocate, too.
+    # In a separate process: threads that other tests leave running also allocate memory.
     printed(f"from tests.test_concurrency import run_for_long; run_for_long({backend!r})")

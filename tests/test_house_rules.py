@@ -379,6 +379,12 @@ def test_docstrings(rule: Callable[[Any], None]) -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_public_callables_have_docstrings() -> None:
+    found = public_names.find_names().items()
+    without = [name for name, value in found if callable(value) and not value.__doc__]
+    assert not without
+
+
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_modules_have_docstrings(path: Path) -> None:
     doc = ast.get_docstring(nodes(path)[0])

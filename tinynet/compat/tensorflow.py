@@ -637,6 +637,7 @@ def _assertion(kind: str, holds: Callable[..., Any]) -> Callable[..., None]:
             shown = ", ".join(map(checks.shorten, [*given, *named.values()]))
             raise ValueError(f"{message or f'assert_{kind} must hold'}. Received: {shown}")
 
+    check.__doc__ = f"Raise ValueError if `tf.debugging.assert_{kind}` would fail."
     return check
 
 

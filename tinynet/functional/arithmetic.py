@@ -42,6 +42,11 @@ def _power_slope(a: Array, b: Array, y: Array) -> Array:
     return np.where(positive, y * np.log(np.where(positive, a, 1)), 0)
 
 
+def _rsqrt(x: Array) -> Array:
+    """Compute the reciprocal of the square root, ``1 / sqrt(x)``."""
+    return np.asarray(1 / np.sqrt(x))
+
+
 ELEMENTWISE: dict[str, tuple[Callable[..., Any], ...]] = {
     "absolute": (np.abs, lambda x, y: np.sign(x)),
     "arccos": (np.arccos, lambda x, y: -1 / np.sqrt(1 - x * x)),
@@ -61,8 +66,8 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Any], ...]] = {
     "log1p": (np.log1p, lambda x, y: 1 / (x + 1)),
     "log2": (np.log2, lambda x, y: 1 / (x * x.dtype.type(math.log(2)))),
     "negative": (np.negative, lambda x, y: -1),
-    "reciprocal": (lambda x: 1 / x, lambda x, y: -y * y),
-    "rsqrt": (lambda x: 1 / np.sqrt(x), lambda x, y: y * y * y / -2),
+    "reciprocal": (np.reciprocal, lambda x, y: -y * y),
+    "rsqrt": (_rsqrt, lambda x, y: y * y * y / -2),
     "sign": (np.sign, lambda x, y: 0),
     "sin": (np.sin, lambda x, y: np.cos(x)),
     "sinh": (np.sinh, lambda x, y: np.cosh(x)),

@@ -28,6 +28,9 @@ def _backward_by_index(forward: Callable[..., Array]) -> Callable[..., Any]:
         np.add.at(d_x, places.reshape(-1), d_y.reshape(-1))  # flat indices are faster
         return d_x[1:].reshape(x.shape), *(None for _ in indices)
 
+    backward.__doc__ = (
+        f"Compute the gradient of `{forward.__name__}`: sum d_y into the elements it was read from."
+    )
     return backward
 
 

@@ -331,16 +331,55 @@ def _takes(inputs: int, **options: Any) -> inspect.Signature:
     )
 
 
-def _index(function: Any) -> Any:
-    def call(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
-        return np.asarray(function(x, axis=axis, keepdims=keepdims)).astype(np.int32)
+def _argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Return the index of the largest element along an axis, or of the flattened array."""
+    return np.asarray(np.argmax(x, axis=axis, keepdims=keepdims)).astype(np.int32)
 
-    return call
+
+def _argmin(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
+    """Return the index of the smallest element along an axis, or of the flattened array."""
+    return np.asarray(np.argmin(x, axis=axis, keepdims=keepdims)).astype(np.int32)
+
+
+def _argsort(x: Array, axis: int | None = -1) -> Any:
+    """Return the indices that sort x along an axis; equal elements keep their order."""
+    return np.argsort(x, axis=axis, kind="stable").astype(np.int32)
+
+
+def _copy(x: Array) -> Any:
+    """Return a copy of x."""
+    return x.copy()
+
+
+def _count_nonzero(x: Array, axis: int | None = None) -> Any:
+    """Count the nonzero elements along an axis, or of the whole array."""
+    return np.asarray(np.count_nonzero(x, axis), np.int32)
+
+
+def _digitize(x: Array, bins: Any) -> Any:
+    """Return the index of the bin that contains each element, like `numpy.digitize`."""
+    return np.digitize(x, bins).astype(np.int32)
+
+
+def _identity_of(x: Any) -> Any:
+    """Return x; its gradient is d_y."""
+    return x
+
+
+def _round(x: Array, decimals: int = 0) -> Any:
+    """Round to a number of decimals; halves are rounded to the nearest even number."""
+    return np.round(x, decimals)
+
+
+def _stop_gradient(variable: Any) -> Any:
+    """Return the values of a tensor, without passing gradients to it."""
+    return variable
 
 
 def _one_hot(
     x: Array, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False
 ) -> Array:
+    """Return one-hot vectors: 1 at the index, else 0; all 0 if the index is out of range."""
     return shaping.one_hot(x, num_classes, axis, dtype or config.floatx())
 
 
@@ -389,21 +428,12 @@ for _names, _inputs, _convert, _options in (
         TABLE[_name] = Operation(
             *(_name, getattr(np, _name), None, _inputs, _convert, _takes(_inputs, **_options))
         )
-for _name, _function in {
-    "argmax": _index(np.argmax),
-    "argmin": _index(np.argmin),
-    "argsort": lambda x, axis=-1: np.argsort(x, axis=axis, kind="stable").astype(np.int32),
-    "count_nonzero": lambda x, axis=None: np.asarray(np.count_nonzero(x, axis), np.int32),
-    "one_hot": _one_hot,
-    "round": lambda x, decimals=0: np.round(x, decimals),
-    "stop_gradient": lambda variable: variable,
-}.items():
+for _function in _argmax, _argmin, _argsort, _count_nonzero, _one_hot, _round, _stop_gradient:
+    _name = _function.__name__[1:]
     TABLE[_name] = Operation(_name, _function, convert=as_arrays)
-TABLE["digitize"] = Operation(
-    *("digitize", lambda x, bins: np.digitize(x, bins).astype(np.int32), None, 2, as_arrays)
-)
-TABLE["identity_of"] = Operation("identity_of", lambda x: x, lambda d_y, y, x: d_y)
-TABLE["copy"] = Operation("copy", lambda x: x.copy(), lambda d_y, y, x: d_y, 1, as_arrays)
+TABLE["digitize"] = Operation("digitize", _digitize, None, 2, as_arrays)
+TABLE["identity_of"] = Operation("identity_of", _identity_of, lambda d_y, y, x: d_y)
+TABLE["copy"] = Operation("copy", _copy, lambda d_y, y, x: d_y, 1, as_arrays)
 
 
 class LookUp(Operation):
@@ -468,4 +498,9 @@ class _Assign(Operation):
         return arrays[0].copy()
 
 
-TABLE["assign"] = _Assign("assign", lambda variable, value: value, None, 2)
+def _assigned(variable: Any, value: Any) -> Any:
+    """Set a Variable in place; return its new value."""
+    return value
+
+
+TABLE["assign"] = _Assign("assign", _assigned, None, 2)
