@@ -18,8 +18,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Generated files, also those of the documentation (``docs/api``, ``docs/course``).
 NOT_DISTRIBUTED = shutil.ignore_patterns(
-    ".venv", "build", "dist", "output", "*.egg-info", "__pycache__", ".*_cache",
+    ".git", ".venv", "build", "dist", "output", "*.egg-info", "__pycache__", ".*_cache",
+    ".hypothesis", ".benchmarks", ".ipynb_checkpoints", "_build", "api", "course",
 )  # fmt: skip
 
 

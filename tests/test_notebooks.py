@@ -15,7 +15,7 @@ import pytest
 
 from tests import HUNG
 from tests.test_examples import write_little_mnist
-from tests.test_packaging import NOT_DISTRIBUTED, build
+from tests.test_packaging import DIST, build
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
@@ -95,7 +95,7 @@ def test_main_notebook_installs_what_is_missing(
 ) -> None:
     """In an environment with a kernel and nothing else, as on Colab."""
     clone, wheels = tmp_path / "clone", tmp_path / "wheels"
-    shutil.copytree(ROOT, clone, ignore=NOT_DISTRIBUTED)
+    shutil.copytree(ROOT, clone, ignore=DIST["NOT_DISTRIBUTED"])
     wheels.mkdir()
     monkeypatch.setenv("TINYNET_SOURCE", str(build("wheel", clone, wheels)))
     monkeypatch.delenv("PYTHONPATH")

@@ -6,6 +6,7 @@ import configparser
 import importlib.util
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,8 @@ import pytest
 import tinynet
 
 ROOT = Path(__file__).parents[1]
-NOT_DISTRIBUTED = shutil.ignore_patterns(
-    ".git", ".venv", "build", "dist", "output", "*.egg-info", "__pycache__", ".*_cache",
-    ".hypothesis", ".benchmarks", ".ipynb_checkpoints", "_build", "api", "course",
-)  # fmt: skip
+DIST = runpy.run_path(str(ROOT / ".ci" / "dist.py"))
+build = DIST["build"]
 
 
 def settings() -> configparser.ConfigParser:
@@ -42,7 +41,7 @@ def files(folder: Path) -> set[str]:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy the checkout to a folder named like a clone, tinynet."""
     folder = tmp_path_factory.mktemp("above") / "tinynet"
-    shutil.copytree(ROOT, folder, ignore=NOT_DISTRIBUTED)
+    shutil.copytree(ROOT, folder, ignore=DIST["NOT_DISTRIBUTED"])
     return folder
 
 
@@ -54,13 +53,6 @@ def python(program: str, cwd: Path, *arguments: str, umask: int = -1, **environm
     done = subprocess.run(command, cwd=cwd, capture_output=True, **options)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout.strip()
-
-
-def build(kind: str, clone: Path, out: Path) -> Path:
-    """Build a distribution like pip, but with the installed setuptools."""
-    python(f"import setuptools.build_meta as b; b.build_{kind}({str(out)!r})", clone)
-    (built,) = out.iterdir()
-    return built
 
 
 def test_h5py_is_in_the_default_install() -> None:
