@@ -277,7 +277,7 @@ def _ablation(result: Result) -> list[list[str]]:
 
 
 def sentence(here: dict[str, Result], committed: dict[str, Result]) -> str:
-    """Compare tinynet with Keras and PyTorch, on this machine and the machine of the README."""
+    """Compare tinynet with Keras and PyTorch, here and on the machine used for the README."""
     places = []
     for results in (here, committed):
         found, numbers = Table(results.get("train", {"records": []})), []
@@ -288,10 +288,10 @@ def sentence(here: dict[str, Result], committed: dict[str, Result]) -> str:
     ours, theirs = places
     if not ours:
         return ""
-    text = "On this machine tinynet is {} times as fast as Keras and {} times as fast as PyTorch"
+    text = "On this machine, tinynet is {} times as fast as Keras and {} times as fast as PyTorch"
     text = text.format(*ours)
-    other = "; on the machine of the README, it is {} and {}.".format(*theirs) if theirs else "."
-    return text + other
+    other = "; on the machine used for the README, the factors are {} and {}"
+    return text + (other.format(*theirs) if theirs else "") + "."
 
 
 def text(result: Result) -> str:

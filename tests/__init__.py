@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-#: Timeout in seconds for hanging tests, far longer than any test takes on a busy machine.
+#: Timeout in seconds, after which a test is assumed to hang; far longer than any test takes, even
+#: on a busy machine.
 HUNG = 900
 #: Mark of tests that compare with Keras 3.13 or newer.
 newer_keras = pytest.mark.skipif(
@@ -17,12 +18,15 @@ newer_keras = pytest.mark.skipif(
 
 
 def mostly_slow(names: Iterable[str], *everyday: str, mark: Any = pytest.mark.slow) -> list[Any]:
-    """Return parameters for `pytest.mark.parametrize`, marked slow except for the last ones."""
+    """Return parameters for `pytest.mark.parametrize`; all names except `everyday` are slow."""
     names = list(names)
     assert set(everyday) <= set(names)
     return [pytest.param(name, id=name, marks=() if name in everyday else mark) for name in names]
 
 
 def mostly_wide(names: Iterable[str], *everyday: str) -> list[Any]:
-    """Return parameters like `mostly_slow`, but marked wide: other runs of `.ci/run` use them."""
+    """Return parameters like `mostly_slow`, but with the mark "wide" instead of "slow".
+
+    Wide tests also run in the other configurations of `.ci/run`.
+    """
     return mostly_slow(names, *everyday, mark=pytest.mark.wide)

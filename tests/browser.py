@@ -1,4 +1,4 @@
-"""A browser for tests of web pages: Chromium, controlled by the W3C WebDriver protocol.
+"""Browser for testing web pages: Chromium, controlled through the W3C WebDriver protocol.
 
 The protocol is JSON over HTTP, so no package is needed: https://www.w3.org/TR/webdriver2
 """
@@ -80,11 +80,11 @@ class Browser:
         return self._ask("/execute/sync", {"script": script, "args": list(arguments)})
 
     def devtools(self, command: str, **parameters: Any) -> Any:
-        """Send a command of the Chrome DevTools protocol."""
+        """Send a Chrome DevTools Protocol command."""
         return self._ask("/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def pointer(self, actions: list[dict[str, Any]], kind: str = "mouse") -> None:
-        """Move and press a mouse, finger or pen."""
+        """Perform pointer actions with a mouse, a finger or a pen."""
         pointer = {"type": "pointer", "id": kind, "parameters": {"pointerType": kind}}
         self._ask("/actions", {"actions": [{**pointer, "actions": actions}]})
 
@@ -102,10 +102,10 @@ class Browser:
         return base64.b64decode(self._ask("/screenshot", method="GET"))
 
     def wait(self, script: str, seconds: float = HUNG) -> Any:
-        """Run the body of a JavaScript function until it returns a true value."""
+        """Run the body of a JavaScript function until it returns a truthy value."""
         end = time.monotonic() + seconds
         while not (value := self.run(script)):
-            assert time.monotonic() < end, f"never true: {script}"
+            assert time.monotonic() < end, f"not true within {seconds} s: {script}"
             time.sleep(0.02)
         return value
 

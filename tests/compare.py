@@ -1,9 +1,10 @@
 """Comparison of results with derived error bounds.
 
 Two programs that compute the same sum of n float32 numbers in a different order differ by up to
-about ``2 * eps * sqrt(n) * sum(|terms|)``: each has a relative error of about ``eps * sqrt(n)``,
-since rounding errors have random signs. `Bounds` propagates this error elementwise from the inputs
-of a network to its gradients, in float64. No tolerance is tuned to observed differences.
+about ``2 * eps * sqrt(n) * sum(|terms|)``: each result has a relative error of about
+``eps * sqrt(n)``, since rounding errors have random signs. `Bounds` propagates this error
+elementwise from the inputs of a network to its gradients, in float64. No tolerance is tuned to
+observed differences.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Bounds(NamedTuple):
 
 
 def bounds(weights: Arrays, x: np.ndarray, y: np.ndarray, sample_weight: Any = None) -> Bounds:
-    """Propagate rounding errors forward and backward through relu layers, softmax and its loss.
+    """Propagate rounding errors forward and backward through ReLU layers and softmax cross-entropy.
 
     `e_a` is the bound of `a`. The bound of a product is the sum of each factor's bound times the
     other factor; the bound of a sum is the sum of the terms' bounds and the rounding error above.
@@ -64,7 +65,7 @@ def bounds(weights: Arrays, x: np.ndarray, y: np.ndarray, sample_weight: Any = N
         a, e_a = np.abs(signed), e_z
     p = np.exp(z - z.max(-1, keepdims=True))
     p /= p.sum(-1, keepdims=True)
-    # p changes by at most p (dz - mean of dz), and exp, the sum and the division round.
+    # p changes by at most p (dz - mean of dz); exp, the sum and the division add rounding errors.
     e_p = p * (2 * e_z.max(-1, keepdims=True) + 2 * EPS * (4 + np.abs(z - z.max(-1)[:, None])))
     counts = np.ones(len(x)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     rows = np.arange(len(x))
@@ -97,8 +98,8 @@ def assert_within(actual: Any, expected: Any, bound: Any, what: str) -> None:
     worst = np.unravel_index(np.argmax(excess), excess.shape)
     assert np.isfinite(actual).all(), what
     assert excess[worst] <= 0, (
-        f"{what}{list(map(int, worst))}: {actual[worst]} and {expected[worst]} are "
-        f"{abs(actual[worst] - expected[worst]):.2g} apart, more than "
+        f"{what}{list(map(int, worst))}: {actual[worst]} and {expected[worst]} differ by "
+        f"{abs(actual[worst] - expected[worst]):.2g}, more than the bound "
         f"{np.broadcast_to(bound, excess.shape)[worst]:.2g}"
     )
 
@@ -121,16 +122,17 @@ def assert_same_step(
 ) -> None:
     """Assert that two programs have the same state after `number` steps of Adam.
 
-    `rounding` contains the maximum bounds over the batches. Each step rounds every weight once in
-    both programs, by a relative error of eps/2. Adam's step, ``learning_rate * m / (sqrt(v) +
-    epsilon)``, propagates the gradient's bound, divided by its typical size, ``sqrt(v)``; the
-    difference is at most two steps of about one learning rate. Both are accumulated as if all had
-    the same sign, which also covers the effect of different weights on later gradients.
+    `rounding` contains the elementwise maximum of the bounds over all batches. Each step rounds
+    every weight once in both programs, by a relative error of eps/2. Adam's step, ``learning_rate
+    * m / (sqrt(v) + epsilon)``, propagates the gradient's bound, divided by its typical size,
+    ``sqrt(v)``; the difference is at most two steps of about one learning rate. Both errors are
+    summed as if they all had the same sign, which also covers the effect of different weights on
+    later gradients.
 
     With `corners`, a unit may be on either side of relu's kink for one example: the 128 units,
     32 examples and 200 steps of the large network have about a million pre-activations, some of
-    which are as close to 0 as the two programs are to each other. If this example determines a
-    weight's whole gradient, Adam takes a full step in either direction.
+    which are closer to 0 than the difference between the two programs. If this example alone
+    determines the gradient of a weight, Adam takes a full step in either direction.
     """
     assert int(actual.state[0]) == int(expected.state[0]) == number
     epsilon_hat = 1e-7 / np.sqrt(1 - 0.999**number)
@@ -142,8 +144,9 @@ def assert_same_step(
         reach = reach + 2 * learning_rate * corners
         assert_within(actual.weights[i], expected.weights[i], reach, f"step {number}, weight {i}")
         far = max(far, float(np.max(reach)))
-    # A weight difference of `far` changes the mean gradient by as much, since second derivatives
-    # are below 1 for inputs and probabilities in [0, 1]; before step 1, weights are equal.
+    # A weight difference of `far` changes the mean gradient by at most the same amount, because
+    # second derivatives are below 1 for inputs and probabilities in [0, 1]; before step 1, weights
+    # are equal.
     drift = far if number > 1 else 0.0
     for i, bound in enumerate(rounding.gradients):
         m, v = expected.state[1 + 2 * i], expected.state[2 + 2 * i]

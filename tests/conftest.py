@@ -77,7 +77,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Select the backend of the tests; ensure that child processes receive Ctrl-C."""
+    """Select the backend, configure Hypothesis, and let child processes receive SIGINT."""
     if hypothesis is not None:  # tests must not fail on a busy machine
         slow = [hypothesis.HealthCheck.too_slow]
         hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=slow)
@@ -89,7 +89,7 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that compile, start processes or a browser, or compare long tables with Keras.
+# Files that compile kernels, start processes or a browser, or compare long tables with Keras.
 SLOW_FILES = {
     *("test_benchmarks", "test_concurrency", "test_demo", "test_drawn_digits"),
     *("test_fault_injection", "test_hostile_files", "test_keras_features", "test_keras_files"),
@@ -99,7 +99,7 @@ SLOW_FILES = {
 
 
 def show_each_value(items):
-    """Mark all cases as wide except for a few that cover each value of each parameter."""
+    """Mark cases as wide, except for a small subset that covers every value of every parameter."""
     cases = collections.defaultdict(dict)
     for item in items:
         given = item.callspec.params.items()
@@ -138,8 +138,8 @@ _BEFORE = pytest.StashKey()
 def pytest_runtest_setup(item):
     """Reset names and seeds, so that a test is deterministic alone and in a full run.
 
-    Otherwise, random numbers depend on the distribution of tests to processes, and in one of
-    thousands of runs there is a gradient close to zero, for which Adam takes a full step.
+    Otherwise, random numbers would depend on how tests are distributed among processes, and in
+    rare runs a gradient close to zero would make Adam take a full step.
     """
     registry.clear_names()
     tinynet.random.set_seed(0)

@@ -1,15 +1,16 @@
 """Features that public Keras programs for dense networks use, and tinynet's support for them.
 
 `FEATURES` lists the features of 62 public programs that train a fully connected network on MNIST,
-ranked by frequency. Each row has the number of the 62 programs that use a feature, the number of
-the 49 that run with Keras 3.15, and a function of the library and of TensorFlow or its replacement
-that uses it. ``python -m tests.features`` prints how many features tinynet supports.
+ranked by frequency. Each row contains the number of programs that use the feature, how many of
+those run with Keras 3.15 (49 of the 62 do), and a function that uses the feature; its arguments
+are the library, and TensorFlow or tinynet's replacement. ``python -m tests.features`` prints how
+many features tinynet supports.
 
 The tests run every row with tinynet and compare the result with ``features.json``, which
 ``python -m tests.features --keras`` writes with Keras.
 """
 
-# ruff: noqa: E501  # a row of the table is a line
+# ruff: noqa: E501  # each row of the table is one line
 
 from __future__ import annotations
 
@@ -47,14 +48,17 @@ class Feature(NamedTuple):
 
     @property
     def supported(self) -> bool | None:
-        """Whether tinynet supports it; None if Keras 3 has removed it."""
+        """Whether tinynet supports the feature; None if Keras 3 does not support it either."""
         if not isinstance(self.check, Refused):
             return True
         return None if self.check.by_keras else False
 
 
 class Refused(NamedTuple):
-    """A check that raises an error: in Keras 3, or because tinynet has only dense networks."""
+    """A check that must raise an error.
+
+    Either Keras 3 has removed the feature (`by_keras`), or tinynet supports only dense networks.
+    """
 
     check: Callable[[Any, Any], Any]
     by_keras: bool = True
@@ -85,7 +89,7 @@ def trained(k: Any, *hidden: Any, **options: Any) -> Any:
 
 
 def printed(function: Callable[[], Any]) -> str:
-    """Return the printed output of a function."""
+    """Call a function, and return what it prints to stdout."""
     with contextlib.redirect_stdout(io.StringIO()) as text:
         function()
     return text.getvalue()
@@ -97,7 +101,7 @@ def images(k: Any, *first: Any) -> dict[str, Any]:
 
 
 def files(model: Any, ending: str, save: str = "save") -> list[str]:
-    """Save a model or its weights, and return the suffixes of the written files."""
+    """Save a model or its weights, and return the names of the written files."""
     getattr(model, save)(f"model{ending}")
     return sorted(path.name for path in Path().iterdir())
 
@@ -456,12 +460,12 @@ def result(feature: Feature, k: Any, tf: Any) -> Any:
         try:
             feature.check.check(k, tf)
         except (AttributeError, ValueError, OSError, NotImplementedError) as error:
-            return "refused" if str(error) else "refused without a word"
+            return "refused" if str(error) else "refused without a message"
     return "not refused"
 
 
 def summary(rows: list[Feature]) -> list[str]:
-    """Return the number of supported features by rank, and the unsupported ones."""
+    """Return the number of supported features per rank, and the names of the unsupported ones."""
     lines = []
     for most, least in ((49, 10), (9, 3), (2, 2), (1, 1), (0, 0)):
         part = [f for f in rows if least <= f.on_keras_3 <= most and f.supported is not None]

@@ -2,9 +2,9 @@
 
 ``python -m tests.fuzz_files --mutants 100000 --format keras``
 
-Half of the mutants are files with flipped bits, or with removed, exchanged, repeated or
-overwritten parts. The other half have changed contents of a member, or a changed value of a
-configuration or header, with corrected checksums, like the files of an attacker.
+Half of the mutants have flipped bits, or removed, exchanged, repeated or overwritten parts. In the
+other half, a member, or a value of the configuration or header, is changed and the checksums are
+corrected, as an attacker would do.
 
 Every mutant must load as a working model or raise ValueError, in a few seconds and with little
 memory. A single flipped bit must be detected or change nothing. Mutants run in child processes,
@@ -180,14 +180,17 @@ def mutate(data: bytes, seed: int, number: int) -> tuple[bytes, bool]:
 
 
 def judge(path: Path, model: tinynet.Sequential, one_bit: bool) -> str:
-    """Load a mutant; return the kind of result, or raise an error if it is not allowed."""
+    """Load a mutant and return "rejected", "harmless" or "valid".
+
+    Raise AssertionError if the result violates the rules above.
+    """
     try:
         loaded = tinynet.saving.load_model(path)
     except ValueError as error:
         message = str(error)
         if "Received: " not in message or "allow_pickle" in message:
             raise AssertionError(message) from error
-        return "refused"
+        return "rejected"
     if one_bit:
         assert loaded.to_json() == model.to_json()
         assert models.bits(loaded) == models.bits(model)
@@ -221,7 +224,7 @@ def work(name: str, seed: int, numbers: range, folder: Path) -> Counter[str]:
         model, data = originals[number // 4 % 2]
         mutant, one_bit = mutate(data, seed, number)
         file.write_bytes(mutant)
-        signal.setitimer(signal.ITIMER_PROF, 10)  # CPU time, independent of other processes
+        signal.setitimer(signal.ITIMER_PROF, 10)  # limits CPU time, whatever other processes do
         counts[judge(file, model, one_bit)] += 1
         signal.setitimer(signal.ITIMER_PROF, 0)
     return counts
@@ -231,8 +234,8 @@ def main() -> int:
     """Test mutants in child processes; return 1 if one fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mutants", type=int, default=10_000, help="number of mutants per format")
-    parser.add_argument("--format", choices=[*FORMATS, "all"], default="all")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--format", choices=[*FORMATS, "all"], default="all", help="file format")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the mutations")
     parser.add_argument("--start", type=int, default=0, help="number of the first mutant")
     parser.add_argument("--child", metavar="FOLDER", help=argparse.SUPPRESS)
     options = parser.parse_args()

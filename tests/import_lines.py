@@ -1,7 +1,8 @@
 """Migration of Keras programs to tinynet: only the import lines change.
 
-`LINES` has all replacements. The README shows it, the tests apply it to the programs in
-`programs`, and ``examples/10_moved_from_keras/after.py`` was generated with it.
+`LINES` lists all replacements. ``docs/keras.md`` shows them as a table, the tests apply them to the
+programs in ``tests/programs`` and ``tests/custom_programs``, and
+``examples/10_moved_from_keras/after.py`` was generated with them.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def moved_line(line: str) -> str:
 
 
 def table() -> str:
-    """Format the lines as a table for the README."""
-    rows = ["| in the Keras program | with tinynet |", "| --- | --- |"]
+    """Format the replacements as a Markdown table for ``docs/keras.md``."""
+    rows = ["| Keras | tinynet |", "| --- | --- |"]
     rows += [f"| `{example}` | `{moved_line(example)}` |" for _, _, example in LINES]
     return "\n".join(rows)

@@ -1,7 +1,7 @@
 """Custom training loops in the style of TensorFlow's guides.
 
-Each is a function of the library, `tensorflow` or `tinynet.compat.tensorflow`, and returns the
-trained weights.
+Each function takes the library (`tensorflow` or `tinynet.compat.tensorflow`) as its argument, and
+returns the trained weights.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def perceptron(tf: Any) -> list[Any]:
-    """Layers as `tf.Module`, with a custom optimizer."""
+    """Train a network of `tf.Module` layers with a hand-written optimizer."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (300, 6, 6, 1)).astype("uint8")
     labels = rng.integers(0, 10, 300)
@@ -26,7 +26,7 @@ def perceptron(tf: Any) -> list[Any]:
         limit = tf.sqrt(6.0) / tf.sqrt(tf.cast(shape[0] + shape[1], tf.float32))
         return tf.constant(rng.uniform(-1, 1, shape).astype("float32")) * limit
 
-    class Dense(tf.Module):  # type: ignore[misc]  # of either library
+    class Dense(tf.Module):  # type: ignore[misc]  # the base class depends on the library
         def __init__(self, units: int, activation: Any = tf.identity) -> None:
             super().__init__()
             self.units, self.activation, self.built = units, activation, False
@@ -38,7 +38,7 @@ def perceptron(tf: Any) -> list[Any]:
                 self.built = True
             return self.activation(tf.add(tf.matmul(x, self.w), self.b))
 
-    class Stack(tf.Module):  # type: ignore[misc]  # of either library
+    class Stack(tf.Module):  # type: ignore[misc]  # the base class depends on the library
         def __init__(self, layers: Any) -> None:
             super().__init__()
             self.layers = layers
@@ -80,7 +80,7 @@ def network(tf: Any, sizes: list[int], seed: int) -> Any:
 
 
 def adversarial(tf: Any) -> list[Any]:
-    """Two networks, two simultaneous tapes, and a dataset without the final partial batch."""
+    """Train a GAN with two gradient tapes; the dataset drops the final partial batch."""
     rng = np.random.default_rng(1)
     real = (rng.standard_normal((100, 6)) / 2 + 1).astype("float32")
     generator, critic = network(tf, [4, 8, 6], 1), network(tf, [6, 8, 1], 2)
@@ -108,7 +108,7 @@ def adversarial(tf: Any) -> list[Any]:
 
 
 def q_learning(tf: Any) -> list[Any]:
-    """Q-learning: `gather` with `batch_dims`, one-hot masks and clipped gradients."""
+    """Train a Q-network, using `gather` with `batch_dims`, one-hot masks and clipped gradients."""
     rng = np.random.default_rng(2)
     model, optimizer = network(tf, [4, 8, 3], 3), tf.keras.optimizers.RMSprop(0.01)
     huber = tf.keras.losses.Huber()
@@ -130,7 +130,7 @@ def q_learning(tf: Any) -> list[Any]:
 
 
 def reversed_gradient(tf: Any) -> list[Any]:
-    """A custom gradient within a loss, and a penalty on the gradient with respect to the input."""
+    """Train with a gradient reversal layer and an L2 penalty, using a persistent tape."""
 
     @tf.custom_gradient
     def reverse(x: Any) -> Any:

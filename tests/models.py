@@ -1,6 +1,7 @@
-"""Models for tests with either library, and their data.
+"""Models for tests with Keras or tinynet, and data for them.
 
-`classifier` is a sequence of layers; `GRAPHS` are functional models with branches.
+`classifier` is a sequence of layers; `GRAPHS` maps names to functions that build functional models
+with branches.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ def data(rows: int = ROWS, width: int = WIDTH, classes: int = CLASSES, seed: int
 
 
 def bits(model: Any) -> list[bytes]:
-    """Return everything that training changes, weights and optimizer variables, as bytes."""
+    """Return the weights and the optimizer variables as bytes."""
     slots = [] if model.optimizer is None else model.optimizer.variables
     return [np.asarray(v).tobytes() for v in (*model.weights, *slots)]
 
 
 def wide(library: Any) -> Any:
-    """Two inputs, a shared layer and operations."""
+    """Build a model with two inputs, a shared layer and operations."""
     ops = library.ops
     a, b = library.Input((3,), name="a"), library.Input((3,), name="b")
     dense = library.layers.Dense(4, name="shared")
@@ -64,7 +65,7 @@ def wide(library: Any) -> Any:
 
 
 def residual(library: Any) -> Any:
-    """Skip connections by operators and a merging layer."""
+    """Build a model with skip connections, by operators and by an Add layer."""
     layers = library.layers
     x = library.Input((6,))
     h = layers.LayerNormalization()(layers.Dense(6, "relu")(x) + x)
@@ -72,7 +73,7 @@ def residual(library: Any) -> Any:
 
 
 def siamese(library: Any) -> Any:
-    """A nested model that is applied twice, with a dict of inputs."""
+    """Build a model that applies a nested model twice, with a dict of inputs."""
     layers, ops = library.layers, library.ops
     a, b = library.Input((4,), name="l"), library.Input((4,), name="r")
     dense = [layers.Dense(5, "tanh"), layers.BatchNormalization(), layers.Dense(3)]
@@ -82,7 +83,7 @@ def siamese(library: Any) -> Any:
 
 
 def two_outputs(library: Any) -> Any:
-    """A shared trunk, a dict of outputs, and an unused input."""
+    """Build a model with a shared trunk, a dict of outputs, and an unused input."""
     dense = library.layers.Dense
     x, unused = library.Input((4,)), library.Input((2,), name="unused")
     trunk = dense(5, "relu", name="trunk")(x)
@@ -91,7 +92,7 @@ def two_outputs(library: Any) -> Any:
 
 
 def nested(library: Any) -> Any:
-    """Nested models with several inputs and outputs."""
+    """Build a model of nested models with several inputs and outputs."""
     dense = library.layers.Dense
     x = library.Input((4,))
     inner = library.Model(x, [dense(3, name="i1")(x), dense(2, name="i2")(x)], name="inner")
@@ -103,14 +104,14 @@ def nested(library: Any) -> Any:
 
 
 def repeated(library: Any) -> Any:
-    """A layer that is applied again to a function of its output."""
+    """Build a model that applies a layer again to a function of its output."""
     x = library.Input((4,))
     first = library.layers.Dense(4, name="first")
     return library.Model(x, first(library.layers.Dense(4, "relu", name="other")(first(x))))
 
 
 def pieces(library: Any) -> Any:
-    """Indexing, reordering and activations as operations."""
+    """Build a model with indexing, padding, reductions and activations as operations."""
     ops = library.ops
     x = library.Input((4, 3))
     y = x[:, 0] + x[:, -1, :] + x[:, 1:, 0] + x[:, 1:4, 2]
@@ -123,7 +124,7 @@ def pieces(library: Any) -> Any:
 
 
 def mixed(library: Any) -> Any:
-    """Dropout and batch normalization before two outputs, with a loss for each."""
+    """Build a model with dropout, batch normalization, and two outputs with a loss for each."""
     layers = library.layers
     a, b = library.Input((4,), name="a"), library.Input((4,), name="b")
     trunk = layers.Dense(6, "relu", name="trunk")
@@ -141,7 +142,7 @@ def mixed(library: Any) -> Any:
 
 
 def experts(library: Any) -> Any:
-    """A mixture of experts: a product of three tensors, and one with an ellipsis."""
+    """Build a mixture of experts with two einsum operations, one of them with an ellipsis."""
     dense, ops = library.layers.Dense, library.ops
     x = library.Input((4,))
     each = ops.stack([dense(3, "relu")(x) for _ in range(2)], axis=1)

@@ -2,10 +2,10 @@
 
 cosmic-ray creates mutants: a changed operator or number, or a removed loop. Locations in the code
 are drawn at random, with one mutant each. The same seed draws the same mutants, so that two
-versions of the tests can be compared. A mutant is applied to a copy of a commit, where the fast
-tests that execute its function run, a few at first. It survives if all of them pass. Results are
-written after each mutant: the same command resumes an interrupted run, and with a larger
-``--tests`` it tests survivors again. The copy is in a folder next to the results, and may be
+versions of the tests can be compared. Each mutant is applied to a copy of a commit. The fast tests
+that execute the mutated function then run in stages; the mutant survives if all of them pass.
+Results are written after each mutant: the same command resumes an interrupted run, and with a
+larger ``--tests`` it tests survivors again. The copy is in a folder next to the results, and may be
 deleted.
 """
 
@@ -30,8 +30,8 @@ from typing import Any
 
 TIERS = ("functional", "program")
 STAGES = (15, 60)  # tests that run before the others: most mutants fail one of the first 15
-# Bit operations on floats and comparisons with None fail in any test; `is` instead of `==` often
-# changes nothing.
+# Replacing arithmetic with bit operations, or `is None` with an ordering comparison, raises an
+# error in every test; replacing `==` with `is` often has no effect.
 LEFT_OUT = re.compile(
     r"_(Add|Sub|Mul|Div|FloorDiv|Mod|Pow)_(Bit|.Shift)|Comparison\w+_(Is(Not)?_[^I]|[^I]\w*_Is)"
 )
@@ -91,7 +91,8 @@ def sample(mutants: Iterable[Any], size: int, seed: int) -> list[Any]:
 def copy(commit: str, folder: Path) -> None:
     """Copy a commit, change to it, and run its fast tests with coverage."""
     (folder / "tree").mkdir(parents=True, exist_ok=True)
-    # Files have the time of the commit, so that the bytecode of the originals remains valid.
+    # Files get the modification time of the commit, so that the bytecode of the originals remains
+    # valid.
     archive = subprocess.run(["git", "archive", commit], stdout=subprocess.PIPE, check=True)
     subprocess.run(["tar", "-x", "-C", folder / "tree"], input=archive.stdout, check=True)
     shutil.copy(__file__, folder / "tree" / "tests")
@@ -158,7 +159,7 @@ def tests_near(mutant: Any) -> list[str]:
 
 
 def failing(tests: list[str]) -> str:
-    """Return the first failing test, or an empty string."""
+    """Run tests; return the first failing test, or an empty string."""
     CHOSEN.write_text(json.dumps(tests), "utf-8")
     files = sorted({name.split("::")[0] for name in tests})
     seconds = 120 + 10 * sum(times()[name] for name in tests)
@@ -193,10 +194,10 @@ def report(results: dict[str, Any], before: dict[str, Any]) -> None:
         mine = {name: r for name, r in results.items() if name.startswith(f"tinynet/{tier}/")}
         survived = {name: r for name, r in mine.items() if not r["killer"]}
         n, k, z = len(mine), len(mine) - len(survived), 1.96
-        half = z * math.sqrt(k * (1 - k / n) + z * z / 4)  # Wilson's interval
+        half = z * math.sqrt(k * (1 - k / n) + z * z / 4)  # Wilson score interval
         low, high = ((k + z * z / 2 + side) / (n + z * z) for side in (-half, half))
         print(f"{tier}: {n} mutants, {k} killed, {n - k} survived: {k / n:.1%}", end="")
-        print(f", 95 % interval {low:.1%} to {high:.1%}")
+        print(f", 95% confidence interval {low:.1%} to {high:.1%}")
         # In changed code, the name may refer to a different mutant.
         same = {n for n, r in mine.items() if n in before and before[n]["text"] == r["text"]}
         if before:
@@ -209,12 +210,12 @@ def report(results: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Test all mutants without a result."""
+    """Test all mutants that do not have a result yet."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("results", type=Path, help="JSON file for results")
     parser.add_argument("commit", help="commit to test")
     parser.add_argument("--size", type=int, default=200, help="number of mutants per tier")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="seed of the sample")
     parser.add_argument("--tests", type=int, default=460, help="maximum number of tests per mutant")
     parser.add_argument("--before", type=Path, help="results to compare with")
     given = parser.parse_args()
@@ -234,12 +235,12 @@ def main() -> None:
             print(name, results[name], flush=True)
     killers = {r["killer"] for r in results.values()} & times().keys()
     if wrong := failing(sorted(killers)):
-        print(f"{wrong} also fails without a mutant: results that name it are invalid")
+        print(f"{wrong} also fails without a mutant; results with this killer are invalid")
     report(results, before)
 
 
-# The remaining functions are pytest hooks: pytest loads this file as a plugin. They select the
-# given tests in order; when all fast tests run, they write their durations.
+# pytest also loads this file as a plugin. The hooks below run the given tests in order, or record
+# the duration of every test.
 _times: dict[str, float] = collections.defaultdict(float)
 
 

@@ -4,7 +4,7 @@ A program is written once, as functions of ``k``, and runs with ``k = keras`` an
 ``k = tinynet``. `draw` returns the same program for the same seed; ``print(program)`` shows it.
 
 ``python -m tests.random_programs --kind keras --programs 1000`` compares many programs, and prints
-the seed and the text of each failure. Add such a seed to `FIXED` in `test_random_programs`.
+the seed and the text of each failure. Add a failing seed to `FIXED` in `test_random_programs`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ import tinynet
 Spec = tuple[str, dict[str, Any]]
 CLASSES = 4
 
-# Smooth almost everywhere, with the same derivative at kinks in both libraries.
+# Activations that are differentiable almost everywhere, and have the same derivative at kinks in
+# both libraries.
 ACTIVATIONS = [
     *("relu", "tanh", "sigmoid", "linear", "elu", "selu", "softplus", "gelu", "silu", "mish"),
     *("softsign", "leaky_relu", "hard_sigmoid", "relu6", "exponential"),
@@ -181,9 +182,10 @@ class Program:
 
 
 def fit(model: Any, x: Any, y: Any, **options: Any) -> dict[str, Any]:
-    """Train; return the history, or tinynet's error message if the program diverges.
+    """Train; return the history, or tinynet's error message if training diverges.
 
-    One in a thousand programs diverges, for example by an exponential of an exponential.
+    About one in a thousand programs diverges, for example because two exponential activations are
+    composed.
     """
     try:
         history = model.fit(x, y, shuffle=False, verbose=0, **options).history
@@ -272,7 +274,8 @@ def draw(seed: int, dropout: bool = False) -> Program:
     if loss_options.get("reduction") == "sum":
         options["learning_rate"] *= 0.01
     rows, batch_size = int(rng.integers(8, 30)), int(one([4, 5, 8, 32]))
-    weighted = bool(rng.random() < 0.3) and not places  # Keras' metrics do not support both
+    # Keras' metrics do not support sample weights for targets with several positions.
+    weighted = bool(rng.random() < 0.3) and not places
     metrics = METRICS[kind]
     return Program(
         seed=seed,
@@ -296,7 +299,9 @@ def draw(seed: int, dropout: bool = False) -> Program:
 
 
 def assert_close(found: Any, expected: Any, room: float, what: str) -> None:
-    """Assert that all differences are at most `room` times the largest element (or 0.05).
+    """Assert that all differences are at most `room` times the largest absolute value.
+
+    The largest value is taken to be at least 0.05.
 
     Elements that are NaN or infinite must be equal in both arrays.
     """
@@ -307,7 +312,7 @@ def assert_close(found: Any, expected: Any, room: float, what: str) -> None:
     np.testing.assert_array_equal(found[~finite], expected[~finite], err_msg=what)
     scale = max(np.abs(expected[finite]).max(initial=0), 0.05)
     worst = np.abs(found[finite] - expected[finite]).max(initial=0)
-    assert worst <= room * scale, f"{what}: {worst:.3g} apart, at most {room * scale:.3g} allowed"
+    assert worst <= room * scale, f"{what}: differ by {worst:.3g}, more than {room * scale:.3g}"
 
 
 def assert_same_run(found: Any, expected: Any, room: float) -> None:
@@ -325,8 +330,9 @@ def assert_same_run(found: Any, expected: Any, room: float) -> None:
 def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) -> bool:
     """Return whether a relative change of the initial weights by `size` changes results by `room`.
 
-    Two correct implementations give different results for such a program. Example: a bias that is
-    only rounding error, with an L1 penalty, whose gradient is the sign of the error.
+    Two correct implementations give different results for such a program. Example: a bias with
+    an L1 penalty whose value is only a rounding error: the gradient of the penalty is the sign of
+    the error.
     """
     signs = np.random.default_rng(program.seed)
     start = [w * (1 + size * signs.choice([-1, 1], w.shape)) for w in run["start"]]
@@ -346,7 +352,7 @@ def floatx(libraries: Any, dtype: str) -> Any:
     def change(name: str) -> None:
         for k in libraries:
             k.config.set_floatx(name)
-            if k is not tinynet:  # Keras reads the dtype of layers from floatx once, and keeps it
+            if k is not tinynet:  # Keras reads floatx only once for its policy
                 k.config.set_dtype_policy(name)
 
     change(dtype)
@@ -371,7 +377,8 @@ def compare_with_keras(seed: int) -> None:
     from reference.keras_net import keras
 
     program = draw(seed)
-    for names in (program.metrics, program.weighted_metrics):  # TensorFlow: no float64 top k
+    # TensorFlow's top_k metrics do not support float64.
+    for names in (program.metrics, program.weighted_metrics):
         names[:] = [name for name in names if "top_k" not in name]
     with floatx((keras, tinynet), "float64"):
         keras.utils.set_random_seed(seed % 2**32)
@@ -388,9 +395,10 @@ def compare_with_keras(seed: int) -> None:
 
 
 def compare_backends(seed: int) -> None:
-    """Compare the kernels in float32 with the readable functions in float64."""
+    """Compare the kernels in float32 with the NumPy backend in float64."""
     program = draw(seed)
-    if program.loss[1].get("from_logits"):  # outputs whose sum may be rounding error only
+    # This metric divides outputs by their sum, which may be only a rounding error for logits.
+    if program.loss[1].get("from_logits"):
         for names in (program.metrics, program.weighted_metrics):
             names[:] = [name for name in names if name != "categorical_crossentropy"]
     before = tinynet.config.backend()
@@ -405,16 +413,17 @@ def compare_backends(seed: int) -> None:
     assert diverged[1] == diverged[2], rounded
     if any(diverged) or is_chaotic(program, exact, 1e-6, 2e-3):
         return
-    # Twenty steps with sums of at most 60 terms, forward and backward through four layers; a unit
-    # on the other side of a kink than in float64 changes its weights by a fraction of a step.
+    # Twenty steps with sums of at most 60 terms, forward and backward through four layers; if a
+    # pre-activation lies on different sides of a kink in float32 and float64, the weights differ by
+    # a fraction of a step.
     for run in rounded:
         assert_same_run(run, exact, 2e-3)
 
 
 def compare_threads(seed: int) -> None:
-    """Assert that any number of threads, single steps and the fused loop are bit-identical.
+    """Assert that results do not depend on the number of threads or on the fused training loop.
 
-    A callback that observes batches makes `fit` use single steps.
+    They must be bit-identical. A callback that observes batches makes `fit` use single steps.
     """
     program = draw(seed, dropout=True)
     each = tinynet.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
@@ -424,7 +433,7 @@ def compare_threads(seed: int) -> None:
     before, backend = tinynet.config.num_threads(), tinynet.config.backend()
     for threads, callbacks in ((1, []), (2, []), (3, []), (1, [each])):
         if callbacks and (few or program.validation == "split"):
-            continue  # batches of one to three examples are rounded differently
+            continue  # the fused loop rounds batches of one to three examples differently
         own = dataclasses.replace(program, fit={**program.fit, "callbacks": callbacks})
         with (
             setting(tinynet.config.set_backend, "numba", backend),
@@ -473,7 +482,7 @@ KINDS: dict[str, Callable[[int], None]] = {
 
 
 def check(kind: str, seed: int) -> None:
-    """Compare one program; a failure prints it."""
+    """Compare one program; the error message of a failure contains the program."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -2,9 +2,9 @@
 
 With ``--write``, the totals are written to CONTRIBUTING.md.
 
-All code lines of the library's functions that are called are counted. `fit` trains the main
-network (784-128-10, softmax, Adam) on the numpy backend, and a step consists of all calls from its
-beginning to the beginning of the next step. The first step includes tracing; the second step is the
+Every code line of each called library function is counted. `fit` trains the main network
+(784-128-10, softmax, Adam) on the numpy backend, and a step comprises all calls from the start of
+one training step to the start of the next. The first step includes tracing; the second step is the
 code that a reader of the training loop has to follow.
 """
 
@@ -30,14 +30,17 @@ from tests.size import numbers_of_code
 
 ROOT = Path(tinynet.__file__).parent
 
-#: Maximum numbers of files and code lines, and minimum fraction of maths. Five of the files belong
-#: to `functional`, which has one file per subject.
+#: Limits for a training step: maximum number of files and of code lines, and minimum fraction of
+#: lines in `functional`. Five of the 12 files are in `functional`, which has one file per subject.
 MOST_FILES, MOST_LINES, LEAST_MATHS = 12, 300, 0.3
 _MATHS = "functional"
 
 
 class Entered(NamedTuple):
-    """Number of code lines that a step executes, by file and by function."""
+    """Number of code lines of the called functions, by file and by function.
+
+    Whole functions are counted, not only the executed lines.
+    """
 
     files: Counter[str]
     functions: Counter[str]
@@ -62,7 +65,7 @@ def _code(path: Path) -> frozenset[int]:
 
 @functools.cache
 def _ranges(path: Path) -> dict[int, range]:
-    """Return the lines of a file's functions and lambdas, by first line."""
+    """Return the line range of each function in a file, by its first line."""
     found: dict[int, range] = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -135,7 +138,7 @@ def follow() -> list[Entered]:
 
 
 def predict() -> Entered:
-    """Return the code of a second call of `predict`."""
+    """Measure the code that is executed by a second call of `predict`."""
     model, x = _network(), np.ones((32, 784), np.float32)
     model.predict(x, verbose=0)
     codes: set[CodeType] = set()
@@ -158,7 +161,7 @@ print(json.dumps(sorted(entered)))
 
 
 def _codes(path: Path) -> Iterator[CodeType]:
-    """Return the code objects of a file and of all its functions."""
+    """Yield the code objects of a file and of all its functions."""
     waiting = [compile(path.read_text(encoding="utf-8"), str(path), "exec")]
     while waiting:
         code = waiting.pop()
@@ -167,7 +170,7 @@ def _codes(path: Path) -> Iterator[CodeType]:
 
 
 def of_import() -> Entered:
-    """Return the code of ``import tinynet``: bodies of modules, and functions that they call."""
+    """Measure the code that ``import tinynet`` executes: module bodies and called functions."""
     command = [sys.executable, "-c", _IMPORT]
     run = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=True)
     found = {tuple(entry) for entry in json.loads(run.stdout)}
@@ -177,7 +180,7 @@ def of_import() -> Entered:
 
 
 def totals() -> dict[str, Entered]:
-    """Return the code of each action, by name."""
+    """Measure each entry point, and return the results by name."""
     first, second = follow()
     return {
         "`import tinynet`": of_import(),
@@ -208,7 +211,7 @@ def main() -> None:
         return
     print(table(found))
     for what, entered in found.items():
-        print(f"\n{what}: {entered.maths:.0%} of the lines are maths")
+        print(f"\n{what}: {entered.maths:.0%} of the lines are in `functional`")
         for name, count in entered.files.most_common(20):
             print(f"{count:6}  {name}")
 

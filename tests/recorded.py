@@ -1,4 +1,4 @@
-"""Recorded results of Keras for fast tests, since Keras needs a second for each.
+"""Recorded Keras results for the fast tests, because each program takes Keras about a second.
 
 Tests that run Keras compare ``recorded.json`` with its current results. Run
 ``python -m tests.recorded`` to update the file after a program is added or changed.
@@ -46,7 +46,7 @@ def results() -> dict[str, Any]:
 
 
 def result(*names: Any) -> Any:
-    """Return the recorded result of a case, identified by its table and parameters."""
+    """Return the recorded result of a case, identified by the names of its table and parameters."""
     return results()[", ".join(map(str, names))]
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     for program in test_hooks.PROGRAMS:
         found["hooks", program.__name__] = test_hooks.on_keras(program)
     for case in range(len(test_merging.MERGES)):
-        found["merging", case] = test_merging.on_keras(case)
+        found["merging", case] = test_merging.keras_results(case)
     for names, run in test_custom_optimizers.RECORDED.items():
         found[names] = run(keras)
     for swap_on_epoch in (False, True):

@@ -1,8 +1,8 @@
 """Table of invalid calls, with the error and the pattern of its message.
 
-A call is a function with optional parameters: `model`, a compiled and trained
-`tests.models.classifier` that must not change; `unbuilt`, a classifier that is not built and must
-not become built; and `tmp_path`, an empty folder. `test_refusals` tests every row.
+A call is a function; its parameters are any of these: `model`, a compiled and trained
+`tests.models.classifier`, which the call must not change; `unbuilt`, a classifier that is not built
+and must not become built; and `tmp_path`, an empty folder. `test_refusals` tests every row.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from tinynet.sklearn import TinyNetClassifier
 Rows = dict[str, tuple[Callable[..., Any], type[Exception] | tuple[type[Exception], ...], str]]
 
 WRONG = (ValueError, TypeError)
-#: Message about an argument.
+#: Pattern of a message about an argument.
 MUST = "^{name} must .*Received: "
 
 # ------------------------------------------------------------ construction of rows
@@ -95,7 +95,7 @@ def calling(what: Any, **wrong: Any) -> Callable[..., Any]:
 
 
 def owner(what: Any) -> str:
-    """Return the name of the called object in messages."""
+    """Return the name of the called object for the name of the row."""
     name = getattr(what, "__qualname__", type(what).__name__)
     return f"Sequential.{what}" if isinstance(what, str) else name
 
@@ -122,7 +122,7 @@ def arguments(
 
 
 def value_errors(calls: dict[str, Callable[..., Any]]) -> Rows:
-    """Return a row for each call, named after its message."""
+    """Return a row for each call that raises ValueError; the message is the name of the row."""
     return {message: (call, ValueError, message) for message, call in calls.items()}
 
 
@@ -160,7 +160,7 @@ def built(layer: Any, *sizes: int) -> Any:
 
 
 def new(value: Any) -> Any:
-    """Return a variable that no optimizer was built with."""
+    """Return a new variable, for which no optimizer has been built."""
     return tinynet.Variable(value)
 
 
@@ -395,7 +395,7 @@ LOSSES_METRICS_AND_OPTIMIZERS: Rows = {
                 optimizers.Adam,
                 {
                     "learning_rate": [1, "0.1", -0.1, float("nan")],
-                    "beta_1": [1.5, 1.0, True],  # at 1 the first moment estimate would stay 0
+                    "beta_1": [1.5, 1.0, True],  # with 1, the first moment would always be 0
                     "beta_2": [0.99999999],  # 1 in float32
                     "epsilon": [-1.0],
                 },
@@ -707,8 +707,8 @@ WRONG_DATA: dict[str, dict[str, tuple[Any, str]]] = {
         "of a wrong shape": (HOT, "sample_weight"),
     },
 }
-#: Inputs that `predict` accepts.
-ANSWERED = ["one shorter", "not a number", "infinite", "too large", "half NaN"]
+#: Invalid training inputs that `predict` accepts.
+ACCEPTED_BY_PREDICT = ["one shorter", "not a number", "infinite", "too large", "half NaN"]
 #: Errors that an unbuilt model cannot detect.
 UNKNOWN = {"a dict", "of another width", "with an axis too many"}
 
@@ -726,8 +726,8 @@ def methods(argument: str, name: str) -> list[str]:
     """Return the methods that reject this data."""
     before_build = [] if name in UNKNOWN else ["fit before build"]
     without_labels = ["predict", "predict_on_batch", "call"]
-    answered = argument != "x" or name in ANSWERED
-    return [*WITH_LABELS, *before_build, *([] if answered else without_labels)]
+    accepted = argument != "x" or name in ACCEPTED_BY_PREDICT
+    return [*WITH_LABELS, *before_build, *([] if accepted else without_labels)]
 
 
 def load_other(name: str) -> Callable[[Any, Any], Any]:
@@ -944,7 +944,7 @@ MODELS: Rows = {
         "__len__",
     ),
     "a dataset without batches": (
-        lambda: tinynet.utils.Sequence()[0],  # its legacy name
+        lambda: tinynet.utils.Sequence()[0],  # legacy name of PyDataset
         NotImplementedError,
         "__getitem__",
     ),
@@ -1049,7 +1049,7 @@ FILES: Rows = {
         ValueError,
         "before loading weights.*built=False",
     ),
-    "two layers of one name": (
+    "two layers with the same name": (
         two_layers_named("b", "b"),
         ValueError,
         "must be unique.*Received: ",
@@ -1463,7 +1463,7 @@ TAGS = (BLOBS[:, :4] > 0).astype(int)
 
 
 def estimator(y: Any, *weights: Any, method: str = "fit", **settings: Any) -> Callable[[], Any]:
-    """Return a call of an estimator's method; the module is imported late, because it is slow."""
+    """Return a call of an estimator's method; importing the module is slow, so it is lazy."""
 
     def call() -> None:
         module = importlib.import_module("tinynet.sklearn")
@@ -1492,7 +1492,8 @@ OF_SKLEARN: dict[str, Callable[..., Any]] = {
         for name, value in (("early_stopping", True), ("class_weight", "balanced"))
     },
 }
-#: Invalid settings of both methods, and the message without name and value.
+#: Invalid constructor arguments for `fit` and `partial_fit`, and a part of the message besides the
+#: name and the value.
 SETTINGS_OF_SKLEARN: dict[tuple[str, Any], str] = {
     ("solver", "addam"): "did you mean 'adam'",
     ("activation", "rleu"): "did you mean 'relu'",
@@ -1528,7 +1529,7 @@ OF_TENSORFLOW: list[tuple[str, Callable[..., Any]]] = [
         lambda model: model.fit(slices((FOUR[None], [[0, 1, 2]])).repeat()),
     ),
 ]
-#: Invalid types of its arguments.
+#: Arguments of invalid type for functions of the TensorFlow replacement.
 TYPES_OF_TENSORFLOW: list[tuple[str, Callable[..., Any]]] = [
     ("must be a function that returns", later(generated, [1], tf.int32)),
     ("must describe the elements", later(generated, lambda: [1])),
@@ -1696,7 +1697,7 @@ EXTRAS: Rows = {
     **told("repeats", OF_REPEATS),
     **{
         f"explain.step: weight={weight!r:.40}": (
-            # With `apply`, the step would train the model.
+            # `apply=True` would update the weights of the model.
             partial(tinynet.explain.step, x=X, y=Y, weight=weight, apply=True),
             ValueError,
             message,

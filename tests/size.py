@@ -1,7 +1,8 @@
 """Lines of code of each tier, and their budgets: ``python -m tests.size``.
 
-Blank lines, comments and docstrings do not count: they make the rest readable. The limits are in
-``tests/budgets.toml``; a commit that raises a limit changes only that file and explains the reason.
+Blank lines, comments and docstrings are not counted, because they make the code readable. The
+limits are in ``tests/budgets.toml``; a commit that raises a limit changes only that file and
+explains the reason.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def tier_of(name: str) -> str:
 
 
 def sizes() -> dict[str, int]:
-    """Count every Python file of the library, the tests and the benchmarks."""
+    """Count the lines of every Python file of the library, the tests and the benchmarks."""
     folders = ("tinynet", "tests", "benchmarks")
     paths = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
     return {
@@ -129,7 +130,7 @@ def raising_commits() -> Iterator[str]:
 
 
 def main() -> None:
-    """Print the lines of each file of the library, and of each tier."""
+    """Print the number of lines of each library file and of each tier."""
     for name, count in sizes().items():
         if name.startswith("tinynet/"):
             print(f"{count:6,}  {name}")

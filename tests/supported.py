@@ -58,7 +58,7 @@ def kinds() -> dict[str, list[str]]:
 
 
 def block() -> str:
-    """Format the tables."""
+    """Return the text between the markers, including the markers."""
     rows = ["| kind | names |", "| --- | --- |"]
     rows += [
         f"| {kind} | {', '.join(n if '`' in n else f'`{n}`' for n in names)} |"
@@ -75,11 +75,11 @@ def block() -> str:
 
 
 def written(text: str) -> str:
-    """Replace the text between the markers by the tables."""
+    """Replace the text between the markers with the tables."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"The text needs a line {BEGIN} and a line {END}. Received: {text[:80]!r}")
+        raise ValueError(f"text must contain {BEGIN} and {END}. Received: text={text[:80]!r}")
     return before + block() + after
 
 

@@ -99,7 +99,7 @@ def test_caption_lists_skipped_and_unreliable_results() -> None:
     assert "from a quick run and are not meaningful" in report.caption(busy)
 
 
-def test_predictions_are_compared_at_equal_cores() -> None:
+def test_predict_ratios_use_equal_core_counts() -> None:
     seconds = {"tinynet-1": 2e-5, "tinynet-2": 1e-5, "torch-1": 3e-5, "torch-2": 3e-5}
     records = [record(key, [s], measure="predict, 1 image") for key, s in seconds.items()]
     records.append(record("torch-2", [100.0], measure="peak memory", unit="MB"))
@@ -108,7 +108,7 @@ def test_predictions_are_compared_at_equal_cores() -> None:
     assert lines[5] == "| PyTorch, 2 cores | 30.0 µs, 3.00× | 100 MB |"
 
 
-def test_lead_is_over_best_peer() -> None:
+def test_lead_is_relative_to_fastest_peer() -> None:
     wide = {**TASK, "hidden": [512]}
     records = [
         record("tinynet-1", [1.0, 2.0]),
@@ -254,8 +254,8 @@ def test_slow_contender_trains_fewer_epochs(
     assert trained == expected
 
 
-@pytest.mark.skipif("not hasattr(os, 'waitid')", reason="needs os.waitid, as on Linux")
-def test_cold_start_includes_compiling_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif("not hasattr(os, 'waitid')", reason="needs os.waitid")
+def test_cold_start_includes_compile_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = [sys.executable, "-c", "import time\nwhile time.process_time() < 0.5: pass"]
 
     class Compiles:
@@ -295,8 +295,8 @@ def test_sentence_compares_machines() -> None:
         return {"train": result("train", [record(key, [s]) for key, s in seconds.items()])}
 
     assert report.sentence(train(20.0, 8.0), train(40.0, 9.0)) == (
-        "On this machine tinynet is 20.0 times as fast as Keras and 8.0 times as fast as PyTorch"
-        "; on the machine of the README, it is 40.0 and 9.0."
+        "On this machine, tinynet is 20.0 times as fast as Keras and 8.0 times as fast as PyTorch"
+        "; on the machine used for the README, the factors are 40.0 and 9.0."
     )
     assert report.sentence(train(20.0, 8.0), {}).endswith("8.0 times as fast as PyTorch.")
     assert report.sentence({"train": TRAIN}, {}) == ""
@@ -333,7 +333,7 @@ def test_only_full_block_is_replaced(stored: Path, tmp_path: Path) -> None:
 
 
 def test_readme_merges_equal_captions() -> None:
-    more = {"versions": {"keras": "3.0"}, "rounds": 5, "skipped": {"keras-tf-1": "is not there"}}
+    more = {"versions": {"keras": "3.0"}, "rounds": 5, "skipped": {"keras-tf-1": "not installed"}}
     predict = result("predict", [record("tinynet-1", [2e-5])], **more)
     grid = result("grid", [record("tinynet-1", [1.0]), record("jax-1", [1.5])], rounds=4)
     results = {"train": TRAIN, "predict": predict, "grid": grid}
@@ -343,7 +343,7 @@ def test_readme_merges_equal_captions() -> None:
     assert "numpy 9.9, keras 3.0. Data: MNIST." in block
     assert "of 3 to 5 interleaved rounds" in block
     assert "Targets of `grid`: 2 of 2 targets are met." in block
-    assert "keras-tf-1 was skipped: is not there." in block
+    assert "keras-tf-1 was skipped: not installed." in block
     assert "on 1 core (suite `grid`), tinynet is 1.50 times as fast as the faster of" in block
     assert "another library is faster" not in block
     results["nets-avx2"] = result("nets", [record("tinynet-1", [1.0])], rounds=7, isa="avx2")
@@ -420,7 +420,7 @@ def test_check_gradients_match_loss(name: str) -> None:
     rng = np.random.default_rng(0)
     x, y = problem.x[:5], problem.y[:5]
     _, found = check.gradients(task, weights, x, y)
-    h = 1e-5  # central differences: errors of h^2 (truncation) and 1e-16 / h (rounding)
+    h = 1e-5  # central differences: truncation error h^2, rounding error 1e-16 / h
     for i, gradient in enumerate(found):
         direction = rng.standard_normal(gradient.shape)
         sides = []
@@ -513,7 +513,7 @@ def test_dense_input_has_no_zeros() -> None:
 
 
 def run_in(folder: Path, load: float, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
-    """Run the suite `train` with a folder as if it were the folder of committed results."""
+    """Run the suite `nets`, with `folder / "results"` as the folder of committed results."""
     (folder / "results").mkdir(exist_ok=True)
     monkeypatch.setattr(benchmarks.__main__, "COMMITTED", folder / "results")
     monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load), raising=False)
@@ -575,7 +575,8 @@ def test_loss_tolerance_depends_on_batch_count() -> None:
     assert tolerance(main, 2.0) == pytest.approx(0.1)
     assert tolerance(dataclasses.replace(main, images=16 * 32), 2.0) == pytest.approx(0.5)
     assert tolerance(dataclasses.replace(main, images=32), 2.0) == pytest.approx(0.1)  # 1 batch
-    # Losses of memorized images: a factor of two is random, a different first loss is not.
+    # If a network has memorized its images, its loss may vary by a factor of two, but the loss of
+    # the first epoch must agree.
     few = dataclasses.replace(main, hidden=(1024,), batch=128, images=4 * 128)
     later = {"a": {"loss": 0.024}, "b": {"loss": 0.024}, "c": {"loss": 0.048}}
     assert disagreeing(later, tolerance(few, 1.2)) == {}
@@ -611,7 +612,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> type[Stub]:
 
 
 def test_differing_contender_is_skipped_per_task(stub: type[Stub]) -> None:
-    stub.losses = {  # of the first epoch, and of the last epoch in each of two rounds
+    # For each task: loss of the first epoch, then of the last epoch of each of two rounds.
+    stub.losses = {
         "blas-1": iter([3.0, 1.0, 0.5, 0.4, 1.0, 0.9, 0.8]),
         **{key: itertools.cycle([1.0, 0.5, 0.4]) for key in ("torch-1", "tinynet-1")},
     }
@@ -627,7 +629,7 @@ def test_differing_contender_is_skipped_per_task(stub: type[Stub]) -> None:
     }
 
 
-def test_every_round_starts_with_another_contender(stub: type[Stub]) -> None:
+def test_order_of_contenders_rotates(stub: type[Stub]) -> None:
     a, b, c = "blas-1", "torch-1", "tinynet-1"
     stub.losses = {key: itertools.repeat(1.0) for key in (a, b, c)}
     interleave("nets", [NETWORK["main"]], [a, b, c], 4, Outcome(), [].append)

@@ -51,7 +51,7 @@ def digests(threads: int) -> dict[str, Any]:
     for seed in SEEDS:
         program = random_programs.draw(seed, dropout=True)
         if "gradient_accumulation_steps" in program.optimizer[1]:
-            continue  # computed by NumPy
+            continue  # gradient accumulation runs in NumPy, which is not bit-identical
         tinynet.utils.set_random_seed(1)
         run = program.run(tinynet, "float32")
         slots = [v.numpy() for v in run["model"].optimizer.variables]
@@ -60,7 +60,7 @@ def digests(threads: int) -> dict[str, Any]:
 
 
 def computed(environment: dict[str, str], program: str, *arguments: str) -> Any:
-    """Run a program on an emulated processor; return its JSON output."""
+    """Run a program with environment variables that restrict CPU features; return its JSON."""
     return json.loads(printed(program, *arguments, **environment))
 
 
@@ -106,7 +106,7 @@ def test_main_network_weights_match_readme(name: str, mnist: Any, tmp_path: Path
 @pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="needs an x86-64 processor")
 @pytest.mark.parametrize("name", OLD)
-def test_kernels_are_right_without_avx2(name: str) -> None:
+def test_kernels_are_correct_without_avx2(name: str) -> None:
     program = (
         "import json, numpy as np; from tests import test_bits;"
         "from tinynet.kernels import object_code, row; from tinynet.program import machine;"
@@ -119,7 +119,7 @@ def test_kernels_are_right_without_avx2(name: str) -> None:
 
 
 def agreement() -> list[str]:
-    """Return the random programs whose results differ between the backends."""
+    """Return the seeds and errors of random programs whose results differ between backends."""
     wrong = []
     for seed in SEEDS:
         try:
@@ -129,12 +129,15 @@ def agreement() -> list[str]:
     return wrong
 
 
-# ------------------------------------------------------------ computations outside the kernels
+# ------------------------------------------------------------ computations outside of the kernels
 
 
 @pytest.mark.parametrize("beta", [0.9, 0.999, 0.96, 0.95, 0.99])
 def test_powers_are_library_independent(beta: float) -> None:
-    """Powers are rounded from float64, where errors in the last two bits do not matter."""
+    """Powers are computed in float64 and rounded to float32.
+
+    Errors in the last two bits of float64 do not change the result.
+    """
     steps = np.arange(1, 100_001)
     base = np.longdouble(np.float32(beta))
     exact = np.power(base, steps.astype(np.longdouble))
@@ -169,7 +172,7 @@ rng = np.random.default_rng(0)
 pixels = np.divide(rng.integers(0, 256, 10_000, np.uint8), np.float32(255), dtype=np.float32)
 order = rng.permutation(60_000)
 (x, y), _ = drawn_digits.load_data(200, 10)
-for name, array in {"pixels": pixels, "order": order, "drawn digits": x, "labels": y}.items():
+for name, array in {"pixels": pixels, "order": order, "synthetic digits": x, "labels": y}.items():
     found[name] = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 print(json.dumps(found))
 """

@@ -1,7 +1,8 @@
 """Built-in callbacks match Keras on the same logs, and behave as documented.
 
-The callbacks of Keras and tinynet receive the same logs, epoch by epoch, with a mock model:
-their output, warnings, saved files and changed settings must be equal.
+The callbacks of Keras and tinynet receive the same logs, epoch by epoch, with a mock model: the
+printed output, warnings, saved files, and changes of the learning rate and of `stop_training` must
+be equal.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class StandIn:
 
 
 def play(k: Any, name: str, arguments: dict[str, Any], runs: Any, batches: int = 0) -> Any:
-    """Run a new callback through calls of `fit`; return everything that it did."""
+    """Create a callback, simulate calls of `fit`, and return the recorded effects."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         callback = getattr(k.callbacks, name)(**arguments)
@@ -82,7 +83,7 @@ def play(k: Any, name: str, arguments: dict[str, Any], runs: Any, batches: int =
 
 
 def play_with(callback: Any, k: Any, runs: Any, batches: int = 0) -> Any:
-    """Run a callback through calls of `fit`."""
+    """Call the hooks of a callback as `fit` would, and return the recorded effects."""
     trace: list[Any] = []
     printed = io.StringIO()
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
@@ -198,7 +199,7 @@ WATCHING: dict[str, dict[str, Any]] = {
 def test_random_monitoring_callbacks_match_keras(keras: Any, name: str, drawn: Any) -> None:
     arguments = drawn.draw(st.fixed_dictionaries({**COMMON, **WATCHING[name]}))
     runs = drawn.draw(RUNS)
-    # In Keras, an initial NaN remains the best value.
+    # Exclude runs that begin with NaN, which remains the best value in Keras.
     first = [run[arguments.get("start_from_epoch", 0) :][:1] for run in runs]
     assume(not any(map(math.isnan, itertools.chain(*first))))
     check(keras, name, arguments, [loss_of(*run) for run in runs])
@@ -228,12 +229,13 @@ def test_checkpoints_match_keras(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if not validates and "val_loss" in str(arguments["filepath"]):
-        # The error that Keras raises would abort training with validation_freq=2.
+        # tinynet warns instead of raising an error as Keras does, because the error would abort
+        # training with validation_freq=2.
         trace, _, warned = play(tinynet, "ModelCheckpoint", arguments, [NO_VALIDATION])
         assert trace[-1][1] == []
         assert all("not saved" in text and "contains 'val_loss'" in text for text in warned)
         return
-    # `best` is kept between runs.
+    # The callback keeps `best` between runs.
     runs = [PLATEAU, PLATEAU[:3]] if validates else [NO_VALIDATION]
     if arguments.get("save_best_only") and not validates:
         # Keras saves the model even if the monitored value is missing.
@@ -345,7 +347,8 @@ def test_csv_files_match_keras(
     keras: Any, options: dict[str, Any], runs: Any, tmp_path: Path
 ) -> None:
     if "append" in options and len(runs) > 1:
-        runs = [PLATEAU, PLATEAU]  # Keras writes other columns below the header of the first run
+        # Keras may append columns that do not match the header of the first run.
+        runs = [PLATEAU, PLATEAU]
     files = [tmp_path / "ours.csv", tmp_path / "theirs.csv"]
     for k, file in zip([tinynet, keras], files, strict=True):
         play(k, "CSVLogger", {"filename": file, **options}, runs)
@@ -363,9 +366,9 @@ LATE_ROWS = [["0", "NA", "NA"], ["1", "0.5", "NA"], ["2", "0.4", '"[1.0, 2.0]"']
 EDITED_ROWS = [["epoch", "loss"], ["0", "0.25"], ["0", "0.5"], ["1", "0.125"]]
 #: Existing file, logs, options, and the resulting table.
 TABLES: dict[str, tuple[str | None, Any, Any, list[list[str]]]] = {
-    "a metric that comes late": (None, LATE, {}, [["epoch", "loss", "vector"], *LATE_ROWS]),
-    "and is appended": (None, LATE, {"append": True}, [["epoch", "loss", "vector"], *LATE_ROWS]),
-    "a header alone": (
+    "metric missing at first": (None, LATE, {}, [["epoch", "loss", "vector"], *LATE_ROWS]),
+    "the same, appended": (None, LATE, {"append": True}, [["epoch", "loss", "vector"], *LATE_ROWS]),
+    "file with only a header": (
         "epoch,loss\n",
         [{"accuracy": 0.5}] * 2,
         {"append": True},
@@ -439,7 +442,8 @@ def checkpoint(path: str, **options: Any) -> Any:
 
 
 best: dict[str, Any] = {"save_best_only": True, "mode": "max"}
-#: Invalid callbacks, and whether the model is validated; no training takes place.
+#: Invalid callbacks, the error and a part of its message; the error is raised before training.
+#: Cases whose names begin with "validated" use validation data.
 EARLY: dict[str, tuple[Any, type, str]] = {
     "unknown key": (checkpoint("{val_acc:.2f}.keras"), KeyError, "val_acc"),
     "no validation": (checkpoint("{val_loss}.keras"), KeyError, "val_loss"),
@@ -449,7 +453,7 @@ EARLY: dict[str, tuple[Any, type, str]] = {
     "braces": (checkpoint("{loss.keras"), ValueError, "format string"),
     "position": (checkpoint("{}.keras"), ValueError, "format string"),
     "attribute": (checkpoint("{loss.x}.keras"), ValueError, "format string"),
-    "rate before it is known": (
+    "learning rate not in the logs yet": (
         lambda folder: [
             callbacks.ModelCheckpoint(folder / "{learning_rate}.keras"),
             callbacks.LearningRateScheduler(lambda epoch, rate: rate),
@@ -463,13 +467,13 @@ EARLY: dict[str, tuple[Any, type, str]] = {
         ValueError,
         "otherwise no model is saved",
     ),
-    "a file as folder, with a custom callback": (
+    "folder is a file, with a custom callback": (
         lambda folder: [Score(), callbacks.ModelCheckpoint(folder / "file/{score}/net.keras")],
         NotADirectoryError,
         "net.keras",
     ),
-    "a file as folder": (checkpoint("file/net.keras"), NotADirectoryError, "net.keras"),
-    "a folder as file": (checkpoint("folder.keras"), IsADirectoryError, "folder.keras"),
+    "folder is a file": (checkpoint("file/net.keras"), NotADirectoryError, "net.keras"),
+    "file is a folder": (checkpoint("folder.keras"), IsADirectoryError, "folder.keras"),
     "weights": (
         checkpoint("file/net.weights.h5", save_weights_only=True), NotADirectoryError, "net"
     ),
@@ -516,7 +520,7 @@ def test_schedule_conflicts_with_rate_callbacks(callback: Any) -> None:
 
 def test_early_checks_accept_valid_callbacks(tmp_path: Path) -> None:
     class Late(callbacks.EarlyStopping):
-        """A subclass, whose monitored values cannot be checked early."""
+        """Subclasses are not checked early, because they may monitor other values."""
 
     listed = [
         callbacks.LearningRateScheduler(lambda epoch, rate: rate),
@@ -568,7 +572,7 @@ def test_terminate_on_nan_matches_keras(keras: Any, loss: float) -> None:
             play(k, "TerminateOnNaN", {"raise_error": True}, runs, batches=2)
 
 
-HOOKS_OF_A_FIT = [
+FIT_HOOKS = [
     *("on_train_begin", "on_epoch_begin", "on_train_batch_begin"),
     *("on_train_batch_end", "on_epoch_end", "on_train_end"),
 ]
@@ -587,9 +591,9 @@ def test_lambda_callback_matches_keras(keras: Any) -> None:
     ours: list[Any] = []
     theirs: list[Any] = []
     for k, calls in ((tinynet, ours), (keras, theirs)):
-        play(k, "LambdaCallback", noting(calls, HOOKS_OF_A_FIT), [NO_VALIDATION], batches=2)
+        play(k, "LambdaCallback", noting(calls, FIT_HOOKS), [NO_VALIDATION], batches=2)
     assert ours == theirs
-    assert {name for name, *_ in ours} == set(HOOKS_OF_A_FIT)
+    assert {name for name, *_ in ours} == set(FIT_HOOKS)
 
 
 @pytest.mark.parametrize(
@@ -625,7 +629,7 @@ def trained(*listed: Any, **options: Any) -> Any:
 
 
 def everything(model: Any) -> list[Any]:
-    """Return the complete state after training as bytes, and the result of further training."""
+    """Return the complete state after training, and the weights after one more epoch."""
     figures = repr(model.history.history), model.history.epoch
     now = [*bits(model), *figures, model.predict(X).tobytes()]
     model.fit(X, Y, verbose=0)
@@ -635,7 +639,8 @@ def everything(model: Any) -> list[Any]:
 def interrupted(hook: str, number: int, *listed: Any, model: Any = None, **options: Any) -> Any:
     """Return a model whose training was interrupted in a hook, as by Ctrl-C.
 
-    The interrupting hook runs before the other callbacks at the end of training, otherwise after.
+    For `on_train_end`, the interrupting callback runs before the other callbacks; for other hooks,
+    after them.
     """
     calls = itertools.count()
 
@@ -658,7 +663,7 @@ def test_resumed_training_equals_uninterrupted(hook: str, number: int, tmp_path:
     times = number * 4 if "batch" in hook else number
     interrupted(hook, times, decay, callbacks.BackupAndRestore(folder))
     assert os.listdir(folder) == ["latest.tinynet"]
-    resumed = make(seed=8)  # its own state must not matter
+    resumed = make(seed=8)  # restoring the backup must replace this state
     fit(resumed, decay, callbacks.BackupAndRestore(folder))
     assert everything(resumed) == everything(trained(decay))
     assert not folder.exists()
@@ -694,7 +699,7 @@ class Scores(callbacks.Callback):
 
 
 def watching(folder: Path) -> list[Any]:
-    """Create callbacks with all kinds of state, which take effect within six epochs."""
+    """Create stateful callbacks that all take effect within six epochs."""
     score = {"monitor": "score", "mode": "max"}
     return [
         Scores(),
@@ -745,7 +750,7 @@ def test_resumed_run_shuffles_pydataset_identically(tmp_path: Path) -> None:
     assert everything(trained(again, **data)) == everything(trained(**data))
 
 
-def test_stopped_run_is_not_continued(tmp_path: Path) -> None:
+def test_early_stopped_run_is_not_resumed(tmp_path: Path) -> None:
     def listed() -> list[Any]:
         stop = callbacks.EarlyStopping("loss", min_delta=9, restore_best_weights=True)
         return [stop, callbacks.BackupAndRestore(tmp_path)]
@@ -764,7 +769,7 @@ def test_backup_with_other_callbacks_warns(tmp_path: Path) -> None:
     keep = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
     with pytest.warns(UserWarning, match=r"are reset.* callbacks=.'ReduceLROnPlateau'"):
         trained(keep, callbacks.ReduceLROnPlateau("loss"))
-    # Without callbacks, the backup has the previous format.
+    # A backup can also be loaded as an ordinary model file.
     model = tinynet.models.load_model(tmp_path / "latest.tinynet")
     assert len(model.history.epoch) == 5
 
@@ -813,7 +818,7 @@ def test_damaged_backup_falls_back_to_previous(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["notes.txt"]  # only the backup is deleted
 
 
-def test_finished_run_is_not_repeated(tmp_path: Path) -> None:
+def test_completed_run_is_not_repeated(tmp_path: Path) -> None:
     keep = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
     model, again = trained(keep), trained(keep)
     assert again.history.epoch == [0, 1, 2, 3, 4]
@@ -863,7 +868,7 @@ def test_callback_list_in_custom_loop(keras: Any) -> None:
     ours: list[Any] = []
     theirs: list[Any] = []
     for k, calls in ((tinynet, ours), (keras, theirs)):
-        names = [*HOOKS_OF_A_FIT, "on_test_begin", "on_test_batch_end", "on_test_end"]
+        names = [*FIT_HOOKS, "on_test_begin", "on_test_batch_end", "on_test_end"]
         noted, model = k.callbacks.LambdaCallback(**noting(calls, names)), StandIn(k)
         loop = k.callbacks.CallbackList([noted], model=model, add_history=True, epochs=1)
         loop.on_train_begin()
@@ -971,11 +976,11 @@ def test_model_checkpoint_warns_about_unformattable_value(value: Any, tmp_path: 
     assert os.listdir(tmp_path) == ["1-0.25.keras"]
 
 
-# ------------------------------------------------------------ weight averages
+# ------------------------------------------------------------ moving averages of weights
 
 
 def averaged(k: Any, swap_on_epoch: bool, folder: Path, stop: bool = False) -> Any:
-    """Train with `SwapEMAWeights`; return all values visible to other code, as a vector."""
+    """Train with `SwapEMAWeights`; return the observable weights and losses as one vector."""
     model = k.Sequential([k.Input((4,)), k.layers.Dense(3)])
     model.set_weights([np.eye(4, 3), np.zeros(3)])
     model.compile(k.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.6), "mse")
@@ -1005,7 +1010,8 @@ def averaged(k: Any, swap_on_epoch: bool, folder: Path, stop: bool = False) -> A
     return np.concatenate(seen)
 
 
-# Keras swaps by sums and differences, with three rounding errors per swap for weights up to 1.
+# Keras swaps two variables by adding and subtracting them, which causes three rounding errors per
+# swap, for weights of at most 1.
 SWAPPED = 64 * EPS
 
 
@@ -1025,7 +1031,10 @@ def test_swap_ema_weights_matches_keras(keras: Any, swap_on_epoch: bool, tmp_pat
 
 @pytest.mark.parametrize("swap_on_epoch", [False, True])
 def test_swap_ema_weights_when_stopped(swap_on_epoch: bool) -> None:
-    """A later callback stops training; Keras keeps the training weights in this case."""
+    """If a later callback stops training, the model has the averaged weights.
+
+    In Keras, it would keep the training weights.
+    """
     model = make(0.1, use_ema=True)
     stop = callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", True)
