@@ -55,10 +55,10 @@ def test_shapes_and_configurations(make: Any, shape: Any, expected: Any) -> None
     assert hasattr(result, "numpy")
     assert (x == 1).all()
     assert make()(Input(shape[1:])).shape == (None, *expected[1:])
-    assert_configuration_comes_back(make())
+    assert_config_round_trips(make())
 
 
-def assert_configuration_comes_back(made: Any) -> None:
+def assert_config_round_trips(made: Any) -> None:
     written = made.get_config()
     again = type(made).from_config({**written, "a_key_of_another_version": 1}).get_config()
     assert again == written
@@ -67,8 +67,8 @@ def assert_configuration_comes_back(made: Any) -> None:
     assert restored.get_config() == written
 
 
-def test_configuration_of_an_input() -> None:
-    assert_configuration_comes_back(L.InputLayer((2,), batch_size=3, dtype="uint8", name="in"))
+def test_input_layer_config_round_trips() -> None:
+    assert_config_round_trips(L.InputLayer((2,), batch_size=3, dtype="uint8", name="in"))
 
 
 def test_output_values() -> None:
@@ -178,7 +178,7 @@ def test_noise_has_mean_and_variance(make: Any, mean: float, variance: float) ->
     np.testing.assert_array_equal(make(3)(x, training=True) - x, noise)
 
 
-def test_noise_continues_after_a_file(tmp_path: Any) -> None:
+def test_noise_resumes_after_loading(tmp_path: Any) -> None:
     x, y = np.random.default_rng(0).random((12, 3)), np.zeros((12, 1))
     model = tinynet.Sequential([Input((3,)), L.GaussianNoise(0.5), L.GaussianDropout(0.3)])
     model.add(L.Dense(1))
@@ -236,7 +236,7 @@ def test_double_precision() -> None:
 
 
 class Own(L.Layer):
-    """A layer with methods defined by the test, which declares an unchanged output shape."""
+    """Custom layer with `call` and `backward` from arguments; the shape stays the same."""
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)
@@ -388,7 +388,7 @@ def test_changed_nested_model_still_fits() -> None:
 
 
 def test_workspace_keeps_buffer_owners_alive() -> None:
-    """Objects that are still referenced have unique ids."""
+    """Buffers are found by the id of their layer, which must stay alive: ids can be reused."""
     work, layer = Workspace(), L.Dense(2)
     part, alive = work.of(layer), weakref.ref(layer)
     assert work.of(layer) is part
@@ -397,7 +397,7 @@ def test_workspace_keeps_buffer_owners_alive() -> None:
     assert alive() is not None
 
 
-def test_layer_without_bias_adds_nothing() -> None:
+def test_layer_without_bias_adds_no_bias() -> None:
     dense, work = L.Dense(3, "relu", use_bias=False), Workspace()
     dense.build((None, 8))
     work.array("no bias", (16,), np.float32).fill(7)
@@ -440,9 +440,9 @@ def test_build_is_all_or_nothing(error: type[BaseException]) -> None:
 
 
 def test_debug_mode_exposes_unwritten_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The backward pass requests a buffer again instead of keeping its contents."""
+    """The layer's `backward` requests the buffer again and reads it before writing, hence NaN."""
 
-    class Forgets(L.Layer):
+    class ReadsUninitialized(L.Layer):
         def forward(self, x: Any, work: Any, training: bool) -> Any:
             y = work.array("y", x.shape, x.dtype)
             np.tanh(x, out=y)
@@ -454,7 +454,7 @@ def test_debug_mode_exposes_unwritten_buffer(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(config, "DEBUG_BUFFERS", True)
     with pytest.raises(FloatingPointError, match="nan"):
-        trained(L.Dense(4), Forgets(), L.Dense(3, "softmax"))
+        trained(L.Dense(4), ReadsUninitialized(), L.Dense(3, "softmax"))
 
 
 @pytest.mark.parametrize("kind", ["f4", "f8", "i4", "i8", "u1", "u2", "?"])
@@ -520,7 +520,7 @@ def test_layer_uses_an_overridden_call(base: str) -> None:
 
 @pytest.mark.parametrize("kind", ["Sequential", "Model"])
 def test_model_uses_an_overridden_call(kind: str) -> None:
-    """The layers that the model was built from are still its layers."""
+    """Overriding `call` does not change the layers or the trainable weights."""
     base = getattr(tinynet, kind)
     own = type("Own", (base,), {"call": lambda self, x: 2 * base.call(self, x)})
     start, dense = L.Input((8,)), L.Dense(3, kernel_initializer="ones")

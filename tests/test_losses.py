@@ -19,7 +19,7 @@ SCCE = losses.SparseCategoricalCrossentropy
 Y = [2, 0]
 Z = [[1, 2, 3], [0, -1, 4]]
 P = [[0.2, 0.3, 0.5], [0.6, 0.3, 0.3]]
-OWN = [0.40760595, 4.02474499]  # each row's loss for Z; for P, both are log 2
+OWN = [0.40760595, 4.02474499]  # loss of each row of Z; both rows of P have loss log 2
 W = [2, 0.5]
 LN2 = float(np.log(2))
 NONE, LOGITS = {"reduction": "none"}, {"from_logits": True}
@@ -93,17 +93,18 @@ WORKED = [
 
 
 @pytest.mark.parametrize("row", WORKED, ids=str)
-def test_worked_numbers(row: Any) -> None:
+def test_values_match_keras(row: Any) -> None:
     name, options, y, p, expected, *weights = row
     value = getattr(losses, name)(**options)(y, p, *weights)
     assert hasattr(value, "numpy")
     assert value.dtype == np.float32
-    # exp, log and sums of three values below 17; 1.2e-7 is a rounding error of 1. The values above
-    # have nine digits.
+    # Each result is a sum of few terms; the tolerance is 8 rounding errors. The expected values
+    # from Keras have nine digits.
     np.testing.assert_allclose(value, expected, rtol=8 * EPS)
 
 
-def test_certain_prediction_keeps_clipped_loss() -> None:
+def test_probability_of_one_is_clipped() -> None:
+    # -log(1 - 1e-7) in float32, with one rounding error of 1 as the tolerance.
     assert float(SCCE()([0], [[1, 0, 0]])) == pytest.approx(2.384e-7, abs=1.2e-7)
 
 
@@ -135,17 +136,17 @@ RANGES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "y", "what"), RANGES)
-def test_targets_out_of_range_raise(name: str, y: Any, what: str) -> None:
+@pytest.mark.parametrize(("name", "y", "message"), RANGES)
+def test_targets_out_of_range_raise(name: str, y: Any, message: str) -> None:
     """Targets are checked before training, for losses and for metrics of the same name."""
     y = np.asarray(y)
     x = np.zeros((len(y), 2), np.float32)
     good = np.eye(y.shape[-1])[np.zeros(len(y), int)]
-    with pytest.raises(ValueError, match=what) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         getattr(losses, name)()(y, np.full(y.shape, 0.5))
     assert "Received: targets from " in str(caught.value)
     function = caught.value.args[0].removeprefix("Targets of ").split()[0]
-    with pytest.raises(ValueError, match=what):
+    with pytest.raises(ValueError, match=message):
         losses.get(function)(y, np.full(y.shape, 0.5))
     for options in ({"loss": function}, {"loss": "mse", "metrics": [losses.get(function)]}):
         model = models.classifier(shape=(2,), classes=y.shape[-1], end="sigmoid", **options)
@@ -158,7 +159,7 @@ def test_targets_out_of_range_raise(name: str, y: Any, what: str) -> None:
             (model.train_on_batch, x, y),
             (model.test_on_batch, x, y),
         ):
-            with pytest.raises(ValueError, match=what):
+            with pytest.raises(ValueError, match=message):
                 use(*data)
         assert models.bits(model) == before
 
@@ -175,7 +176,7 @@ def test_unnormalized_rows_warn_once() -> None:
     model = Sequential([layers.Dense(3, activation="softmax")])
     model.compile("sgd", "categorical_crossentropy")
     x, several = np.zeros((2, 4)), np.array([[1, 1, 0], [0, 0, 0]])
-    model.fit(x, several / 2, verbose=0)  # soft targets, and a row with weight zero
+    model.fit(x, several / 2, verbose=0)  # soft targets, which sum to 1, and a row of zeros
     with pytest.warns(UserWarning, match="binary_crossentropy and a sigmoid.*the sum 2"):
         model.fit(x, several, verbose=0)
     with warnings.catch_warnings():
@@ -185,7 +186,7 @@ def test_unnormalized_rows_warn_once() -> None:
 
 @pytest.mark.parametrize("reduction", losses.REDUCTIONS)
 def test_targets_without_trailing_unit_axis(reduction: Any) -> None:
-    """Predictions (N, T, 1) become (N, T) for targets (N, T), so that T is averaged."""
+    """Predictions (N, T, 1) become (N, T) for targets (N, T); the loss is averaged over T."""
     y, p = np.arange(12.0).reshape(4, 3), np.full((4, 3, 1), 2.0, np.float32)
     loss = losses.MeanSquaredError(reduction=reduction)
     rows = np.square(y - 2).mean(axis=1)
@@ -250,7 +251,7 @@ def test_objects_with_backward_are_losses() -> None:
     for own in (Absolute(), absolute):
         loss = losses.as_loss(own)
         assert loss.name == "absolute"
-        assert not loss.is_mean  # it may depend on the batch as a whole
+        assert not loss.is_mean  # a custom loss may not be a mean over examples
         value, d_y = loss.step(y, p, None, Workspace())
         assert value == expected[0]
         np.testing.assert_array_equal(d_y, expected[1])
@@ -303,7 +304,7 @@ TRUE_GRADIENTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("name", "options"), TRUE_GRADIENTS)
 def test_target_gradient_matches_keras(name: str, options: Any) -> None:
-    """Both inputs of the loss are trained: a teacher, or two views of the same input."""
+    """The gradient is needed if a trainable model, such as a teacher, computes `y_true`."""
     tf = pytest.importorskip("tensorflow", reason="needs TensorFlow")
     from reference.keras_net import keras
 

@@ -1,4 +1,4 @@
-"""``make`` creates ``.venv``, reports errors in one line, and recovers on the next attempt."""
+"""``make`` creates ``.venv``, reports errors in one line, and recovers from a failed attempt."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
 
 def make(folder: Path, target: str = "train", **environment: str) -> tuple[list[str], list[str]]:
     """Run make; return the lines of standard output and standard error."""
-    # Variables of a make that runs these tests would affect this make.
+    # Environment variables set by an outer `make` would affect this one.
     outer = ("PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
     inherited = {k: v for k, v in os.environ.items() if k not in outer}
     # Environments report the Python version that runs the tests.
@@ -84,7 +84,7 @@ def make(folder: Path, target: str = "train", **environment: str) -> tuple[list[
     return done.stdout.splitlines(), errors
 
 
-def asked_of_pip(folder: Path) -> list[str]:
+def pip_calls(folder: Path) -> list[str]:
     log = folder / "pip.log"
     return log.read_text().splitlines() if log.exists() else []
 
@@ -97,7 +97,7 @@ def test_make_installs_once(folder: Path) -> None:
     assert output[-1] == "trained"
     output, _ = make(folder)
     assert output == [".venv/bin/python -m tinynet train", "trained"]
-    assert [line.split()[-1] for line in asked_of_pip(folder)] == ["."]
+    assert [line.split()[-1] for line in pip_calls(folder)] == ["."]
 
 
 @pytest.mark.wide
@@ -107,23 +107,24 @@ def test_make_installs_again_after_a_change(folder: Path) -> None:
     os.utime(folder / "setup.cfg", (later, later))
     output, _ = make(folder)
     assert output[0].startswith("Installing tinynet")
-    assert len(asked_of_pip(folder)) == 2
+    assert len(pip_calls(folder)) == 2
 
 
 @pytest.mark.wide
-def test_make_test_covers_the_plain_install(folder: Path) -> None:
+def test_train_after_test_installs_nothing(folder: Path) -> None:
     make(folder, "test")
-    assert asked_of_pip(folder)[0].endswith("--editable .[test]")
+    assert pip_calls(folder)[0].endswith("--editable .[test]")
     output, _ = make(folder)
     assert output == [".venv/bin/python -m tinynet train", "trained"]
 
 
+NEWER = "tinynet requires Python 3.10 or newer; install it, or select it: make PYTHON=python3.12"
 MISSING = {
     "venv": ({"NO_VENV": "1"}, r"./fake lacks venv or pip; install them (Debian, Ubuntu: sudo "),
     "space": ({"FULL": "1"}, "./fake could not create .venv: OSError: [Errno 28] No space left"),
-    "3.10": ({"VERSION": "3.9"}, "tinynet needs Python 3.10 or newer, but ./fake is 3.9. "),
-    "3": ({"VERSION": "2.7"}, "tinynet needs Python 3.10 or newer, but ./fake is 2.7. "),
-    "Python": ({"PYTHON": "./no"}, "tinynet needs Python 3.10 or newer, but ./no is not found. "),
+    "3.10": ({"VERSION": "3.9"}, f"{NEWER}. Received: ./fake, which is Python 3.9"),
+    "3": ({"VERSION": "2.7"}, f"{NEWER}. Received: ./fake, which is Python 2.7"),
+    "Python": ({"PYTHON": "./no"}, f"{NEWER}. Received: ./no, which was not found"),
 }
 
 
@@ -155,7 +156,7 @@ def test_make_replaces_broken_environment(folder: Path, state: str) -> None:
     if state == "broken":
         (environment / "bin" / "python").unlink()
         (environment / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
-    elif state == "another Python":  # a Python that was removed
+    elif state == "another Python":  # its interpreter was uninstalled
         (environment / "bin" / "python").unlink()
         (environment / "bin" / "python").symlink_to("/nowhere/python3.10")
     elif state == "moved":

@@ -1,4 +1,4 @@
-"""Data needs little additional memory, and memory-mapped arrays are not copied."""
+"""Models allocate little memory in addition to the data, and copy no memory-mapped arrays."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_memory_is_bounded(kind: str, call: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory usage from /proc")
 @pytest.mark.parametrize("density", ["0.19", "1"])
 def test_memory_mapped_array_is_not_copied(density: str) -> None:
     """The process may use 128 MB of additional memory for a file of 1 GB."""
@@ -86,7 +86,7 @@ def test_memory_mapped_arrays_are_bit_identical(density: float, tmp_path: Path, 
     assert found[0] == found[1]
 
 
-def test_compress_is_lazy_if_memory_short(tmp_path: Path) -> None:
+def test_compress_is_lazy_for_mapped_or_dense_data(tmp_path: Path) -> None:
     x = np.zeros((100, 60), "float32")
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
@@ -104,7 +104,7 @@ def test_compress_is_lazy_if_memory_short(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "<i4", ">f4", "float64"])
 @pytest.mark.parametrize("n", [0, 1, 9, 70])
 def test_lazy_rows_equal_compressed_rows(n: int, dtype: str, rng: Any, monkeypatch: Any) -> None:
-    """Also for more examples than one block, and for non-contiguous arrays."""
+    """The data includes arrays larger than one block and non-contiguous arrays."""
     monkeypatch.setattr(sparse, "_COPIED", 200)
     monkeypatch.setattr(sparse, "_CONVERTED", 60)
     x = mostly_zero(rng, (70, 4, 11), dtype)
@@ -116,8 +116,8 @@ def test_lazy_rows_equal_compressed_rows(n: int, dtype: str, rng: Any, monkeypat
         np.testing.assert_array_equal(batch.expanded("float32"), expected.expanded("float32"))
 
 
-def test_batches_in_order_keep_their_targets() -> None:
-    """Worker threads evaluate several batches of compressed rows concurrently."""
+def test_ordered_batches_keep_targets_aligned() -> None:
+    """The inputs, targets and sample weights of each batch stay aligned."""
     x, y = np.eye(50, dtype="float32"), np.arange(50)
     for rows in (CompressedRows(x, "float32"), LazyRows(x, "float32"), x):
         batches = [*data_adapters.Examples(rows, y, y * 2.0).batches(7)]
@@ -143,7 +143,7 @@ def test_require_finite_reports_row(form: str, row: int, rng: Any, monkeypatch: 
             data_adapters.require_finite("x", part, [*"abcdefghij"])
 
 
-def test_float32_overflow_is_found_lazily() -> None:
+def test_lazy_rows_report_float32_overflow() -> None:
     x = np.zeros((5, 4))
     x[3, 1] = 1e300
     with pytest.raises(ValueError, match=r"1 of 20 values not finite; the first is inf in row 3$"):

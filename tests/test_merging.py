@@ -59,7 +59,7 @@ def trained(k: Any, make: Callable[[Any], Any], shapes: Any, seed: int, start: A
 NAMES = ("start", "losses", "weights", "predictions", "shape")
 
 
-def on_keras(case: int) -> dict[str, Any]:
+def keras_results(case: int) -> dict[str, Any]:
     """Train with a Keras layer; return the results that tinynet must reproduce."""
     from reference.keras_net import keras
 
@@ -90,7 +90,7 @@ def test_merging_layer_matches_recorded(case: int) -> None:
 @pytest.mark.parametrize("case", range(len(MERGES)))
 def test_keras_merging_layer_matches_recorded(case: int) -> None:
     pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
-    theirs, expected = on_keras(case), recorded.result("merging", case)
+    theirs, expected = keras_results(case), recorded.result("merging", case)
     assert_same_training([theirs[name] for name in NAMES], expected, {*theirs["options"]})
     for a, b in zip(theirs["start"], expected["start"], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-7, err_msg="see tests/recorded.py")

@@ -26,7 +26,7 @@ CASES = [
 ]
 
 SCORES, SEVERAL = [[0.2, 0.5, 0.4], [0.9, 0.6, 0.8]], [[0, 1, 1], [0, 0, 1]]
-# Above 0.5: no value of row 1, all values of row 2.
+# With threshold 0.5, no value of row 1 and all values of row 2 are predicted positive.
 CASES += [
     (metrics.Precision, SEVERAL, SCORES, None, 1 / 3),
     (metrics.Recall, SEVERAL, SCORES, None, 1 / 3),
@@ -90,7 +90,8 @@ def test_weighted_crossentropy_skips_ignored_labels() -> None:
     expected = -(2 * np.log(0.1) + 3 * np.log(0.6)) / 5
     assert float(metric.result()) == pytest.approx(expected, rel=1e-6)
     metric.reset_state()
-    metric.update_state([0, 1, 2], P)  # as in Keras, they count as 0 without weights
+    # As in Keras without sample weights, ignored labels have loss 0 but are counted.
+    metric.update_state([0, 1, 2], P)
     assert float(metric.result()) == pytest.approx(-(np.log(0.1) + np.log(0.6)) / 3, rel=1e-6)
 
 
@@ -101,7 +102,7 @@ def test_metrics_can_be_called() -> None:
     mean.reset_state()
     assert float(mean([1.0, 3.0], [3.0, 1.0])) == 1.5
     mean.reset_state()
-    mean.update_state([[1.0, 3.0], [5.0, 7.0]])  # a sample counts once, whatever its length
+    mean.update_state([[1.0, 3.0], [5.0, 7.0]])  # each sample counts once
     assert [float(v) for v in mean.variables] == [8, 2]
 
 
@@ -152,7 +153,8 @@ def test_per_class_scores() -> None:
     assert float(found["micro"]) == pytest.approx(2 / 3)
     assert float(found["macro"]) == pytest.approx(5 / 9)
     assert float(found["weighted"]) == pytest.approx((1 + 2 * 2 / 3) / 3)
-    # Above 0.35: class 1; classes 0 and 2; class 2. Recall has four times the weight of precision.
+    # With threshold 0.35, the predicted classes are {1}, {0, 2} and {2}. With beta=2, recall has
+    # four times the weight of precision.
     by_threshold = metrics.FBetaScore(beta=2.0, threshold=0.35)(y_true, P)
     np.testing.assert_allclose(by_threshold, [0, 1, 1], rtol=1e-6)
 
@@ -171,7 +173,7 @@ def test_r2_score_over_batches() -> None:
         np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
     weighted = metrics.R2Score(None)(y, p, [1.0, 0, 1])
     np.testing.assert_allclose(weighted, [1 - 0.5 / 2, 1 - 4 / 8], rtol=1e-6)
-    # Six targets, by Keras' count, and two inputs.
+    # Keras counts 3 rows x 2 outputs = 6 targets; `num_regressors` is 2.
     adjusted = metrics.R2Score(num_regressors=2)(y, p)
     assert float(adjusted) == pytest.approx(1 - (1 - np.mean(scores)) * 5 / 3)
     with pytest.warns(UserWarning, match=r"standard R2.*Received: num_regressors=5, 6 targets"):

@@ -133,7 +133,7 @@ def test_part_of_model_is_model(k: Any, make: Any) -> None:
 
 @pytest.mark.parametrize("make", [sequential, functional])
 def test_shared_layer_output_belongs_to_model(k: Any, make: Any) -> None:
-    """A layer in several models can be the output of each, whichever was built last."""
+    """A shared layer's output can be used in each of its models, whichever was built last."""
     first = make(k)
     end = first.outputs[0]
     shared = first.get_layer("hidden")
@@ -141,7 +141,7 @@ def test_shared_layer_output_belongs_to_model(k: Any, make: Any) -> None:
     second = k.Model(x, k.layers.Dense(1)(shared(x)))
     expected = relu_of(shared)
     outputs = [(first.inputs, first.get_layer("hidden").output)]
-    if k is tinynet:  # Keras finds only the first model
+    if k is tinynet:  # Keras returns the output in the first model only
         row = tinynet.Sequential([tinynet.Input((4,)), shared])
         outputs += [(row.inputs, row.layers[0].output), (row.inputs, row.output)]
         outputs += [(second.input, second.layers[1].output)]
@@ -165,7 +165,7 @@ def test_transfer_learning(k: Any) -> None:
     assert len(new.trainable_weights) == 2
 
 
-def test_uncalled_layer_has_no_input_output(k: Any) -> None:
+def test_uncalled_layer_has_no_input_or_output(k: Any) -> None:
     assert not hasattr(k.layers.Dense(2), "output")
     assert not hasattr(k.Sequential([k.layers.Dense(2)]), "input")
 
@@ -179,7 +179,7 @@ def test_plot_model_draws_into_a_file(tmp_path: Path) -> None:
     assert "Dense, relu" in said
 
 
-# ------------------------------------------------------------ classes of Keras' guides
+# ------------------------------------------------------------ classes from the Keras guides
 
 
 class Linear(layers.Layer):
@@ -318,7 +318,7 @@ class Functional(tinynet.Model):
 
 
 class Sized(tinynet.Model):
-    """A model constructed from a size, which creates its own inputs and outputs."""
+    """A model constructed from a number of units; it creates its own inputs and outputs."""
 
     def __init__(self, units: int, **kwargs: Any) -> None:
         x = tinynet.Input((4,))
@@ -386,7 +386,7 @@ def test_dict_targets_match_by_key() -> None:
 
 @pytest.mark.parametrize(("shared", "mean"), [(False, 1.25), (True, 1.0)])
 def test_shared_layer_call_order_matches_keras(shared: bool, mean: float) -> None:
-    """Layers are called by depth: below a shared layer, the call for the second input is first."""
+    """As in Keras, the layer before a shared layer is called on the second input first."""
     norm, dense = layers.BatchNormalization(momentum=0.5), layers.Dense(2)
     a, b = tinynet.Input((2,)), tinynet.Input((2,))
     ends = [dense(norm(x)) if shared else norm(x) for x in (a, b)]

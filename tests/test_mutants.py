@@ -1,6 +1,7 @@
-"""Incorrect programs that the parity checks must reject, which measures the checks.
+"""Mutants, deliberately incorrect formulas, that the parity checks must reject.
 
-Keras' own tests tolerate about one whole step of Adam, so most of these programs pass them.
+They measure the sensitivity of the checks. The tolerance of Keras' own tests is about the size of
+one Adam step, so most mutants pass them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ right_loss = functional.mean_softmax_crossentropy
 right_loss_gradient = functional.mean_softmax_crossentropy_backward
 
 
-class EpsilonInTheCorrection:
+class EpsilonAfterBiasCorrection:
     """Adam with epsilon added after bias correction, as in PyTorch."""
 
     def size(self, rate, beta_1, beta_2, step, dtype=np.float32):
@@ -85,16 +86,16 @@ def no_loss_gradient(d_loss, probabilities, labels, weights=None):
     return np.zeros_like(probabilities)
 
 
-def no_loss_gradient_from_a_sure_softmax(d_loss, probabilities, labels, weights=None):
-    """Clip the probabilities and go back through the softmax."""
+def no_loss_gradient_from_saturated_softmax(d_loss, probabilities, labels, weights=None):
+    """Clip the probabilities and backpropagate through the softmax."""
     each = np.ones(len(labels), probabilities.dtype) if weights is None else weights
     d_values = each * probabilities.dtype.type(d_loss / len(labels))
     d = functional.sparse_crossentropy_backward(d_values, labels, probabilities, 1e-7)
     return functional.softmax_backward(d, probabilities, probabilities)
 
 
-def no_gradient_from_a_sure_softmax(labels, logits, d_values, probabilities, d_logits, values):
-    """Clip the probabilities and go back through the softmax."""
+def no_gradient_from_saturated_softmax(labels, logits, d_values, probabilities, d_logits, values):
+    """Clip the probabilities and backpropagate through the softmax."""
     functional.softmax(logits, probabilities)
     values[:] = functional.sparse_crossentropy(labels, probabilities, 1e-7)
     d = functional.sparse_crossentropy_backward(d_values, labels, probabilities, 1e-7)
@@ -106,28 +107,28 @@ def no_gradient(labels, logits, d_values, probabilities, d_logits, values):
     d_logits[:] = 0
 
 
-def beta_2_of_nine_tenths(rate, beta_1, beta_2, step, dtype=np.float32):
+def step_size_with_beta_2_of_0_9(rate, beta_1, beta_2, step, dtype=np.float32):
     return right_size(rate, beta_1, 0.9, step, dtype)
 
 
-WRONG = EpsilonInTheCorrection()
+WRONG = EpsilonAfterBiasCorrection()
 STEPS, ADAM = check_small_net_steps, lambda: check_adam("default")
 GRADIENTS, SATURATED = check_small_net_gradients, check_saturated_softmax
-# name: (functions of `functional` or a loss' divisor with their replacements; the checks that
-# must all reject it)
+# name: (functions of `functional` or the divisor of a loss with their replacements; the checks
+# that must all reject it)
 MUTANTS: dict[str, tuple[dict[str, Any], list[Callable[[], None]]]] = {
-    "epsilon inside the correction": (
+    "epsilon added after bias correction": (
         {"adam": WRONG.adam, "adam_step_size": WRONG.size},
         [STEPS, ADAM],
     ),
     "epsilon times 1000": ({"adam": adam_with(epsilon=1000)}, [STEPS, ADAM]),
-    "epsilon nearly left out": ({"adam": adam_with(epsilon=1e-3)}, [STEPS, ADAM]),
+    "epsilon times 1e-3": ({"adam": adam_with(epsilon=1e-3)}, [STEPS, ADAM]),
     "no correction": ({"adam_step_size": lambda rate, *rest: np.float32(rate)}, [STEPS, ADAM]),
     "beta_2 of 0.9": (
-        {"adam": adam_with(rate_2=100), "adam_step_size": beta_2_of_nine_tenths},
+        {"adam": adam_with(rate_2=100), "adam_step_size": step_size_with_beta_2_of_0_9},
         [STEPS, ADAM],
     ),
-    "moments one step behind": (
+    "bias correction one step ahead": (
         {"adam_step_size": lambda r, a, b, step, *t: right_size(r, a, b, step + 1, *t)},
         [STEPS, ADAM],
     ),
@@ -142,7 +143,7 @@ MUTANTS: dict[str, tuple[dict[str, Any], list[Callable[[], None]]]] = {
         {"divisor": lambda self, weights, n: 1, **loss_times(lambda weights, n: n)},
         [STEPS, GRADIENTS],
     ),
-    "mean by the weights": (
+    "divided by the sum of the weights": (
         {
             "divisor": lambda self, weights, n: n if weights is None else float(weights.sum()),
             **loss_times(lambda weights, n: 1 if weights is None else n / float(weights.sum())),
@@ -158,12 +159,12 @@ MUTANTS: dict[str, tuple[dict[str, Any], list[Callable[[], None]]]] = {
     ),
     "clipped probabilities": (
         {
-            "softmax_crossentropy_step": no_gradient_from_a_sure_softmax,
-            "mean_softmax_crossentropy_backward": no_loss_gradient_from_a_sure_softmax,
+            "softmax_crossentropy_step": no_gradient_from_saturated_softmax,
+            "mean_softmax_crossentropy_backward": no_loss_gradient_from_saturated_softmax,
         },
         [SATURATED],
     ),
-    "relu open at zero": (
+    "relu gradient of 1 at zero": (
         {"relu_backward": lambda d_y, x, y, out=None: np.multiply(d_y, y >= 0, out=out)},
         [GRADIENTS],
     ),
@@ -182,7 +183,7 @@ def test_mutants_are_rejected(changes: Any, check: Callable[[], None], monkeypat
         where = losses.Loss if name == "divisor" else functional
         monkeypatch.setattr(where, name, instead)
     config.set_backend("numpy")  # clears the cached functions
-    with pytest.raises(AssertionError, match=r"apart, more than|[Nn]ot equal|!=|=="):
+    with pytest.raises(AssertionError, match=r"more than the bound|[Nn]ot equal|!=|=="):
         check()
     monkeypatch.undo()
     config.set_backend(backend)

@@ -25,7 +25,7 @@ def test_mutant_sampling_is_stable() -> None:
     assert len({mutant.start_pos for mutant in drawn}) == 10
     assert len({mutant.operator_name for mutant in drawn}) == 3
     assert drawn == sample(reversed(mutants()), 20, seed=1)[:10] != sample(mutants(), 10, seed=2)
-    below = sample(mutants(line=7), 10, seed=1)  # as if a comment was added above
+    below = sample(mutants(line=7), 10, seed=1)  # as if a comment were added above
     assert [mutant[:3] for mutant in below] == [mutant[:3] for mutant in drawn]
 
 

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from tests import HUNG
-from tests.test_examples import write_little_mnist
+from tests.test_examples import write_small_mnist
 from tests.test_packaging import DIST, build
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 # Number of images that each notebook uses, so that all notebooks run within 90 s.
 SLICE = 2_000
-# Plots are few and small.
+# Upper bound on the size of a notebook, most of which is plots.
 MOST_BYTES = 250_000
 
 
@@ -51,7 +51,7 @@ def test_notebook_contains_its_outputs(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_names_its_data(path: Path) -> None:
+def test_notebook_cites_its_data(path: Path) -> None:
     outputs = [output for cell in cells(path) for output in cell["outputs"]]
     printed = "".join("".join(output.get("text", ())) for output in outputs)
     text = path.read_text(encoding="utf-8")
@@ -63,11 +63,11 @@ def test_notebook_names_its_data(path: Path) -> None:
 
 @pytest.fixture
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Execute a notebook with a small MNIST of synthetic digits, and without network access."""
+    """Execute a notebook with few synthetic digits instead of MNIST, without network access."""
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install -e '.[test]'")
     nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install -e '.[test]'")
     pytest.importorskip("ipykernel", reason="needs ipykernel: pip install -e '.[test]'")
-    write_little_mnist(tmp_path, SLICE, 500)
+    write_small_mnist(tmp_path, SLICE, 500)
     monkeypatch.setenv("TINYNET_DATA", str(tmp_path))
     monkeypatch.setenv("TINYNET_EXAMPLES_SLICE", str(SLICE))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -93,7 +93,7 @@ def test_notebook_runs(path: Path, execute: Callable[..., None]) -> None:
 def test_main_notebook_installs_what_is_missing(
     execute: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In an environment with a kernel and nothing else, as on Colab."""
+    """In an environment that contains only ipykernel, the notebook installs tinynet itself."""
     clone, wheels = tmp_path / "clone", tmp_path / "wheels"
     shutil.copytree(ROOT, clone, ignore=DIST["NOT_DISTRIBUTED"])
     wheels.mkdir()

@@ -40,13 +40,13 @@ def digest(weights):
 
 
 found, steps = [], []
-note = tinynet.callbacks.LambdaCallback(
+recorder = tinynet.callbacks.LambdaCallback(
     on_train_batch_end=lambda batch, logs: found.append(digest(model.get_weights()))
 )
 rng = np.random.default_rng(7)
 for _ in range(epochs):
     order = rng.permutation(images)
-    model.fit(x[order], y[order], shuffle=False, verbose=0, callbacks=[note])
+    model.fit(x[order], y[order], shuffle=False, verbose=0, callbacks=[recorder])
 rng = np.random.default_rng(7)
 one_file.train(weights, x, y, rng, epochs, after_step=lambda weights: steps.append(digest(weights)))
 assert len(steps) == epochs * -(-images // 32)

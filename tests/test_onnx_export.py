@@ -40,7 +40,7 @@ def outputs(model: Any, x: Any, path: Path) -> tuple[Any, Any]:
 
 
 def close(got: Any, expected: Any, terms: int = 1) -> None:
-    """Compare two results within a few rounding errors, more for sums of many terms."""
+    """Assert equality within a few rounding errors; sums of more terms have a larger tolerance."""
     if expected.dtype.kind != "f":
         np.testing.assert_array_equal(got, expected)
         assert got.dtype == expected.dtype
@@ -71,8 +71,9 @@ def test_probabilities_of_synthetic_digits(digits: Any, tmp_path: Path) -> None:
     images = x_test[:1000]
     expected = model.predict(images, verbose=0)
     got = run(path, images)
-    # Float32 sums of 784 terms of size 1, the logits, differ by at most 2 * 6e-8 * sqrt(784) =
-    # 3e-6. The derivative of a probability is at most 1/4, and rounding rarely reaches the bound.
+    # Float32 sums of 784 terms of magnitude 1 in the first layer differ by about
+    # 2 * 6e-8 * sqrt(784) = 3e-6. The derivative of a probability is at most 1/4, and actual
+    # rounding errors are usually well below this bound.
     np.testing.assert_allclose(got, expected, atol=1e-6)
     np.testing.assert_array_equal(run(path, images[:1]).argmax(), expected[0].argmax())
 
@@ -112,8 +113,8 @@ def test_float64_net_exports_as_float32(tmp_path: Path) -> None:
 
 
 LAYERS: dict[str, list[Any]] = {
-    "options of relu": [ReLU(max_value=4.0, negative_slope=0.2, threshold=0.5)],
-    "relu up to": [ReLU(max_value=2.0)],
+    "relu with options": [ReLU(max_value=4.0, negative_slope=0.2, threshold=0.5)],
+    "relu with max_value": [ReLU(max_value=2.0)],
     "leaky": [LeakyReLU(0.1)],
     "elu": [Activation(activations.elu.with_options(alpha=0.5))],
     "gelu": [Activation(activations.gelu.with_options(approximate=True))],
@@ -121,8 +122,8 @@ LAYERS: dict[str, list[Any]] = {
     "softmax along another axis": [Softmax(axis=1)],
     "dense on the last axis": [Dense(5, activation="tanh"), Dense(2, use_bias=False)],
     "reshape": [Reshape((2, -1)), Dense(3), Flatten(), Rescaling(2.0, offset=-1.0)],
-    "another axis": [BatchNormalization(axis=1)],
-    "neither scale nor centre": [BatchNormalization(scale=False), BatchNormalization(center=False)],
+    "batch normalization of another axis": [BatchNormalization(axis=1)],
+    "without scale or center": [BatchNormalization(scale=False), BatchNormalization(center=False)],
 }
 
 
@@ -204,7 +205,7 @@ OPERATIONS: dict[str, Any] = {
     "division": lambda x: x // 0.3 + ops.cast(ops.argmax(x, 1, True) // 2, "float32"),
     "integers": lambda x: ops.cast(x * 3, "int32") % 2,
     "comparisons": lambda x: ops.where((x > 0) & ~(x < 0.5) | ops.not_equal(x, x), x, 0.0),
-    "number in both branches": lambda x: ops.where(x > 0, 1.0, 0.0),
+    "where with two constants": lambda x: ops.where(x > 0, 1.0, 0.0),
     "clip": lambda x: ops.clip(x, -0.5, 0.5),
     "moments": lambda x: ops.mean(x) + ops.var(x, axis=(1, 2), keepdims=True) + ops.std(x, axis=0),
     "sums": lambda x: ops.sum(x, 1) + ops.max(x, 1) + ops.min(x, 1) + ops.prod(x, 1),

@@ -17,7 +17,7 @@ RNG = np.random.default_rng(3)
 
 
 def near(*shape: int) -> np.ndarray:
-    """Draw distinct values from -2 to 2, away from integers and therefore from kinks."""
+    """Draw values in [-2, 2], away from integers, where some functions are not differentiable."""
     signs = np.sign(RNG.standard_normal(shape))
     return signs * RNG.uniform(0.1, 0.4, shape) + RNG.integers(-1, 2, shape)
 
@@ -44,7 +44,7 @@ def ways(names: str, inputs: list[Any], *options: dict[str, Any]) -> list[Row]:
 
 
 INDICES = np.array([[2, 0], [1, 2]])
-# Name, inputs, options: a row for each operation, and additional rows for its options.
+# Name, inputs, options: one row per operation, and additional rows for options.
 ROWS: list[Row] = [
     *each("absolute negative sign square exp sin cos tan sinh cosh tanh erf erfc", near(3, 4)),
     *each("expm1 arctan arcsinh reciprocal nan_to_num normalize ravel stop_gradient", near(3, 4)),
@@ -337,7 +337,7 @@ def check_gradient(row: Any) -> None:
         assert found.shape == x.shape
 
 
-# Finite differences do not apply: rounding, or a stopped gradient.
+# Not compared with finite differences: `cast` rounds, `stop_gradient` has a gradient of zero.
 NOT_SMOOTH = ("stop_gradient", "cast")
 
 
@@ -357,7 +357,7 @@ def test_power_gradient_of_negative_base() -> None:
 
 
 def test_gradients_at_zero_match_keras() -> None:
-    """The slopes are ``sigmoid(0) - target``, and 1 over the smallest norm."""
+    """The gradients are ``sigmoid(0) - target``, and the upstream gradient divided by 1e-7."""
     targets = np.array([1.0, 0.0, 0.25])
     for function, shape, upstream, expected in (
         (lambda z: ops.binary_crossentropy(targets, z, True), (3,), None, [-0.5, 0.5, 0.25]),
@@ -381,9 +381,9 @@ def keras() -> Any:
     return keras
 
 
-# TensorFlow has no gradient for these, so only their values are compared.
+# TensorFlow defines no gradient for these operations, so only values are compared.
 NO_GRADIENT_THERE = {"slice_update", "bincount"}
-# TensorFlow rounds a constant of their formulas to float32.
+# TensorFlow rounds a constant in these operations to float32.
 ROUNDED_THERE = {"leaky_relu", "gelu"}
 
 
@@ -404,7 +404,7 @@ def compare(keras: Any, row: Any, rtol: float) -> None:
 
 
 def rows_of_keras() -> list[Any]:
-    """Return parameters; the first row of each operation is a fast test."""
+    """Return pytest parameters; all rows of an operation except the first are wide."""
     found, seen = [], set()
     for row in [*ROWS, *FLAT]:
         if row[0] != "get_item":
@@ -448,7 +448,8 @@ def test_float32_operations_match_keras(keras: Any) -> None:
         compare(keras, cast(row, "float32"), 1e-4)
 
 
-# These compute in floats where Keras rounds to integers, or in float32 where Keras uses float64.
+# For integer inputs, these operations return floats where Keras rounds to integers, or compute in
+# float32 where Keras uses float64.
 IN_FLOATS = {
     *("moments", "batch_normalization", "layer_normalization", "rms_normalization"),
     *("relu", "relu6", "soft_shrink", "select", "bincount"),
@@ -507,7 +508,7 @@ def test_small_reductions_match_keras(shape: Any, axis: int, keras: Any) -> None
         compare(keras, (name, inputs, {"axis": axis}), 1e-12)
 
 
-# These have additional parameters after Keras' parameters.
+# Operations with additional parameters, which Keras does not have.
 LONGER = {"relu", "relu6", "leaky_relu", "amax", "amin"}
 
 
@@ -521,7 +522,7 @@ def test_operations_accept_lists_and_variables() -> None:
         name, inputs, options = row
         expected = parts_of(getattr(ops, name)(*inputs, **options))
         makers = [lambda array: Variable(array) if is_float(array) else array]
-        # An empty list of rows has no columns.
+        # As nested lists, empty arrays would lose their shape.
         if not any(0 in getattr(i, "shape", ()) for i in inputs):
             makers.append(lambda array: array.tolist())
         for make in makers:

@@ -47,11 +47,11 @@ WORKED = {
         {"learning_rate": 0.1, "nesterov": True},
         [[0.94999999, -1.89999998], [0.92500001, -1.94999993], [1.02499998, -2.14999986]],
     ),
-    "SGD, clipped together": (
+    "SGD, global_clipnorm": (
         {"learning_rate": 1.0, "global_clipnorm": 0.5},
         [[0.77639318, -1.55278635], [0.55278635, -2.0], [0.77639318, -2.44721365]],
     ),
-    "SGD, clipped one by one": (
+    "SGD, clipvalue": (
         {"learning_rate": 1.0, "clipvalue": 0.3},
         [[0.69999999, -1.70000005], [0.44999999, -2.0], [0.75, -2.29999995]],
     ),
@@ -91,13 +91,13 @@ WORKED = {
 
 
 @pytest.mark.parametrize("name", WORKED)
-def test_worked_numbers(name: str) -> None:
+def test_values_match_keras(name: str) -> None:
     options, expected = WORKED[name]
     w = Variable([1.0, -2.0], dtype="float32")
     optimizer = getattr(optimizers, name.split(",")[0])(**options)
     for gradient, values in zip(GRADIENTS, expected, strict=True):
         optimizer.apply([np.float32(gradient)], [w])
-        # Each step is computed in the same order as in Keras, with one rounding error of w.
+        # The order of operations is the same as in Keras; w may differ by one rounding error.
         np.testing.assert_allclose(w, values, rtol=EPS, atol=0)
     assert int(optimizer.iterations) == 3
 
@@ -111,7 +111,7 @@ def variables(packed: bool) -> list[Variable]:
 
 
 @pytest.mark.parametrize("name", sorted({name.split(",")[0] for name in WORKED}))
-def test_memory_layout_is_irrelevant(name: str) -> None:
+def test_result_is_independent_of_memory_layout(name: str) -> None:
     results = []
     for packed in (False, True):
         rng = np.random.default_rng(2)
@@ -123,7 +123,7 @@ def test_memory_layout_is_irrelevant(name: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_model_step_is_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_step_calls_update_once(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, right = [], optimizers.RMSprop.update
 
     def counted(self: Any, rate: Any, w: Any, *rest: Any) -> None:
@@ -158,7 +158,7 @@ def test_learning_rate_can_be_set() -> None:
     assert float(w[0]) == pytest.approx(0.5, abs=1e-5)
     adam.learning_rate.assign(0.25)
     assert float(adam.learning_rate) == 0.25
-    adam.learning_rate = 1  # allowed after construction only, as in Keras
+    adam.learning_rate = 1  # an int, which the constructor does not accept
     assert float(adam.learning_rate) == 1
     adam.learning_rate = np.float64(0.125)
     assert adam.get_config()["learning_rate"] == 0.125
@@ -174,7 +174,7 @@ def test_gradients_are_not_modified() -> None:
     assert all((g == 5).all() for g in gradients)
 
 
-def test_weights_may_be_left_out() -> None:
+def test_apply_accepts_a_subset_of_weights() -> None:
     ws, adam = variables(True), optimizers.Adam()
     adam.build(ws)
     before = ws[1].numpy()
@@ -185,7 +185,7 @@ def test_weights_may_be_left_out() -> None:
 
 
 def decayed(**excluded: Any) -> list[str]:
-    """Return the paths of the weights that decay."""
+    """Return the paths of the weights to which weight decay is applied."""
     model = Sequential([layers.Input((2,))])
     for name in ("1", "11", "x1"):
         model.add(layers.Dense(2, name=name, bias_initializer="ones"))
@@ -244,7 +244,7 @@ def test_double_precision() -> None:
 
 
 class Listed(optimizers.schedules.LearningRateSchedule):
-    """A custom schedule."""
+    """Schedule that returns the rates of a list."""
 
     def __init__(self, rates: list[Any]) -> None:
         self.rates = rates
@@ -268,7 +268,7 @@ def test_invalid_schedule_rate_stops_training(wrong: Any, many: bool) -> None:
 
 
 def test_adam_with_repeated_embedding_rows() -> None:
-    """A row that is used twice, with gradients 1 and 3, has the squares 1 + 9."""
+    """As in Keras, gradients of a repeated row are squared, then added: 1**2 + 3**2, not 4**2."""
     layer = layers.Embedding(3, 1, "zeros")
     layer.build()
     for added, square in ((0.0, 10.0), (1.0, 25.0)):  # added dense gradient: (1 + 3 + 1)**2
