@@ -101,7 +101,8 @@ def test_train_command(data: Path, tmp_path: Path) -> None:
 
 def test_train_saves_the_tested_model(data: Path, trained: Path) -> None:
     result = json.loads((trained / "history.json").read_text())
-    # 80 steps on ten classes: well below MNIST's 97 %, and well above the 10 % of guessing.
+    # After 80 steps, the accuracy is well below the 97% of MNIST and well above the 10% of random
+    # guessing.
     assert result["test_accuracy"] > 0.6
     images, labels = TINY[1]
     for name in ("model.tinynet", "model.keras"):
@@ -112,7 +113,7 @@ def test_train_saves_the_tested_model(data: Path, trained: Path) -> None:
     assert not [path for path in trained.iterdir() if path.suffix == ".png"]
 
 
-def test_same_seed_same_bits(data: Path, trained: Path, tmp_path: Path) -> None:
+def test_same_seed_gives_identical_weights(data: Path, trained: Path, tmp_path: Path) -> None:
     weights = {}
     for seed in ("0", "0", "7"):
         arguments = ["--data", str(data), "--out", str(tmp_path), "--epochs", "8", "--no-plots"]
@@ -139,7 +140,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def test_synthetic_digits_are_announced_everywhere(
+def test_fallback_to_synthetic_digits_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(datasets.mnist, "load_data", not_found)
@@ -156,7 +157,7 @@ def test_synthetic_digits_are_announced_everywhere(
     assert re.fullmatch(rf"Test accuracy: 0\.\d{{4}} on {re.escape(label)}", lines[-1])
     result = json.loads((tmp_path / "history.json").read_text())
     assert (result["data"], result["fallback"]) == (label, True)
-    # Every plot names its data source, and shows real probabilities.
+    # Every plot names its data source, and the plotted probabilities sum to 1.
     assert len(seen) == 4
     assert {kwargs["source"] for _, kwargs in seen.values()} == {label}
     np.testing.assert_allclose(seen["plot_predictions"][0][2].sum(axis=1), 1, rtol=1e-5)
@@ -175,7 +176,7 @@ def test_requested_data_is_never_replaced(
 
 
 @pytest.mark.wide
-def test_fashion_and_drawn_by_name(
+def test_datasets_by_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(datasets.fashion_mnist, "load_data", lambda: TINY)
@@ -190,7 +191,7 @@ def test_fashion_and_drawn_by_name(
     assert "NOTE" not in out  # the data was requested explicitly
 
 
-def test_json_alone_on_stdout(
+def test_json_option_prints_only_json(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--data", str(data), "--out", str(tmp_path), "--epochs", "1", "--no-plots"]
@@ -268,7 +269,7 @@ def test_evaluate_flat_and_uncompiled(
 
 
 def pictures(folder: Path, digit: np.ndarray) -> list[str]:
-    """Write one digit in many variants of PNG."""
+    """Write one digit as PNG images of different sizes and modes."""
     big = np.kron(255 - digit, np.ones((7, 7), np.uint8))
     big = np.pad(big, ((50, 10), (10, 90)), constant_values=255)
     grey = Image.fromarray(big)
@@ -279,7 +280,7 @@ def pictures(folder: Path, digit: np.ndarray) -> list[str]:
         "grey": grey,
         "rgb": grey.convert("RGB"),
         "rgba": grey.convert("RGBA"),
-        "ink_on_glass": glass,
+        "transparent_background": glass,
         "palette": grey.convert("P"),
         "one_bit": grey.point(lambda v: 255 * (v > 127)).convert("1"),
         "sixteen_bits": Image.fromarray(big.astype(np.uint16) * 257),
@@ -406,8 +407,8 @@ BLANK = "digit.png: image must show a digit that stands out"
 #: Contents of a file, and the error message.
 UNREADABLE: dict[str, tuple[bytes, str]] = {
     "text": (
-        b"no picture, but long enough to be one",
-        "must be an image file.*begins with b'no p'",
+        b"not an image, but long enough to be one",
+        "must be an image file.*begins with b'not '",
     ),
     "empty": (b"", "a file that begins with b''"),
     "JPEG": (b"\xff\xd8\xff\xe0 and no more", "is a JPEG file that can't be read: "),
@@ -483,7 +484,7 @@ def test_info(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 # ------------------------------------------------------------ errors and exit codes
 
 
-#: Invalid arguments, and the suggestion if the error has one.
+#: Invalid arguments, and an expected part of the error message, such as a did-you-mean suggestion.
 USAGE = {
     **dict.fromkeys(("fly", "help fly", "evaluate", "predict model.tinynet", "info please"), ""),
     **dict.fromkeys(("train --epochs 0", "train --epochs many", "train --batch-size -1"), ""),
@@ -499,7 +500,7 @@ USAGE = {
 
 
 @pytest.mark.parametrize("arguments", USAGE)
-def test_wrong_usage(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_print_usage(arguments: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments.split())
     assert ended.value.code == 2
@@ -517,7 +518,7 @@ def test_wrong_usage(arguments: str, capsys: pytest.CaptureFixture[str]) -> None
         ("digits", ". Known: 'mnist', 'fashion_mnist', 'drawn'. Received: --data='digits'"),
     ],
 )
-def test_misspelled_data_sets_get_suggestions(
+def test_misspelled_dataset_gets_suggestion(
     name: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["train", "--data", name, "--out", str(tmp_path), "--no-plots"]) == 1
@@ -579,7 +580,7 @@ def test_errors_are_one_line(
 
 
 @pytest.mark.slow
-def test_interrupted(data: Path, tmp_path: Path) -> None:
+def test_interrupt_saves_model(data: Path, tmp_path: Path) -> None:
     process = start("train", "--data", str(data), "--epochs", "1000000", cwd=tmp_path)
     assert process.stdout is not None
     while b"Epoch 2/" not in process.stdout.readline():
@@ -609,7 +610,10 @@ def test_interrupt_keeps_last_complete_epoch(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Ctrl-C in the fourth step of an epoch writes the same files as training until that epoch."""
+    """After Ctrl-C in the fourth step of an epoch, the saved models are those before that epoch.
+
+    They must equal those of uninterrupted training up to the start of the epoch.
+    """
 
     class Press(callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -662,7 +666,7 @@ def test_closed_pipe_is_not_an_error(argument: str, codes: set[int]) -> None:
     code, _, err = run(argument, stdout=write)
     os.close(write)
     assert err == ""
-    assert code in codes  # argparse may have ignored the error
+    assert code in codes  # argparse may ignore the error
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a shell")
@@ -683,9 +687,10 @@ def test_full_disk_error_is_one_line() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="measures memory with /proc")
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs /proc")
 def test_training_on_mnist(mnist: Any, tmp_path: Path) -> None:
-    # Not the value of the resource module, which includes the peak of the parent process.
+    # `resource.getrusage` is not used, because its maximum may include the peak of the parent
+    # process.
     program = (
         "import sys; from tinynet.cli import main; assert main(['train']) == 0\n"
         "print(*[line for line in open('/proc/self/status') if line.startswith('VmHWM')])"
@@ -700,8 +705,9 @@ def test_training_on_mnist(mnist: Any, tmp_path: Path) -> None:
     )
     result = json.loads((tmp_path / "output" / "history.json").read_text())
     assert result["test_accuracy"] >= 0.97
-    # MB: 40 for Python and NumPy, 188 for 60,000 images in float32, 8 for the test images, 54 for
-    # the compressed rows, 125 for Numba: 415. A second copy of the images would exceed the limit.
+    # Expected peak in MB: 40 for Python and NumPy, 188 for 60,000 images in float32, 8 for the test
+    # images, 54 for the compressed rows, 125 for Numba, 415 in total. A second copy of the images
+    # would exceed the limit.
     peak = re.search(r"VmHWM:\s+(\d+) kB", process.stdout)
     assert peak
     assert int(peak[1]) / 1024 <= 450

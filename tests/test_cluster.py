@@ -71,7 +71,7 @@ def run(program: str, **environment: str) -> Any:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)  # including the workers
         out, errors = process.communicate()
-        pytest.fail(f"not done after {HUNG} s: {errors[-3000:]}")
+        pytest.fail(f"timed out after {HUNG} s: {errors[-3000:]}")
     assert process.returncode == 0, errors[-3000:]
     return json.loads(out.splitlines()[-1])
 
@@ -110,7 +110,7 @@ def test_killed_worker_is_replaced() -> None:
 
         def kill():
             busy, held = [], []
-            # Both of them compute, and have all arrays.
+            # Wait until both workers are busy and hold copies of the arrays.
             while len(busy) < 2 or min(held, default=0) < 2:
                 time.sleep(0.02)
                 held = [len(w) for k, w in client.who_has().items() if k.startswith("ndarray")]
@@ -122,8 +122,8 @@ def test_killed_worker_is_replaced() -> None:
 
         killer = threading.Thread(target=kill)
         killer.start()
-        # All arrays go to every worker: what joblib sends by itself goes to one, and may die
-        # with it.
+        # Send all arrays to every worker: by default, joblib sends an array to a single worker, and
+        # it would be lost with that worker.
         arrays = [x, y, *(rows for split in splits for rows in split)]
         with joblib.parallel_config("dask", scatter=arrays):
             result["Dask"] = scores(max_iter=60)
@@ -141,7 +141,7 @@ def test_killed_worker_is_replaced() -> None:
     assert result["Dask"] == result["serial"]
 
 
-def test_worker_uses_one_thread_little_data() -> None:
+def test_worker_thread_count_and_task_size() -> None:
     program = """
     class Probe(tinynet.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):

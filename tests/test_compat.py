@@ -1,4 +1,4 @@
-"""The TensorFlow replacement and `tf.keras.backend`, compared with TensorFlow."""
+"""Compare `tinynet.compat.tensorflow` with TensorFlow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def calls_of(names: str, *args: Any, **options: Any) -> dict[str, Any]:
     return {name: functools.partial(call, name=name) for name in names.split()}
 
 
-# Calls that need only one function of either library.
+# Calls that test a single function, with the library as argument.
 CALLS = {
     **calls_of("argmax convert_to_tensor reduce_mean cumsum nn.relu nn.softmax nn.sigmoid", A),
     **calls_of("nn.tanh nn.leaky_relu nn.gelu nn.l2_normalize nn.l2_loss", A),
@@ -291,14 +291,14 @@ def test_tensorflow_activation_maps_to_builtin() -> None:
 
 def test_module_finds_its_variables(tensorflow: Any) -> None:
     def line(tf: Any) -> Any:
-        class Line(tf.Module):  # type: ignore[misc]  # of either library
+        class Line(tf.Module):  # type: ignore[misc]  # the base class depends on the library
             def __init__(self, name: Any = None) -> None:
                 super().__init__(name=name)
                 self.w = [tf.Variable(2.0), {"a": tf.Variable(3.0, trainable=False)}]
                 self.b = tf.Variable(1.0)
                 self.number = 7
 
-        class Two(tf.Module):  # type: ignore[misc]  # of either library
+        class Two(tf.Module):  # type: ignore[misc]  # the base class depends on the library
             def __init__(self) -> None:
                 super().__init__()
                 self.second, self.first = Line("x"), Line("y")
@@ -331,8 +331,8 @@ def test_assertions_match_tensorflow(name: str, right: Any, wrong: Any, tensorfl
     for tf in (tensorflow, stand_in):
         check = getattr(tf.debugging, name)
         assert check(*right) is None
-        with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="oh"):
-            check(*wrong, message="oh no")
+        with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="custom message"):
+            check(*wrong, message="custom message")
     with pytest.raises(ValueError, match=r"assert_\w+ must hold. Received: "):
         check(*wrong)
 
@@ -551,7 +551,7 @@ def test_dataset_elements_match_tensorflow(name: str, tensorflow: Any) -> None:
     assert described_dataset(tensorflow, name) == expected == described_dataset(stand_in, name)
 
 
-def test_dataset_length_is_known_or_refused() -> None:
+def test_dataset_cardinality() -> None:
     assert len(slices(stand_in).batch(2)) == 4
     assert slices(stand_in).filter(lambda x, y: False)
     assert stand_in.data.experimental.cardinality(slices(stand_in).repeat()).numpy() == -1

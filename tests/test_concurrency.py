@@ -1,4 +1,4 @@
-"""Many threads, processes and calls: the same results, and no memory leaks."""
+"""Concurrent calls give the same results as sequential calls, and do not leak memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=[1, 2])
 def threads(request: pytest.FixtureRequest, backend: str) -> Iterator[int]:
     if request.param > 1 and backend == "numpy":
-        pytest.skip("more threads need the numba backend")
+        pytest.skip("multiple threads require the numba backend")
     config.set_num_threads(request.param)
     yield request.param
     config.set_num_threads(1)
@@ -74,7 +74,7 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
     return results
 
 
-def test_eight_threads_predict_like_one(backend: str) -> None:
+def test_concurrent_predict_equals_sequential(backend: str) -> None:
     model = net()
     model.fit(X, Y, verbose=0)
     ways: list[Callable[[Any], Any]] = [
@@ -97,7 +97,8 @@ def test_concurrent_training_equals_sequential(threads: int) -> None:
     kinds = ["adam", optimizers.SGD(0.1, momentum=0.9), "rmsprop"]
 
     def train(model: Sequential) -> Any:
-        # No random seed is drawn after this line.
+        # All random seeds have been drawn at this point, so the order of the threads does not
+        # matter.
         return model.fit(X, Y, epochs=5, verbose=0, validation_split=0.1).history
 
     alone, beside = (
@@ -125,7 +126,7 @@ def test_training_in_thread_keeps_signal_handlers() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-# `test_thread_pool` tests forks.
+# Forked processes are tested in tests/internals/test_thread_pool.py.
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
@@ -165,7 +166,7 @@ def resident() -> int:
 
 
 def growth(work: Callable[[], Any], times: int) -> int:
-    """Return the growth in bytes of Python and NumPy objects, after a warm-up."""
+    """Return the increase in allocated bytes over repeated calls, after a warm-up."""
 
     def held() -> int:
         gc.collect()
@@ -185,7 +186,7 @@ def growth(work: Callable[[], Any], times: int) -> int:
 
 def test_memory_stays_flat(backend: str) -> None:
     model, one = net(), X[:1]
-    # An array of one example is 120 bytes, so even a leak of one byte per call would be found.
+    # The limit of `predict` is one byte per call; leaking even the 120-byte input would exceed it.
     assert growth(lambda: model.predict(one, verbose=0), 2000) < 2000
     assert growth(lambda: model(one), 500) < 2000
     assert growth(lambda: model.evaluate(one, Y[:1], verbose=0), 200) < 2000

@@ -39,7 +39,7 @@ class Calling(layers.Layer):
 
 
 class Weighted(Calling):
-    """A layer of this kind that also has a weight."""
+    """A layer with a weight, whose `call` is a given function of the layer and the input."""
 
     def __init__(self, function: Any, **options: Any) -> None:
         super().__init__(function)
@@ -84,7 +84,7 @@ def test_untraceable_call_raises(make: Any, message: str) -> None:
 
 
 class Lazy(keras.Model):
-    """A layer that creates its sublayers in the first call."""
+    """A model that creates a layer in its first call."""
 
     hidden: Any = None
     first: Any = layers.ReLU()
@@ -97,7 +97,7 @@ class Lazy(keras.Model):
 
 @pytest.mark.parametrize("eagerly", [False, True])
 def test_layer_created_in_first_call(eagerly: bool) -> None:
-    """Python control flow runs eagerly."""
+    """Python control flow that depends on values requires run_eagerly=True."""
     model = Lazy()
     if eagerly:
         model.first = Calling(positive)
@@ -108,7 +108,7 @@ def test_layer_created_in_first_call(eagerly: bool) -> None:
     assert model.predict(X, verbose=0).shape == (20, 1)
 
 
-def test_predict_separates_batches_of_dependent_rows() -> None:
+def test_predict_computes_batches_separately() -> None:
     model = fitted(Calling(lambda x: x - ops.mean(x, axis=0, keepdims=True)))
     found = model.predict(X, batch_size=7, verbose=0)
     parts = [np.asarray(model(X[k : k + 7])) for k in range(0, 20, 7)]
@@ -126,7 +126,7 @@ def test_tensor_dtype_next_to_float64(other: Any) -> None:
         assert [np.dtype(y.dtype).name for y in (x * other, other / x)] == ["float32"] * 2
 
 
-def test_nested_tape_gradient_constant_or_refused() -> None:
+def test_second_derivatives_raise() -> None:
     x = keras.Variable(3.0)
     with tf.GradientTape(persistent=True) as outer:
         with tf.GradientTape() as inner:
@@ -187,7 +187,7 @@ def counted(layer: Any, x: Any) -> Any:
     return x
 
 
-def test_call_variables_count_rows_once() -> None:
+def test_call_updates_variables_once_per_batch() -> None:
     counter = Weighted(counted, initializer="zeros", trainable=False)
     model = keras.Sequential([keras.Input((4,)), counter, layers.Dense(1)])
     model.compile("sgd", "mse")
@@ -246,7 +246,7 @@ def trained_with(function: Any) -> Any:
         (lambda w, y: [w * w, 3.0 * (w * w)], lambda w, y: [4.0 * w * w]),
         (lambda w, y: [s := ops.sum(y), 2.0 * s], lambda w, y: [3.0 * ops.sum(y)]),
     ],
-    ids=["vector", "twice", "variable", "two", "one of another"],
+    ids=["vector", "twice", "variable", "two losses", "derived loss"],
 )
 def test_add_loss_sums_its_arguments(function: Any, same: Any) -> None:
     np.testing.assert_allclose(trained_with(function), trained_with(same), rtol=1e-6)
@@ -266,7 +266,7 @@ def test_add_loss_accepts_constants() -> None:
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_condition_weight_is_unchanged(twice: bool) -> None:
+def test_weight_used_only_in_condition_is_unchanged(twice: bool) -> None:
     def masked(layer: Any, x: Any) -> Any:
         y = ops.where(layer.w, x, 0.0)
         return y * layer.w if twice else y
@@ -422,7 +422,7 @@ def squares(w: Any) -> Any:
 
 
 def test_operations_are_activations() -> None:
-    """The `backward` of an operation has other arguments than that of a custom activation."""
+    """The `backward` of an operation takes different arguments than that of an activation."""
     x = np.float32([[0.5, -2.0], [1.0, 3.0]])
     kernel = np.float32([[1.0, 2.0], [-1.0, 0.5]])
     dense = layers.Dense(2, activation=ops.sin, use_bias=False)
@@ -440,8 +440,8 @@ def weighted_squares(y_true: Any, y_pred: Any) -> Any:
     return ops.mean(3.0 * ops.square(y_true - y_pred), axis=-1)
 
 
-def test_functions_are_found_in_files(tmp_path: Any) -> None:
-    """The loss is found because it is registered, the regularizer because it is passed."""
+def test_custom_functions_are_restored_from_files(tmp_path: Any) -> None:
+    """The loss is registered as serializable; the regularizer is passed as custom_objects."""
     model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_regularizer=squares)])
     model.compile("sgd", weighted_squares)
     model.save(tmp_path / "net.keras")

@@ -46,7 +46,10 @@ def sign_sgd(k: Any) -> Any:
 
 def momentum(k: Any) -> Any:
     class Momentum(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
-        """The example of the Keras documentation; its `build` does not check for a second call."""
+        """The example from the Keras documentation.
+
+        Its `build` does not check whether it was called before.
+        """
 
         def __init__(self, learning_rate: Any = 0.05, momentum: float = 0.9, **kwargs: Any) -> None:
             super().__init__(learning_rate=learning_rate, **kwargs)
@@ -116,7 +119,7 @@ def doubled(k: Any) -> Any:
 
 
 def centered(k: Any, method: str) -> Any:
-    """Return an optimizer class that centers each gradient, and records its calls."""
+    """Return a subclass of Adam that centers each gradient by overriding `method`."""
 
     def remove(gradient: Any) -> Any:
         return gradient - k.ops.mean(gradient, axis=0, keepdims=True)
@@ -134,7 +137,10 @@ def centered(k: Any, method: str) -> Any:
 
 def lookahead(k: Any) -> Any:
     class Lookahead(k.optimizers.Optimizer):  # type: ignore[misc]  # resolved at run time
-        """An optimizer that wraps another one and periodically steps back halfway."""
+        """An optimizer that wraps another one.
+
+        Every `period` steps, it moves the weights halfway back to the slow weights.
+        """
 
         def __init__(self, inner: Any, period: int = 2, **kwargs: Any) -> None:
             super().__init__(learning_rate=0.0, **kwargs)
@@ -203,7 +209,7 @@ def values(model: Any, optimizer: Any) -> list[np.ndarray]:
 
 
 def assert_same(ours: Any, theirs: Any, size: float = 1.0) -> None:
-    """Compare within about 250 rounding errors at the given scale, the result of 9 steps."""
+    """Compare values after 9 steps, to within about 250 rounding errors at the given scale."""
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=256 * EPS * size)
 
@@ -296,7 +302,7 @@ def test_fit_equals_train_on_batch(name: str) -> None:
 def test_custom_optimizer_build_called_once() -> None:
     calls = []
 
-    class Counting(momentum(tinynet)):  # type: ignore[misc]  # made by a function
+    class Counting(momentum(tinynet)):  # type: ignore[misc]  # base class created by a function
         def build(self, variables: Any) -> None:
             calls.append(len(variables))
             super().build(variables)
@@ -312,7 +318,7 @@ def test_custom_optimizer_build_called_once() -> None:
     ]
 
 
-def test_update_step_owns_its_gradient() -> None:
+def test_gradients_kept_by_update_step_do_not_change() -> None:
     kept = []
 
     class Keeping(optimizers.Optimizer):
@@ -325,7 +331,7 @@ def test_update_step_owns_its_gradient() -> None:
         np.testing.assert_array_equal(gradient, value)
 
 
-def test_attribute_variables_belong_to_state() -> None:
+def test_variables_in_attributes_are_optimizer_state() -> None:
     class Own(optimizers.Optimizer):
         def build(self, variables: Any) -> None:
             super().build(variables)
@@ -451,7 +457,7 @@ def two_optimizers(k: Any, f: Any) -> Any:
 
 
 def one_optimizer(k: Any, f: Any) -> Any:
-    """Build one optimizer for the weights of two models, then update the models separately."""
+    """Update two models separately with one optimizer, which is built for the weights of both."""
     models, optimizer = [net(k), net(k)], k.optimizers.Adam(0.02)
     optimizer.build([v for model in models for v in model.trainable_variables])
     for model in (models[0], models[1], models[0]):
@@ -480,7 +486,7 @@ def own_variables(k: Any, f: Any) -> Any:
             loss = f.reduce_mean((slope * X[:, :1] + bias - Y[:, :1]) ** 2)
         optimizer.apply_gradients(zip(tape.gradient(loss, [slope, bias]), [slope, bias]))  # noqa: B905
     optimizer.learning_rate = schedule(k)
-    optimizer.apply([f.constant(1.0), f.constant([1.0])])  # in the order of the first call
+    optimizer.apply([f.constant(1.0), f.constant([1.0])])  # in the first call's variable order
     return [slope.numpy(), bias.numpy(), *(np.asarray(v) for v in optimizer.variables)]
 
 
@@ -500,7 +506,7 @@ def clipped(k: Any, f: Any) -> Any:
 
 
 def missing(k: Any, f: Any) -> Any:
-    """Omit the gradients of the second layer in every other step."""
+    """Pass None as the gradients of the second layer in every other step."""
     model = net(k)
     optimizer = k.optimizers.Adam(0.02, use_ema=True, gradient_accumulation_steps=2)
     weights = model.trainable_weights

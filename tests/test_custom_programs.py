@@ -19,7 +19,7 @@ from tests.import_lines import moved
 
 PROGRAMS = sorted((Path(__file__).parent / "custom_programs").glob("*.py"))
 PROGRAMS = [path for path in PROGRAMS if path.stem not in ("common", "conftest")]
-# Rounding errors grow over 300 steps; a wrong derivative has a hundred times the error.
+# Rounding errors grow over 300 steps; a wrong derivative causes errors about 100 times as large.
 ROOM = 2e-4
 
 
@@ -67,7 +67,7 @@ def test_custom_program_matches_keras(path: Path, tmp_path: Path) -> None:
 
     keras.utils.set_random_seed(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # from Keras
+        warnings.simplefilter("ignore")  # warnings raised by Keras
         start, their_losses, theirs = run(runpy.run_path(str(path)))
     copy = tmp_path / path.name
     copy.write_text(moved(path.read_text(encoding="utf-8")), encoding="utf-8")

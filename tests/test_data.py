@@ -83,12 +83,12 @@ def test_shuffled_batches_reuse_one_buffer() -> None:
         ([[0], [1], [2]], None, [2, 0.5, 1]),
         (np.eye(3), None, [2, 0.5, 1]),
         ([0.0, 1.0, 2.0], None, [2, 0.5, 1]),
-        ([0.1, 0.5, 0.6, 1.4], (4,), [2, 2, 0.5, 0.5]),  # the nearest class; 0.5 rounds to even
+        ([0.1, 0.5, 0.6, 1.4], (4,), [2, 2, 0.5, 0.5]),  # rounded to the nearest class; 0.5 to even
         ([[0.1], [0.9], [1.5]], (3,), [2, 0.5, 1]),
         ([[0, 1], [2, 0]], (2, 2), [[2, 0.5], [1, 2]]),  # a label at each position
         ([[[0], [1]], [[2], [0]]], (2, 2), [[2, 0.5], [1, 2]]),
         (np.eye(3)[[[0, 1], [2, 0]]], (2, 2), [[2, 0.5], [1, 2]]),
-        ([[0.2, 0.5, 0.3], [0.6, 0.2, 0.2]], (2,), [0.5, 2]),  # soft rows
+        ([[0.2, 0.5, 0.3], [0.6, 0.2, 0.2]], (2,), [0.5, 2]),  # soft labels
         ([[0], [1]], (2, 1), [[2], [0.5]]),  # sequences of length 1
     ],
 )
@@ -100,7 +100,7 @@ def test_class_weights_for_all_target_forms(y: Any, shape: Any, expected: Any) -
         assert weights.tolist() == expected
 
 
-def test_class_weights_require_trailing_unit_axis() -> None:
+def test_class_weights_require_last_axis_of_size_1() -> None:
     with pytest.raises(
         ValueError, match=r"last axis of size 1 to y\. Received: y of shape \(2, 3\)"
     ):
@@ -267,7 +267,7 @@ def net(*first: Any, shape: Any = (4,)) -> Any:
 
 
 def everything(model: Any, x: Any, y: Any, w: Any) -> list[Any]:
-    """Pass data to every method that accepts it; return all results."""
+    """Pass the data to every method that accepts data; return all results."""
     options = {"validation_data": (x, y, w), "shuffle": False}
     history = model.fit(x, y, 16, 2, 0, sample_weight=w, **options).history
     return [
@@ -302,7 +302,7 @@ FORMS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any, Any]]] = {
     "rows as arrays": lambda x, y, w: (list(x), list(y), list(w)),
     "objects": lambda x, y, w: (x.astype(object), y.astype(object), w.astype(object)),
     "unmasked": lambda x, y, w: (np.ma.array(x), np.ma.array(y), np.ma.array(w)),
-    "a last axis of 1": lambda x, y, w: (x[..., None], y[..., None], w[..., None]),
+    "trailing axis of size 1": lambda x, y, w: (x[..., None], y[..., None], w[..., None]),
 }
 
 
@@ -378,7 +378,7 @@ def test_model_adjusts_input_rank(shape: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(model(other), model(x))
 
 
-def test_single_target_list_is_one_row() -> None:
+def test_list_with_one_target_array() -> None:
     hot = net()
     hot.compile("adam", "categorical_crossentropy")
     expected = hot.test_on_batch(X[:1], [[0, 1]])
@@ -472,7 +472,7 @@ def traced() -> Iterator[None]:
 def test_inputs_are_converted_batch_by_batch(
     kind: Any, optimizer: str, shuffle: bool, rng: Any
 ) -> None:
-    """No call needs as much memory as a converted copy of all inputs."""
+    """The peak memory of each call is less than that of a converted copy of all inputs."""
     x = rng.integers(1, 256, (6000, 2000), np.uint8).astype(kind)
     y = np.arange(len(x)) % 3
     model = classifier(shape=(2000,), optimizer=optimizer)
@@ -482,7 +482,7 @@ def test_inputs_are_converted_batch_by_batch(
         "evaluate": lambda: model.evaluate(x, y, verbose=0),
         "predict": lambda: model.predict(x, verbose=0),
     }
-    model.fit(x[:64], y[:64], verbose=0)  # compiles
+    model.fit(x[:64], y[:64], verbose=0)  # compile the kernels before measuring
     with traced():
         for name, call in calls.items():
             tracemalloc.reset_peak()

@@ -1,4 +1,7 @@
-"""Finding, validating, downloading and caching datasets, with a local server as mirrors."""
+"""Finding, validating, downloading and caching datasets.
+
+A local web server acts as two mirrors.
+"""
 
 from __future__ import annotations
 
@@ -149,7 +152,7 @@ def mirror() -> Iterator[Mirror]:
 
 @pytest.fixture(autouse=True)
 def _places(tmp_path: Path, monkeypatch: Any) -> None:
-    """Search only these folders, and bypass web proxies for the local server."""
+    """Use only temporary folders for the search, and bypass web proxies for the local server."""
     monkeypatch.delenv("TINYNET_DATA", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
@@ -171,7 +174,7 @@ UNPACKED = idx_contents(TINY, "")
 FORMS = {
     "packed": FILES,
     "unpacked": UNPACKED,
-    "unpacked under packed names": {f"{name}.gz": data for name, data in UNPACKED.items()},
+    "uncompressed with .gz suffix": {f"{name}.gz": data for name, data in UNPACKED.items()},
     "in a subfolder": {f"tiny/{name}": data for name, data in FILES.items()},
     "npz": {"tiny.npz": npz({**TINY, "more": np.zeros(3)}, np.savez)},
     "npz compressed": {"tiny.npz": npz({**TINY, "more": np.zeros(3)})},
@@ -225,7 +228,7 @@ def test_default_path_searches_locations(
     assert_is(mnist.load_data("./mnist.npz"), tiny(1))
 
 
-# The search
+# Search order
 
 
 def test_search_order(tmp_path: Path, mirror: Mirror, monkeypatch: Any) -> None:
@@ -262,7 +265,10 @@ def test_keras_npz(tmp_path: Path, monkeypatch: Any) -> None:
 
 
 def test_user_files_need_no_checksum(tmp_path: Path, nowhere: Source) -> None:
-    """Files with other checksums are valid in a user's folder, but damaged in a cache."""
+    """Files with unknown checksums are accepted in a user's folder.
+
+    In a cache, they are treated as corrupted.
+    """
     own = idx_contents(tiny(1))
     assert_is(load(nowhere, put(tmp_path / "own", own)), tiny(1))
     put(tmp_path / "keras" / "datasets" / "tiny-set", own)
@@ -336,20 +342,20 @@ def test_download_fallback_to_next_mirror(tmp_path: Path, mirror: Mirror) -> Non
 @pytest.mark.parametrize(
     ("trouble", "error", "message"),
     [
-        ("wrong files", FileNotFoundError, r"/two/\S+: the SHA-256 must be"),
-        ("broken off", FileNotFoundError, r"must have \d+ bytes. Received: 100 bytes(.|\n)* 404"),
+        ("wrong checksum", FileNotFoundError, r"/two/\S+: the SHA-256 must be"),
+        ("truncated", FileNotFoundError, r"must have \d+ bytes. Received: 100 bytes(.|\n)* 404"),
         ("interrupt", KeyboardInterrupt, "^now$"),
     ],
 )
-def test_failed_download_leaves_nothing(
+def test_failed_download_leaves_no_files(
     tmp_path: Path, mirror: Mirror, monkeypatch: Any, trouble: str, error: Any, message: str
 ) -> None:
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt("now")
 
     mirror.serve("one")
-    mirror.truncated = trouble == "broken off"
-    if trouble == "wrong files":
+    mirror.truncated = trouble == "truncated"
+    if trouble == "wrong checksum":
         for which in ("one", "two"):
             mirror.serve(which, idx_contents(tiny(1)))
     if trouble == "interrupt":
@@ -439,7 +445,7 @@ def with_array(name: str, array: np.ndarray) -> bytes:
 MEMBERS = {name: npy(array) for name, array in TINY.items()}
 CLAIM = MEMBERS["x_train"].replace(b"(3, 28, 28), }       ", b"(300000, 28, 28), }  ")
 ENCRYPTED = zipped(MEMBERS).replace(b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0")
-# The damage: file of images, labels or all; contents; and error message.
+# Cases: index of the damaged file in DAMAGED, its contents, and the error message.
 DAMAGED = [*IDX_FILES[:2], "given.npz"]
 DAMAGE = {
     "empty": (0, b"", "Received: 0 bytes"),
@@ -449,21 +455,21 @@ DAMAGE = {
     "labels for images": (0, LABELS + bytes(20), "magic number must be 2051. Received: 2049"),
     "images for labels": (1, IMAGES, "magic number must be 2049. Received: 2051"),
     "other sizes": (0, header(2051, 3, 32, 32) + bytes(3072), r"Received: shape=\(3, 32, 32\)"),
-    "none": (0, header(2051, 0, 28, 28), r"Received: shape=\(0, 28, 28\)"),
-    "monstrous claim": (0, header(2051, 2**32 - 1, 28, 28), "Received: shape="),
-    "large claim": (0, header(2051, 300_000, 28, 28), "Received: 0 bytes"),
+    "no images": (0, header(2051, 0, 28, 28), r"Received: shape=\(0, 28, 28\)"),
+    "declares 2**32 - 1 images": (0, header(2051, 2**32 - 1, 28, 28), "Received: shape="),
+    "declares 300,000 images": (0, header(2051, 300_000, 28, 28), "Received: 0 bytes"),
     "label 10": (1, idx(np.array([0, 10, 4], np.uint8)), "must be from 0 to 9. Received: 10"),
-    "a label short": (1, idx(np.array([0, 9], np.uint8)), "Received: 3 images, 2 labels"),
-    "gzip cut": (0, gzip.compress(IMAGES)[:-20], "ended before"),
-    "gzip without its check sum": (0, gzip.compress(IMAGES)[:-8], "ended before"),
-    "gzip with a wrong bit": (0, flipped(gzip.compress(IMAGES, 0), 1000), "CRC check failed"),
+    "one label missing": (1, idx(np.array([0, 9], np.uint8)), "Received: 3 images, 2 labels"),
+    "truncated gzip": (0, gzip.compress(IMAGES)[:-20], "ended before"),
+    "gzip without checksum": (0, gzip.compress(IMAGES)[:-8], "ended before"),
+    "gzip with flipped bit": (0, flipped(gzip.compress(IMAGES, 0), 1000), "CRC check failed"),
     "gzip with no data": (0, gzip.compress(IMAGES)[:10] + b"\xff" * 30, "invalid block"),
-    "gzip and more": (0, gzip.compress(IMAGES) + b"rubbish", "Not a gzipped file"),
+    "gzip with trailing data": (0, gzip.compress(IMAGES) + b"rubbish", "Not a gzipped file"),
     "no npz at all": (2, b"", "not a zip file"),
     "text": (2, b"no archive", "not a zip file"),
     "truncated npz": (2, npz(TINY)[:-50], "not a zip file"),
-    "wrong bit": (2, flipped(zipped(MEMBERS), 1000), "Bad CRC-32"),
-    "wrong name": (2, flipped(zipped(MEMBERS), 30), "differ"),
+    "flipped bit in data": (2, flipped(zipped(MEMBERS), 1000), "Bad CRC-32"),
+    "flipped bit in name": (2, flipped(zipped(MEMBERS), 30), "differ"),
     "array missing": (2, npz({k: v for k, v in TINY.items() if k != "y_test"}), "y_test. Received"),
     "float images": (2, with_array("x_test", np.zeros((2, 28, 28))), "Received: dtype=float64"),
     "flat images": (2, with_array("x_test", np.zeros((2, 784), np.uint8)), r"shape=\(2, 784\)"),
@@ -475,7 +481,7 @@ DAMAGE = {
     "one-hot": (2, with_array("y_test", np.zeros((2, 10), np.uint8)), r"shape=\(2, 10\)"),
     "y_test 10": (2, with_array("y_test", np.array([1, 10], np.uint8)), "Received: 10"),
     "too few": (2, with_array("y_test", np.array([1], np.uint8)), "Received: 2 images, 1 labels"),
-    "claims more": (2, zipped(MEMBERS | {"x_train": CLAIM}), "Received: 2352 bytes"),
+    "declares a larger shape": (2, zipped(MEMBERS | {"x_train": CLAIM}), "Received: 2352 bytes"),
     "npy 2.0": (2, zipped(MEMBERS | {"x_train": npy(TINY["x_train"], (2, 0))}), r"\(2, 0\)"),
     "no npy": (2, zipped(MEMBERS | {"x_train": b"images in no form"}), "magic string"),
     "bzip2": (2, zipped(MEMBERS, zipfile.ZIP_BZIP2), "deflated"),
@@ -493,7 +499,7 @@ def test_damaged_file_is_named(tmp_path: Path, nowhere: Source, case: str) -> No
     assert str(file) in str(caught.value)
 
 
-def test_random_damage_is_found_or_harmless(tmp_path: Path, nowhere: Source) -> None:
+def test_random_damage_raises_or_is_harmless(tmp_path: Path, nowhere: Source) -> None:
     """600 files per format with a few changed or missing bytes raise only ValueError."""
     random = np.random.default_rng(1)
     folder = put(tmp_path / "idx", FILES)
@@ -512,7 +518,7 @@ def test_random_damage_is_found_or_harmless(tmp_path: Path, nowhere: Source) -> 
                 named += 1
             if message:
                 assert str(path) in message
-            else:  # the change is in unused bytes, such as a time stamp
+            else:  # the change is in unused bytes, such as a timestamp
                 assert_is(dataset)
         assert named > 200
 
@@ -585,7 +591,7 @@ def test_cache_folder_variables(monkeypatch: Any, tmp_path: Path) -> None:
     assert cache_folder() == tmp_path / "Local" / "tinynet"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX users and permissions")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX users and permissions")
 @pytest.mark.parametrize("obstacle", [None, "writable by all", "link"])
 def test_cache_folder_without_a_home(
     monkeypatch: Any, tmp_path: Path, obstacle: str | None

@@ -1,4 +1,4 @@
-"""The drawing page: the same network and framing as in Python, tested in a real browser."""
+"""The demo page computes the same framing and predictions as Python, in a real browser."""
 
 from __future__ import annotations
 
@@ -157,7 +157,10 @@ def chromium() -> Iterator[browser.Browser]:
 
 @pytest.fixture(scope="module")
 def trained(digits: Any) -> Any:
-    """Train a network to a useful accuracy: equal outputs of an untrained one prove little."""
+    """Train a network to a useful accuracy.
+
+    Comparing the outputs of an untrained network would be a weak test.
+    """
     (x, y), (x_test, y_test) = digits
     keras.random.set_seed(0)
     model = net()
@@ -247,7 +250,7 @@ NETS = {
         L.Dense(10, activation="sigmoid"),
         shape=(784,),
     ),
-    "a net in a net": lambda: net(
+    "nested model": lambda: net(
         L.Flatten(), keras.Sequential([L.Dense(8, activation="relu")]), L.Dense(10, "softmax")
     ),
     "no hidden layer": lambda: net(L.Flatten(), L.Dense(10, activation="softmax")),
@@ -267,14 +270,14 @@ def test_other_networks_match_python(name: str, chromium: browser.Browser, tmp_p
     expected = model.predict(x, verbose=0)
     np.testing.assert_allclose(ask(page, x), expected, atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 0.02
-    hidden = sum(type(la) is L.Dense for la in model.layers) - 1 + (name == "a net in a net")
+    hidden = sum(type(la) is L.Dense for la in model.layers) - 1 + (name == "nested model")
     assert page.run("return document.querySelectorAll('#hidden canvas').length") == hidden
     assert page.run("return document.getElementById('hidden').hidden") == (hidden == 0)
     assert page.messages() == []
 
 
 @needs_browser
-def test_scores_become_probabilities(chromium: browser.Browser, tmp_path: Path) -> None:
+def test_page_applies_softmax_to_logits(chromium: browser.Browser, tmp_path: Path) -> None:
     model = net(L.Flatten(), L.Dense(10))
     x = np.random.default_rng(0).random((5, 28, 28))
     found = ask(open_page(chromium, model, tmp_path), x)
@@ -322,7 +325,8 @@ def drawings() -> list[np.ndarray]:
 def test_framing_matches_frame_digit(
     page: browser.Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The page also classifies digits whose strokes do not touch yet.
+    # While drawing, the page also classifies unfinished digits whose strokes do not touch, so the
+    # check for several digits is disabled.
     monkeypatch.setattr(framing, "_several", lambda *pieces: False)
     script = """return arguments[0].map(({ grey, h, w }) => {
         const framed = frameDigit(Float64Array.from(grey, (byte) => byte / 255), h, w);
@@ -349,8 +353,9 @@ def test_drawing_is_recognized(page: browser.Browser, trained: Any, digit: int, 
     page.wait(f"return document.getElementById('digit').textContent === '{digit}'")
     spoken = "return document.getElementById('spoken').textContent"
     page.wait(f"{spoken}.startsWith('Prediction {digit}')")
-    # From the canvas to the displayed probabilities, Python gives the same result.
-    # String.fromCharCode accepts a limited number of arguments: one row.
+    # The displayed probabilities are those that Python computes from the canvas.
+    # String.fromCharCode accepts a limited number of arguments, so the pixels are converted row by
+    # row.
     packed = page.run(
         """const alpha = ink.getImageData(0, 0, SIZE, SIZE).data.filter((_, i) => i % 4 === 3);
         const row = (_, y) => String.fromCharCode(...alpha.subarray(y * SIZE, (y + 1) * SIZE));

@@ -1,4 +1,4 @@
-"""`functional.dense_network`, the introductory example, computes the same as the library."""
+"""`functional.dense_network`, the introductory example, agrees with the library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation: its code runs, its links lead somewhere, every public name has a page."""
+"""The documentation: code blocks run, links are valid, and every public name has a page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from docs import public_names
 from tests import HUNG
-from tests.test_examples import write_little_mnist
+from tests.test_examples import write_small_mnist
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,14 +30,14 @@ def programs(path: Path) -> str:
 def test_code_blocks_run(path: Path, tmp_path: Path) -> None:
     if path.stem == "sklearn":
         pytest.importorskip("sklearn", reason="needs scikit-learn: pip install -e '.[sklearn]'")
-    write_little_mnist(tmp_path, 600, 100)
+    write_small_mnist(tmp_path, 600, 100)
     environment = {**os.environ, "TINYNET_DATA": str(tmp_path), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-c", programs(path)]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=HUNG)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_links_lead_to_files(path: Path) -> None:
+def test_relative_links_exist(path: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text("utf-8"))
     links += re.findall(r"^```\{include\} (\S+)", path.read_text("utf-8"), re.M)
     assert not [link for link in links if not (path.parent / link).exists()]
@@ -50,7 +50,9 @@ def test_readme_is_short() -> None:
 def test_every_public_name_has_a_page() -> None:
     if not INVENTORY.exists():
         pytest.skip("needs the documentation: make docs")
-    contents = INVENTORY.read_bytes().split(b"\n", 4)[4]  # after four lines of text
+    contents = INVENTORY.read_bytes().split(b"\n", 4)[
+        4
+    ]  # compressed data follows four header lines
     lines = zlib.decompress(contents).decode().splitlines()
     pages = {name for name, kind, *_ in map(str.split, lines) if kind.startswith("py:")}
     assert set(public_names.find_names()) <= pages

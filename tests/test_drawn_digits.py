@@ -106,12 +106,13 @@ def test_framing_matches_mnist(drawn):
         assert extent.max() <= 20
         mass = x.sum(axis=3 - axis, dtype=np.int64)
         centre = mass @ pixels / mass.sum(axis=1)
-        # Whole-pixel shifts center the mass at 14 to within half a pixel, unless the box would
-        # leave the image: a seven with a bar may have its center of mass above row 6 of 20.
+        # Whole-pixel shifts center the mass at 14 to within half a pixel, unless the digit's
+        # bounding box would extend beyond the image: the center of mass of a seven with a bar may
+        # be above row 6 of 20.
         assert (np.abs(centre - 14) <= 0.5).mean() > 0.99
         assert np.abs(centre - 14).max() <= 2
     high, wide = ((x > 0).any(axis=axis).sum(axis=1) for axis in (2, 1))
-    # The longer side fills the box, except for the thin ends of lines.
+    # The longer side is about 20 pixels; thin stroke ends may be lost.
     assert np.maximum(high, wide).min() >= 18
 
 
@@ -120,7 +121,7 @@ def test_ink_distribution_resembles_mnist(drawn):
     assert 0.15 <= (x > 0).mean() <= 0.23  # MNIST: 0.19
     assert (x.max(axis=(1, 2)) >= 200).all()
     grey = ((x > 0) & (x < 255)).sum() / (x > 0).sum()
-    assert 0.3 <= grey <= 0.8  # edges are gray, cores are not; MNIST: 0.65
+    assert 0.3 <= grey <= 0.8  # stroke edges are gray, stroke centers are white; MNIST: 0.65
 
 
 def test_glyph_paths_are_valid():
@@ -143,7 +144,7 @@ def test_digits_are_distinguishable(drawn):
     (x, y), (x_test, y_test) = drawn
     flat, flat_test = (z.reshape(len(z), -1).astype(np.float32) for z in (x, x_test))
     distances = (flat**2).sum(axis=1) - 2 * flat_test @ flat.T
-    # Measured: 91 %. Mislabeled or illegible digits would reduce it clearly.
+    # The measured accuracy is 91%. Mislabeled or illegible digits would reduce it considerably.
     assert (y[distances.argmin(axis=1)] == y_test).mean() > 0.85
 
 
@@ -178,9 +179,9 @@ def test_cached_images_are_reused(cache, monkeypatch):
         lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
         lambda content: content[:-1] + bytes([content[-1] ^ 1]),
     ],
-    ids=["empty", "zeros", "cut", "half", "one bit", "check sum"],
+    ids=["empty", "zeros", "last byte missing", "truncated", "flipped bit", "checksum"],
 )
-def test_damaged_file_is_drawn_again(cache, damage):
+def test_corrupted_cache_file_is_regenerated(cache, damage):
     first = load_data(*KEPT)
     file = kept_file(cache)
     file.write_bytes(damage(file.read_bytes()))
@@ -189,7 +190,7 @@ def test_damaged_file_is_drawn_again(cache, damage):
     assert_same(load_data(*KEPT), first)
 
 
-def test_wrong_size_file_is_drawn_again(cache):
+def test_wrong_size_cache_file_is_regenerated(cache):
     load_data(2002, 30)
     other = kept_file(cache)
     other.rename(other.with_name(other.name.replace("2002", "2001")))
@@ -206,7 +207,7 @@ def test_unwritable_cache(tmp_path, monkeypatch):
         assert_same(load_data(*KEPT), expected)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root ignores file permissions")
 def test_read_only_cache(cache):
     cache.mkdir(mode=0o500)
     (x_train, _), _ = load_data(*KEPT)
@@ -214,8 +215,8 @@ def test_read_only_cache(cache):
     assert list(cache.iterdir()) == []
 
 
-def test_without_a_home(tmp_path):
-    """A process whose user has no home folder for the cache still draws images."""
+def test_missing_home_folder(tmp_path):
+    """`load_data` works if the user has no home folder for the cache."""
     root = Path(drawn_digits.__file__).parents[2]
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
     environment = {**kept, "HOME": os.devnull, "TMPDIR": str(tmp_path), "PYTHONPATH": str(root)}

@@ -24,7 +24,7 @@ SLOW = ("11_grid_search", "12_on_to_keras_jax")  # they start processes or impor
 EVERYDAY = ("02_one_step_by_hand",)
 
 
-def write_little_mnist(folder: Path, n_train: int, n_test: int) -> None:
+def write_small_mnist(folder: Path, n_train: int, n_test: int) -> None:
     """Write a small MNIST of synthetic digits to a folder for TINYNET_DATA."""
     train, test = drawn_digits.load_data(n_train=n_train, n_test=n_test)
     names = "x_train", "y_train", "x_test", "y_test"
@@ -36,7 +36,7 @@ def write_little_mnist(folder: Path, n_train: int, n_test: int) -> None:
 def tiny_mnist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a folder for TINYNET_DATA with a small MNIST of synthetic digits."""
     folder = tmp_path_factory.mktemp("data")
-    write_little_mnist(folder, 600, 100)
+    write_small_mnist(folder, 600, 100)
     # Fashion-MNIST is replaced as well, so that nothing is downloaded.
     (folder / "fashion_mnist").mkdir()
     shutil.copy(folder / "mnist" / "mnist.npz", folder / "fashion_mnist" / "fashion_mnist.npz")
@@ -72,7 +72,7 @@ def run(tiny_mnist: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_once
 
 
-def test_there_are_examples() -> None:
+def test_examples_exist() -> None:
     assert EXAMPLES
 
 
@@ -97,7 +97,7 @@ def test_grid_search(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_on_to_keras_on_jax(run: Run) -> None:
+def test_keras_on_jax_example(run: Run) -> None:
     output, _ = run(ROOT / "examples" / "12_on_to_keras_jax.py")
     if output.startswith("Skipped: "):
         pytest.skip(output)
@@ -109,7 +109,8 @@ def test_on_to_keras_on_jax(run: Run) -> None:
 @pytest.mark.slow
 def test_train_mnist(run: Run) -> None:
     output, folder = run(ROOT / "examples" / "01_train_mnist.py")
-    # 95 steps on ten classes: well below MNIST's 97 %, and well above the 10 % of guessing.
+    # After 95 steps, the accuracy is well below the 97% of MNIST and well above the 10% of random
+    # guessing.
     found = re.search(r"^Test accuracy: (0\.\d{4})$", output, re.M)
     assert found
     assert float(found[1]) > 0.5
