@@ -62,7 +62,7 @@ def test_h5py_is_in_the_default_install() -> None:
     assert [name.split(">=")[0] for name in needed] == names.split()
 
 
-def test_versions_of_python_agree() -> None:
+def test_python_versions_agree() -> None:
     """`.ci/nightly` runs the tests with each version that the classifiers list."""
     nightly = (ROOT / ".ci" / "nightly").read_text(encoding="utf-8")
     (tested,) = re.findall('^pythons="(.*)"$', nightly, re.MULTILINE)
@@ -77,13 +77,13 @@ def test_citation_has_version() -> None:
 
 
 @pytest.mark.slow
-def test_editable_install_is_found_from_above(clone: Path, tmp_path: Path) -> None:
-    """Python would find a clone's folder ``tinynet`` as a namespace package before import hooks."""
+def test_editable_install_works_in_parent_folder(clone: Path, tmp_path: Path) -> None:
+    """Python would import the clone's folder as a namespace package before it uses import hooks."""
     wheel = build("editable", clone, tmp_path)
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    # Without the tinynet that is installed in the tests' environment.
+    # Hide the tinynet that is installed in the test environment.
     program = (
         "import os, site, sys\n"
         "own = lambda p: p and os.path.isfile(os.path.join(p, 'tinynet', '__init__.py'))\n"
@@ -130,7 +130,7 @@ def test_sdist_contains_checkout_and_passes_tests(clone: Path, tmp_path: Path) -
 
 
 def distributions(clone: Path, folder: Path, umask: int = -1) -> list[Path]:
-    """Build the wheel and the sdist from new copies of the files, which have their own times."""
+    """Build wheel and sdist from a new copy of the files, with different modification times."""
     shutil.copytree(clone, folder, copy_function=shutil.copy)
     program = "import runpy; runpy.run_path('.ci/dist.py', run_name='__main__')"
     python(program, folder, umask=umask)
@@ -144,7 +144,7 @@ def built(clone: Path) -> list[Path]:
 
 @pytest.mark.slow
 def test_distributions_are_reproducible(clone: Path, built: list[Path], tmp_path: Path) -> None:
-    """Folder, time and umask do not change a byte."""
+    """Archives are byte-identical for different folders, modification times and umasks."""
     again = distributions(clone, tmp_path / "another folder", umask=0o077)
     assert [path.name[-7:] for path in again] == ["any.whl", ".tar.gz"]
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in built]

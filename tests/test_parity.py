@@ -28,7 +28,7 @@ SLOW, WIDE = pytest.mark.slow, pytest.mark.wide
 
 
 def features(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Draw inputs like pixels: in [0, 1], most of them 0."""
+    """Draw pixel-like inputs: values in [0, 1], mostly zeros."""
     return (rng.random(shape) * (rng.random(shape) < 0.4)).astype(np.float32)
 
 
@@ -55,7 +55,7 @@ def from_logits(k: Any) -> Any:
     return k.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-# The same network with every form of its output layer; and the network for MNIST.
+# The same network with each way to specify the output layer, and the MNIST network.
 NETS: dict[str, tuple[tuple[int, ...], Callable[[Any], list[Any]], Any]] = {
     "softmax": ((12,), lambda L: [L.Input((12,)), L.Dense(7, "relu"), L.Dense(3, "softmax")], SCCE),
     "softmax layer": (
@@ -106,7 +106,8 @@ def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -
     output = keras_net.forward(theirs, x[0])
     logits = name == "logits"
     allowed = bounds(start, x[0], y[0])
-    # The error of a logit is half the relative tolerance of a probability below 1.
+    # The bound of a probability p is p * (2 * dz + rounding errors), where dz is the bound of the
+    # logits. The largest p is about 0.4, so the bound is about dz.
     room = 1 + np.abs(output) if logits else 1
     assert_within(ours(x[0]), output, room * allowed.output.max(), "output")
     assert_within(ours.predict(x[0], verbose=0), output, room * allowed.output.max(), "predict")
@@ -133,10 +134,10 @@ def test_forward_loss_gradients_and_steps(name: str, rng: np.random.Generator) -
 
 # ------------------------------------------------------------ other output layers
 
-ODD_ENDS = {
+EDGE_CASES = {
     "from_logits on a softmax": ([("softmax", 3)], from_logits),
     "sigmoid": ([("sigmoid", 3)], SCCE),
-    "softmax within": ([("softmax", 3), ("tanh", 4), ("softmax", 3)], SCCE),
+    "softmax in a hidden layer": ([("softmax", 3), ("tanh", 4), ("softmax", 3)], SCCE),
     "ignored class": (
         [("softmax", 3)],
         lambda k: k.losses.SparseCategoricalCrossentropy(ignore_class=1),
@@ -146,10 +147,10 @@ ODD_ENDS = {
 
 
 @pytest.mark.each_value
-@pytest.mark.parametrize("name", ODD_ENDS)
+@pytest.mark.parametrize("name", EDGE_CASES)
 @pytest.mark.parametrize("scale", [1, 60], ids=["plain", "saturated"])
 def test_other_output_layers(name: str, scale: float, rng: np.random.Generator) -> None:
-    ends, loss = ODD_ENDS[name]
+    ends, loss = EDGE_CASES[name]
     x, y = features(rng, 6, 12), rng.integers(0, 3, 6)
     theirs, ours = twins(
         lambda L: [L.Input((12,)), *(L.Dense(units, activation=a) for a, units in ends)], loss
@@ -161,8 +162,9 @@ def test_other_output_layers(name: str, scale: float, rng: np.random.Generator) 
         warnings.simplefilter("ignore")
         their_loss, expected = keras_net.loss_and_gradients(theirs, x, y)
         our_loss, found, _ = compare.gradients(ours, x, y)
-    # An error of 2 eps sqrt(12) sum(|terms|) of the first layer, at a given `scale`, changes later
-    # layers by as much; after a softmax by at most 1 / 1e-7, but then the gradient is clipped to 0.
+    # The pre-activations of the first layer have an error of at most 2 * eps * sqrt(12) *
+    # sum(|terms|), which is proportional to `scale`. Later layers do not amplify it. The loss could
+    # amplify it by 1 / 1e-7, but the gradient of clipped probabilities is 0.
     atol = 2 * EPS * np.sqrt(12) * 4 * scale
     assert our_loss == pytest.approx(their_loss, rel=atol, abs=atol)
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
@@ -175,7 +177,7 @@ def test_other_output_layers(name: str, scale: float, rng: np.random.Generator) 
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[Any, Any, list[np.ndarray]]:
-    """Return a network of each library and its initial weights; Keras traces once for all runs."""
+    """Return both networks and the initial weights; shared, so that Keras traces only once."""
     keras.utils.set_random_seed(1)
     _, make, loss = NETS["softmax"]
     theirs = program(keras, make, loss)
@@ -187,7 +189,8 @@ def pair() -> tuple[Any, Any, list[np.ndarray]]:
 RNG = np.random.default_rng(7)
 X, Y = features(RNG, 53, 12), RNG.integers(0, 3, 53)
 WEIGHT = RNG.uniform(0.1, 3, 53).astype(np.float32)
-# 53 rows: six batches of 8 and one of 5; or five of 8 and one of 2, with 11 validation rows.
+# 53 rows give six batches of 8 and a final partial batch of 5; with 11 validation rows, five
+# batches of 8 and one of 2.
 FITS: dict[str, dict[str, Any]] = {
     "plain": {},
     "validation_split": {"epochs": 3, "validation_split": 0.2},
@@ -286,7 +289,7 @@ def train_both(data: Any, seeds: Any, epochs: int) -> Any:
     """Train both networks on digits from the same weights and in the same order of examples.
 
     The order is drawn here: with a seed, Keras 3.15 on TensorFlow repeats one order in every epoch.
-    Return the test accuracies of each.
+    Return the test accuracies of both networks.
     """
     (x, y), (x_test, y_test) = data
     _, make, loss = NETS["images"]
@@ -317,8 +320,8 @@ def test_five_epochs_of_synthetic_digits(digits: Any) -> None:
 def test_five_epochs_of_mnist(mnist: Any) -> None:
     ours, theirs = train_both(mnist, seeds=(0, 1, 2), epochs=5)
     assert ours.min() >= 0.97
-    # The initial weights and the order are the same, but rounding errors grow over 9,375 steps
-    # until the networks differ. Of 10,000 images, 230 are misclassified, with a standard deviation
-    # of 15 for independent networks: 0.15 percentage points, and 0.09 for a mean of three.
+    # The initial weights and the order are the same, but rounding errors grow over 9,375 steps, so
+    # the networks can be treated as independent. About 230 of 10,000 images are misclassified, with
+    # a standard deviation of sqrt(230) = 15: 0.15 percentage points, or 0.09 for a mean of three.
     assert np.abs(ours - theirs).max() <= 0.004
     assert abs(ours.mean() - theirs.mean()) <= 0.002

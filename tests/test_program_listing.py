@@ -261,7 +261,7 @@ def test_profile_has_row_per_instruction(name: str) -> None:
 
 def test_fused_program_shows_step_rows() -> None:
     if config.backend() != "numba":
-        pytest.skip("the numpy backend has no rows")
+        pytest.skip("requires the numba backend")
     images = np.random.default_rng(0).random((64, 784), np.float32)
     model = models.classifier(shape=(784,), units=128, classes=10)
     assert "relu(z1)" in str(model.program())
@@ -277,10 +277,10 @@ def test_fused_program_shows_step_rows() -> None:
         ("linear_dx", "32 x 128"),
         ("learn", "784 x 128"),
     ]
-    assert ("learn(adam)", "784 x 128") in listed, "the update is fused into the gradient's row"
+    assert ("learn(adam)", "784 x 128") in listed, "the update is fused into the gradient"
     assert_rows(listed, model.profile(images, np.arange(64) % 10).rows)
     text = str(listing)
-    assert "These rows are executed by one compiled runner, many steps per call." in text
+    assert "One compiled runner executes these kernels; each call executes many steps." in text
 
 
 def test_profile_rejects_invalid_data() -> None:

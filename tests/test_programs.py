@@ -1,7 +1,7 @@
-"""Programs that resemble public code, with Keras and with tinynet: only import lines change.
+"""Programs that resemble public code run with Keras and tinynet; only their import lines differ.
 
-The printed output is compared except for numbers, both must learn, and each library opens the
-files that the other's program has saved. A few synthetic digits replace MNIST.
+The printed output must be equal except for numbers, both must reach a minimum accuracy, and each
+library must load the files that were saved with the other. A few synthetic digits replace MNIST.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def few(path: str = "mnist.npz") -> Any:
 
 
 def run(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Run a program in a folder, and return its own output."""
+    """Run a program in a new folder and return the lines that it prints."""
     said: list[str] = []
 
     def say(*words: Any) -> None:
@@ -73,7 +73,7 @@ def shape(said: list[str]) -> list[str]:
     return [line for line in said if "accuracy: " not in line and not line.startswith("epoch")]
 
 
-def test_programs_cover_all_styles() -> None:
+def test_programs_cover_all_import_styles() -> None:
     lines = {line for path in PROGRAMS for line in path.read_text(encoding="utf-8").split("\n")}
     for before, _, example in LINES:
         assert re.fullmatch(before, example)
@@ -147,8 +147,9 @@ def test_program_matches_keras(
     assert shape(on_tinynet) == shape(on_keras)
     theirs, ours = accuracies(on_keras), accuracies(on_tinynet)
     assert len(ours) == len(theirs)
-    # Two runs from different random weights, each tested on 300 digits: a standard deviation of
-    # 0.03 for the sampling, and as much for the training. The tolerance is four times their sum.
+    # The runs start from different random weights. The standard deviation of an accuracy is 0.03
+    # due to the 300 test digits, and 0.03 due to training. The tolerance is four standard
+    # deviations.
     np.testing.assert_allclose(ours, theirs, atol=4 * np.hypot(0.03, 0.03))
     x = digits()[1][0][:20] / 255
     for file in sorted((tmp_path / "keras").glob("*.keras")):

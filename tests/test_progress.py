@@ -61,7 +61,7 @@ def train(monkeypatch: pytest.MonkeyPatch, stream: Stream, verbose: object, epoc
     return stream.getvalue()
 
 
-FIGURES = r" - accuracy: 0\.\d{4} - loss: 0\.6931 - val_accuracy: 0\.\d{4} - val_loss: 0\.6931"
+RESULTS = r" - accuracy: 0\.\d{4} - loss: 0\.6931 - val_accuracy: 0\.\d{4} - val_loss: 0\.6931"
 
 
 @pytest.mark.parametrize("verbose", [1, 2, "auto"])
@@ -70,7 +70,7 @@ def test_pipe_gets_one_line_per_epoch(monkeypatch: pytest.MonkeyPatch, verbose: 
     assert lines[0::2] == ["Epoch 1/2", "Epoch 2/2", ""]
     for line in lines[1::2]:
         assert re.fullmatch(
-            r"3/3 - [\d:]+s? - \d+(us|ms|s)/step" + FIGURES.replace("0\\.6931", r"\d\.\d{4}"), line
+            r"3/3 - [\d:]+s? - \d+(us|ms|s)/step" + RESULTS.replace("0\\.6931", r"\d\.\d{4}"), line
         )
     assert not set("\b\r\033") & set("".join(lines))
 
@@ -188,7 +188,7 @@ def test_closed_stream_is_not_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Unwritable(io.StringIO):
-    """A stream whose reader has exited, or whose disk is full."""
+    """A stream that cannot be written: its reader has exited, or its disk is full."""
 
     def write(self, text: str) -> int:
         raise BrokenPipeError
@@ -220,7 +220,7 @@ def detached() -> io.TextIOWrapper:
 
 
 def show_warning(message: Warning, *args: Any) -> None:
-    """Print a warning like Python does outside of tests."""
+    """Print a warning as Python does outside of pytest."""
     if sys.stderr is not None:
         sys.stderr.write(f"{message}\n")
 
@@ -362,7 +362,7 @@ def test_notebook_shows_all_metrics() -> None:
         assert text.count("━") == 20
 
 
-def test_time_includes_work_before_bar() -> None:
+def test_time_includes_work_before_first_step() -> None:
     stream = Stream()
     bar = progress_bar.Progress(2, 2, stream, start=time.perf_counter() - 3600)
     bar.wants(1)

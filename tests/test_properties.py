@@ -20,7 +20,7 @@ from tinynet import Sequential, activations, config, functional, layers, losses,
 
 FLOATS = [np.float32, np.float64]
 # Special float32 values: NaN, infinities, signed zeros, denormals, and numbers whose sums and
-# products remain finite, so that the order of a sum does not determine which ones overflow.
+# products remain finite, so that overflow does not depend on the order of summation.
 CORNERS = [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-40, 1.2e-38, 1e15, -1e15, 1.0]
 FINITE = st.floats(-(2.0**50), 2.0**50, width=32)
 ANY = st.sampled_from(CORNERS) | FINITE
@@ -57,10 +57,11 @@ def test_softmax_is_normalized_and_shift_invariant(
     eps = np.finfo(dtype).eps
     y = activations.softmax.forward(x)
     assert (y >= 0).all()
-    # Each quotient has one or two rounding errors, and so has their sum for each term.
+    # Each quotient has one or two rounding errors, and summation adds one per term.
     np.testing.assert_allclose(y.sum(axis=-1, dtype=np.float64), 1, rtol=4 * eps * np.sqrt(c))
     moved = x + dtype(shift)
-    # The shift rounds each score by half an eps, which changes y by the same relative error.
+    # Adding the shift rounds each logit by at most eps / 2 of its magnitude, and y changes by the
+    # same relative amount.
     room = 2 * eps * (np.abs(x).max() + abs(shift) + 4)
     np.testing.assert_allclose(activations.softmax.forward(moved), y, rtol=room, atol=1e-37)
     loss = losses.SparseCategoricalCrossentropy(from_logits=True, reduction="none", dtype=dtype)
@@ -92,7 +93,7 @@ def test_results_are_independent_of_batch_size(
     true = np.eye(4)[y] if loss == "mse" else y
     options = {"sample_weight": rng.random(n) if weighted else None, "verbose": 0}
     one, other = (model.evaluate(x, true, batch_size=b, **options) for b in (n, size))
-    # Float32 losses of examples, computed identically except for the order of sums of 6 terms.
+    # The losses of the examples differ only by the summation order of 6 float32 terms.
     assert other == pytest.approx(one, rel=1e-5)
     a, b = (model.predict(x, batch_size=b, verbose=0) for b in (n, size))
     np.testing.assert_allclose(b, a, rtol=1e-5)
@@ -114,7 +115,8 @@ def test_compressed_rows_train_like_dense(any_seed: int) -> None:
         model.compile(tinynet.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
         model.fit(x, y, epochs=2, batch_size=16, verbose=0)
         weights.append(model.get_weights())
-    # 12 steps with sums of at most 40 terms below 1: 2 * eps * sqrt(40) * 40 * 0.1 per step.
+    # The error of each of the 12 steps is at most 2 * eps * sqrt(40) * 40 * 0.1: sums of 40 terms
+    # below 1, and a learning rate of 0.1.
     for a, b in zip(*weights, strict=True):
         np.testing.assert_allclose(b, a, rtol=0, atol=12 * 6e-6)
 

@@ -39,7 +39,7 @@ def test_draws_have_mean_and_variance(name: str, options: Any, mean: float, vari
 
 
 @pytest.mark.parametrize(("name", "options"), [row[:2] for row in DRAWS])
-def test_seeds_repeat_and_generators_continue(name: str, options: Any) -> None:
+def test_seeds_repeat_and_generators_advance(name: str, options: Any) -> None:
     def draw(seed: Any) -> Any:
         return getattr(random, name)((2, 20), **options, seed=seed).tolist()
 
@@ -115,7 +115,7 @@ def test_random_gradients_pass_through() -> None:
     assert sorted(tape.gradient(s, mean).tolist()) == [1, 10]
 
 
-def test_seed_generator_copies_continue() -> None:
+def test_copied_seed_generators_keep_state() -> None:
     generator = random.SeedGenerator(5, name="noise")
     random.normal((3,), seed=generator)
     for copied in (copy.deepcopy(generator), pickle.loads(pickle.dumps(generator))):
@@ -149,7 +149,7 @@ def test_random_signatures_match_keras() -> None:
             ]
 
 
-def test_tf_random_continues_a_seed() -> None:
+def test_tf_random_repeats_after_set_seed() -> None:
     tf.random.set_seed(3)
     drawn = [tf.random.normal([2], seed=1).tolist() for _ in range(2)]
     assert drawn[0] != drawn[1]

@@ -1,4 +1,7 @@
-"""Random programs compare Keras, backends, threads and files, with a new seed per session."""
+"""Random programs give the same results with Keras, both backends, and several threads.
+
+They also give the same results after saving and loading. Each session uses a new seed.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ import tinynet
 from tests import random_graphs, random_programs
 
 COUNT, GRAPHS = 25, 10
-# Seeds of programs that failed in the past. They depend on `random_programs.draw`: when it
-# changes, write such a program in the test file of its unit instead.
+# Seeds of programs that failed in the past. A seed identifies a program only as long as
+# `random_programs.draw` is unchanged; before a change, convert these programs to explicit tests.
 FIXED = {
     "backends": [5, 22, 36, 40, 44],  # float64 layers next to batch normalization
     "files": [22],
@@ -40,7 +43,7 @@ def test_random_graphs_agree_in_float64(any_seed: int) -> None:
         random_graphs.check(seed)
 
 
-def test_random_programs_detect_differences() -> None:
+def test_comparison_detects_differences() -> None:
     """A relative difference of 1e-4 in one weight is detected."""
     program = random_programs.draw(3)
     runs = [program.run(random_programs.tinynet, "float32") for _ in range(2)]
@@ -58,7 +61,7 @@ def test_random_programs_that_diverge_agree(kind: str) -> None:
     random_programs.check(kind, DIVERGES)
 
 
-def test_random_programs_compare_nan() -> None:
+def test_comparison_of_nan_and_infinity() -> None:
     """Values that are NaN or infinite are equal only if both results have them."""
     random_programs.assert_close([np.nan, np.inf, 1.0], [np.nan, np.inf, 1.0], 0, "same")
     for found in ([np.nan, 1.0], [np.inf, 1.0], [1.0, 1.1]):

@@ -1,4 +1,4 @@
-"""The code of a training step is limited to few files and lines."""
+"""A training step calls code from a limited number of files and lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def steps() -> list[reading_effort.Entered]:
     return reading_effort.follow()
 
 
-def test_counts_maths_of_step() -> None:
+def test_math_functions_of_step_are_counted() -> None:
     first, second = steps()
     names = {name.rpartition(": ")[2] for name in second.functions if name.startswith("functional")}
     assert {"dense", "dense_layer_backward", "dense_backward", "adam"} <= names
@@ -28,7 +28,7 @@ def test_function_lines_are_counted_once() -> None:
     assert (counted.lines, counted.maths) == (2, 1.0)
 
 
-def test_training_step_enters_few_lines() -> None:
+def test_training_step_stays_within_limits() -> None:
     second = steps()[1]
     assert len(second.files) <= reading_effort.MOST_FILES
     assert second.lines <= reading_effort.MOST_LINES
@@ -46,5 +46,5 @@ def test_contributing_lists_the_totals() -> None:
         for what, n in re.findall(r"^\| ([^|\d]+?) \| \d+ \| ([\d,]+) \|", block, re.M)
     }
     found = {what: entered.lines for what, entered in reading_effort.totals().items()}
-    # Other versions of Python create functions for other expressions.
-    assert listed == pytest.approx(found, rel=0.05), "python -m tests.reading_effort --write"
+    # The counts depend on the Python version: before 3.12, comprehensions were functions.
+    assert listed == pytest.approx(found, rel=0.05), "run: python -m tests.reading_effort --write"

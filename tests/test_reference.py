@@ -1,4 +1,4 @@
-"""The package `reference`: its reader, its program, its Keras model, and the golden files.
+"""The package `reference`: MNIST reader, command-line program, Keras model, and golden files.
 
 Tests that need Keras use the fixture ``net``, and are skipped if TensorFlow is not installed.
 """
@@ -93,7 +93,7 @@ def test_reference_never_imports_tinynet() -> None:
     assert "tinynet" not in imported
 
 
-def test_import_sets_backend_and_is_cheap() -> None:
+def test_import_sets_backend_without_importing_keras() -> None:
     program = (
         "import os, sys, reference, reference.mnist, reference.weights; "
         "print(os.environ['KERAS_BACKEND'], 'keras' in sys.modules, 'tensorflow' in sys.modules)"
@@ -277,8 +277,8 @@ def test_epoch_equals_its_steps(net: ModuleType, weights: ModuleType) -> None:
     # The epoch's loss is the mean over samples, in float32 with one rounding error per batch.
     mean = sum(step.loss * n for step, n in zip(steps.values(), (8, 8, 4), strict=True)) / 20
     assert history["loss"] == [pytest.approx(mean, rel=8 * EPS)]
-    # fit and train_on_batch compile the same step. Three steps of at most 0.001 give three
-    # rounding errors of weights below 1, and Adam propagates some of the gradients' errors.
+    # fit and train_on_batch compile the same step. The weights are below 1, so three steps give
+    # three rounding errors; Adam adds some rounding errors of the gradients.
     for array, expected in zip(weights.get_weights(by_fit), steps[3].weights, strict=True):
         np.testing.assert_allclose(array, expected, rtol=0, atol=8 * EPS)
 
@@ -353,8 +353,8 @@ def test_golden_adam_matches_float64_formula() -> None:
             alpha = options["learning_rate"] * np.sqrt(1 - beta_2**t) / (1 - beta_1**t)
             w -= alpha * m / (np.sqrt(v) + options["epsilon"])
             series = np.stack([array[t - 1] for array in numbered(golden, f"{name}_value")])
-            # Float32 powers give a relative error of 1e-5 for steps of at most 4 learning rates
-            # (rounding of m gives less); every step rounds w, which stays below 2, once.
+            # beta**t in float32 gives the step size a relative error of at most 1e-5; a step is at
+            # most 4 learning rates. In addition, each step rounds w (|w| < 2) once.
             atol = t * (1e-5 * 4 * options["learning_rate"] + EPS)
             np.testing.assert_allclose(series, w, rtol=0, atol=atol)
         assert (np.abs(series - np.stack(numbered(golden, "start")))[:, 1:] > 0).any(axis=0).all()
@@ -365,7 +365,8 @@ def test_golden_initializers_fill_their_limits() -> None:
     for drawn in report["glorot_uniform"]:
         fan_in, fan_out = drawn["shape"] * (3 - len(drawn["shape"]))
         limit = np.sqrt(6 / (fan_in + fan_out))
-        # All of 1280 draws miss the last hundredth with a probability below 0.995^1280 = 0.2 %.
+        # The probability that none of 1280 draws is in the outermost 0.5 % of the range is
+        # 0.995**1280 = 0.2 %.
         assert 0.99 * limit < drawn["max"] <= limit * (1 + EPS)
         assert -limit * (1 + EPS) <= drawn["min"] < -0.99 * limit
 
@@ -382,7 +383,7 @@ def test_golden_history_has_keras_keys() -> None:
 
 
 def scale(name: str, array: np.ndarray) -> np.ndarray:
-    """Return the scale of rounding errors: each element, or the largest of its terms."""
+    """Return the magnitude that rounding errors are relative to: per element, or the largest."""
     magnitude = np.abs(array.astype(np.float64))
     if name in ("small_net.npz", "fit.npz"):
         return magnitude.max()
@@ -397,7 +398,7 @@ def test_golden_files_are_reproducible(net: ModuleType, tmp_path: Path) -> None:
 
     golden.write(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in GOLDEN.iterdir()}
-    # 200 steps round a weight 200 times, each by a relative error of at most eps / 2: 1.2e-5.
+    # Each of 200 steps rounds a weight with a relative error of at most eps / 2, in total 1.2e-5.
     tolerance = 200 * EPS / 2
     for path in sorted(GOLDEN.glob("*.npz")):
         fresh, committed = arrays(path.name, tmp_path), arrays(path.name)

@@ -26,7 +26,7 @@ from tinynet import (
 )
 from tinynet.optimizers import schedules
 
-#: Sections whose errors have exact types, and messages that end with the received value.
+#: Sections in which the exact exception type is checked and messages contain `Received:`.
 EXACT = {**refusals.OPTIMIZERS_AND_CALLBACKS, **refusals.TRAINING, **refusals.SETTINGS}
 
 
@@ -40,8 +40,8 @@ def trained() -> Any:
 shared = cache(trained)
 
 
-def assert_refused(tried: Any, error: Any, message: str) -> Any:
-    """Assert that an error with this message is raised, short and without array contents."""
+def assert_raises(tried: Any, error: Any, message: str) -> Any:
+    """Assert that a call raises an error with a matching, short message without array contents."""
     with pytest.raises(error) as caught:
         tried()
     said = str(caught.value)
@@ -52,12 +52,12 @@ def assert_refused(tried: Any, error: Any, message: str) -> Any:
 
 
 def attempt(name: str, **offered: Any) -> None:
-    """Run a row with the fixtures that it requests."""
+    """Run a row of the table with the fixtures that its function has as parameters."""
     tried, error, message = refusals.REFUSALS[name]
     takes = {key: offered[key] for key in inspect.signature(tried).parameters if key in offered}
-    caught = assert_refused(partial(tried, **takes), error, message)
+    caught = assert_raises(partial(tried, **takes), error, message)
     if name in EXACT:
-        assert re.search("Received: |argument", str(caught.value))  # Python says "argument"
+        assert re.search("Received: |argument", str(caught.value))  # "argument": from Python
         assert isinstance(error, tuple) or caught.type is error
 
 
@@ -94,7 +94,7 @@ def test_errors_leave_models_unchanged(key: str, make: Any, tmp_path: Path) -> N
 
 @pytest.mark.filterwarnings("ignore:.*(still made progress|Maximum iterations)")
 @pytest.mark.parametrize("name", refusals.MASKED_CALLS)
-def test_unmasked_masked_arrays_are_accepted(name: str) -> None:
+def test_masked_arrays_without_masked_values_are_accepted(name: str) -> None:
     refusals.MASKED_CALLS[name](np.ma.array(refusals.PLAIN))
 
 
@@ -113,8 +113,8 @@ KINDS: dict[str, list[Any]] = {
     "bool": ["yes", 0, 1, None, 0.5, []],
     "str": [3.5, 7, ["a"], b"x", np.zeros(9)],
 }
-# Arguments that accept more than declared: lists of axes, Keras' fractional steps, a warning for
-# an unknown mode, and verbose=True.
+# Arguments that accept values outside their annotation: `axis` may be a list, `decay_steps` a
+# float, `verbose` a bool; an unknown `mode` only warns.
 TAKES_MORE = {"axis", "decay_steps", "mode", "verbose"}
 # Unsupported arguments of Keras' Embedding.
 UNSUPPORTED = {"lora_rank", "lora_alpha", "quantization_config"}
@@ -167,11 +167,11 @@ def test_constructors_reject_invalid_arguments(cls: Any) -> None:
         misspelled = partial(cls, **need, **{f"{longest}s": 1})
         kind = f"{cls.__name__} got an unexpected keyword argument|hook must be a known name"
         said = rf"^({kind}); did you mean '{longest}'"
-        assert_refused(misspelled, (TypeError, ValueError), f"{said}.*Received: ")
+        assert_raises(misspelled, (TypeError, ValueError), f"{said}.*Received: ")
     for parameter in takes:
         name, kind = parameter.name, str(parameter.annotation).split(" | ")[0]
         error = NotImplementedError if name in UNSUPPORTED else (ValueError, TypeError)
         values = KINDS.get(kind, NEVER) + (NEVER if kind in ("int", "float") else [])
         for value in () if name in TAKES_MORE else values:
             if not (name in PATHS and isinstance(value, bytes)):
-                assert_refused(partial(cls, **{**need, name: value}), error, "Received: ")
+                assert_raises(partial(cls, **{**need, name: value}), error, "Received: ")

@@ -20,7 +20,7 @@ def build() -> Any:
     return classifier(keras.layers.Dropout(0.1), shape=None, seed=None, metrics=["accuracy"])
 
 
-def test_seed_result_is_independent() -> None:
+def test_result_depends_only_on_seed() -> None:
     runs = keras.repeat(build, DATA, seeds=[5, 7, 5], epochs=3)
     assert runs.runs[0] == runs.runs[2] != runs.runs[1]
     random.set_seed(7)

@@ -31,7 +31,10 @@ Y = RNG.integers(0, 5, 50)
 
 
 def compiled(optimizer: Any = "adam") -> Any:
-    """Build a model with random layers, moving averages and a nested model; None: not compiled."""
+    """Build a model with a dropout layer, moving averages and a nested model.
+
+    If `optimizer` is None, the model is not compiled.
+    """
     last = tinynet.Sequential([layers.Dense(5), layers.Softmax()])
     row = [layers.Flatten(), layers.Dense(8, "relu"), layers.Dropout(0.3)]
     model = tinynet.Sequential([tinynet.Input((3, 4)), *row, layers.BatchNormalization(), last])
@@ -166,11 +169,11 @@ def test_saving_is_deterministic(tmp_path: Path) -> None:
     assert a == b == c
 
 
-# ------------------------------------------------------------ .tinynet and other programs
+# ------------------------------------------------------------ .tinynet files in other programs
 
 
 def everything() -> tuple[Any, list[Any]]:
-    """Build a model with all kinds of arrays in its file, and the state of a callback."""
+    """Build a model with arrays of many dtypes and shapes, and the state of a callback."""
     model = tinynet.Sequential(
         [
             tinynet.Input((3, 4)),
@@ -204,7 +207,7 @@ def kept_by_callbacks(model: Any, path: Path) -> Any:
 
 @pytest.mark.filterwarnings("ignore:.* applies softmax")
 def test_other_programs_read_the_arrays(tmp_path: Path) -> None:
-    """Read by the documented layout, and with the package safetensors."""
+    """Read the file according to its documented layout, and with the safetensors package."""
     path, (model, states) = tmp_path / "net.tinynet", everything()
     path.write_bytes(saving.tinynet_format.write(model, callbacks=states))
     about, arrays = tinynet_files.unpack(path.read_bytes())
@@ -285,14 +288,14 @@ def test_json_describes_model_without_weights() -> None:
 # ------------------------------------------------------------ limits of the formats
 
 
-class Noting(tinynet.callbacks.Callback):
-    """A callback that adds all kinds of values to the logs."""
+class LogsValues(tinynet.callbacks.Callback):
+    """A callback that adds values of many types to the logs."""
 
     values: tuple[Any, ...] = ()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         for i, value in enumerate(self.values):
-            logs[f"note {i}"] = value
+            logs[f"value {i}"] = value
 
 
 LOGGED = [
@@ -306,14 +309,14 @@ LOGGED = [
 
 @pytest.mark.parametrize("path", COMPLETE, indirect=True)
 def test_history_keeps_logged_values(path: Path) -> None:
-    model, notes = compiled(), Noting()
-    notes.values = tuple(value for value, _ in LOGGED)
-    model.fit(X, Y, epochs=3, verbose=0, callbacks=[notes])
+    model, logger = compiled(), LogsValues()
+    logger.values = tuple(value for value, _ in LOGGED)
+    model.fit(X, Y, epochs=3, verbose=0, callbacks=[logger])
     history = reloaded(model, path).history
     assert history.epoch == [0, 1, 2]
     assert history.history["loss"] == model.history.history["loss"]
     for i, (_, expected) in enumerate(LOGGED):
-        assert repr(history.history[f"note {i}"]) == repr([expected] * 3)
+        assert repr(history.history[f"value {i}"]) == repr([expected] * 3)
 
 
 @pytest.mark.parametrize("path", COMPLETE, indirect=True)
@@ -323,11 +326,11 @@ def test_history_keeps_logged_values(path: Path) -> None:
     ids=["object", "set", "bytes", "complex", "long int", "function"],
 )
 def test_save_rejects_unloadable_values(value: Any, path: Path) -> None:
-    model, notes = compiled(), Noting()
+    model, logger = compiled(), LogsValues()
     model.save(path)
     before = path.read_bytes()
-    notes.values = (value,)
-    model.fit(X, Y, verbose=0, callbacks=[notes])
+    logger.values = (value,)
+    model.fit(X, Y, verbose=0, callbacks=[logger])
     with pytest.raises(ValueError, match=r"Received: "):
         model.save(path)
     assert path.read_bytes() == before
@@ -413,7 +416,7 @@ def test_hundreds_of_layers_are_saved(n: int, path: Path) -> None:
 
 
 def random_row(rng: np.random.Generator, dtypes: list[str | None], depth: int = 0) -> list[Any]:
-    """Return random layers, some of them models."""
+    """Return random layers, some of which are nested models."""
     row: list[Any] = []
     for _ in range(rng.integers(1, 5)):
         dtype = dtypes[rng.integers(len(dtypes))]
@@ -477,13 +480,13 @@ def test_random_models_continue_after_loading(number: int, path: Path, any_seed:
     floats = ["float32", "float64"]
     floatx, other = rng.permutation(floats)
     dtypes: list[str | None] = [[None], [None, *floats]][rng.integers(2)]
-    notes = Noting()
+    logger = LogsValues()
     shape = rng.integers(1, 4, size=rng.integers(1, 4)).tolist()
     x, y = rng.normal(size=(24, *shape)), rng.normal(size=(24, 3))
     with tinynet.config.floatx_scope(str(floatx)):
         model = random_model(rng, dtypes, shape)
-        notes.values = tuple(LOGGED[i][0] for i in rng.integers(len(LOGGED), size=3))
-        fits = {"verbose": 0, "batch_size": 8, "callbacks": [notes]}
+        logger.values = tuple(LOGGED[i][0] for i in rng.integers(len(LOGGED), size=3))
+        fits = {"verbose": 0, "batch_size": 8, "callbacks": [logger]}
         model.fit(x, y, epochs=int(rng.integers(1, 4)), validation_split=0.2, **fits)
         scores = model.evaluate(x, y, verbose=0)
         model.save(path)
@@ -504,7 +507,7 @@ def test_random_models_continue_after_loading(number: int, path: Path, any_seed:
                 plain, default=lambda value: value.tolist()
             )
             fits |= {"initial_epoch": 3, "epochs": 5}
-        else:  # no random states
+        else:  # the format does not store random states
             fits |= {"epochs": 0}
         later = [net.fit(x, y, **fits).history for net in (loaded, model)]
         assert repr(later[0]) == repr(later[1])
@@ -550,7 +553,7 @@ def test_load_weights_keeps_the_learning_rate(path: Path) -> None:
     late.load_weights(path)
     late.compile(tinynet.optimizers.Adam(0.25), "sparse_categorical_crossentropy")
     assert float(late.optimizer.learning_rate) == 0.25
-    if path.name != "net.weights.h5":  # whole models include the learning rate
+    if path.name != "net.weights.h5":  # complete models include the learning rate
         loaded = tinynet.models.load_model(path)
         assert float(loaded.optimizer.learning_rate) == np.float32(0.01)
 
@@ -697,7 +700,7 @@ def test_registered_classes_are_found(tmp_path: Path, monkeypatch: pytest.Monkey
 # ------------------------------------------------------------ file names
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.skipif(sys.platform != "linux", reason="requires undecodable file names")
 @pytest.mark.parametrize("path", EVERY, indirect=True)
 def test_undecodable_file_names_work(path: Path) -> None:
     model, name = compiled(), path.with_name(path.name.replace("net", "\udcff", 1))
@@ -717,7 +720,7 @@ def dense(units: int, **kwargs: Any) -> Any:
 
 @saving.register_keras_serializable("tests")
 class Branches(tinynet.Model):
-    """A model with layers in all kinds of attributes."""
+    """A model that stores layers in attributes, lists, tuples, dicts and sets."""
 
     def __init__(self, units: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -848,7 +851,7 @@ def test_custom_build_configs_are_used(tmp_path: Path) -> None:
     assert bits(loaded) == bits(model)
 
 
-# ------------------------------------------------------------ whole models of Keras 2
+# ------------------------------------------------------------ complete Keras 2 models
 
 
 def write_keras2(
@@ -1060,7 +1063,7 @@ def test_keras2_training_configurations_are_loaded(
     ("old", "new"),
     [("logcosh", "log_cosh"), ("huber_loss", "huber"), ("kullback_leibler_divergence", "kld")],
 )
-def test_keras2_names_of_losses_are_translated(old: str, new: str, tmp_path: Path) -> None:
+def test_keras2_loss_names_are_converted(old: str, new: str, tmp_path: Path) -> None:
     config = k2("Sequential", layers=[k2_with(K2_DENSE, **K2_SHAPE)])
     training = {"optimizer_config": k2("SGD", lr=0.5), "loss": old, "metrics": []}
     write_keras2(tmp_path / "net.h5", config, {"d": [K2_KERNEL, K2_BIAS]}, training)
@@ -1088,14 +1091,14 @@ def test_keras2_unsupported_layers_are_named(name: str, tmp_path: Path) -> None:
 
 
 def test_whole_model_in_weights_file(tmp_path: Path) -> None:
-    """Users may pass such a file name to `ModelCheckpoint`."""
+    """`ModelCheckpoint` without `save_weights_only` may write to such a path, as it ends in .h5."""
     model = classifier()
     model.save(tmp_path / "net.weights.h5")
     assert bits(tinynet.models.load_model(tmp_path / "net.weights.h5")) == bits(model)
     model.load_weights(tmp_path / "net.weights.h5")
 
 
-def test_integers_in_json_have_50_digits() -> None:
+def test_json_integers_have_at_most_50_digits() -> None:
     read = tinynet.saving.configuration.from_json
     assert read(f'{{"a": {"1" * 50}}}') == {"a": int("1" * 50)}
     for number in ("0." + "1" * 60, "1" * 60 + ".5", "1" * 60 + "e-3"):

@@ -142,14 +142,14 @@ def test_nested_model() -> None:
     np.testing.assert_array_equal(plain(x), model(x))
 
 
-def test_part_of_model_can_be_called() -> None:
+def test_layers_can_be_called_and_reused() -> None:
     model = small()
     x = np.ones((2, 4), np.float32)
     np.testing.assert_array_equal(model.layers[1](model.layers[0](x)), model(x))
     front = Sequential([model.layers[0]])
-    # The layer computes with NumPy, a model with the runner.
+    # A layer computes with NumPy and a model with the compiled runner, which may round differently.
     np.testing.assert_allclose(front(x), model.layers[0](x), rtol=1e-6, atol=1e-7)
-    # The layer was built twice, and is still trained as one.
+    # The layer is shared by two models; training updates the same weights.
     model.compile("adam", "sparse_categorical_crossentropy")
     before = model.layers[0].kernel.numpy()
     model.fit(x, [0, 1], verbose=0)
@@ -263,7 +263,7 @@ NETS = {
     "frozen": lambda k: k.Sequential(
         [k.Input((4,)), k.layers.Dense(5, trainable=False, name="still"), k.layers.Dense(2)]
     ),
-    "a net in a net": lambda k: k.Sequential(
+    "nested model": lambda k: k.Sequential(
         [k.Input((4,)), k.Sequential([k.layers.Dense(2)], name="inner"), k.layers.Dense(3)]
     ),
     "batch size": lambda k: k.Sequential([k.Input((4,), batch_size=7), k.layers.Dense(3)]),
@@ -344,6 +344,6 @@ def test_adding_layers_takes_linear_time() -> None:
     for _ in range(30):
         model.add(Counts())
         model.add(L.Dense(2))
-    assert Counts.calls == 2 * 30  # batches of two sizes
+    assert Counts.calls == 2 * 30  # each new layer is called with two batch sizes
     kernels = [layer.kernel.array for layer in model.layers[1::2]]
     assert all(kernel.base is kernels[0].base for kernel in kernels)

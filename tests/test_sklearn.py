@@ -1,4 +1,4 @@
-"""The estimators compared with scikit-learn's, and used in grid searches and pipelines."""
+"""The estimators match those of scikit-learn and work in grid searches and pipelines."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def drawn(kind: str, random: Any, n: int = 140, width: int = 5) -> Any:
 
 
 def both(kind: str, **settings: Any) -> Any:
-    """Return equal estimators of tinynet and scikit-learn."""
+    """Return a tinynet and a scikit-learn estimator with the same parameters."""
     if "multi" in kind or kind == "binary":
         return [cls(**settings) for cls in PAIRS[0]]
     return [cls(kind.partition(" ")[0], **settings) for cls in PAIRS[1]]
@@ -135,14 +135,14 @@ SETTINGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_matches_scikit_learn(kind: str, settings: dict[str, Any], weighted: bool) -> None:
-    """The final batch is partial, so that the batches' sums of weights differ."""
+    """The final batch is partial, so the sum of sample weights differs between batches."""
     x, y, weights = drawn(kind, np.random.default_rng(0))
     common = {"max_iter": 30, "shuffle": False, "batch_size": 40, "learning_rate_init": 0.01}
     nets = both(kind, **{**common, "hidden_layer_sizes": (8,), "random_state": 3, **settings})
     ours, theirs = (net.fit(x, y, sample_weight=weights if weighted else None) for net in nets)
     assert ours.best_loss_ == min(ours.loss_curve_)
-    # Both compute in float64. Only the learning rate is stored in float32, as in Keras: an error
-    # of half an ULP, 6e-8 of every step, and at most 120 times that over 120 smooth steps.
+    # Both compute in float64. Only the learning rate is stored in float32, as in Keras: its
+    # rounding error changes each step by a relative 6e-8, and 120 steps by at most 120 times that.
     assert_same_training(ours, theirs, x, 120 * 6e-8)
 
 
@@ -326,7 +326,7 @@ def test_partial_fit_and_warm_start_continue() -> None:
 
 
 def test_class_weights() -> None:
-    y = np.where(Y == 8, "eight", "other")  # one class of ten
+    y = np.where(Y == 8, "eight", "other")  # one of ten classes
     plain, balanced, chosen = (
         TinyNetClassifier((), max_iter=8, class_weight=weight, random_state=0).fit(X, y)
         for weight in (None, "balanced", {"eight": 9.0})
@@ -427,7 +427,7 @@ def test_single_class(label: Any, settings: Any) -> None:
     assert net.score(x, [label] * 20) == 1
 
 
-def test_network_of_poisson_targets_is_saved(tmp_path: Path) -> None:
+def test_poisson_network_round_trips(tmp_path: Path) -> None:
     x, y, _ = drawn("poisson", np.random.default_rng(0))
     net = TinyNetRegressor("poisson", max_iter=9, random_state=0).fit(x, y)
     net.model_.save(tmp_path / "net.keras")

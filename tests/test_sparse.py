@@ -1,4 +1,4 @@
-"""CSR matrices as inputs of models instead of arrays."""
+"""CSR matrices as model inputs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_models_accept_compressed_rows(backend: str, rng: np.random.Generator) -
 
 
 def test_rows_too_wide_for_the_kernels(rng: np.random.Generator) -> None:
-    """Column indices above 65,535 need four bytes, and are processed by NumPy on both backends."""
+    """Column indices above 65,535 require four bytes; both backends compute with NumPy."""
     x, y = np.zeros((20, 70_000), np.float32), np.arange(20) % 2
     x[:, rng.permutation(70_000)[:300]] = rng.normal(size=(20, 300))
 
@@ -202,7 +202,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
-def predicted_densely(model: Any, x: Any) -> Any:
+def predict_dense(model: Any, x: Any) -> Any:
     """Return predictions in batches that are too small to be compressed."""
     return np.concatenate([model.predict(x[k : k + 100]) for k in range(0, len(x), 100)])
 
@@ -213,14 +213,14 @@ def predicted_densely(model: Any, x: Any) -> Any:
 def test_large_sparse_inputs_are_compressed(rng: np.random.Generator, batches: list[int]) -> None:
     model = keras.Sequential([keras.layers.Dense(17, "relu"), keras.layers.Dense(3)])
     x = some(rng, 1100, 90).astype("float32")
-    expected = predicted_densely(model, x)
+    expected = predict_dense(model, x)
     assert batches == []
     np.testing.assert_array_equal(model.predict(x), expected)
     assert batches == [640, 460]
     np.testing.assert_array_equal(model.predict(x, batch_size=2000), expected)
     assert batches == [640, 460, 1100]
     x[900, 5] = np.nan
-    np.testing.assert_array_equal(model.predict(x), predicted_densely(model, x))
+    np.testing.assert_array_equal(model.predict(x), predict_dense(model, x))
 
 
 @pytest.mark.parametrize("weight", [np.inf, np.nan])

@@ -78,7 +78,7 @@ def test_two_tapes_and_paused_recording() -> None:
     assert two.gradient(z, w) is None
 
 
-def test_output_gradients_weigh_the_results() -> None:
+def test_output_gradients_scale_results() -> None:
     w = Variable([1.0, 2.0], dtype="float32")
     with GradientTape() as tape:
         y = w * w
@@ -96,7 +96,7 @@ def test_numpy_functions_are_recorded() -> None:
     with GradientTape() as tape:
         tape.watch(x)
         y = np.mean(np.exp(x[::-1]) * 2 - x.reshape(2, 1).T) + np.concatenate([x, x]).sum()
-    # 2 exp(x) / 2 - 1 / 2... of four products, and 2 of the sum.
+    # The mean of two values contributes exp(x) - 1/2, and the sum over two copies of x gives 2.
     expected = np.exp([1.0, 2.0]) - 0.5 + 2
     np.testing.assert_allclose(tape.gradient(y, x), expected, rtol=1e-6)
 

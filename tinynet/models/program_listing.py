@@ -285,8 +285,8 @@ def program_of(model: Any, batch_size: int, fused: bool) -> Listing:
     y = targets[0] if len(targets) == 1 else targets
     one = OneStep(own, own._structured(inputs), y, fuse=fused)
     if fused and (compiled := one.compiled()) is not None:
-        by = "one compiled runner, many steps per call"
+        what = "kernels; each call executes many steps"
         if compiled.by_python:
-            by = "one compiled runner and, for python(...), by Python, one step per call"
-        return Listing({"step": compiled.rows()}, f"These rows are executed by {by}.")
+            what = "kernels, and Python executes python(...); each call executes one step"
+        return Listing({"step": compiled.rows()}, f"One compiled runner executes these {what}.")
     return Writer(one).listing()
