@@ -36,12 +36,12 @@ LINES = (
 )
 
 
-def moved(program: str) -> str:
+def replace_imports(program: str) -> str:
     """Rewrite the import lines of a program."""
-    return "\n".join(map(moved_line, program.split("\n")))
+    return "\n".join(map(replace_import_line, program.split("\n")))
 
 
-def moved_line(line: str) -> str:
+def replace_import_line(line: str) -> str:
     """Rewrite a line if it imports Keras or TensorFlow."""
     for before, after, _ in LINES:
         if re.fullmatch(before, line):
@@ -52,5 +52,5 @@ def moved_line(line: str) -> str:
 def table() -> str:
     """Format the replacements as a Markdown table for ``docs/keras.md``."""
     rows = ["| Keras | tinynet |", "| --- | --- |"]
-    rows += [f"| `{example}` | `{moved_line(example)}` |" for _, _, example in LINES]
+    rows += [f"| `{example}` | `{replace_import_line(example)}` |" for _, _, example in LINES]
     return "\n".join(rows)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.import_lines import moved
+from tests.import_lines import replace_imports
 
 PROGRAMS = sorted((Path(__file__).parent / "custom_programs").glob("*.py"))
 PROGRAMS = [path for path in PROGRAMS if path.stem not in ("common", "conftest")]
@@ -70,7 +70,7 @@ def test_custom_program_matches_keras(path: Path, tmp_path: Path) -> None:
         warnings.simplefilter("ignore")  # warnings raised by Keras
         start, their_losses, theirs = run(runpy.run_path(str(path)))
     copy = tmp_path / path.name
-    copy.write_text(moved(path.read_text(encoding="utf-8")), encoding="utf-8")
+    copy.write_text(replace_imports(path.read_text(encoding="utf-8")), encoding="utf-8")
     _, our_losses, ours = run(runpy.run_path(str(copy)), start)
     assert len(our_losses) == len(their_losses)
     assert close(our_losses, their_losses)

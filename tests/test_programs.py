@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import tinynet
-from tests.import_lines import LINES, moved, moved_line
+from tests.import_lines import LINES, replace_import_line, replace_imports
 from tinynet.datasets import drawn_digits
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "10_moved_from_keras"
@@ -58,7 +58,7 @@ def on_tinynet(
         monkeypatch.setattr(getattr(tinynet.datasets, name), "load_data", few)
     source = request.param.read_text(encoding="utf-8")
     path = tmp_path / request.param.name
-    path.write_text(moved(source), encoding="utf-8")
+    path.write_text(replace_imports(source), encoding="utf-8")
     said = run(path, tmp_path / "tinynet", monkeypatch)
     tinynet.backend.set_floatx("float32")
     return said
@@ -85,21 +85,22 @@ def test_example_changes_only_import_lines() -> None:
     before, after = (
         (EXAMPLE / name).read_text(encoding="utf-8") for name in ("before.py", "after.py")
     )
-    assert after == moved(before)
+    assert after == replace_imports(before)
 
 
 def test_only_import_lines_change() -> None:
-    assert moved_line("x = keras.Input((4,))") == "x = keras.Input((4,))"
+    assert replace_import_line("x = keras.Input((4,))") == "x = keras.Input((4,))"
     for path in PROGRAMS:
         source = path.read_text(encoding="utf-8")
+        ported = replace_imports(source)
         changed = [
             (before, after)
-            for before, after in zip(source.split("\n"), moved(source).split("\n"), strict=True)
+            for before, after in zip(source.split("\n"), ported.split("\n"), strict=True)
             if before != after
         ]
         assert changed
         assert all(before.startswith(("import ", "from ")) for before, _ in changed)
-        left = re.findall(r"^\s*(?:import|from) (?:keras|tensorflow).*", moved(source), re.M)
+        left = re.findall(r"^\s*(?:import|from) (?:keras|tensorflow).*", ported, re.M)
         assert not left
 
 
