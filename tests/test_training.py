@@ -71,7 +71,7 @@ for _hook in callbacks.HOOKS:
     setattr(Recorder, _hook, _recording(_hook))
 
 
-# ------------------------------------------------------------ forms of data
+# ------------------------------------------------------------ input types and memory layouts
 
 
 def unaligned(a: np.ndarray) -> np.ndarray:
@@ -110,9 +110,9 @@ def test_data_forms_give_equal_results(
         model = net(shape=(40,))
         history = model.fit(x, y, sample_weight=weights, epochs=2, batch_size=16, verbose=0)
         model.train_on_batch(x, y, weights)
-        figures = model.evaluate(x, y, sample_weight=weights, verbose=0), history.history
+        results = model.evaluate(x, y, sample_weight=weights, verbose=0), history.history
         outputs = model.predict(x, verbose=0), np.asarray(model(x))
-        answers[name] = [*bits(model), repr(figures), *(out.tobytes() for out in outputs)]
+        answers[name] = [*bits(model), repr(results), *(out.tobytes() for out in outputs)]
         assert all(map(np.array_equal, given, kept))
     keras.config.set_backend(before)
     assert all(answer == answers["f4"] for answer in answers.values())  # bit-identical
@@ -354,11 +354,11 @@ def test_frozen_weights_are_unchanged() -> None:
 
 def test_global_random_state_is_unused() -> None:
     def state() -> str:
-        return repr((np.random.get_state(), random.getstate()))  # noqa: NPY002  # looked at
+        return repr((np.random.get_state(), random.getstate()))  # noqa: NPY002  # only read
 
     runs = []
     for number, seed in enumerate((5, 5, 6)):
-        np.random.seed(number)  # noqa: NPY002  # the state that must not matter
+        np.random.seed(number)  # noqa: NPY002  # the results must not depend on it
         random.seed(number)
         before = state()
         keras.random.set_seed(seed)
@@ -374,7 +374,8 @@ def test_global_random_state_is_unused() -> None:
 
 # ------------------------------------------------------------ batches and steps of an epoch
 
-# Rows 0 to 19; the mean absolute error of y = x is the mean of a batch's rows.
+# The numbers 0 to 19. With output x and target 0, the mean absolute error of a batch is the mean
+# of its rows.
 ROWS = np.arange(20, dtype=np.float32)[:, None]
 
 
@@ -438,7 +439,7 @@ class StoredGenerator:
         return self.batches
 
 
-#: Five batches of four rows in each form.
+#: The same five batches of four rows as each type of input.
 SOURCES: dict[str, Callable[[], dict[str, Any]]] = {
     "arrays": lambda: {"x": ROWS, "y": 0 * ROWS, "batch_size": 4},
     "PyDataset": lambda: {"x": Batches()},
@@ -446,7 +447,7 @@ SOURCES: dict[str, Callable[[], dict[str, Any]]] = {
     "generator": lambda: {"x": some_batches(5)},
     "iterator": lambda: {"x": StoredGenerator()},
 }
-#: Losses of four epochs in Keras 3.15.1 for a number of steps, and how often data ran out.
+#: steps_per_epoch: (losses of four epochs in Keras 3.15.1, number of warnings that data ran out)
 KERAS_LOSSES = {
     None: ([9.5, 9.5, 9.5, 9.5], 0),
     1: ([1.5, 5.5, 9.5, 13.5], 0),
@@ -521,7 +522,7 @@ def test_finished_training_survives_warning_errors(capfd: Any) -> None:
 
 
 @pytest.mark.parametrize("source", [*SOURCES][1:])
-def test_shape_inference_loses_no_batch(source: str) -> None:
+def test_shape_inference_skips_no_batch(source: str) -> None:
     make = SOURCES[source]
     assert identity().fit(**make(), verbose=0).history == {"loss": [pytest.approx(9.5)]}
     assert identity().evaluate(**make(), verbose=0) == 9.5
@@ -555,7 +556,7 @@ def test_validation_reports_only_its_batches(
 
 @pytest.mark.parametrize(("options", "batches"), [({}, 3), ({"validation_steps": 5}, 5)])
 def test_validation_default_batch_size(options: Any, batches: int) -> None:
-    """Validation uses 32 rows per batch, independent of the training batch size."""
+    """Validation uses 32 rows per batch, independently of the training batch size."""
     seen = Recorder()
     options |= {"validation_data": (np.zeros((70, 1)), np.zeros((70, 1))), "verbose": 0}
     identity().fit(ROWS, 0 * ROWS, steps_per_epoch=2, callbacks=[seen], **options)
@@ -628,7 +629,7 @@ def test_infinite_pydataset_accepts_steps() -> None:
 
 
 class Collecting(keras.metrics.Metric):
-    """A metric with all kinds of state: a variable, a list, another metric."""
+    """A metric whose state is a variable, a list and another metric."""
 
     def __init__(self) -> None:
         super().__init__(name="collecting")
@@ -697,7 +698,7 @@ def test_stopped_inner_fit_keeps_outer_running() -> None:
 
 
 def of_two_batches(kind: str, logs: list[str]) -> list[tuple[str, list[str]]]:
-    """Return the expected hook calls for two batches, with logs at their ends."""
+    """Return the expected hook calls for two batches, with logs for the `end` hooks."""
     hooks = [f"on_{kind}_batch_{when}[{i}]" for i in range(2) for when in ("begin", "end")]
     return [(hook, logs if "end" in hook else []) for hook in hooks]
 
@@ -863,8 +864,8 @@ def test_step_allocates_no_large_arrays() -> None:
     # Remaining memory after 50 steps: Python numbers, a few hundred bytes each.
     assert kept < 10_000
     # Peak memory: Adam's five temporaries for a block of 8192 weights, and half as much for
-    # everything else. The smallest array that must not be reallocated, the batch, has 100 kB,
-    # and the gradient with respect to the kernel has 401 kB.
+    # everything else. The smallest array that must not be reallocated is the batch, with 100 kB;
+    # the gradient with respect to the kernel has 401 kB.
     assert peak < 1.5 * 5 * 8192 * 4
 
 
@@ -1027,7 +1028,7 @@ def test_optimizer_rejects_unknown_weights() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_output_narrowed_during_fit_raises(optimizer: str) -> None:
-    """Labels were checked for three outputs: kernels must not index two outputs with them."""
+    """Labels were validated for three outputs; compiled kernels must not index two with them."""
 
     class Narrow(callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -1103,13 +1104,13 @@ def test_input_scale_mismatch_warns_once(use: Any) -> None:
 
 
 def test_scale_warning_of_small_inputs() -> None:
-    """A few images, or black ones, can be dark by chance; many cannot."""
+    """A few rows, or zeros, can be small by chance and cause no warning; many rows cause one."""
     model = trained_on(*scaled(255))
     x, y = scaled(1)
     assert scale_warnings(model.predict, x[:31], verbose=0) == 0
     assert scale_warnings(model.predict, 0 * x, verbose=0) == 0
     assert scale_warnings(model.evaluate, x, y, verbose=0) == 1
-    # A single outlier in the training data does not make other inputs small.
+    # A single outlier in the training data causes no warning for inputs of normal scale.
     x[3] = 1e6
     assert scale_warnings(trained_on(x, y).evaluate, *scaled(1), verbose=0) == 0
 
@@ -1213,7 +1214,7 @@ def keeping(kind: str, kept: Keeping) -> tuple[Any, list[Any], list[Any]]:
     "kind", ["metric", "function", "loss", "loss function", "layer", "activation"]
 )
 @pytest.mark.parametrize("method", ["fit", "evaluate", "train_on_batch", "test_on_batch"])
-def test_user_code_receives_own_arrays(kind: str, method: str) -> None:
+def test_user_code_receives_copies(kind: str, method: str) -> None:
     """Arrays that user code keeps must not be overwritten, although buffers are reused."""
     kept, given = Keeping(), Keeping()
     loss, metrics, inside = keeping(kind, kept)

@@ -118,7 +118,7 @@ def test_tensor_results_have_numpy_method(make) -> None:
     assert float(np.sum(result)) > 0
 
 
-def test_pack_makes_views_of_vector() -> None:
+def test_pack_replaces_arrays_by_views() -> None:
     variables = [
         Variable(np.full(shape, i, np.float32)) for i, shape in enumerate([(2, 3), (), (4,)])
     ]
@@ -156,7 +156,7 @@ def test_pack_copies_non_adjacent_arrays() -> None:
     assert np.shares_memory(join([v.array]), v.array)
 
 
-def test_runs_and_join_invert_pack() -> None:
+def test_runs_and_join_of_adjacent_arrays() -> None:
     flat = np.arange(9.0)
     a, b, c = split(flat, [(2, 2), (1,), (4,)])
     assert runs([a, b, c]) == [(0, 3)]

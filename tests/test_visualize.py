@@ -113,7 +113,7 @@ def test_pyplot_shows_new_figures_if_imported(name: str, pyplot: Any) -> None:
 
 
 def test_unshown_figures_do_not_accumulate(pyplot: Any) -> None:
-    """Figures cannot be shown headless, so pyplot keeps only the last few unclosed ones."""
+    """Without a display, only the last 10 plots stay registered with pyplot."""
     own = pyplot.figure()
     drawn = [visualize.plot_history({"loss": [1.0, 0.5]}) for _ in range(12)]
     assert pyplot.get_fignums() == [own.number, *(figure.number for figure in drawn[-10:])]
@@ -169,7 +169,8 @@ def test_predictions(form: str) -> None:
     drawn = np.asarray(mosaic.get_array())
     scale = 255 if form == "floats" else 1
     for i in range(7):
-        top, left = 38 * (i // 3), 32 * (i % 3)  # 28 and space for two lines; 28 and a gap
+        # A row has 28 pixels and 10 for two lines of text, a column 28 and a gap of 4.
+        top, left = 38 * (i // 3), 32 * (i % 3)
         tile = drawn[top : top + 28, left : left + 28] * scale
         np.testing.assert_allclose(tile, IMAGES[i], rtol=1e-6)
     assert np.isfinite(drawn).sum() == 7 * 784  # the rest is background
@@ -178,13 +179,13 @@ def test_predictions(form: str) -> None:
     assert figure.axes[0].get_title() == "Predictions: 4 of 7 correct"
 
 
-def test_mistakes_are_marked_beyond_color() -> None:
+def test_mistakes_are_marked_not_only_by_color() -> None:
     figure = visualize.plot_predictions(IMAGES, TRUE, probabilities(), columns=3)
     ax = figure.axes[0]
     wrong = [text for text in ax.texts if text.get_text().startswith("✗")]
     assert [ax.texts.index(text) for text in wrong] == [4, 5, 6]
     assert {text.get_fontweight() for text in wrong} == {"bold"}
-    # The fifth, sixth and seventh images have frames, and no others.
+    # Only the fifth, sixth and seventh images have frames.
     corners = [(patch.get_x(), patch.get_y()) for patch in ax.patches]
     np.testing.assert_allclose(corners, [[31.2, 37.2], [63.2, 37.2], [-0.8, 75.2]])
 
@@ -356,7 +357,7 @@ def test_history_draws_metrics_into_one_axes() -> None:
     assert single.axes[0].lines[0].get_label() == "training"
 
 
-def test_history_rejects_too_few_axes() -> None:
+def test_history_rejects_wrong_number_of_axes() -> None:
     axes = Figure().subplots(1, 3)
     with pytest.raises(ValueError, match=r"one for each of loss, accuracy\. Received: 3 Axes"):
         visualize.plot_history({"loss": [1.0], "accuracy": [1.0]}, ax=axes)

@@ -13,17 +13,17 @@ from tests.test_house_rules import ROOT, TEXTS
 
 PATTERNS = ROOT / "tests" / "wording_patterns.txt"
 LINES = PATTERNS.read_text("utf-8").splitlines()
-DIALECT = re.compile("|".join(line for line in LINES if line[:1] != "#"), re.M)
-# Programs in the styles of others, names of Keras, and recorded results.
+UNUSUAL = re.compile("|".join(line for line in LINES if line[:1] != "#"), re.M)
+# Not checked: programs that imitate third-party code, names from Keras, and the patterns.
 NOT_OURS = ("programs", "custom_programs", "keras_names.txt", PATTERNS.name, "test_wording.py")
 #: Matches that are correct, with the reason.
-CORRECT = {"is no longer": "the usual phrase; not an adjective that denies a noun"}
+CORRECT = {"is no longer": "'is no' is wrong before a noun only"}
 PAGES = [path for path in TEXTS if not set(path.parts) & set(NOT_OURS)]
 PAGES += sorted(ROOT.glob("tinynet/demo/*.html"))
 
 
 def prose_of(path: Path) -> str:
-    """Return a file's text and, on a line each, its strings, which may span several lines."""
+    """Return the text of a file, followed by its strings, each joined to a single line."""
     text = path.read_text(encoding="utf-8")
     strings: list[str] = []
     if path.suffix == ".ipynb":
@@ -39,13 +39,13 @@ def prose_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_prose_has_no_dialect(path: Path) -> None:
-    matches = {match[0].strip() for match in DIALECT.finditer(prose_of(path))}
+def test_prose_has_no_unusual_wording(path: Path) -> None:
+    matches = {match[0].strip() for match in UNUSUAL.finditer(prose_of(path))}
     matches -= CORRECT.keys()
     assert not matches
 
 
-def test_patterns_find_dialect() -> None:
-    assert DIALECT.search("Compute the gradient in x.")
-    assert DIALECT.search("Parameters\n    What is made small.")
-    assert not DIALECT.search("Compute the gradient with respect to x.")
+def test_patterns_find_unusual_wording() -> None:
+    assert UNUSUAL.search("Compute the gradient in x.")
+    assert UNUSUAL.search("Parameters\n    What is made small.")
+    assert not UNUSUAL.search("Compute the gradient with respect to x.")

@@ -19,7 +19,7 @@ from tinynet import config, utils
 
 ROOT = Path(__file__).parents[2]
 
-#: Parameters that run a test with kernels for AVX2, and then without compiled kernels.
+#: Run a test with AVX2 kernels and without compiled kernels.
 on_other_processors = pytest.mark.parametrize(
     "settings", [only_avx2(), {"NUMBA_DISABLE_JIT": "1"}], ids=["AVX2", "none"]
 )

@@ -1,4 +1,4 @@
-"""The `chain` kernel, which interprets formulas: operations, kinds of slots, and edge cases."""
+"""The `chain` kernel, which interprets formulas: operations, slot kinds, and edge cases."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Formula:
 
     def slot(self, kind: int, array: Array | None = None, fixed: int = 0) -> int:
         """Add a slot and return its index."""
-        self.arrays.append(array)  # keeps the array alive: the slot holds its address only
+        self.arrays.append(array)  # keeps it alive, since the slot stores only its address
         address = 0 if array is None else array.ctypes.data
         self.slots.append([kind, address, len(self.slots), fixed])
         return len(self.slots) - 1
 
     def do(self, name: str, to: int, a: int, *others: int) -> None:
-        """Add an operation; slots of unused operands are arbitrary."""
+        """Add an operation; unused operands may refer to any slot."""
         operands = [a, *others] + [0] * (2 - len(others))
         self.code.append([OPERATIONS[name].number, to, *operands])
 
@@ -193,7 +193,7 @@ def test_row_reductions(shape: tuple[int, int], parts: int, rng: np.random.Gener
     f.do("row_max", f.slot(c.ROW_OUT, found[0]), slot)
     f.do("row_min", f.slot(c.ROW_OUT, found[1]), slot)
     f.do("row_sum", f.slot(c.ROW_OUT, found[2]), finite_slot)
-    # Unused lanes of a temporary are ignored, whatever they contain.
+    # The unused lanes of a temporary are ignored, even if they contain larger values.
     temp = f.slot(c.TEMP)
     f.do("exp", temp, finite_slot)
     f.do("negative", temp, temp)
@@ -213,7 +213,7 @@ def test_row_reductions(shape: tuple[int, int], parts: int, rng: np.random.Gener
 def test_row_logarithms_equal_array_logarithms(
     shape: tuple[int, int], parts: int, rng: np.random.Generator
 ) -> None:
-    """Mode ROWS computes 16 rows together and must not change other temporaries."""
+    """Mode ROWS computes values of 16 rows at once and must not overwrite other temporaries."""
     (rows, cols), x = shape, draw(rng, shape[0])
     found, copied, expected = (aligned(rows) for _ in range(3))
     f = Formula(c.ROWS, rows, cols)
@@ -327,7 +327,7 @@ def test_flat_range_sums(size: int, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(squares, np.square(x).sum(dtype=np.float64), rtol=1e-7)
 
 
-def of_functional(name: str, arrays: list[Array], numbers: list[Any]) -> None:
+def reference_update(name: str, arrays: list[Array], numbers: list[Any]) -> None:
     """Apply an optimizer's update from `functional`."""
     w, d_w, *slots = arrays
     if name == "sgd_momentum":
@@ -362,12 +362,12 @@ def test_optimizers(name: str, size: int, parts: int, rng: np.random.Generator) 
     scalars = [f.slot(c.SCALAR, scalar(x)) for x in numbers]
     f.do("operands", *(scalars * 4)[:4])
     f.run(parts, flush=1)
-    of_functional(name, expected, [np.float32(x) if name != "rmsprop" else x for x in numbers])
+    reference_update(name, expected, [np.float32(x) if name != "rmsprop" else x for x in numbers])
     for found, right in zip(arrays, expected, strict=True):
         same(found, right)
 
 
-def test_denormal_results_are_flushed_on_request() -> None:
+def test_flush_sets_denormals_to_zero() -> None:
     x, found = scalar(1e-30), scalar(7)
     f = Formula(c.FLAT, 1, 16)
     f.do("multiply", f.slot(c.OUT, found), *(f.slot(c.IN, x) for _ in range(2)))

@@ -54,7 +54,7 @@ def normalization() -> Any:
 
 
 SEQUENCE = (4, 6)
-# Layers by name; `BY_PYTHON` has the parts that Python runs.
+# Layers and functions of tensors, by name.
 LAYERS: dict[str, Build] = {
     "Activation": lambda: of_rows(lambda: layers.Activation("gelu")),
     "ActivityRegularization": lambda: of_rows(lambda: layers.ActivityRegularization(0.1, 0.1)),
@@ -106,20 +106,21 @@ LAYERS: dict[str, Build] = {
     },
     # Functions of tensors.
     "a slice": lambda: of_function(lambda x: x[:, 1:, ::-2]),
-    "a step": lambda: of_function(lambda x: x[:, -1, None]),
+    "last step": lambda: of_function(lambda x: x[:, -1, None]),
     "halves": lambda: of_function(lambda x: ops.concatenate(ops.split(x, 2, axis=-1), axis=1)),
     "stack": lambda: of_function(lambda x: ops.stack([x, ops.exp(x)], axis=1)),
     "swapaxes": lambda: of_function(lambda x: ops.swapaxes(x, 1, 2)),
     "flip": lambda: of_function(lambda x: ops.flip(x, axis=1)),
     "repeat": lambda: of_function(lambda x: ops.repeat(x, 3, axis=2)),
     "broadcast": lambda: of_function(lambda x: x * x[:, :1] + x[..., -1:]),
-    "one for all": lambda: of_function(lambda x: ops.concatenate([x, ops.ones_like(x)], axis=-1)),
+    "append ones": lambda: of_function(lambda x: ops.concatenate([x, ops.ones_like(x)], axis=-1)),
     "mean of steps": lambda: of_function(lambda x: ops.mean(x, axis=1)),
-    "largest step": lambda: of_function(lambda x: x / ops.max(x, axis=(1, 2), keepdims=True)),
+    "over maximum": lambda: of_function(lambda x: x / ops.max(x, axis=(1, 2), keepdims=True)),
     "variance of steps": lambda: of_function(lambda x: ops.var(x, axis=1, keepdims=True) * x),
     "mean of tokens": lambda: of_tokens(lambda: layers.Lambda(lambda x: ops.mean(x, axis=1))),
     "matmul": lambda: of_function(lambda x: ops.matmul(x, np.ones((6, 2), np.float32))),
 }
+# Operations of these layers that are executed in Python.
 BY_PYTHON = {
     "Dot of sequences": {"matmul", "matmul_backward"},
     "GaussianDropout": {"normal"},
@@ -214,7 +215,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-# The fast tests run those with different kinds of sums of squares or step scalars.
+# Combinations for the fast tests: they differ in how sums of squares or scalars of the step are
+# computed.
 EVERY_DAY = {("Adam", name) for name in OPTIONS} | {
     (name, "accumulation") for name in ("Nadam", "RMSprop", "Adagrad")
 }
@@ -228,7 +230,7 @@ EVERY_DAY = {("Adam", name) for name in OPTIONS} | {
     ],
 )
 def test_optimizers_are_compiled(name: str, options: str) -> None:
-    """An embedding row that is used several times counts each time in sums of squares."""
+    """In sums of squared gradients, each use of an embedding row is squared separately."""
 
     def build() -> Any:
         x = keras.Input((3,))
@@ -351,16 +353,16 @@ INTEGERS: dict[str, Callable[[Any], Any]] = {
     "a mask and True": lambda x: ops.add(x > 0, True),
     "masks in numbers": lambda x: (x > 0) * 2.5 + ops.cast(x > 1, "float32"),
     "logic": lambda x: ~(x > 0) | ops.logical_xor(x > 1, x < 2) & ops.isnan(x / 0 * 0),
-    "sum of moved masks": lambda x: (
+    "flipped and repeated masks": lambda x: (
         ops.flip(x > 0, axis=1) + (x < 1) + ops.repeat(x > 1, 1, axis=1)
     ),
-    "chosen masks": lambda x: ops.where(x > 0, x > 1, x < -1) + (x < 1),
+    "where of masks": lambda x: ops.where(x > 0, x > 1, x < -1) + (x < 1),
     "the largest mask": lambda x: (
         ops.max(x > 0, -1) + ops.min(x < 1, -1) + ops.ones_like(x[..., 0] > 0)
     ),
     "chosen by numbers": lambda x: ops.where(x, x > 1, x < -1) + ops.where(x, True, x > 0),
     "sums of copies": lambda x: ops.sum(ops.copy(x), axis=-1),
-    "joined masks": lambda x: ops.concatenate([x > 0, x < 1], axis=1)[:, 1:4] + (x > 0),
+    "concatenated masks": lambda x: ops.concatenate([x > 0, x < 1], axis=1)[:, 1:4] + (x > 0),
     "logic of numbers": lambda x: ops.logical_and(x, x - 1),
     "counts": lambda x: ops.sum(x > 0, axis=1),
     "any": lambda x: ops.any(x > 1, axis=1) | ops.all(x > 0, axis=1),
@@ -392,7 +394,7 @@ INTEGERS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("dtype", ["float32", "int32", "int64", "bool", "uint8", "float64"])
 @pytest.mark.parametrize("name", INTEGERS)
 def test_integer_and_dtype_rules_match_numpy(name: str, dtype: str) -> None:
-    """Also for inputs whose integers exceed float32 precision."""
+    """The inputs include integers that float32 cannot represent exactly."""
     data = np.random.default_rng(0).normal(0, 1.5, (5, 3, 4)).astype(dtype)
     if dtype == "int64" and "large" in name:
         data = data * 10**9 + 7
@@ -450,7 +452,7 @@ def test_constraints_are_compiled(name: str, units: int, axis: Any) -> None:
 @pytest.mark.parametrize("n", [4, 5])
 @pytest.mark.parametrize("units", [1, 4])
 def test_fixed_batch_with_weights_matches_numpy(units: int, n: int) -> None:
-    """Noise layers give programs with a fixed batch size, here equal to the number of units."""
+    """Models with noise layers are compiled for a fixed batch size, here the number of units."""
 
     def build() -> Any:
         own = layers.GaussianNoise(0.1, seed=1), layers.Dense(units, "sigmoid")
@@ -523,23 +525,23 @@ def test_empty_batches_return_empty_outputs() -> None:
 
 
 def test_means_over_many_sizes_are_compiled() -> None:
-    """The number of examples times each size is a scalar of the step."""
+    """Each mean divides by the batch size times a layer width, which is a scalar of the step."""
     x = keras.Input((6,))
     means = [ops.mean(layers.Dense(k + 1)(x)) * x[:, :1] for k in range(70)]
     model = keras.Model(x, ops.concatenate(means))
     assert_close(*on_both(lambda: model.predict(X[:9], batch_size=4, verbose=0)))
 
 
-# Functions of inputs of shape (N, 3) that move, count or compare examples.
+# Functions that reorder, repeat or combine the N examples of an input of shape (N, 3).
 BATCHES: dict[str, Callable[[Any], Any]] = {
     "flip": lambda x: ops.flip(x, axis=0),
     "a negative step": lambda x: x[::-1, ::-1] + x,
     "both ways": lambda x: ops.transpose(ops.softmax(ops.transpose(x))),
     "twice": lambda x: ops.reshape(ops.repeat(x, 2, axis=0), (-1, 6)),
-    "all next to each other": lambda x: ops.sum(ops.stack([x, x * 2], axis=0), axis=0),
+    "stack": lambda x: ops.sum(ops.stack([x, x * 2], axis=0), axis=0),
     "the first": lambda x: x - x[:1] * x[0],
     "all as a row": lambda x: x + ops.sum(ops.cast(ops.reshape(x, (-1,)), "float32")) / 50,
-    "rows of three batches": lambda x: x - ops.mean(ops.cast(ops.repeat(x, 3, axis=0), "float32")),
+    "repeated batch": lambda x: x - ops.mean(ops.cast(ops.repeat(x, 3, axis=0), "float32")),
     "repeated": lambda x: x + ops.mean(ops.repeat(x, 2)) + ops.mean(ops.repeat(x, [1, 0, 2], 1)),
     "pairs": lambda x: ops.max(ops.expand_dims(x, 0) - ops.expand_dims(x, 1), axis=0),
 }
@@ -649,7 +651,7 @@ def test_replaced_weights_with_wrong_shape(call: str) -> None:
 
 class FailingOnce(optimizers.schedules.LearningRateSchedule):
     def __init__(self, error: type[BaseException]) -> None:
-        self.errors = [error("no rate")]
+        self.errors = [error("no learning rate")]
 
     def __call__(self, step: Any) -> Any:
         if step == 3 and self.errors:
@@ -661,7 +663,7 @@ class FailingOnce(optimizers.schedules.LearningRateSchedule):
 def test_schedule_error_keeps_earlier_steps(error: type[BaseException]) -> None:
     def run() -> Any:
         model = net(layers.Dense(1), optimizer=optimizers.SGD(FailingOnce(error)))
-        with pytest.raises(error, match="no rate"):
+        with pytest.raises(error, match="no learning rate"):
             model.fit(X, LABELS, batch_size=4, shuffle=False, verbose=0)
         assert int(model.optimizer.iterations) == 3
         return model.get_weights()[:1]
@@ -669,7 +671,7 @@ def test_schedule_error_keeps_earlier_steps(error: type[BaseException]) -> None:
     assert_close(*on_both(run), rtol=1e-5, atol=0)
 
 
-def test_ftrl_without_a_learning_rate_diverges() -> None:
+def test_ftrl_with_zero_learning_rate_diverges() -> None:
     def run() -> None:
         model = net(layers.Dense(1), optimizer=optimizers.Ftrl(0.0))
         with pytest.raises(FloatingPointError, match="learning rate of 0"):
@@ -696,7 +698,7 @@ def test_scalar_elements_of_weights() -> None:
 
 
 class Averaged(layers.Layer):
-    """A layer whose weight has the same gradient everywhere, and whose mask has no gradient."""
+    """A layer with a weight whose elements have equal gradients, and a mask without a gradient."""
 
     def build(self, input_shape: Any) -> None:
         self.w = self.add_weight(shape=(17, 3), initializer="ones", name="w")

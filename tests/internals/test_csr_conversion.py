@@ -65,13 +65,13 @@ def test_numbers_beyond_float32_become_infinite() -> None:
     assert (indices.tolist(), values.tolist()) == ([3, 60], [np.inf, -np.inf])
 
 
-@pytest.mark.skipif(not numba_functions.COMPILES, reason="the kernels are not used in plain Python")
+@pytest.mark.skipif(not numba_functions.COMPILES, reason="requires compiled kernels")
 @pytest.mark.parametrize("dtype", [*KINDS, "int32", ">f4", "float16"])
 @pytest.mark.parametrize("picked", [False, True])
 def test_csr_is_identical_without_kernels(
     picked: bool, dtype: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also if the rows are converted in blocks."""
+    """The rows are converted in several blocks."""
     object_code.addresses([count_non_zeros, compress_rows])
     x = rng.integers(0, 3, (150, 8, 9)).astype(dtype)
     monkeypatch.setattr(sparse, "_CONVERTED", 5000)
@@ -94,7 +94,7 @@ def test_csr_is_identical_without_kernels(
         assert fast.shape == slow.shape
 
 
-@pytest.mark.skipif(not numba_functions.COMPILES, reason="nothing is compiled")
+@pytest.mark.skipif(not numba_functions.COMPILES, reason="requires compiled kernels")
 def test_csr_works_while_kernels_compile(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +106,6 @@ def test_csr_works_while_kernels_compile(
 
 @pytest.mark.slow
 @on_other_processors
-def test_compress_on_other_processors(settings: dict[str, str]) -> None:
+def test_csr_conversion_on_other_processors(settings: dict[str, str]) -> None:
     """Run these tests with kernels for AVX2, and without compiled kernels."""
     assert_tests_pass(__file__, **settings)

@@ -50,8 +50,8 @@ def test_elementary_function_errors(name: str, step: int) -> None:
 
 
 @pytest.mark.parametrize("name", [*FUNCTIONS, "erf", "erfc"])
-def test_formulas_of_arrays(name: str) -> None:
-    """NumPy evaluates the same formulas; double rounding may change the last bit."""
+def test_numpy_implementation_errors(name: str) -> None:
+    """NumPy uses the formulas of the kernels; the last bit may differ due to double rounding."""
     x = np.concatenate([near_edges(), np.linspace(-20, 20, 9999, dtype=np.float32)])
     with np.errstate(all="ignore"):
         found = getattr(elementary, name)(x)

@@ -29,7 +29,7 @@ EPS = float(np.finfo(np.float32).eps)
 @pytest.fixture(autouse=True)
 def _backends() -> None:
     if config.backend() != "numba":
-        pytest.skip("compares the numba backend with the numpy backend")
+        pytest.skip("requires the numba backend")
 
 
 class Run:
@@ -57,8 +57,9 @@ class Run:
 def compare(
     build: Build, x: Any, y: Any, weights: Any = None, roundings: float = 0, batch_size: int = BATCH
 ) -> Run:
-    """Train on both backends; compare all results, in rounding errors of an array's maximum.
+    """Train on both backends and compare all results.
 
+    `roundings` is the tolerance in units of eps times the maximum of an array.
     The compiled program runs a fused training loop. Losses and metrics are sums, which may
     always round differently.
     """
@@ -148,7 +149,7 @@ AROUND: dict[str, dict[str, Any]] = {
     "clipvalue": {"clipvalue": 0.1},
     "weight decay": {"weight_decay": 0.05},
     "average": {"use_ema": True, "ema_momentum": 0.9},
-    "average that overwrites": {"use_ema": True, "ema_overwrite_frequency": 2},
+    "use_ema with overwrite": {"use_ema": True, "ema_overwrite_frequency": 2},
     "all": {"clipvalue": 0.2, "weight_decay": 0.01, "use_ema": True},
 }
 NORMS: dict[str, dict[str, Any]] = {
@@ -165,7 +166,7 @@ SCHEDULES: dict[str, Callable[[], Any]] = {
 }
 
 
-def test_everything_has_a_case() -> None:
+def test_every_class_is_tested() -> None:
     for table, module in ((OPTIMIZERS, optimizers.optimizer), (LOSSES, losses.loss)):
         assert {name.partition(" ")[0] for name in table} == {*registered.classes(module)}
     assert {*registered.names(keras.activations)} <= {*ACTIVATIONS}
@@ -389,7 +390,8 @@ def test_losses(name: str, units: int, weighted: bool, reduction: str) -> None:
         return sequential(*rows, optimizer=rate, loss=make(reduction=reduction))
 
     weights = np.random.default_rng(3).random(N).astype(np.float32) if weighted else None
-    # Sums of cosines cancel; percentages of small numbers are large.
+    # These losses amplify rounding errors: the terms of a cosine cancel, and percentage errors
+    # divide by small targets.
     cancels = name in ("CosineSimilarity", "MeanAbsolutePercentageError")
     compare(build, normal(N, 6), targets(N, units), weights, roundings=50 if cancels else 8)
 
@@ -434,7 +436,7 @@ def test_constraints(name: str, axis: int) -> None:
     compare(build, normal(N, 6), other(N, 3), roundings=12)
 
 
-@pytest.mark.parametrize("name", [*REGULARIZERS, "of the activity"])
+@pytest.mark.parametrize("name", [*REGULARIZERS, "activity_regularizer"])
 def test_regularizers_of_dense_layers(name: str) -> None:
     def build() -> Any:
         if name not in REGULARIZERS:

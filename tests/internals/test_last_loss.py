@@ -37,7 +37,7 @@ class Scaled(layers.Layer):
 def test_last_loss_equals_evaluated_loss(
     backend: str, layer: Any, differs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The training program computes it without an update, unless it differs from inference."""
+    """The training program computes the loss, unless the model behaves differently in training."""
     config.set_backend(backend)
     model, (x, y) = classifier(layer()), data()
     found = []

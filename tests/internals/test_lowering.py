@@ -1,4 +1,4 @@
-"""Lowering of functions to formulas and rows: tracing, errors, grouping and fusion."""
+"""Lowering of functions to formulas and kernel calls: tracing, errors, grouping and fusion."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def traced(*shape: int) -> Traced:
 
 
 def compute(function: Callable[..., Any], *arrays: Array) -> Any:
-    """Compute a function of batches by means of its formula."""
+    """Lower a function to a formula and evaluate it on batches."""
     low, n = Lowering(), len(arrays[0])
     shapes = [(BATCH, *a.shape[1:]) for a in arrays]
     registers = [
@@ -101,8 +101,8 @@ EXACT: dict[str, Callable[[Any, Any], Any]] = {
     "masks as numbers": lambda x, y: (x >= y).astype(np.float32) * 2 - (x != y),
     "in place": clipped,
     "a mask": masked,
-    "rows of axes": lambda x, y: x.reshape(-1, x.shape[-1]).reshape(x.shape) + y,
-    "one like": lambda x, y: np.ones_like(x) * 3 - np.zeros_like(y) + np.full_like(x, 2),
+    "reshape": lambda x, y: x.reshape(-1, x.shape[-1]).reshape(x.shape) + y,
+    "full_like": lambda x, y: np.ones_like(x) * 3 - np.zeros_like(y) + np.full_like(x, 2),
     "row extrema": lambda x, y: x - np.max(y, axis=-1, keepdims=True) + x.min(-1)[..., None],
     "arrays": lambda x, y: x * np.arange(x.shape[-1], dtype=np.float32) + y,
     "relu": lambda x, y: functional.relu(x),
@@ -122,7 +122,7 @@ EXACT: dict[str, Callable[[Any, Any], Any]] = {
 def test_formulas_are_bit_identical_to_numpy(name: str, shape: tuple[int, ...]) -> None:
     x, y = corners(*shape), corners(*shape, seed=1)
     if shape[-1] == 1 and name == "row extrema":
-        pytest.skip("rows with a single value")
+        pytest.skip("requires rows with several values")
     wanted = np.asarray(EXACT[name](x.copy(), y.copy()), np.float32)
     np.testing.assert_array_equal(compute(EXACT[name], x, y), wanted)
 
@@ -196,8 +196,8 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a conversion": (lambda x: x * np.float32(x.sum()), "the value of an array is needed|sequence"),
     "an item": (lambda x: x.sum().item(), "the value of an array is needed"),
     "a loop": (lambda x: [row for row in x], "the value of an array is needed"),  # noqa: C416
-    "the batch size": (lambda x: x / len(x), "the batch size"),
-    "its inverse": (lambda x: x * (1 / x.shape[0]), "the batch size"),
+    "division by the batch size": (lambda x: x / len(x), "the batch size"),
+    "inverse of the batch size": (lambda x: x * (1 / x.shape[0]), "the batch size"),
     "an element": (lambda x: x[0], r"\[0\]"),
     "a column": (lambda x: x[:, 0], r"0"),
     "a slice": (lambda x: x[:, 1:], "slice"),
@@ -205,13 +205,13 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "an index of NumPy": (lambda x: x[np.int64(0)], r"\["),
     "a mask of bool": (lambda x: x[True], r"\["),
     "a write to some rows": (lambda x: x.__setitem__(np.array([0]), 1.0), "= ..."),
-    "another order": (lambda x: np.sort(x), "sort"),
+    "sorting": (lambda x: np.sort(x), "sort"),
     "a matrix product": (lambda x: np.matmul(x, np.ones((3, 2), np.float32)), "matmul"),
     "a transposed array": (lambda x: np.transpose(x), "transpose"),
     "float64": (lambda x: x.astype(np.float64), "astype"),
     "an operand of float64": (lambda x: x + np.ones(3), "float64"),
     "complex numbers": (lambda x: x * np.ones(3, np.complex64), "complex64"),
-    "a sum over some axes": (lambda x: np.cumsum(x, axis=0), "cumsum|accumulate"),
+    "a cumulative sum": (lambda x: np.cumsum(x, axis=0), "cumsum|accumulate"),
     "an outer product": (lambda x: np.add.outer(x, x), "outer"),
     "where=": (lambda x: np.add(x, 1, where=np.ones(3, bool)), "where="),
     "an unknown ufunc": (lambda x: np.arctan2(x, x), "arctan2"),
@@ -233,7 +233,7 @@ def test_untraceable_functions_raise(name: str) -> None:
 def test_errors_of_lowering_are_not_hidden(
     part: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`Untraceable` selects the fallback to Python; any other error is a defect of the library."""
+    """`Untraceable` selects the fallback to Python; any other error is a bug and must be raised."""
 
     def mistaken(*_: Any) -> Any:
         raise error("a mistake")
@@ -300,7 +300,7 @@ def test_same_space_nodes_form_one_group() -> None:
     low.add(functional.relu(x * y + 1))
     assert len(low.groups) == 1
     low.add(np.sum(x, axis=-1) * 2)
-    assert len(low.groups) == 1, "per-row values belong to the space of their rows"
+    assert len(low.groups) == 1, "per-row values are in the group of their rows"
     low.add(traced(BATCH, 7) * 2)
     assert len(low.groups) == 2
     low.add(x - 1)
@@ -320,7 +320,7 @@ GROUPED: dict[str, tuple[Callable[[Any], list[Any]], list[list[str]]]] = {
         lambda x: [x - np.mean(x, axis=0)],
         [["sum_col"], ["divide"], ["subtract"]],
     ),
-    "so do sums over all": (
+    "sums over all elements end a group": (
         lambda x: [np.sum(x * x) * 2],
         [["multiply", "sum_all"], ["multiply"]],
     ),
@@ -431,8 +431,8 @@ def test_rules_apply_and_are_bit_identical(
 
 
 @pytest.mark.parametrize("twice", [False, True])
-def test_products_apply_gradients_of_rectifiers(twice: bool) -> None:
-    """Not if the gradient with respect to the rectifier's output is a sum of two gradients."""
+def test_relu_gradient_is_fused_into_product(twice: bool) -> None:
+    """The relu gradient is not fused if its upstream gradient is the sum of two gradients."""
 
     def build() -> Any:
         x = layers.Input((5,))
@@ -466,7 +466,8 @@ def test_updates_of_adjacent_variables_are_joined(optimizer: str) -> None:
     (joint, few), (single, many) = (train(build, x, y, r) for r in (["learn"], ["learn", "join"]))
     assert joint == single
     fewer, more = (rows.borrow(16).names.count("chain") for rows in (few, many))
-    # 6 variables in two ranges of memory; some optimizers compute scalars in a separate chain.
+    # The 6 variables occupy two contiguous ranges of memory, so 4 chains are saved, or 3 if the
+    # optimizer computes scalars in a separate chain.
     assert more - fewer in (3, 4)
 
 
@@ -486,11 +487,11 @@ def test_only_adjacent_chains_are_joined() -> None:
     scalar = chain.INOUT, chain.SCALAR
     assert continues(40, 1040, 5, 0, kinds=scalar, more=1)
     assert not continues(40, 1040, 5, 0, kinds=scalar)
-    assert not continues(40, 1040, 5, 0, more=300), "it reads its own results"
+    assert not continues(40, 1040, 5, 0, more=300), "it would read results of the first"
 
 
 def test_results_reuse_memory_of_dead_values() -> None:
-    """In one chain, the first result may reuse the memory of x, but the second not that of y."""
+    """The first result may reuse the memory of x; the second not that of y, which is read later."""
 
     def run(rules: list[str]) -> tuple[list[Array], list[bool]]:
         config.set_disabled_rules(rules)

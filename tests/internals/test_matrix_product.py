@@ -1,4 +1,4 @@
-"""Matrix product kernels: exact sums for every processor, number of parts and format."""
+"""Matrix products: bit-identical for every processor, number of parts and storage format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from tinynet.kernels.numba_functions import COMPILES
 from tinynet.kernels.row import kernel, vector
 from tinynet.kernels.simd import FMA
 
-#: (examples, inputs, units): one, full and partial vectors and panels, two halves, blocks.
+#: Shapes (examples, inputs, units) that cover single elements, full and partial SIMD vectors and
+#: register tiles, sums split in two halves, and several cache blocks.
 SHAPES = [
     *((1, 1, 1), (0, 3, 5), (0, 40, 30), (2, 900, 200), (1, 600, 70), (17, 600, 16)),
     *((4, 700, 30), (32, 128, 10), (7, 33, 5), (3, 257, 17), (33, 256, 15), (13, 1200, 130)),
@@ -113,7 +114,7 @@ def test_products_of_all_shapes(shape: tuple[int, int, int], rng: np.random.Gene
 @pytest.mark.skipif(not (COMPILES and FMA), reason="sums differ without fused multiply-adds")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_products_by_definition(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
-    """Any number of parts is bit-identical to chains of fused multiply-adds."""
+    """For any number of parts, results are bit-identical to consecutive fused multiply-adds."""
     n, d, _ = shape
     x, w, b, d_y = layer(rng, *shape)
     forms = [products(x, w, b, d_y, parts) for parts in (1, 2, 3)]
@@ -131,7 +132,7 @@ def test_products_by_definition(shape: tuple[int, int, int], rng: np.random.Gene
 
 
 def test_products_count_rows_per_example(rng: np.random.Generator) -> None:
-    """Several rows per example, a rectifier and its gradient, and a layer without bias."""
+    """Test several rows per example, a fused relu and its gradient, and a layer without bias."""
     x, w, b, d_y = layer(rng, 12, 40, 37)
     common = {"count": np.array([3, 99]), "per": 4, "d": 40, "u": 37}
     y = run(linear, (12, 37), x=x, w=w, bias=b, **common)
@@ -187,7 +188,7 @@ def test_take_rows(width: int, rng: np.random.Generator) -> None:
 
 
 class Csr:
-    """The rows of a matrix in CSR format and random order, and the kernel words of a batch."""
+    """The rows of a matrix in CSR format and random order, and the kernel arguments for a batch."""
 
     def __init__(self, x: np.ndarray, rng: np.random.Generator) -> None:
         (self.n, self.d), self.order = x.shape, rng.permutation(len(x) + 3)
@@ -201,12 +202,12 @@ class Csr:
         self.pairs = aligned(csr.sorted_size(self.n, self.d) // 8 + 8, kind=np.int64)
 
     def batch(self) -> dict[str, Any]:
-        """Return the words of the batch."""
+        """Return the kernel arguments for the batch."""
         words = {name: getattr(self, name) for name in ("step", "indptr", "indices", "values")}
         return {**words, "rows": self.order}
 
     def sort(self, parts: int) -> dict[str, Any]:
-        """Sort the batch; return the words for its gradient."""
+        """Sort the batch; return the kernel arguments for its gradient."""
         words = {"pairs": self.pairs, "d": self.d, "size": self.size}
         call(csr.sort_csr, parts, **self.batch(), **words)
         return {**words, "count": self.step[2:]}
@@ -227,7 +228,7 @@ def csr_products(
 
 
 @pytest.mark.parametrize("shape", CSR_SHAPES, ids=str)
-def test_csr_products_equal_dense_ones(
+def test_csr_products_equal_dense_products(
     shape: tuple[int, int, int], rng: np.random.Generator
 ) -> None:
     if not COMPILES and math.prod(shape) > 1 << 19:
@@ -263,7 +264,7 @@ def test_csr_products_keep_nan_and_denormals(rng: np.random.Generator) -> None:
 
 @kernel
 def subtract(part, parts, gradient, w, m, v, offset, length):  # type: ignore[no-untyped-def]
-    """Update for the tests: ``w -= gradient``; m and v store the begin and end of the block."""
+    """Test update: ``w -= gradient``; m and v record the start and end of the block."""
     first, n = int(offset), int(length)
     g, x = vector(gradient, n, np.float32), vector(w + 4 * first, n, np.float32)
     for i in range(n):
@@ -279,7 +280,7 @@ def subtract(part, parts, gradient, w, m, v, offset, length):  # type: ignore[no
 @pytest.mark.parametrize(
     ("parts", "decay", "penalty"), [(1, 0, 0), (2, 1, 0), (3, 0, 1), (1, 1, 1)]
 )
-def test_learn(
+def test_fused_update_is_bit_identical(
     parts: int, decay: int, penalty: int, shape: tuple[int, int, int], rng: np.random.Generator
 ) -> None:
     """Kernels with a fused update are bit-identical to the gradient followed by the update."""

@@ -1,4 +1,4 @@
-"""Training after other code has moved weights or optimizer state to different memory."""
+"""Training after weights or optimizer state have been moved to different memory."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MOVES = [
 @pytest.mark.parametrize("how", MOVES)
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_fit_trains_weights_that_have_moved(how: str, during: Any, optimizer: str) -> None:
-    """Moving them between calls of `fit` or within one does not change the result."""
+    """Moving weights during or between calls of `fit` does not change the result."""
     if how == "slot" and optimizer == "sgd":
         return
     found = []

@@ -20,7 +20,7 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
-import tinynet  # noqa: E402  # only where there is a Numba to compile with
+import tinynet  # noqa: E402  # after importorskip: requires Numba
 from tests import HUNG  # noqa: E402
 from tinynet import config  # noqa: E402
 from tinynet._core import keyboard_interrupt  # noqa: E402
@@ -43,7 +43,7 @@ if not numba_functions.COMPILES:
 ROOT = Path(tinynet.__file__).parents[1]
 Code = compile_cache.Object
 Patch = pytest.MonkeyPatch
-posix = pytest.mark.skipif(os.name != "posix", reason="owners and permissions are POSIX'")
+posix = pytest.mark.skipif(os.name != "posix", reason="file owners and permissions require POSIX")
 # A program with a small and a large kernel. It prints a result, whether the kernels were cached,
 # and whether Numba was imported.
 PROGRAM = """
@@ -93,7 +93,7 @@ def alone(monkeypatch: Patch) -> None:
 
 
 def run(program: str = PROGRAM, *flags: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a process."""
+    """Start a Python process that runs a program."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", *flags, "-c", program],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
@@ -155,7 +155,7 @@ def test_loaded_code_is_bit_identical(loader: Loader) -> None:
     assert written == compile_cache.read(take_rows.name)
 
 
-def test_all_kernels_share_an_engine(loader: Loader) -> None:
+def test_kernels_share_one_llvm_engine(loader: Loader) -> None:
     for kernel in (spread, pick):
         compile_cache.write(kernel.name, compiler.compile_kernel(kernel))
     first, second, third = loader.load([spread, pick, spread])
@@ -248,7 +248,8 @@ def other_user(patch: Patch) -> None:
     patch.setattr(os, "getuid", lambda: owner + 1)
 
 
-# Manipulations after which a file is not loaded, nor written where that would be unsafe.
+# Modifications after which a cached file must not be loaded; in UNSAFE folders, no file must be
+# written either.
 Damage = Callable[[Path, Patch], Any]
 DAMAGED: dict[str, Damage] = {
     **{
@@ -267,7 +268,7 @@ CHANGED: dict[str, Damage] = {
     ]
 }
 OF_OTHERS: dict[str, Damage] = {
-    "a file open to others": lambda path, patch: path.chmod(0o620),
+    "a file writable by its group": lambda path, patch: path.chmod(0o620),
     "a file of another user": lambda path, patch: other_owner(patch, "file"),
     "a folder of another user": lambda path, patch: other_owner(patch, "folder"),
     "both of another user": lambda path, patch: other_owner(patch, "file", "folder"),
@@ -363,26 +364,26 @@ def test_workers_need_no_cache(cache: Path, loader: Loader) -> None:
     assert_spreads(*loader.load([spread]))
 
 
-def refuse(error: Exception) -> Callable[..., Any]:
+def raising(error: Exception) -> Callable[..., Any]:
     """Return a function that always raises an error."""
 
-    def refused(*_: object, **__: object) -> None:
+    def raise_error(*_: object, **__: object) -> None:
         raise error
 
-    return refused
+    return raise_error
 
 
 @pytest.mark.parametrize("name", ["os.mkdir", "tempfile.mkstemp", "os.replace", "os.open"])
 def test_read_only_or_full_disk(cache: Path, monkeypatch: Patch, alone: None, name: str) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(name, refuse(PermissionError(13, "read-only")))
+        patch.setattr(name, raising(PermissionError(13, "read-only")))
         assert_compiles_in_memory()
     assert kept(cache) == []
 
 
 def test_disk_full_during_write(cache: Path, code: Code, monkeypatch: Patch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(compile_cache, "_digest", refuse(OSError(28, "no space left")))
+        patch.setattr(compile_cache, "_digest", raising(OSError(28, "no space left")))
         compile_cache.write("spread", code)
     assert kept(cache) == []
 
@@ -397,7 +398,7 @@ def test_user_without_a_home(code: Code, tmp_path: Path, monkeypatch: Patch) -> 
     assert [*tmp_path.glob("**/spread")]
 
 
-def test_compilation_can_be_switched_off(cache: Path) -> None:
+def test_compilation_can_be_disabled(cache: Path) -> None:
     program = """
 import numpy as np, tinynet
 model = tinynet.Sequential([tinynet.layers.Dense(2)])
@@ -466,7 +467,8 @@ def absolute(part, parts, out):  # type: ignore[no-untyped-def]
         pytest.param(absolute, r"absolute must not call numba\.dynamic\.globals", marks=posix),
     ],
 )
-def test_allocating_or_address_kernels_raise(function: Any, message: str) -> None:
+def test_allocating_kernels_raise(function: Any, message: str) -> None:
+    """Kernels must not allocate memory or contain absolute addresses."""
     kernel = row.Kernel(function)
     del row.KERNELS[kernel.name]
     with pytest.raises(RuntimeError, match=message):
@@ -484,7 +486,7 @@ def test_duplicate_kernel_names_raise() -> None:
 
 
 def test_code_is_independent_of_process(code: Code) -> None:
-    """Different bytes would reveal addresses or the compilation order."""
+    """The code contains no addresses and does not depend on the compilation order."""
     program = "import sys; from tinynet.kernels import compiler, matrix_product, step_results\n"
     program += "for kernel in matrix_product.take_rows, step_results.spread:\n"
     program += "    code = compiler.compile_kernel(kernel)\n"
@@ -536,7 +538,7 @@ def test_prepare_compiles_in_the_background(cache: Path, loader: Loader) -> None
     [
         *((sys, "executable", path) for path in (None, "", "/usr/bin/env", "/nowhere/python")),
         (sys, "frozen", True),
-        (_thread, "start_new_thread", refuse(RuntimeError("can't start new thread"))),
+        (_thread, "start_new_thread", raising(RuntimeError("can't start new thread"))),
     ],
 )
 def test_fallback_without_python_or_threads(
@@ -605,7 +607,7 @@ def test_exit_waits_for_optional_kernels(cache: Path) -> None:
 
 
 def test_worker_with_other_sources_is_ignored(loader: Loader, monkeypatch: Patch) -> None:
-    """Sources may be replaced while a program runs."""
+    """Sources may change while a program runs; workers with different sources must exit."""
     other_key(monkeypatch, compile_cache, "_sources", b"changed")
     loader.prepare([spread])
     for worker in [*loader.workers]:
@@ -639,7 +641,7 @@ def test_threads_wait_for_the_same_code(loader: Loader) -> None:
 
 @pytest.mark.parametrize("flags", [(), ("-I",), ("-S",), ("-O",), ("-X", "dev"), ("-P",)], ids=str)
 def test_interpreter_flags_are_supported(flags: tuple[str, ...], tmp_path: Path) -> None:
-    """Also without `site`, and with unrelated modules in the working directory."""
+    """The flag -S omits `site`; modules in the working directory must not replace others."""
     if "-P" in flags and sys.version_info < (3, 11):
         pytest.skip("needs Python 3.11")
     for name in ("json", "numba", "types"):
@@ -737,14 +739,14 @@ def stderr(request: pytest.FixtureRequest) -> Iterator[Stderr]:
     os.close(reader)
 
 
-@pytest.mark.parametrize("case", ["once", "in every run", "loaded"])
+@pytest.mark.parametrize("case", ["written", "not writable", "loaded"])
 def test_long_wait_is_announced_on_terminal(
     case: str, loader: Loader, cache: Path, code: Code, monkeypatch: Patch, stderr: Stderr
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stderr.stream)
-    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 1e-9 if case == "once" else 0.0)
+    monkeypatch.setattr(object_code, "_PATIENCE_SECONDS", 1e-9 if case == "written" else 0.0)
     said = "tinynet: compiling kernels (once on this machine)\r\n"
-    if case == "in every run":
+    if case == "not writable":
         monkeypatch.setattr(sys, "executable", "")
         cache.write_text("a file where the folder should be")
         said = "set TINYNET_CACHE to a private folder"  # the suggested fix
@@ -753,11 +755,11 @@ def test_long_wait_is_announced_on_terminal(
         said = ""
     loader.load([spread])
     found = stderr.read()
-    if stderr.is_terminal and case == "in every run":
+    if stderr.is_terminal and case == "not writable":
         assert said in found
     else:
         assert found == (said if stderr.is_terminal else "")
-    loader.load([spread, pick] if case == "once" else [spread])
+    loader.load([spread, pick] if case == "written" else [spread])
     assert stderr.read() == ""
 
 
@@ -830,7 +832,7 @@ def test_interrupted_fit_announces_stop(
 
 
 def test_kernel_files_do_not_import_numba() -> None:
-    """Except for files whose kernels are called from Python."""
+    """Kernel modules can be imported without Numba."""
     names = {path.stem for path in compile_cache.SOURCES.glob("*.py")} - {"__init__"}
     program = f"import importlib, sys\nfor name in {sorted(names)}:\n"
     program += "    importlib.import_module(f'tinynet.kernels.{name}')\n"

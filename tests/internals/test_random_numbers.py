@@ -14,7 +14,7 @@ LENGTHS = [*range(71), 4095, 4096, 4097, 100_003]
 
 
 def drawn(generator: np.random.Generator, n: int, per: int = 1, parts: int = 1) -> np.ndarray:
-    """Draw with the kernel; memory after the output must not change."""
+    """Draw with the kernel and assert that memory after the output is unchanged."""
     out = np.full(n * per + 9, -1, np.float32)
     state = random_numbers.state_address(generator)
     assert state is not None
@@ -32,7 +32,7 @@ def generators(seed: Any = 3) -> tuple[np.random.Generator, np.random.Generator]
 
 @pytest.mark.parametrize("kept", [0, 1])
 def test_draw_uniform_equals_numpy(kept: int) -> None:
-    """Compare numbers and final states, starting at both halves of a 64-bit word."""
+    """Compare numbers and final states, starting with either half of a 64-bit number."""
     ours, numpys = generators()
     for n in LENGTHS:
         for generator in (ours, numpys):
@@ -84,7 +84,7 @@ def test_draw_uniform_by_count_and_parts() -> None:
     assert drawn(ours, 5, 7, parts=3).tobytes() == numpys.random(35, np.float32).tobytes()
 
 
-def test_state_address_rejects_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_address_requires_pcg64(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64):
         assert random_numbers.state_address(np.random.Generator(kind(0))) is None
     generator = np.random.Generator(np.random.PCG64(0))

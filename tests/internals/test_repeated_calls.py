@@ -1,4 +1,4 @@
-"""Repeated calls with small batches skip checks, but give the same outputs and see every change."""
+"""Repeated calls with small batches skip validation, but take every change into account."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def layer_by_layer(model: Any, x: Any) -> Any:
 
 
 def both(model: Any, x: Any) -> list[bytes]:
-    """Return the outputs of both methods for a batch shape that the model has already computed."""
+    """Return the outputs of the model and of `predict` for a batch shape that was used before."""
     assert x.shape in [shape for shape, _ in model._repeated]
     return [np.asarray(y).tobytes() for y in (model(x), model.predict(x, verbose=0))]
 
@@ -70,7 +70,7 @@ CHANGES: dict[str, Callable[[Sequential], Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_repeated_call_sees_changes(change: str) -> None:
+def test_changes_affect_repeated_calls(change: str) -> None:
     model, x = net(), X[:1]
     for _ in range(3):
         first = np.asarray(model(x))
@@ -88,7 +88,7 @@ def test_repeated_call_sees_changes(change: str) -> None:
 @pytest.mark.parametrize("n", [1, 2, 31, 33])
 @pytest.mark.parametrize("kind", ["float32", "float64", "float16", "uint8", "int64", "bool"])
 @pytest.mark.parametrize("order", ["C", "F", "strided", "read-only"])
-def test_repeated_call_takes_any_array(n: int, kind: str, order: str) -> None:
+def test_repeated_call_accepts_any_array(n: int, kind: str, order: str) -> None:
     x = np.abs(X[:n] * 3).astype(kind)
     if order == "strided":
         x = np.repeat(x, 2, axis=1)[:, ::2]
@@ -178,7 +178,7 @@ def test_recorded_calls_are_not_repeated() -> None:
     assert np.array_equal(outer(x), plain)
 
 
-def test_repeated_predict_sees_an_override() -> None:
+def test_override_affects_repeated_predict() -> None:
     class Own(Sequential):
         pass
 

@@ -15,7 +15,7 @@ pytest.importorskip("numba")
 import tinynet
 from tests import HUNG
 from tinynet import config, layers
-from tinynet.kernels import object_code, runner  # requires compiled kernels
+from tinynet.kernels import object_code, runner  # requires Numba
 from tinynet.kernels.numba_functions import COMPILES
 from tinynet.kernels.row import FIRST, KERNELS, kernel, vector
 from tinynet.program.machine import Machine
@@ -123,7 +123,7 @@ SIZE = 24  # elements of a vector
 
 @kernel
 def mix(part: Any, parts: Any, out: Any, a: Any, b: Any, factor: Any, slow: Any) -> None:
-    """Compute ``out = factor * out + a * b`` in one part, slowly."""
+    """Compute a part of ``out = factor * out + a * b[::-1] + 1``, `slow` times."""
     z, x, y = vector(out, 24, np.int64), vector(a, 24, np.int64), vector(b, 24, np.int64)
     for _ in range(slow):
         for i in range(24 * part // parts, 24 * (part + 1) // parts):
@@ -131,7 +131,7 @@ def mix(part: Any, parts: Any, out: Any, a: Any, b: Any, factor: Any, slow: Any)
 
 
 class Graph:
-    """Random rows on a few vectors; parts write slices, and rows read whole vectors."""
+    """Random kernel calls on a few vectors; parts write slices, and rows read whole vectors."""
 
     def __init__(self, seed: int, rows: int, vectors: int, slow: int, stop: int = -1) -> None:
         rng = np.random.default_rng(seed)
@@ -158,7 +158,7 @@ class Graph:
         return self.memory.tolist(), self.step[:4].tolist()
 
 
-def together(pool: thread_pool.Pool, table: Table) -> None:
+def use_workers(pool: thread_pool.Pool, table: Table) -> None:
     """Execute all steps with worker threads."""
     division = table.division(pool.n)
     if division is not None:
@@ -178,7 +178,7 @@ def test_workers_are_bit_identical(n: int, measured: bool, any_seed: int) -> Non
         rows, vectors, stop = (int(rng.integers(*ends)) for ends in ((3, 30), (3, 12), (-1, 300)))
         graphs = [Graph(any_seed + trial, rows, vectors, 60, stop) for _ in range(2)]
         if not measured:
-            together(pool, graphs[0].table)
+            use_workers(pool, graphs[0].table)
         for steps in rng.integers(1, 100, 4).tolist():
             pool.run(graphs[0].table, steps)
             graphs[1].table.run(steps)
@@ -189,7 +189,7 @@ def test_workers_are_bit_identical(n: int, measured: bool, any_seed: int) -> Non
 
 
 def test_order_of_a_dense_network() -> None:
-    """A second thread executes the sort and half of the first layer."""
+    """A second thread executes the sort and half of linear_csr and learn_csr."""
     names = ["step", "images", "x", "w1", "y1", "w2", "z2", "d_z2", "d_y1", "sorted"]
     at = {name: ((i + 1) << 20, 1 << 20) for i, name in enumerate(names)}
 
@@ -242,7 +242,7 @@ def test_rows_wait_for_memory_conflicts(first: Any, second: Any, waits: bool) ->
     assert found == Place(2, (0,) if waits else ())
 
 
-def test_order_awaits_only_unfinished_rows() -> None:
+def test_rows_wait_only_for_unfinished_rows() -> None:
     a, b, c = ((address, 8) for address in (0, 8, 16))
     uses = [
         Use([], [a], 1 << 20, parts=99),
@@ -276,7 +276,7 @@ def test_worker_computes_its_part() -> None:
     row = meet.row(flags=address(flags), rounds=10**5)
     table = Table([row], address(step), [Use([], [(address(flags), 16)], 1 << 20, parts=99)])
     pool = thread_pool.Pool(2)
-    together(pool, table)
+    use_workers(pool, table)
     pool.start(2)
     until = time.monotonic() + HUNG
     while not flags[1] and time.monotonic() < until:
@@ -300,7 +300,7 @@ def test_rows_after_stop_are_skipped() -> None:
     uses.append(Use([], [], 1 << 22))
     assert [place.parts for place in places(uses, 2)][:4] == [1, 0, 1, 0]
     table, pool = Table(rows, address(step), uses), thread_pool.Pool(2)
-    together(pool, table)
+    use_workers(pool, table)
     pool.start(2)
     for number in range(2000):
         table.rows[2, FIRST + 1] = number + number % 3
@@ -321,7 +321,7 @@ def test_caller_works_alone_without_workers(monkeypatch: pytest.MonkeyPatch) -> 
     pool = thread_pool.Pool(2)
     pool.start(2)
     graphs = [Graph(1, 12, 8, 5) for _ in range(2)]
-    together(pool, graphs[0].table)
+    use_workers(pool, graphs[0].table)
     before = time.monotonic_ns()
     for steps in [1] * 10 + [100]:
         pool.run(graphs[0].table, steps)
@@ -361,7 +361,7 @@ def test_caller_waits_for_long_rows() -> None:
         for out, slow in zip(outs, slows, strict=True)
     ]
     table, pool = Table(rows, address(step), uses), thread_pool.Pool(2)
-    together(pool, table)
+    use_workers(pool, table)
     table.division(2).state[runner.SINGLE] = 1 << 60  # time of a step without workers
     pool.start(2)
     for _ in range(200):
@@ -376,7 +376,7 @@ def test_workers_start_when_profitable(monkeypatch: pytest.MonkeyPatch) -> None:
     config.set_num_threads(2)
     monkeypatch.setattr(thread_pool, "processors", lambda: 8)
     graph, small = Graph(2, 12, 8, 5), Graph(2, 12, 8, 5)
-    small.table = Table(small.rows, address(small.step))  # its memory use is not declared
+    small.table = Table(small.rows, address(small.step))  # without declared memory use: one thread
     with thread_pool.pooled() as pool:
         assert pool is not None
         running = _thread._count()
@@ -407,7 +407,7 @@ def check_uses(machine: Any) -> None:
         execute = KERNELS.get(name) or KERNELS["product"]
         before = {block: view.copy() for block, view in memory.items()}
         touched = {*use.reads, *use.writes, (address(machine.table), machine.table.nbytes)}
-        if name != "draw_uniform":  # its generator is in other memory
+        if name != "draw_uniform":  # the state of its generator is not in these arrays
             for block, view in memory.items():
                 if block not in touched:
                     view[:] = 255
@@ -434,7 +434,7 @@ def test_parts_are_limited_by_scratch_memory() -> None:
     assert [place.parts for place in places([use], 8)] == [3, 1]
 
 
-@pytest.mark.skipif(not COMPILES, reason="trains with compiled kernels")
+@pytest.mark.skipif(not COMPILES, reason="requires compiled kernels")
 @pytest.mark.parametrize("name", ["dense", "sparse", "wide"])
 def test_rows_use_no_other_memory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng, checked = np.random.default_rng(0), []

@@ -1,4 +1,4 @@
-"""Small internals without a public interface."""
+"""Small internal functions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_unresponsive_mirrors_time_out(monkeypatch: Any, tmp_path: Any) -> None:
             download.load(source)
 
 
-def test_layers_keep_one_output_per_input() -> None:
+def test_sequential_layers_have_one_node() -> None:
     row = tinynet.Sequential([layers.Input((4,)), layers.Dense(3)])
     for _ in range(3):
         row.add(layers.Dense(3))

@@ -63,17 +63,17 @@ def trained(build: Build, x: Any, y: Any, **options: Any) -> Any:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Record the number of training steps of each runner call."""
-    noted: list[int] = []
+    recorded: list[int] = []
     run = Compiled.run
 
-    def noting(self: Compiled, *arguments: Any, **options: Any) -> Any:
+    def recording(self: Compiled, *arguments: Any, **options: Any) -> Any:
         table = run(self, *arguments, **options)
         if self.plan is not None and options.get("learns", True):
-            noted.append(len(table))
+            recorded.append(len(table))
         return table
 
-    monkeypatch.setattr(Compiled, "run", noting)
-    return noted
+    monkeypatch.setattr(Compiled, "run", recording)
+    return recorded
 
 
 def compiled(model: Any, kind: str = "train") -> Any:
@@ -95,7 +95,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def ways(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> Ways:
-    """Return an iterator over both ways of training: the fused loop, then single steps."""
+    """Return a function that yields True for the fused loop, then False for single steps."""
     of = ManySteps.of
 
     def each() -> Iterator[bool]:
@@ -111,7 +111,10 @@ def ways(monkeypatch: pytest.MonkeyPatch, calls: list[int]) -> Ways:
 
 @pytest.fixture
 def both(ways: Ways, calls: list[int]) -> Callable[..., list[int]]:
-    """Return a function that trains both ways, compares, and returns the steps of each call."""
+    """Return a function that compares the fused loop with single steps.
+
+    It returns the number of steps of each runner call of the fused loop.
+    """
 
     def compare(build: Build, sparse: bool, **options: Any) -> list[int]:
         runs, steps = [], []
@@ -130,7 +133,7 @@ def both(ways: Ways, calls: list[int]) -> Callable[..., list[int]]:
     return compare
 
 
-def assert_threads_change_no_bit(
+def assert_threads_are_bit_identical(
     build: Build, x: Any, y: Any, *numbers: int, **options: Any
 ) -> None:
     found = []
@@ -157,13 +160,13 @@ def average_of_two() -> Any:
     return model
 
 
-# Random programs test other layers, losses and optimizers both ways.
+# `test_random_programs` covers other layers, losses and optimizers.
 NETS: dict[str, Build] = {
     "one layer": net,
     "a hidden layer": lambda: net(relu()),
     "of 128 units": lambda: net(relu(128)),
     "two hidden layers": lambda: net(relu(130), relu(70)),
-    "a linear one": lambda: net(layers.Dense(7), relu(5)),
+    "a linear layer": lambda: net(layers.Dense(7), relu(5)),
     "no metrics": lambda: net(relu(), metrics=()),
     "logits": lambda: net(
         relu(), head=None, loss=losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -176,15 +179,15 @@ NETS: dict[str, Build] = {
     "dropout": lambda: net(layers.Dropout(0.5)),
     "a frozen layer": lambda: net(layers.Dense(7, trainable=False)),
     "a penalty": lambda: net(kernel_regularizer="l2"),
-    "another head": lambda: net(head="sigmoid"),
+    "another output layer": lambda: net(head="sigmoid"),
     "another optimizer": lambda: net(optimizer="sgd"),
-    "an average": lambda: net(optimizer=optimizers.Adam(use_ema=True)),
+    "use_ema": lambda: net(optimizer=optimizers.Adam(use_ema=True)),
     "layer normalization": lambda: net(layers.Dense(7), layers.LayerNormalization()),
     "a graph": average_of_two,
 }
 each_step = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
 OPTIONS: dict[str, dict[str, Any]] = {
-    # Of 150 examples, 37 leave a final partial batch of 2.
+    # With 150 examples, batches of 37 leave a final partial batch of 2.
     **{f"batches of {n}": {"batch_size": n} for n in (1, 3, 4, 37, 129, 1000)},
     "no shuffling": {"shuffle": False},
     "shuffled batches": {"shuffle": "batch"},
@@ -195,7 +198,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 WEIGHTED: dict[str, dict[str, Any]] = {
     "class weights": {"class_weight": {0: 2.0}},
     "weights": {"sample_weight": np.linspace(0, 2, N)},
-    "whole weights": {"sample_weight": np.arange(N) % 2},
+    "integer weights": {"sample_weight": np.arange(N) % 2},
 }
 TRAINED: dict[str, tuple[Build, dict[str, Any]]] = {
     **{name: (build, {}) for name, build in NETS.items()},
@@ -248,7 +251,7 @@ def any_case(seed: int) -> tuple[Build, np.ndarray, np.ndarray, dict[str, Any]]:
 def test_fused_loop_with_any_input_scale(
     case: int, any_seed: int, ways: Ways, calls: list[int]
 ) -> None:
-    """Also if sums pass through denormals, which weight updates flush to zero."""
+    """Some intermediate sums are denormal; the weight update flushes denormals to zero."""
     build, x, y, options = any_case(any_seed + case)
     found = []
     for _ in ways():
@@ -265,7 +268,7 @@ def test_fused_loop_with_any_input_scale(
 
 @pytest.mark.parametrize("seed", [2, 6, 7, 10])
 def test_fused_loop_on_raw_pixels(seed: int, ways: Ways, calls: list[int]) -> None:
-    """Sums of denormals used to decide ties between products of 8-bit integers."""
+    """Regression test: integers cause exact ties, whose rounding depended on denormal terms."""
     rng = np.random.default_rng(seed)
     x = rng.integers(1, 256, (33, 100))
     x[rng.random(x.shape) < 0.75] = 0
@@ -424,7 +427,7 @@ class Cubes(tinynet.regularizers.Regularizer):
         return tinynet.ops.sum(tinynet.ops.abs(x) ** 3) * 0.01
 
 
-# Parts that Python computes between compiled rows.
+# Operations that Python executes between compiled kernels.
 MIXED: dict[str, tuple[Build, set[str]]] = {
     "a custom layer": (lambda: net(relu(), Scale(name="scale")), {"scale", "scale_backward"}),
     "two custom layers": (
@@ -472,7 +475,7 @@ def test_custom_instructions_with_threads(name: str, sparse: bool, calls: list[i
     x, y = data(sparse, 1500)
     x = np.tile(x, (1, 7, 10))  # large enough to use several threads
     build = MIXED[name][0] if name in MIXED else NETS[name]
-    assert_threads_change_no_bit(build, x, y, 1, 2, 3, batch_size=150, epochs=2)
+    assert_threads_are_bit_identical(build, x, y, 1, 2, 3, batch_size=150, epochs=2)
     assert calls
 
 
@@ -491,7 +494,7 @@ def test_custom_layer_error_updates_nothing(where: str, calls: list[int]) -> Non
     model.fit(x, y, verbose=0, shuffle=False)
     other = trained(build, x, y, shuffle=False)
     other.fit(x, y, verbose=0, shuffle=False)
-    assert bits(model) == bits(other), "failed steps change nothing"
+    assert bits(model) == bits(other), "failed steps must not change the model"
 
 
 def test_program_reports_why_not_compiled(calls: list[int]) -> None:
@@ -526,7 +529,7 @@ def test_equivalent_models_are_fused(name: str, calls: list[int]) -> None:
 
 @pytest.mark.parametrize("name", ["kernel", "bias"])
 @pytest.mark.parametrize("layer", [0, 1])
-def test_frozen_layer_part_is_unchanged(layer: int, name: str, both: Any) -> None:
+def test_frozen_kernel_or_bias_is_unchanged(layer: int, name: str, both: Any) -> None:
     def build() -> Sequential:
         model = net(relu())
         model.build((None, *SHAPE))
@@ -595,11 +598,11 @@ def test_column_indices_above_two_bytes(calls: list[int]) -> None:
     x = np.zeros((64, 70_000), np.float32)
     x[np.arange(64), 65_536 + np.arange(64)] = 1
     y = np.arange(64) % C
-    assert_threads_change_no_bit(lambda: net(metrics=()), x, y, 1, 2, batch_size=16, epochs=3)
+    assert_threads_are_bit_identical(lambda: net(metrics=()), x, y, 1, 2, batch_size=16, epochs=3)
     assert calls
 
 
-def test_dict_of_inputs_is_compiled_too(ways: Ways, calls: list[int]) -> None:
+def test_dict_inputs_are_compiled(ways: Ways, calls: list[int]) -> None:
     x, y = data(sparse=False)
     given, found = {"a": x[:, 0], "b": x[:, 1:]}, []
     for together in ways():
@@ -620,7 +623,7 @@ def test_dict_of_inputs_is_compiled_too(ways: Ways, calls: list[int]) -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_divergence_is_found_in_its_step(epoch: int, ways: Ways) -> None:
+def test_divergence_error_names_the_step(epoch: int, ways: Ways) -> None:
     def begin(number: int, _: Any) -> None:
         if number == epoch:
             raising.model.optimizer.learning_rate = 1e38

@@ -1,6 +1,6 @@
 """Multithreaded training is bit-identical and free of deadlocks.
 
-`test_runner` tests the protocol itself.
+`test_runner` tests the synchronization between threads.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import pytest
 
 numba = pytest.importorskip("numba")
 
-import tinynet  # noqa: E402  # only where there is a Numba to compile with
+import tinynet  # noqa: E402  # after importorskip: requires Numba
 from tests import HUNG, models  # noqa: E402
-from tests.internals.test_runner import together  # noqa: E402
+from tests.internals.test_runner import use_workers  # noqa: E402
 from tests.models import bits  # noqa: E402
 from tinynet import callbacks, config, layers  # noqa: E402
 from tinynet.kernels import runner  # noqa: E402
@@ -56,10 +56,10 @@ def _two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def prepare(change: Any = setattr) -> None:
-    """Let workers start with the first step and take part in all steps, even short ones."""
+    """Make workers start at the first step and participate in all steps, including short ones."""
 
     def run_together(pool: thread_pool.Pool, table: row_order.Table, steps: int) -> None:
-        together(pool, table)
+        use_workers(pool, table)
         POOL_RUN(pool, table, steps)
 
     change(thread_pool, "processors", lambda: 8)
@@ -69,7 +69,7 @@ def prepare(change: Any = setattr) -> None:
 
 
 def await_threads(running: int = 0) -> None:
-    """Wait until the number of threads is back to normal; finished threads need time to exit."""
+    """Wait until at most `running` threads are left; finished threads need time to exit."""
     until = time.monotonic() + HUNG / 2
     while _thread._count() > running and time.monotonic() < until:
         time.sleep(0.001)
@@ -102,7 +102,7 @@ def alone(*args: Any, **options: Any) -> list[bytes]:
 
 
 def after_step(action: Any, number: int = 3) -> Any:
-    """Return a callback that runs a function after a step, so that each step is a runner call."""
+    """Return a callback that runs a function after a step; each step is a separate runner call."""
     steps = itertools.count(1)
 
     def step_ends(batch: int, logs: Any) -> None:
@@ -126,7 +126,7 @@ WAYS = [after_step, after_epoch]
 
 
 def measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enable the measurement of whether workers help, which tests disable by default."""
+    """Enable the measurement that decides whether workers are used; tests disable it."""
     monkeypatch.setattr(thread_pool.Pool, "run", POOL_RUN)
 
 
@@ -188,7 +188,7 @@ def test_auto_is_one_without_thread_support(monkeypatch: pytest.MonkeyPatch) -> 
     assert config.num_threads() == 1
 
 
-def test_threads_refused_without_support(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multiple_threads_raise_without_support(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(numba.config, "DISABLE_JIT", 1)
         patch.setattr(config, "COMPILES", False)
@@ -236,7 +236,7 @@ def test_one_thread_creates_no_pool(name: str, monkeypatch: pytest.MonkeyPatch) 
             "False\n",
         ),
     ],
-    ids=["processors are those the process may use", "setting of an imported Numba counts"],
+    ids=["CPU affinity", "Numba configured after import"],
 )
 def test_affinity_and_numba_settings_apply(program: str, printed: str) -> None:
     assert run(program) == printed
@@ -246,7 +246,7 @@ def test_affinity_and_numba_settings_apply(program: str, printed: str) -> None:
 
 
 def test_fit_uses_pool_workers() -> None:
-    """Workers claim tasks of real networks: each task's cache line records who claimed it."""
+    """Workers execute steps of a real network."""
     seen: list[Any] = []
 
     def note() -> None:
@@ -277,7 +277,7 @@ def test_short_fit_starts_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train() == alone()
 
 
-def test_fit_without_startable_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fit_if_threads_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = alone()
 
     def refuse(*arguments: Any) -> None:
@@ -405,7 +405,7 @@ def test_network_kinds_are_bit_identical(name: str, monkeypatch: pytest.MonkeyPa
     steps: list[int] = []
 
     def note(pool: thread_pool.Pool, table: row_order.Table, count: int) -> None:
-        together(pool, table)
+        use_workers(pool, table)
         before = int(pool.words[runner.STEPS]) if len(pool.words) else 0
         POOL_RUN(pool, table, count)
         steps.append(int(pool.words[runner.STEPS]) - before if len(pool.words) else 0)
@@ -459,7 +459,7 @@ def test_set_num_threads_within_fit(first: int, then: int, way: Any) -> None:
 
 
 def test_larger_batch_within_fit() -> None:
-    """A batch larger than all previous ones, after the number of threads was reduced to one."""
+    """A callback reduces the number of threads to one, then uses a larger batch than before."""
     x, y = data()
     weights = []
     for n in (1, 3):
@@ -545,9 +545,9 @@ def test_error_in_callback_stops_workers(way: Any) -> None:
 
 
 def test_non_finite_loss_stops_threads() -> None:
-    """The previous steps are identical; the weights are restored from the last finite epoch."""
+    """The error and the restored weights are the same for any number of threads."""
     x, y = data()
-    x[200] = np.float32(3e38)  # its square, or a sum with it, overflows
+    x[200] = np.float32(3e38)  # large enough to overflow in the first layer
     found = []
     for n in (1, 2, 3):
         config.set_num_threads(n)
@@ -572,7 +572,7 @@ def test_parallel_predict_and_evaluate_are_identical() -> None:
     assert results[0] == results[1] == results[2]
 
 
-def test_observed_batches_are_sequential() -> None:
+def test_callbacks_make_predict_sequential() -> None:
     seen: list[Any] = []
 
     watching = callbacks.LambdaCallback()
@@ -583,17 +583,17 @@ def test_observed_batches_are_sequential() -> None:
 
 
 def test_each_is_ordered_and_lazy() -> None:
-    asked, given = [], []
+    requested, returned = [], []
 
     def items() -> Iterator[int]:
         for i in range(20):
-            asked.append(i)
+            requested.append(i)
             yield i
 
     for i in thread_pool.each(lambda i: (time.sleep(0.01 if i % 3 else 0), i)[1], items()):
-        given.append(i)
-        assert len(asked) - len(given) <= 2
-    assert given == list(range(20))
+        returned.append(i)
+        assert len(requested) - len(returned) <= 2
+    assert returned == list(range(20))
 
 
 def test_each_propagates_errors() -> None:
@@ -603,7 +603,8 @@ def test_each_propagates_errors() -> None:
 
 # ------------------------------------------------------------ forks and process exit
 
-# Each kind of work defines `execute`, which can run a function halfway, in one of two ways.
+# Each kind of work defines `execute(action, way)`, which calls `action` during the work; `way`
+# selects the callback.
 COMMON = """
 import _thread, gc, os, random, signal, sys, threading, time
 import numpy as np
@@ -649,7 +650,7 @@ def execute(action=None, way=None, made=None):
     graph = made or make()
     with thread_pool.pooled() as pool:
         pool.start(2)
-        r.together(pool, graph.table)
+        r.use_workers(pool, graph.table)
         for i in range(10):
             thread_pool.run(graph.table, 50)
             if i == 3 and action is not None:
@@ -659,7 +660,7 @@ def execute(action=None, way=None, made=None):
 graph = make()
 graph.table.run(500)
 expected = graph.result()
-gc.collect()  # of Numba's objects, whose destructors print exceptions
+gc.collect()  # destructors of Numba's objects print exceptions in a forked process
 gc.disable()
 """,
 }
@@ -670,12 +671,12 @@ children = []
 def fork():
     pid = os.fork()
     if pid == 0:
-        signal.alarm(60)  # a child that hangs ends, and not well
+        signal.alarm(60)  # kills a child that hangs, with an exit status other than 0
         assert thread_pool.current_pool() is None
     children.append(pid)
 
 for way in WAYS * 4:
-    # Child and parent both go on with this work, and both do another one.
+    # Both the child and the parent finish this work and then repeat it.
     found = execute(fork, way)
     ok = found == expected and execute() == expected
     pid = children.pop()
@@ -790,7 +791,7 @@ for model in made:
 t.await_threads()
 assert execute() == expected
 """,
-    "everything works in a thread that outlives the main one": """
+    "a thread trains after the main thread has exited": """
 def work():
     threading.main_thread().join()
     try:
@@ -825,7 +826,7 @@ def last():
 """,
 }
 OF_ROWS = {
-    "threads with a table each wait for nobody": """
+    "threads with separate tables do not block each other": """
 results = []
 
 def work():
