@@ -213,7 +213,7 @@ def test_row_reductions(shape: tuple[int, int], parts: int, rng: np.random.Gener
 def test_row_logarithms_equal_array_logarithms(
     shape: tuple[int, int], parts: int, rng: np.random.Generator
 ) -> None:
-    """Mode ROWS computes values of 16 rows at once and must not overwrite other temporaries."""
+    """Mode ROWS computes values of 16 rows together; this must not overwrite other temporaries."""
     (rows, cols), x = shape, draw(rng, shape[0])
     found, copied, expected = (aligned(rows) for _ in range(3))
     f = Formula(c.ROWS, rows, cols)
