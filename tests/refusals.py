@@ -1492,8 +1492,8 @@ OF_SKLEARN: dict[str, Callable[..., Any]] = {
         for name, value in (("early_stopping", True), ("class_weight", "balanced"))
     },
 }
-#: Invalid constructor arguments for `fit` and `partial_fit`, and a part of the message besides the
-#: name and the value.
+#: Invalid constructor arguments for `fit` and `partial_fit`, and a part of the message in addition
+#: to the name and the value.
 SETTINGS_OF_SKLEARN: dict[tuple[str, Any], str] = {
     ("solver", "addam"): "did you mean 'adam'",
     ("activation", "rleu"): "did you mean 'relu'",

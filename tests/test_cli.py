@@ -411,15 +411,15 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
         "must be an image file.*begins with b'not '",
     ),
     "empty": (b"", "a file that begins with b''"),
-    "JPEG": (b"\xff\xd8\xff\xe0 and no more", "is a JPEG file that can't be read: "),
+    "JPEG": (b"\xff\xd8\xff\xe0 and no more", "is a JPEG file that cannot be read: "),
     "HEIC": (b"\0\0\0\x18ftypheic", r"convert it to PNG or JPEG\. Received: a HEIC file"),
     "PDF": (b"%PDF-1.7", "Received: a PDF file"),
-    "truncated": (WHOLE[: len(WHOLE) // 2], "PNG file that can't be read"),
+    "truncated": (WHOLE[: len(WHOLE) // 2], "PNG file that cannot be read"),
     "checksum": (
         WHOLE[:45] + bytes([WHOLE[45] ^ 0xFF]) + WHOLE[46:],
-        "PNG file that can't be read",
+        "PNG file that cannot be read",
     ),
-    "65,536 x 65,536 pixels": (WHOLE[:16] + b"\0\1\0\0" * 2 + WHOLE[24:], "can't be read"),
+    "65,536 x 65,536 pixels": (WHOLE[:16] + b"\0\1\0\0" * 2 + WHOLE[24:], "cannot be read"),
     **{
         f"{w} x {h} of one shade": (png(np.full((h, w), 120)), BLANK)
         for w, h in ((1, 1), (1, 40), (300, 200))

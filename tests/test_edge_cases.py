@@ -56,7 +56,7 @@ def test_predict_returns_non_finite_values(name: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else str(np.shape(value)),
 )
-def test_dense_losses_refuse(loss: str, y: Any, message: str) -> None:
+def test_dense_losses_reject_invalid_targets(loss: str, y: Any, message: str) -> None:
     model = classifier(loss=loss)
     before = bits(model)
     with pytest.raises(ValueError, match=rf"(?s)(?=.*Received: ).*{message}"):
@@ -101,7 +101,8 @@ def test_finite_check_is_cheap() -> None:
         start = time.process_time()
         data_adapters.require_finite("x", x)
         seconds.append(time.process_time() - start)
-    # 10 ms of CPU time, independent of other processes; an epoch takes about 300 ms.
+    # The check takes about 10 ms of CPU time, which does not depend on other processes; an epoch
+    # takes about 300 ms.
     assert min(seconds) < 0.06
 
 
@@ -162,9 +163,9 @@ LEGAL: dict[str, dict[str, Any]] = {
     "sample weights of 0": case(sample_weight=np.arange(N) % 2),
     "only sample weights of 0": case(sample_weight=np.zeros(N)),
     "negative sample weights": case(sample_weight=np.where(np.arange(N) % 2, 1.0, -0.5)),
-    "class weights of 0 and below": case(class_weight={0: 0.0, 1: -1.0, 2: 3}),
-    "class weights of NumPy's types": case(class_weight={np.int64(0): np.float32(2)}),
-    "a class weight for no class": case(class_weight={7: 2.0}),
+    "zero and negative class weights": case(class_weight={0: 0.0, 1: -1.0, 2: 3}),
+    "class weights with NumPy dtypes": case(class_weight={np.int64(0): np.float32(2)}),
+    "a class weight for an unused class": case(class_weight={7: 2.0}),
     "soft labels": case(lambda k: "categorical_crossentropy", y=SOFT),
     "negative targets": case(lambda k: "mse", y=SOFT - 1),
     "an ignored label": case(ignoring, y=np.where(np.arange(N) % 3, Y, -1)),
@@ -178,7 +179,7 @@ LEGAL: dict[str, dict[str, Any]] = {
     "initial_epoch == epochs": case(initial_epoch=3, epochs=3),
     "initial_epoch > epochs": case(initial_epoch=3, epochs=1),
     "epochs 0": case(epochs=0),
-    "counts of NumPy's types": case(epochs=np.int64(2), batch_size=np.int32(8)),
+    "counts with NumPy dtypes": case(epochs=np.int64(2), batch_size=np.int32(8)),
     "a batch larger than the data": case(batch_size=10**6),
     "no weights": case(
         shape=(3, 1),
@@ -186,9 +187,9 @@ LEGAL: dict[str, dict[str, Any]] = {
         end=lambda k: k.layers.Softmax(),
         x=X[:, :3, None],
     ),
-    "one number an example": case(shape=(1,), x=np.linspace(0, 1, N)),
+    "one feature per example": case(shape=(1,), x=np.linspace(0, 1, N)),
     "frozen": case(end=lambda k: k.layers.Dense(C, "softmax", trainable=False)),
-    "units of NumPy's type": case(end=lambda k: k.layers.Dense(np.int64(C), "softmax")),
+    "units with a NumPy dtype": case(end=lambda k: k.layers.Dense(np.int64(C), "softmax")),
 }
 
 
@@ -213,7 +214,8 @@ def test_unusual_valid_input(name: str) -> None:
     for backend in ("numpy", "numba"):
         config.set_backend(backend)
         answers.append(outcome(tinynet, name))
-    # Each step rounds by a few float32 eps, which the large learning rate multiplies by 1e6.
+    # Each step has a rounding error of a few float32 eps, which the large learning rate magnifies
+    # by 1e6.
     for numpy, numba in zip(*answers, strict=True):
         np.testing.assert_allclose(numba, numpy, rtol=1e-4, atol=1e-5)
 
@@ -305,7 +307,7 @@ def test_divergence_restores_last_finite_weights(backend: str) -> None:
 @pytest.mark.parametrize("rate", [1e38, 1e25])
 @pytest.mark.parametrize("generated", [False, True])
 def test_divergence_in_last_step_raises(backend: str, rate: float, generated: bool) -> None:
-    """No later step would detect it, so the loss is computed again with the new weights."""
+    """No later step would detect the divergence, so the loss is computed with the new weights."""
     config.set_backend(backend)
     for model, y in ((linear(), HOT), (classifier(), Y)):
         model.optimizer.learning_rate = rate
@@ -344,7 +346,7 @@ def test_non_finite_weights_always_raise() -> None:
 
 
 class BadLater(optimizers.schedules.LearningRateSchedule):
-    """A schedule that returns an invalid rate at step 3."""
+    """A schedule that returns an invalid learning rate from step 3 on."""
 
     def __init__(self, value: float) -> None:
         self.value = value
@@ -358,7 +360,7 @@ class BadLater(optimizers.schedules.LearningRateSchedule):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.5, 1e39])
 @pytest.mark.parametrize("kind", [optimizers.SGD, optimizers.Adam, optimizers.Nadam])
 def test_schedule_learning_rate_is_checked(backend: str, value: float, kind: Any) -> None:
-    """The three previous steps are applied, also in the fused loop."""
+    """The steps before the invalid learning rate are applied, also in the fused training loop."""
     config.set_backend(backend)
     three, more = (classifier(optimizer=kind(BadLater(value))) for _ in range(2))
     options: Any = {"batch_size": 2, "shuffle": False, "verbose": 0}
@@ -382,7 +384,7 @@ def test_callback_learning_rate_is_checked(value: float) -> None:
         assert all(map(np.array_equal, model.get_weights(), before))
 
 
-def test_divergence_continues_on_request() -> None:
+def test_on_divergence_continue() -> None:
     config.set_on_divergence("continue")
     model = linear()
     history = model.fit(X, HOT, epochs=3, validation_data=(X, HOT), verbose=0).history
@@ -435,7 +437,7 @@ import numpy as np
 import tinynet
 from tinynet import layers
 
-np.random.seed(int(sys.argv[1]))  # which must not matter
+np.random.seed(int(sys.argv[1]))  # must not affect the results
 x = np.zeros((300, 60), np.float32)
 x[:, ::7] = (np.arange(300)[:, None] * np.arange(9) % 11) / 10
 y = np.arange(300) % 3
@@ -485,7 +487,7 @@ def found_in_source(pattern: str) -> set[str]:
 def test_source_never_uses_global_random_state() -> None:
     functions = r"seed|rand|randn|randint|random_sample|shuffle|permutation|choice|normal|uniform"
     found = found_in_source(rf"np\.random\.(?:{functions}|get_state|set_state|RandomState)\b")
-    # The only function that documents this effect.
+    # set_random_seed is the only function that is documented to set NumPy's global seed.
     assert found <= {"utils.py: np.random.seed"}
 
 
@@ -580,7 +582,7 @@ def test_second_interrupt_does_not_wait(default_interrupt: None) -> None:
     def twice(epoch: int, logs: Any) -> None:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
-        raise AssertionError("it waited")
+        raise AssertionError("the second interrupt did not stop training immediately")
 
     model = classifier()
     stubborn = callbacks.LambdaCallback(on_epoch_begin=twice)
@@ -617,7 +619,7 @@ def test_ascii_and_narrow_terminals(
     model.fit(X, Y, epochs=2, validation_split=0.2, callbacks=[callbacks.EarlyStopping(verbose=1)])
     model.evaluate(X, Y)
     model.predict(X, verbose=1)
-    stream.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]  # it is a BytesIO
+    stream.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]  # a BytesIO
 
 
 def test_never_prompts_for_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Explained training steps and gradient checks show the values of actual training."""
+"""`explain.step` and `explain.check_gradients` report the values of actual training."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_default_weight_has_largest_gradient() -> None:
     assert explain.step(net(), x, y, ("digit/bias", (2,))).chosen.index == (2,)
 
 
-def test_adam_by_its_formula() -> None:
+def test_adam_step_matches_formula() -> None:
     x, y = data()
     model = net(optimizers.Adam(0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-3))
     explain.step(model, x, y, apply=True)
@@ -189,7 +189,7 @@ def test_gradient_clipping_and_penalties_are_shown() -> None:
     dense = L.Dense(3, "softmax", name="digit", kernel_regularizer=keras.regularizers.L2(0.5))
     chosen = explain.step(net(rows=[L.Flatten(), dense]), x, y).chosen
     rest = {row[0]: row[-1] for row in chosen.tables()[0].rows}["regularizer"]
-    assert float(rest) == pytest.approx(2 * 0.5 * chosen.before, rel=1e-3)  # four digits
+    assert float(rest) == pytest.approx(2 * 0.5 * chosen.before, rel=1e-3)  # 4 significant digits
 
 
 def test_tables_contain_every_layer() -> None:
@@ -251,7 +251,7 @@ class Scale(L.Layer):
 
 
 class Forgets(Scale):
-    """The gradient with respect to the input lacks the factor, visible if the factor is not 1."""
+    """The gradient with respect to the input is multiplied by 1.5."""
 
     def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
         super().backward(d_y, work, need_d_x)
@@ -259,7 +259,7 @@ class Forgets(Scale):
 
 
 class Averages(Scale):
-    """The gradient with respect to the weight is averaged twice."""
+    """The gradient with respect to the weight is divided by the batch size a second time."""
 
     def backward(self, d_y: Any, work: Any, need_d_x: bool = True) -> Any:
         d_x = super().backward(d_y, work, need_d_x)
@@ -283,7 +283,7 @@ class Keeps(Scale):
 
 
 class Jitters(Scale):
-    """The layer draws random numbers that cannot be reproduced."""
+    """The output changes with each call, so finite differences are not reproducible."""
 
     def call(self, x: np.ndarray) -> np.ndarray:
         self.calls = getattr(self, "calls", 0) + 1
@@ -343,7 +343,8 @@ def test_wrong_layer_is_named(kind: type[Scale], said: str, below: bool | None) 
 
 
 def test_missing_gradient_is_reported() -> None:
-    # As the first layer, it still trains, so the error remains unnoticed.
+    # The first layer needs no gradient with respect to its input, so training works and hides the
+    # error.
     model = keras.Sequential([L.Input((2,)), Keeps(name="own"), L.Dense(3)])
     model.compile("sgd", "mse")
     report = explain.check_gradients(model, [[1.0, 2.0]], [[1.0, 0.0, 3.0]])
@@ -402,8 +403,9 @@ def test_check_all_or_some_elements() -> None:
     assert [c.checked for c in report.net] == [7, 6, 7, 3]
 
 
-def test_kinks_raise_no_false_alarm() -> None:
-    # Every pre-activation is 0, at the kink of relu, and stays within h of it.
+def test_kinks_are_not_reported_as_errors() -> None:
+    # Every pre-activation is 0, at the kink of relu, and remains within h of 0 when an element is
+    # changed by h.
     dense = L.Dense(6, activation="relu", kernel_initializer="zeros")
     model = net(rows=[L.Flatten(), dense, L.Dense(3, "softmax")])
     assert explain.check_gradients(model, *data()).ok

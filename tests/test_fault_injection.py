@@ -1,4 +1,4 @@
-"""A full disk or a killed process at any moment of writing keeps the old file."""
+"""If the disk is full or the process is killed during a save, the old file is kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def value_in(path: Path) -> float:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_full_disk_keeps_old_file(name: str, tmp_path: Path) -> None:
-    """Each save may write more bytes than the previous one, until it succeeds."""
+    """Every save fails with a file size limit from 0 to almost the size of the file."""
     resource = pytest.importorskip("resource")
     path, first, second = tmp_path / name, net(1.0), net(2.0)
     save(first, path)

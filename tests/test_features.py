@@ -1,4 +1,4 @@
-"""Features that public programs use: every row of `features` with tinynet and Keras."""
+"""Test every row of `tests.features` with tinynet and Keras."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_feature_matches_keras() -> None:
         if feature.supported is False or "TensorBoard" in feature.name:
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # from Keras, about input_shape and .h5
+            warnings.simplefilter("ignore")  # Keras warns about input_shape and .h5 files
             found = features.result(feature, keras, tf)
         assert json.loads(json.dumps(found)) == GOLDEN[str(feature.rank)], feature.name
 
@@ -73,8 +73,8 @@ def test_keras_names_list_is_current() -> None:
 
     own = generator.FILE.read_text(encoding="utf-8")
     if own.split("\n")[0] != f"version: {generator.keras.__version__}":
-        pytest.skip("the list is of another version of Keras")
-    assert own == generator.text(), "python -m reference.keras_names"
+        pytest.skip("the list was generated with a different version of Keras")
+    assert own == generator.text(), "the list is outdated; run python -m reference.keras_names"
 
 
 @pytest.mark.parametrize("path", KERAS_MODULES)

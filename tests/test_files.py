@@ -1,4 +1,4 @@
-"""Atomic writing of files."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_errors_name_the_requested_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX permissions, links and devices")
-def test_permissions_links_and_devices_like_open(tmp_path: Path) -> None:
+def test_write_atomically_treats_links_like_open(tmp_path: Path) -> None:
     path, link = tmp_path / "model", tmp_path / "link"
     link.symlink_to(path)
     mask = os.umask(0o027)
@@ -89,7 +89,7 @@ def test_permissions_links_and_devices_like_open(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-@pytest.mark.parametrize("name", ["figures.json", "n" * 255])
+@pytest.mark.parametrize("name", ["metrics.json", "n" * 255])
 def test_replacing_leaves_no_other_files(name: str, tmp_path: Path) -> None:
     for old in (b"", b"old and longer"):
         if old:
@@ -109,7 +109,7 @@ def test_write_atomically_keeps_permissions(tmp_path: Path, mode: int) -> None:
     os.chown(path, *owner)
 
     def write(file: BinaryIO) -> None:
-        # The file is private from its first byte on.
+        # The temporary file has the final permissions before any data is written.
         assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == mode
         write_new(file)
 
@@ -120,7 +120,7 @@ def test_write_atomically_keeps_permissions(tmp_path: Path, mode: int) -> None:
     assert stat.S_IMODE(found.st_mode) == mode
 
 
-def test_write_atomically_leaves_other_hard_links(tmp_path: Path) -> None:
+def test_write_atomically_keeps_other_hard_links(tmp_path: Path) -> None:
     path, other = tmp_path / "model", tmp_path / "other"
     path.write_bytes(b"old")
     os.link(path, other)
@@ -128,7 +128,7 @@ def test_write_atomically_leaves_other_hard_links(tmp_path: Path) -> None:
     assert (path.read_bytes(), other.read_bytes()) == (b"new", b"old")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow such names")
 def test_write_atomically_accepts_undecodable_names(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff\xfe.bin")
     for _ in range(2):
@@ -142,7 +142,7 @@ def test_write_atomically_accepts_undecodable_names(tmp_path: Path) -> None:
 def test_stale_temporary_files_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
 ) -> None:
-    """The next save removes them, but not the file of a running process."""
+    """The next save removes stale temporary files, but not those of running processes."""
     if not unnamed:
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     path = tmp_path / "model"
@@ -173,7 +173,7 @@ def test_stale_temporary_files_are_removed(
     assert os.listdir(tmp_path) == ["model"]
 
 
-def test_write_atomically_survives_missing_locks(
+def test_write_atomically_without_file_locks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = tmp_path / ".deadbeef-0.tmp"
@@ -182,7 +182,7 @@ def test_write_atomically_survives_missing_locks(
     monkeypatch.setattr(atomic_files.zlib, "crc32", lambda name: 0xDEADBEEF)
     left.write_bytes(b"")
     write_atomically(tmp_path / "model", write_new)
-    assert left.exists()  # its process may be running
+    assert left.exists()  # the process that created it may still be running
     os.utime(left, (0, 0))
     write_atomically(tmp_path / "model", write_new)
     assert os.listdir(tmp_path) == ["model"]

@@ -14,14 +14,14 @@ from tinynet.datasets.framing import paper_shade, to_grey
 
 
 def stroke(size: int = 200) -> np.ndarray:
-    """Draw a white L on black at a position: 100 high, 50 wide, with strokes 20 wide."""
+    """Return a black image with a white L, 100 x 50 pixels, with strokes 20 pixels wide."""
     image = np.zeros((size, size), np.uint8)
     image[30:130, 20:40] = 255
     image[110:130, 20:70] = 255
     return image
 
 
-def test_worked_by_hand() -> None:
+def test_frame_digit_matches_hand_computation() -> None:
     """100 x 50 pixels become 20 x 10, five to one: the L's strokes become 4 wide.
 
     Center of mass: the vertical stroke (rows 0-15, 4 columns, center 7.5 and 1.5) has 64 pixels,
@@ -41,7 +41,8 @@ def test_resize_averages_pixel_areas() -> None:
     row[:, 2] = 0
     framed = frame_digit(np.pad(row, ((5, 5), (0, 0))))
     box = framed[14, 4:24] / 255
-    # The first covers column 0 (white) and half of column 1 (black); the second starts after it.
+    # The first pixel covers column 0 (white) and half of column 1 (black); the second begins in the
+    # middle of column 1.
     np.testing.assert_allclose(box[:4], [2 / 3, 2 / 3, 1, 1], atol=1 / 255)
 
 
@@ -67,8 +68,8 @@ def variants() -> dict[str, Any]:
         "one channel": light[:, :, None],
         "colour": colour,
         "blue on yellow": np.where(ink[:, :, None] > 0, [0, 0, 160], [255, 255, 0]).astype("u1"),
-        "black ink on glass": np.dstack([0 * colour, alpha]),
-        "white ink on glass": np.dstack([0 * colour + 255, alpha]),
+        "black ink on transparent background": np.dstack([0 * colour, alpha]),
+        "white ink on transparent background": np.dstack([0 * colour + 255, alpha]),
         "grey with alpha": np.dstack([dark, np.full_like(dark, 255)]),
         "photo with a shadow": np.clip(220 - shadow - 150 * ink, 0, 255).astype(np.uint8),
     }
@@ -79,19 +80,20 @@ def test_shade_position_and_dtype_are_irrelevant(name: str) -> None:
     image = variants()[name]
     before = np.array(image)
     framed = frame_digit(image)
-    # A photo's shadow is below 30 % of the ink's intensity, and its noise a few levels of 255:
+    # A photo's shadow is less than 30% of the ink's intensity, and the noise is a few gray levels:
     # the strokes of the L are solid after the contrast step, to within rounding error.
     np.testing.assert_allclose(framed, frame_digit(stroke()), atol=3 if "photo" in name else 0)
     np.testing.assert_array_equal(before, image)
 
 
-def test_synthetic_digit_keeps_its_position() -> None:
+def test_frame_digit_keeps_position_of_synthetic_digits() -> None:
     (images, _), _ = drawn_digits.load_data(n_train=50, n_test=0)
     for image in images:
         # Binary images, which the contrast step does not change.
         bilevel = np.where(image > 127, 255, 0).astype(np.uint8)
         box = np.argwhere(bilevel)
-        if max(np.ptp(box, axis=0)) == 19:  # still 20 pixels long: moved by at most 1
+        # The longer side is still 20 pixels, so the digit moves by at most one pixel.
+        if max(np.ptp(box, axis=0)) == 19:
             framed = frame_digit(bilevel)
             moved = np.argwhere(framed).min(axis=0) - box.min(axis=0)
             assert np.abs(moved).max() <= 1
@@ -107,7 +109,8 @@ def test_mnist_images_keep_their_position(mnist: Any) -> None:
         framed = frame_digit(image).astype(float)
         middles.append([c.mean() for c in np.nonzero(framed > 127)])
         middles[-1] -= np.array([c.mean() for c in np.nonzero(image > 127)])
-    # Half a pixel due to the gray edges, and one due to rounding; zero on average.
+    # A shift is at most half a pixel due to the gray edges and one pixel due to rounding; the
+    # average shift is zero.
     assert np.abs(middles).max() < 2
     assert np.abs(np.mean(middles, axis=0)).max() < 0.25
 
@@ -129,7 +132,7 @@ def digits_to_distort() -> np.ndarray:
 
 
 def likeness(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the cosine between two images: 1 if they are proportional."""
+    """Return the cosine similarity of two images."""
     a, b = (image.ravel() / np.linalg.norm(image) for image in (one, other))
     return float(a @ b)
 
@@ -168,7 +171,7 @@ def test_frame_digit_keeps_framed_images(mnist: Any, channels: int) -> None:
 
 
 @pytest.mark.parametrize("paper", [255, 0])
-def test_frame_digit_ignores_one_stronger_pixel(paper: int) -> None:
+def test_frame_digit_ignores_isolated_pixel(paper: int) -> None:
     image = np.full((100, 100), paper, np.uint8)
     image[20:80, 45:52] = 180 if paper else 75
     clean = frame_digit(image)
@@ -233,7 +236,7 @@ def test_frame_digit_widens_thin_strokes(width: int) -> None:
 
 def test_thin_lines_stay_visible() -> None:
     image = np.full((1000, 1000), 255, np.uint8)
-    image[100:900, 500:502] = 0  # a fortieth of a pixel of the result
+    image[100:900, 500:502] = 0  # 1/20 of a pixel in the result
     assert frame_digit(image).max() == 255
 
 
@@ -241,14 +244,15 @@ def test_gray_levels_and_paper_shade() -> None:
     half_black = np.array([[[0, 0, 0, 128], [0, 0, 0, 0]]], np.uint8)
     # Black ink on white paper: an ink value of 128/255 leaves 127/255 of white.
     np.testing.assert_allclose(to_grey(half_black), [[127 / 255, 1]], rtol=1e-15)
-    assert paper_shade(np.array([[0.1, 0.2], [0.3, 0.4]])) == 0.3  # the fifth of 8, sorted
+    # Upper median: the fifth of the 8 sorted border values; corners count twice.
+    assert paper_shade(np.array([[0.1, 0.2], [0.3, 0.4]])) == 0.3
 
 
 @pytest.mark.each_value
 @pytest.mark.parametrize("shade", [128, 255])
 @pytest.mark.parametrize("thick", [1, 2])
 def test_frames_of_small_images_are_removed(thick: int, shade: int) -> None:
-    """A frame of 2 pixels covers a quarter of a 28 x 28 image, and touches some digits."""
+    """A frame of 2 pixels covers a quarter of a 28 x 28 image and overlaps some digits."""
     alike = []
     for image in drawn_digits.load_data(n_train=40, n_test=0)[0][0]:
         around = np.full((28, 28), shade, np.uint8)

@@ -1,6 +1,7 @@
 """Every function of `functional` with values that can be checked by hand.
 
-A case consists of the arguments and the result, or the final values of output arguments.
+A case consists of the function name, the arguments, and the expected result or the expected final
+values of output arguments.
 `test_gradients` also compares the gradients with finite differences.
 """
 
@@ -151,7 +152,8 @@ CASES: list[tuple[str, list[Any], Any]] = [
     ),
     # a row with sum 4 is normalized; 0 and 1 are clipped to 1/4, 3/4
     ("crossentropy", [[[0, 1], [1, 0]], [[1, 3], [0, 2]], 0.25], [LN4_3, LN4]),
-    # d_q = (0, -4), of which -3 is propagated through the sum, 4
+    # the gradient with respect to the normalized row is (0, -4); then differentiate p / sum(p),
+    # with sum(p) = 4
     ("crossentropy_backward", [[3], [[0, 1]], [[1, 3]], 1e-7], [[0.75, -0.25]]),
     ("crossentropy_backward", [[1], [[1, 0]], [[0, 2]], 0.25], [[0, 0]]),
     ("sigmoid_crossentropy", [[1, 0, 1, 1], [0, LN3, 1000, -1000]], [LN2, LN4, 0, 1000]),
@@ -199,7 +201,7 @@ CASES: list[tuple[str, list[Any], Any]] = [
     ),
     # u = max(0.5 * 8, 3) = 4
     ("adamax", [[1], [-3], [1], [8], 2, 0.5, 0.5, 4], {"w": [1 + 2 / 8], "m": [-1], "u": [4]}),
-    # s = 0.75 * 12 + 0.25 * 16 = 13, step = 4 / 4 * 4
+    # s = 0.75 * 12 + 0.25 * 16 = 13; step = sqrt(u + 3) / sqrt(s + 3) * d = 4 / 4 * 4
     ("adadelta", [[1], [4], [12], [13], 0.25, 0.75, 3], {"w": [0], "s": [13], "u": [13.75]}),
     # sigma = (5 - 4) / 0.5; the divisor is 5 / 0.5 + 1 / 0.5 + 2 * 4 = 20
     (
@@ -302,7 +304,7 @@ def bind(name: str, arguments: list[Any], expected: Any, dtype: Any) -> dict[str
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("name", "arguments", "expected"), ROWS)
-def test_worked_numbers(name: str, arguments: list[Any], expected: Any, dtype: Any) -> None:
+def test_function_values(name: str, arguments: list[Any], expected: Any, dtype: Any) -> None:
     bound = bind(name, arguments, expected, dtype)
     before = {k: v.copy() for k, v in bound.items() if isinstance(v, np.ndarray)}
     result = getattr(functional, name)(**bound)
@@ -317,7 +319,8 @@ def test_worked_numbers(name: str, arguments: list[Any], expected: Any, dtype: A
         array = np.asarray(found[key])
         if name not in ("adam_step_size", "row_starts", "sparse_matches") and key not in WHOLE:
             assert array.dtype == dtype
-        # A function of sums of at most 4 numbers below 100: a few rounding errors.
+        # The results are functions of sums of at most four numbers below 100, and have a few
+        # rounding errors.
         np.testing.assert_allclose(array, value, rtol=8 * np.finfo(dtype).eps, atol=1e-38)
     for key, value in before.items():
         if key not in written:
@@ -356,7 +359,7 @@ def test_adam_step_is_identical_across_blocks() -> None:
 
 
 def test_clipping_bounds_round_to_dtype() -> None:
-    # 1 - 1e-7 is 1 - 1.19e-7 in float32, safely below 1.
+    # In float32, 1 - 1e-7 rounds to 1 - 1.19e-7, which is less than 1.
     assert functional.clip(np.float32([0, 1]), 1e-7).tolist() == [
         float(np.float32(1e-7)),
         1 - 2**-23,

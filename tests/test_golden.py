@@ -1,4 +1,4 @@
-"""Parity with recorded results of Keras, which does not have to be installed.
+"""Compare with recorded Keras results, so that Keras does not have to be installed.
 
 `reference/README.md` documents the files and how they are generated.
 """
@@ -117,8 +117,8 @@ def test_fits(name: str) -> None:
         extra["sample_weight"] = g["sample_weight"]
     history = model.fit(g["x"], g["y"], verbose=0, **told["options"], **extra).history
     assert list(history) == sorted(expected["history"])
-    # 18 steps of 0.01, each with a rounding error of weights below 2 and its effect on the next:
-    # as many as 18 * 0.01 / 1e-3 steps of the default size, which reach about 1e-5 after 200.
+    # 18 steps with a learning rate of 0.01 accumulate about the same error as 180 steps with the
+    # default of 1e-3, which is about 1e-5 after 200 steps.
     for key, values in expected["history"].items():
         np.testing.assert_allclose(history[key], values, rtol=0, atol=1e-5, err_msg=key)
     evaluated = model.evaluate(g["x"], g["y"], batch_size=8, verbose=0)
@@ -147,12 +147,14 @@ def check_adam(name: str, make: Any = optimizers.Adam) -> None:
                 state[i], series[t - 1], rtol=6 * t * EPS, atol=0, err_msg=f"state {i}"
             )
         for i, series in enumerate(numbered(g, f"{name}_value")):
-            # Each step rounds w, which stays below 2, and is exact to within 8 rounding errors.
+            # Each step rounds w, whose absolute value stays below 2; the size of the step has up to
+            # 8 rounding errors.
             atol = t * (EPS + 8 * EPS * 4 * rate)
             np.testing.assert_allclose(
                 variables[i].numpy(), series[t - 1], rtol=0, atol=atol, err_msg=f"value {i}"
             )
-    # From 0, where no digits are lost, each step is exact to a few rounding errors of its size.
+    # Starting at 0, no precision is lost in the addition, so the relative error is a few rounding
+    # errors.
     last = g[f"{name}_value0"][-1]
     np.testing.assert_allclose(variables[0].numpy(), last, rtol=64 * EPS, atol=0)
 
@@ -234,12 +236,13 @@ def test_initializers(name: str) -> None:
     for drawn in report("initializers")[name]:
         values = np.float64(initializers.get(name)(tuple(drawn["shape"])))
         n, std = values.size, drawn["std"]
-        # The means of two samples of size n differ by std * sqrt(2/n), six times that with a
-        # probability of 10^-8; a standard deviation varies less than a mean. A new seed in each
-        # run would be valid, but the seed is fixed.
+        # The standard deviation of the difference between the means of two samples of size n is
+        # std * sqrt(2/n); six times that has a probability of about 2e-9. Estimates of a standard
+        # deviation vary less.
         reach = 6 * std * np.sqrt(2 / n)
         assert values.mean() == pytest.approx(drawn["mean"], abs=reach)
         assert values.std() == pytest.approx(std, abs=reach)
-        if name != "random_normal":  # the only unbounded one; the others nearly reach their bounds
+        # Samples of the bounded distributions nearly reach their bounds.
+        if name != "random_normal":
             assert values.min() == pytest.approx(drawn["min"], rel=0.02)
             assert values.max() == pytest.approx(drawn["max"], rel=0.02)

@@ -1,7 +1,8 @@
 """Every gradient compared with central differences of its function.
 
-In float64, with random upstream gradients: with ones, errors of a softmax would cancel.
-A new activation, layer or loss needs a new row in a table here; a missing row fails.
+The comparison uses float64 and random upstream gradients; with an upstream gradient of ones, errors
+in softmax would cancel. A new activation, layer or loss needs a new row in a table here; a test
+fails if a row is missing.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def check(f: Callable[[], float], array: np.ndarray, analytic: np.ndarray, what:
     np.testing.assert_allclose(
         analytic, numeric_gradient(f, array), rtol=RTOL, atol=ATOL, err_msg=what
     )
-    assert np.abs(analytic).max() > 100 * ATOL, f"{what}: nothing was checked"
+    assert np.abs(analytic).max() > 100 * ATOL, f"{what}: all gradients are nearly 0"
 
 
 # ------------------------------------------------------------ activations
@@ -68,12 +69,12 @@ ACTIVATIONS = {
         if isinstance(activation, activations.Activation)
     },
     "rectifier": activations.Rectifier(negative_slope=0.3, max_value=1.5, threshold=0.5),
-    "rectifier below": activations.Rectifier(negative_slope=0.3, max_value=0.4, threshold=0.6),
-    "another elu": activations.elu.with_options(alpha=0.3),
+    "max below threshold": activations.Rectifier(negative_slope=0.3, max_value=0.4, threshold=0.6),
+    "elu with alpha=0.3": activations.elu.with_options(alpha=0.3),
     "approximate gelu": activations.gelu.with_options(approximate=True),
     "softmax along another axis": activations.softmax.with_options(axis=0),
     "log_softmax along another axis": activations.log_softmax.with_options(axis=0),
-    "a custom function": activations.get(square),
+    "custom function": activations.get(square),
 }
 
 
@@ -144,12 +145,12 @@ MERGING = [
 
 
 def of(cls: type, module: Any) -> set[type]:
-    """Return the subclasses of a class that a module defines."""
+    """Return the classes of a module that are subclasses of `cls`."""
     classes = filter(inspect.isclass, vars(module).values())
     return {c for c in classes if issubclass(c, cls) and c is not cls}
 
 
-def test_every_layer_is_checked() -> None:
+def test_table_covers_every_layer() -> None:
     checked = {type(make()) for make, _ in (*LAYERS, *MERGING)}
     assert of(layers.Layer, layers) <= checked | {layers.Embedding, layers.InputLayer}
 
@@ -252,7 +253,7 @@ LOSSES = [
 ]
 
 
-def test_every_loss_is_checked() -> None:
+def test_table_covers_every_loss() -> None:
     assert of(losses.Loss, losses) - {losses.DenseLoss} <= {type(make()) for make, _ in LOSSES}
 
 
@@ -288,12 +289,12 @@ NETS: dict[str, tuple[Callable[[], list[Any]], Any]] = {
     "images": (lambda: [L.Flatten(), L.Dense(4, "tanh"), END()], SCCE),
     "softmax layer": (lambda: [L.Dense(3), L.Softmax()], SCCE),
     "softmax over another axis": (lambda: [L.Dense(3), L.Softmax(axis=0)], SCCE),
-    "softmax kept as it is": (lambda: [END(), L.Activation("relu")], SCCE),
+    "softmax followed by activation": (lambda: [END(), L.Activation("relu")], SCCE),
     "logits": (lambda: [L.Dense(4, "sigmoid"), L.ReLU(), L.Dense(3)], lambda: SCCE(True)),
     "sigmoid": (lambda: [L.Dense(3, "sigmoid")], SCCE),
-    "a net in a net": (lambda: [L.Dense(4), Sequential([L.Dense(4, "tanh"), END()])], SCCE),
-    "a weight that is frozen": (lambda: [L.Dense(4, "tanh", trainable=False), END()], SCCE),
-    "a label that does not count": (lambda: [END()], lambda: SCCE(ignore_class=1)),
+    "nested model": (lambda: [L.Dense(4), Sequential([L.Dense(4, "tanh"), END()])], SCCE),
+    "frozen layer": (lambda: [L.Dense(4, "tanh", trainable=False), END()], SCCE),
+    "ignored class": (lambda: [END()], lambda: SCCE(ignore_class=1)),
 }
 
 

@@ -1,4 +1,4 @@
-"""Methods of the training loop that subclasses may override, compared with Keras.
+"""Compare overridden methods of the training loop (train_step, compute_loss, ...) with Keras.
 
 Each program runs with Keras and with tinynet from the same weights, and returns the values to
 compare: numbers, arrays and names, nested in lists and dicts. Fast tests compare with results
@@ -227,7 +227,7 @@ def several(keras: Any, structure: Callable[[Any, Any], Any]) -> Any:
         def train_step(self, data: Any) -> Any:
             return super().train_step(data)
 
-    if structure(0, 1) == [0, 1, 0]:  # and with the default train_step
+    if structure(0, 1) == [0, 1, 0]:  # this also tests the default train_step
         del Several.train_step
     model = Several()
     model(np.ones((1, 5), "float32"))
@@ -266,7 +266,8 @@ def named_by_keras(k: int) -> Callable[[Any, Any], Any]:
         targets, results = structure(y, x[:, :3]), []
         for options in [{"loss": "mse"}, {"loss": keras.losses.Huber()}, *each]:
             model = several(keras, structure)
-            # Keras needs a minute to trace, and then gives batches of all sizes the same weight.
+            # Tracing in Keras takes a minute, and in graph mode Keras weights batches of different
+            # sizes equally.
             model.compile("sgd", run_eagerly=keras is not tinynet, **options)
             data = {"validation_data": (x, targets)}
             results.append(model.fit(x, targets, **data, **FIT).history)
@@ -382,7 +383,7 @@ for number in range(4):
 
 @compared
 def gradients_of_what_is_not_smooth(keras: Any, tf: Any) -> Any:
-    """In TensorFlow, a condition has no gradient, and a sign has gradient 0."""
+    """In TensorFlow, the gradient of a comparison is None, and the gradient of `sign` is 0."""
     ops = keras.ops
 
     def number(x: Any) -> Any:
@@ -983,7 +984,7 @@ def compiled_again_without_loss_and_metrics(keras: Any, tf: Any) -> Any:
 
 @compared
 def call_without_the_argument_training(keras: Any, tf: Any) -> Any:
-    """In the default step, Keras then runs sublayers in inference mode."""
+    """Without this argument, sublayers run in inference mode in Keras' default train_step."""
 
     class Silent(keras.Model):
         def __init__(self) -> None:
@@ -1043,7 +1044,7 @@ def bytes_that_layers_read(keras: Any, tf: Any) -> Any:
 
 @compared
 def batches_of_any_structure(keras: Any, tf: Any) -> Any:
-    """The components may have different lengths, and there may be more than three."""
+    """A batch may have any number of components, of different lengths."""
 
     class Free(keras.Model):
         def train_step(self, data: Any) -> Any:
@@ -1079,7 +1080,7 @@ def batches_of_any_structure(keras: Any, tf: Any) -> Any:
 
 @compared
 def weights_of_layers_within_layers(keras: Any, tf: Any) -> Any:
-    """Weights are listed layer by layer; those of a frozen layer are not trainable."""
+    """Weights are listed layer by layer; the weights of a frozen layer are non-trainable."""
 
     class Block(keras.layers.Layer):
         def __init__(self) -> None:

@@ -30,7 +30,7 @@ Members = dict[str, bytes]
 
 
 def small() -> Any:
-    """Build the model of most files in this module."""
+    """Build a small classifier, which most tests in this module save or load."""
     registry.clear_names()
     return models.classifier()
 
@@ -48,7 +48,7 @@ def good() -> Any:
 
 @functools.cache
 def good_graph() -> Any:
-    """Return the contents of a valid file of a graph: x, dense(x), add = dense + x, tile(add)."""
+    """Return the contents of a valid file of a functional model, tile(dense(x) + x)."""
     registry.clear_names()
     x = tinynet.Input((4,), name="x")
     y = layers.Dense(4, name="dense")(x) + x
@@ -63,7 +63,10 @@ def write(request: pytest.FixtureRequest) -> Any:
 
 
 def refused(path: Path, match: str, contents: bytes | None = None) -> None:
-    """Assert that loading raises an error, in less than 2 s and 64 MiB; files are below 6 MB."""
+    """Assert that loading raises ValueError in less than 2 s of CPU time and 64 MiB of memory.
+
+    Files are smaller than 6 MiB.
+    """
     if contents is not None:
         path.write_bytes(contents)
     tracemalloc.start()
@@ -82,7 +85,10 @@ def refused(path: Path, match: str, contents: bytes | None = None) -> None:
 
 
 def refused_by_both(path: Path, match: str, contents: bytes) -> None:
-    """Load a file as a model and into a model, which must not change."""
+    """Assert that `load_model` and `load_weights` raise an error.
+
+    The weights of the model must not change.
+    """
     refused(path, match, contents)
     model = small()
     before = models.bits(model)
@@ -100,12 +106,12 @@ def refused_by_both(path: Path, match: str, contents: bytes) -> None:
     [b"", b"PK", b"PK\3\4", b"hello", b"\x89HDF\r\n\x1a\n", b"\0" * 1000, pickle.dumps([1, 2]),
      b"%PDF-1.7", b"\2\0\0\0\0\0\0\0{}", b"\xff" * 1000],
 )  # fmt: skip
-def test_foreign_files(suffix: str, contents: bytes, tmp_path: Path) -> None:
-    refused(tmp_path / f"bad{suffix}", "can't be loaded", contents)
+def test_files_of_other_formats_raise(suffix: str, contents: bytes, tmp_path: Path) -> None:
+    refused(tmp_path / f"bad{suffix}", "cannot be loaded", contents)
 
 
 def test_every_bit_is_checked(write: Any, tmp_path: Path) -> None:
-    """All bits of the weights, and one bit of each other byte of version 2."""
+    """Flip each bit of a kernel, and one bit of every byte of a file of version 2."""
     path, (about, arrays), model = tmp_path / "net.tinynet", good(), small()
     data = write(about, arrays)
     kernel = arrays["dense/kernel"].tobytes()
@@ -130,7 +136,7 @@ def test_every_bit_is_checked(write: Any, tmp_path: Path) -> None:
 
 
 def header(**entry: Any) -> Callable[[], bytes]:
-    """Return a function that changes the entry of the first array."""
+    """Return a function that builds a file with a changed header entry of the first array."""
 
     def forge() -> bytes:
         changed, data = tinynet_files.parts_of_version_2(*good())
@@ -193,33 +199,33 @@ SAFETENSORS: dict[str, tuple[Callable[[], bytes], str]] = {
         for length in (-1, 2**63, 2**40, 10**8, 10**5)
     },
     "shorter header": (lambda: with_length(100), "SHA-256"),
-    "no header": (lambda: with_length(0), "SHA-256"),
-    "capital digits": (capital_digits, "SHA-256"),
+    "empty header": (lambda: with_length(0), "SHA-256"),
+    "uppercase checksum": (capital_digits, "SHA-256"),
     "digest of another file": (
         lambda: tinynet_files.version_2(*good()).replace(b"relu", b"tanh"),
         "SHA-256",
     ),
     "trailing bytes": (lambda: with_data(lambda data: data + b"x"), "must fill the file"),
-    "a byte less": (lambda: with_data(lambda data: data[:-1]), "must be a multiple"),
+    "last byte missing": (lambda: with_data(lambda data: data[:-1]), "must be a multiple"),
     "no data": (lambda: with_data(lambda data: b""), "cannot reshape"),
     "not UTF-8": (text(b', "a": "\xff"}}'), "UnicodeDecodeError"),
     "not JSON": (text(b", 'a': 'b'}}"), "must be valid JSON"),
-    "cut": (text(b""), "must be valid JSON"),
-    "deep lists": (text(b'}, "a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"), "100 levels deep"),
-    "deepest lists": (text(b'}, "a": ' + b"[" * (3 << 20)), "nested at most 100 levels deep"),
+    "truncated header": (text(b""), "must be valid JSON"),
+    "nested lists": (text(b'}, "a": ' + b"[" * 10_000 + b"]" * 10_000 + b"}"), "100 levels deep"),
+    "unclosed lists": (text(b'}, "a": ' + b"[" * (3 << 20)), "nested at most 100 levels deep"),
     "long header": (text(b'}, "a": ' + b"[" * (5 << 20)), "header must have at most"),
-    "key twice": (text(b'}, "a": 1, "a": 2}'), "keys must be unique"),
-    "metadata twice": (text(b'}, "__metadata__": {}}'), "keys must be unique"),
+    "duplicate key": (text(b'}, "a": 1, "a": 2}'), "keys must be unique"),
+    "duplicate metadata": (text(b'}, "__metadata__": {}}'), "keys must be unique"),
     "long number": (text(b'}, "a": ' + b"9" * 100_000 + b"}"), "50 digits"),
     "no metadata": (text(b"}}"), "a valid format_version"),
     "metadata of lists": (text(b', "format": ["tinynet"], "format_version": [2]}}'), "a valid"),
-    "an entry that is a text": (text(b'}, "a": "dtype"}'), "TypeError"),
-    "an entry that is a list": (text(b'}, "a": [1]}'), "TypeError"),
-    "an entry that is empty": (text(b'}, "a": {}}'), "KeyError"),
+    "entry is a string": (text(b'}, "a": "dtype"}'), "TypeError"),
+    "entry is a list": (text(b'}, "a": [1]}'), "TypeError"),
+    "entry is empty": (text(b'}, "a": {}}'), "KeyError"),
     "a missing weight": (lambda: without("dense/kernel"), "numbers of arrays must be"),
     "a missing variable": (lambda: without("optimizer/iteration"), "numbers of arrays must be"),
     "no arrays": (lambda: without(*good()[1]), "numbers of arrays must be"),
-    "an array more": (one_more, "numbers of arrays must be"),
+    "additional array": (one_more, "numbers of arrays must be"),
     **{
         f"{key} {value!r:.30}": (header(**{key: value}), match)
         for key, match, values in ENTRIES
@@ -235,7 +241,7 @@ def test_hostile_safetensors(name: str, tmp_path: Path) -> None:
 
 
 def test_enormous_empty_arrays_are_harmless(tmp_path: Path) -> None:
-    """A shape with a zero needs no memory, and does not match."""
+    """An array with a zero in its shape needs no memory, and does not match the weight's shape."""
     about, arrays = good()
     changed, data = tinynet_files.parts_of_version_2(about, {**arrays, "x": np.zeros((0, 3))})
     for shape in ([0, 10**40], [0, 2**62, 2**62], [2**40, 0]):
@@ -286,7 +292,7 @@ def bomb(**members: bytes) -> bytes:
 
 
 def lying(method: int) -> bytes:
-    """Compress 100 MiB with a declared size of 10 bytes."""
+    """Return an archive with a member of 100 MiB whose declared size is 10 bytes."""
     contents = bytearray(zipped({**good_members(), "other": bytes(100 << 20)}, method))
     for start, at in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
         place = contents.rindex(start) + at
@@ -319,12 +325,12 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "link": (link, "must not be links"),
     "twice": (twice, "must be unique"),
     "encrypted": (lambda: in_directory(8, b"\1"), "must not be encrypted"),
-    "sizes that lie": (lambda: in_directory(20, b"\xf0\xff\xff\xff" * 2), HUGE),
+    "false sizes": (lambda: in_directory(20, b"\xf0\xff\xff\xff" * 2), HUGE),
     **{
         f"bomb {name}": (lambda name=name: bomb(**{name: bytes(100 << 20)}), HUGE)
         for name in ("model.json", "weights/0.npy", "other")
     },
-    "bomb that claims little": (lambda: lying(zipfile.ZIP_DEFLATED), "Bad CRC-32"),
+    "bomb with a small declared size": (lambda: lying(zipfile.ZIP_DEFLATED), "Bad CRC-32"),
     **{
         f"bomb of method {method}": (lambda method=method: lying(method), "stored or deflated")
         for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -340,7 +346,7 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a missing variable": (lambda: renamed("optimizer/1.npy", "x"), "numbers of arrays must be"),
     "a missing weight": (lambda: renamed("weights/1.npy", "optimizer/10.npy"), "arrays must be"),
     "no model": (lambda: renamed("model.json", "other.json"), "KeyError: 'model.json'"),
-    "a member more": (
+    "additional member": (
         lambda: zipped({**good_members(), "data.pkl": pickle.dumps(1)}),
         "numbers of arrays must be",
     ),
@@ -378,7 +384,7 @@ def test_hostile_archives(name: str, tmp_path: Path) -> None:
         (np.zeros(1000, np.float32), r"shape \(4, 5\).*Received: shape \(1000,\)"),
     ],
 )
-def test_arrays_with_wrong_shapes(array: Any, match: str, write: Any, tmp_path: Path) -> None:
+def test_wrong_shape_or_dtype_raises(array: Any, match: str, write: Any, tmp_path: Path) -> None:
     about, arrays = good()
     contents = write(about, {**arrays, "dense/kernel": array})
     refused_by_both(tmp_path / "bad.tinynet", match, contents)
@@ -401,7 +407,8 @@ BUILTIN = {"class_name": "function", "config": "eval", "module": "builtins"}
 STATES = [{}, {"_random": {"bit_generator": "MT19937"}}, {"_random": OLD}, 3]
 COLUMNS = [{"history": {"loss": {"array": n}}, "epoch": []} for n in (0, 10**9, "x", [], None)]
 WEIGHTS = "more weights than the file contains"
-#: Location in the configuration, error message, and values or functions that return them.
+#: Location in the configuration, error message, and values, or functions of the configuration that
+#: return a value.
 CONFIGURATIONS: list[tuple[str, str, list[Any]]] = [
     (f"{FIRST}/class_name", "Lambda in tinynet does not support 'units'", ["Lambda"]),
     (f"{FIRST}/class_name", "known name.*Received: layer='", ["os.system", "Adam", "x" * 10**6]),
@@ -683,10 +690,10 @@ HDF5: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda f, h5py: replace(f, data=h5py.Empty("f4")),
         f"{SHAPE}.*Received: shape None",
     ),
-    "texts": (dataset(dtype=lambda h5py: h5py.string_dtype()), "must be numeric"),
+    "strings": (dataset(dtype=lambda h5py: h5py.string_dtype()), "must be numeric"),
     "ragged": (dataset(dtype=lambda h5py: h5py.vlen_dtype(np.float32)), "must be numeric"),
     "references": (dataset(dtype=lambda h5py: h5py.ref_dtype), "must be numeric"),
-    "records": (dataset(dtype=[("a", "f4")]), "must be numeric"),
+    "structured dtype": (dataset(dtype=[("a", "f4")]), "must be numeric"),
     "long doubles": (dataset(dtype=lambda h5py: np.longdouble), "must be numeric"),
     "group for array": (group_for_array, "must be an array"),
     "named type": (lambda f, h5py: put(f, KERNEL, np.dtype("f4")), "must be an array"),
@@ -751,7 +758,7 @@ def counting() -> Any:
 
 
 def integers_in_hdf5(path: Path, used: Any, steps: Any) -> None:
-    """Write the weights of `Counts`, with arbitrary bytes for the bool weight."""
+    """Write a weights file for `Counts`, with arbitrary bytes as the bool weight."""
     h5py = pytest.importorskip("h5py")
     counting().save_weights(path)
     with h5py.File(path, "r+") as file:

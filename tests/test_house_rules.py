@@ -25,8 +25,8 @@ PACKAGE = ROOT / "tinynet"
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 
-# A file imports from its own row and from the rows above; a folder counts as one file. Imports
-# inside functions count, those for type checkers do not.
+# A module may import only from its own row and the rows above; a package counts as one module.
+# Imports inside functions are included; imports under TYPE_CHECKING are ignored.
 ROWS = (
     ("config",),
     ("functional", "_core"),
@@ -46,8 +46,8 @@ ROWS = (
     ("cli", "compat"),
     ("__main__",),
 )
-# Of tinynet these import only what is named: the readable half and the fast half never import each
-# other.
+# These modules may import only the listed modules of tinynet. In particular, `functional` and
+# `kernels` do not import each other.
 ALONE: dict[str, set[str]] = {
     "config": set(),
     "functional": set(),
@@ -55,12 +55,12 @@ ALONE: dict[str, set[str]] = {
     "kernels": {"_core", "config"},
     "program": {"_core", "config", "functional", "kernels"},
 }
-# These use public names only.
+# Modules that may use only public names of other modules.
 PUBLIC_ONLY = {"visualize", "explain", "demo", "compat", "cli", "__main__"}
-# Never, not even inside a function.
+# Packages that the library never imports, not even inside a function.
 FORBIDDEN = {"reference", "benchmarks", "tests", "keras", "tensorflow", "pickle"}
-# What may be imported where it is used, and what at the top of a file; kernels are themselves
-# imported where they are used.
+# INSTALLED may be imported inside functions, AT_THE_TOP at module level. Kernel modules may import
+# Numba at module level, because they are themselves imported lazily.
 INSTALLED = {"numpy", "PIL", "numba", "llvmlite", "matplotlib", "h5py", "joblib", "onnx"}
 INSTALLED |= {"typing_extensions"}  # for type checkers only
 AT_THE_TOP = {
@@ -84,12 +84,12 @@ def nodes(path: Path) -> list[ast.AST]:
 
 @functools.cache
 def concept(path: Path) -> str:
-    """Name the file, or the folder directly under the package that it lies in."""
+    """Return the name of the top-level module or package of tinynet that contains the file."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 class Import(NamedTuple):
-    """An import: the dotted name, and whether it is inside a function."""
+    """An imported name, and whether the import is inside a function."""
 
     name: str
     late: bool
@@ -97,7 +97,7 @@ class Import(NamedTuple):
 
 @functools.cache
 def imports(path: Path) -> list[Import]:
-    """Return everything that a file imports, except for type checkers."""
+    """Return all imports of a file, except those under TYPE_CHECKING."""
     late, for_types = set(), set()
     for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -111,7 +111,7 @@ def imports(path: Path) -> list[Import]:
         if isinstance(node, ast.Import):
             found += [Import(alias.name, id(node) in late) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: imports are written in full"
+            assert node.level == 0, f"{path.name}: imports must be absolute"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             found += [Import(name, id(node) in late) for name in names]
     return found
@@ -119,7 +119,7 @@ def imports(path: Path) -> list[Import]:
 
 @functools.cache
 def inner(name: str) -> str | None:
-    """Return which concept of tinynet a dotted name means."""
+    """Return the top-level module of tinynet that contains a name, or None for other packages."""
     parts = name.split(".")
     if parts[0] != "tinynet":
         return None
@@ -131,7 +131,7 @@ def inner(name: str) -> str | None:
 def test_import_layers(path: Path) -> None:
     rows = {name: i for i, row in enumerate(ROWS) for name in row}
     own = concept(path)
-    assert own in rows, f"{own} has no place in ROWS"
+    assert own in rows, f"{own} is not listed in ROWS"
     for name, late in imports(path):
         top = name.split(".")[0]
         used = inner(name)
@@ -143,14 +143,14 @@ def test_import_layers(path: Path) -> None:
             continue
         assert not late or used == "kernels", f"{path.name} imports {name} inside a function"
         if used != own:
-            assert used in ALONE.get(own, {used}), f"{own} stands alone, but imports {name}"
-            assert rows[used] <= rows[own], f"{own} is below {used}, but imports {name}"
+            assert used in ALONE.get(own, {used}), f"{own} must not import {name} (see ALONE)"
+            assert rows[used] <= rows[own], f"{own} is listed above {used}, but imports {name}"
         if own in PUBLIC_ONLY:
             assert not any(re.match("_[^_]", part) for part in name.split(".")[2:]), name
 
 
 def module_of(name: str) -> str | None:
-    """Return the file that a dotted name is in or is, None if it is not one of tinynet."""
+    """Return the file that defines a dotted name, or None if it is not part of tinynet."""
     parts = name.split(".")
     for end in (len(parts), len(parts) - 1):
         place = ROOT.joinpath(*parts[:end])
@@ -172,13 +172,13 @@ def test_no_circular_imports() -> None:
         done: set[str | None] = {None}
         while graph:
             free = [name for name, used in graph.items() if used <= done | {name}]
-            assert free, f"these import each other: {sorted(graph)}"
+            assert free, f"circular imports between {sorted(graph)}"
             done.update(free)
             for name in free:
                 del graph[name]
 
 
-def test_importing_tinynet_is_cheap() -> None:
+def test_import_loads_no_heavy_packages() -> None:
     heavy = [
         "tensorflow",
         "keras",
@@ -205,7 +205,7 @@ LAZY = ("compat", "demo", "sklearn")
 
 
 def test_dir_shows_only_public_names() -> None:
-    """Without imported modules, internal ones, or anything that does not exist."""
+    """`dir` does not list imported or internal modules, and every listed name exists."""
     shown = {name for name in dir(tinynet) if not name.startswith("__")}
     assert shown == {*tinynet.__all__, *LAZY}
     assert {"functional", "sparse", "version", "visualize", "layers", "Sequential"} <= shown
@@ -270,11 +270,11 @@ def modules() -> list[Any]:
 
 
 def own_functions_and_classes() -> dict[str, Any]:
-    """Return what is defined, and not only imported, under a public name, by its dotted name."""
+    """Return all functions and classes that tinynet defines under a public name, by dotted name."""
     found = {}
     for module in modules():
         if module.__name__.startswith("tinynet.compat."):
-            continue  # functions of TensorFlow's that are NumPy's, and are documented there
+            continue  # these functions have TensorFlow's names and are documented there
         for name, value in vars(module).items():
             of_its_own = getattr(value, "__module__", None) == module.__name__
             is_code = inspect.isfunction(value) or inspect.isclass(value)
@@ -294,12 +294,13 @@ def test_dir_shows_no_imported_names() -> None:
 
 DEFINED = own_functions_and_classes()
 PUBLIC = [*public_names.find_names().values()]
-# A formula and the shapes are enough here: forward and backward fit on one screen.
+# In these modules, a docstring needs only a formula and the shapes, so that forward and backward
+# fit on one screen.
 FORMULAS = ("tinynet.functional.", "tinynet.ops")
 
 
 def is_short(entry: Any) -> bool:
-    """Whether users do not call an entry, or a formula and the shapes are enough."""
+    """Return whether a short docstring is sufficient: not public, or in one of FORMULAS."""
     return entry not in PUBLIC or entry.__module__.startswith(FORMULAS)
 
 
@@ -316,7 +317,7 @@ def documented(doc: str) -> set[str]:
 
 
 def parameters(function: Any) -> set[str]:
-    if inspect.isclass(function):  # its own signature is that of `__new__` in Python 3.10
+    if inspect.isclass(function):  # `inspect.signature` may use `__new__` in Python 3.10
         function = function.__init__
     names = inspect.signature(function).parameters
     return {name for name in names if name not in ("self", "cls") and name.strip("_")}
@@ -329,7 +330,7 @@ def test_docstring_parser() -> None:
     assert documented(doc + "\nReturns\n-------\ne : int\n") == {"a", "b", "c", "d"}
 
 
-def assert_parameters_are_named(entry: Any) -> None:
+def assert_parameters_are_documented(entry: Any) -> None:
     doc = inspect.cleandoc(entry.__doc__ or "")
     assert doc, "has no docstring"
     if is_short(entry):
@@ -337,10 +338,10 @@ def assert_parameters_are_named(entry: Any) -> None:
     if inspect.isfunction(entry):
         assert documented(doc) == parameters(entry)
         if inspect.signature(entry).return_annotation != "None" and "._" not in entry.__module__:
-            assert section(doc, "Returns") or section(doc, "Yields"), "does not say what it returns"
+            assert section(doc, "Returns") or section(doc, "Yields"), "has no Returns section"
         return
     if getattr(entry, "_is_protocol", False):
-        return  # it has no code, and no user makes one
+        return  # protocols have no code and are never instantiated
     if "__init__" in vars(entry) or "Parameters\n---" in doc:
         assert documented(doc) == parameters(entry)
     for name, member in vars(entry).items():
@@ -356,10 +357,10 @@ def assert_parameters_are_named(entry: Any) -> None:
             for base in entry.__mro__[1:]:
                 if name in vars(base):
                     inherited |= documented(inspect.cleandoc(vars(base)[name].__doc__ or ""))
-            # Callbacks' hooks, and `call` of layers, are documented in one place.
+            # Hooks of callbacks and `call` of layers are documented in the base class.
             hook = re.match(r"(on|after)_|call$", name)
-            assert own <= parameters(plain), f"{name} documents what it does not take"
-            assert hook or parameters(plain) <= own | inherited, f"{name} leaves some out"
+            assert own <= parameters(plain), f"{name} documents too many parameters"
+            assert hook or parameters(plain) <= own | inherited, f"{name} documents too few"
 
 
 def assert_an_example_is_shown(entry: Any) -> None:
@@ -368,7 +369,7 @@ def assert_an_example_is_shown(entry: Any) -> None:
         assert ">>> " in entry.__doc__, "has no example"
 
 
-@pytest.mark.parametrize("rule", [assert_parameters_are_named, assert_an_example_is_shown])
+@pytest.mark.parametrize("rule", [assert_parameters_are_documented, assert_an_example_is_shown])
 def test_docstrings(rule: Callable[[Any], None]) -> None:
     faults = []
     for name, entry in DEFINED.items():
@@ -402,11 +403,11 @@ TEXTS = [
     and not any(part.startswith((".", "_build")) for part in path.relative_to(ROOT).parts)
     and path.parent.parent.name != "docs"  # written by `make docs`
 ]
-# Machines' paths, numbers of tasks, and things left for later.
+# Absolute paths of a machine, issue numbers, and TODO comments.
 NEVER = re.compile(
     r"(?<![\w.~])/(?:home|root|Users|work|opt)/\w|\bissue #?\d|\b(?:TODO|FIXME|XXX)\b(?!\|)"
 )
-PICTURE = re.compile(r'"image/png": "[^"]*"')  # letters of base64 spell anything
+PICTURE = re.compile(r'"image/png": "[^"]*"')  # base64 may match by chance
 
 
 def test_no_forbidden_phrases() -> None:
@@ -423,21 +424,24 @@ def test_no_forbidden_phrases() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_single_source_of_uninitialized_memory(path: Path) -> None:
-    """The debug mode fills what `buffers.aligned` returns."""
+    """TINYNET_DEBUG_BUFFERS fills only arrays from `buffers.aligned` with NaN.
+
+    So all uninitialized arrays must be allocated there.
+    """
     found = re.findall(r"np\.empty(?:_like)?\(|np\.ndarray\(", text(path))
     allowed = {"buffers.py": 1, "sparse.py": 1}
     assert len(found) <= (100 if path.parent.name == "functional" else allowed.get(path.name, 0))
 
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
-def test_no_property_has_a_lock(path: Path) -> None:
-    """That of `functools.cached_property` is locked in children of a fork at the wrong moment."""
+def test_functools_cached_property_is_not_used(path: Path) -> None:
+    """Before Python 3.12, a forked process may inherit its lock while another thread holds it."""
     found = re.search(r"functools\b.*\bcached_property", text(path))
     assert path.name == "cached_property.py" or not found
 
 
 def test_install_commands_use_the_checkout() -> None:
-    """On PyPI, the name tinynet belongs to another package, and tinynet's own has no release."""
+    """On PyPI, `tinynet` is a different package, and this project has no release there yet."""
     hidden = [path for folder in (".ci", ".github") for path in sorted((ROOT / folder).glob("*"))]
     texts = [*TEXTS, ROOT / "Makefile", ROOT / "MANIFEST.in", *hidden]
     wrong = re.compile(r"pip3? install[^\n#;`]*?(?<![\w./-])(?<!in )tinynet(?:-numba)?(?![\w/.])")
@@ -467,29 +471,29 @@ def test_errors_are_not_swallowed(path: Path) -> None:
         assert not ignore or why.startswith("["), line
 
 
-# A private file's errors are passed on by a public one, with the reason they were given.
-SPEAKING = [path for path in FILES if path.name[0] != "_" or path.name == "__init__.py"]
+# Errors of private modules are re-raised by public modules, which add `Received:`.
+PUBLIC_FILES = [path for path in FILES if path.name[0] != "_" or path.name == "__init__.py"]
 
 
-@pytest.mark.parametrize("path", SPEAKING, ids=[p.stem for p in SPEAKING])
+@pytest.mark.parametrize("path", PUBLIC_FILES, ids=[p.stem for p in PUBLIC_FILES])
 def test_public_errors_end_with_received(path: Path) -> None:
     for node in nodes(path):
         if not (isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call)):
             continue
         name = ast.unparse(node.exc.func)
         first = node.exc.args[0] if node.exc.args else None
-        # A text that is put together elsewhere, or passes another error on, is not looked at.
+        # Messages that are built elsewhere, and errors that are re-raised, are not checked.
         passed_on = node.cause is not None or not isinstance(first, ast.Constant | ast.JoinedStr)
         if name in ("ValueError", "TypeError", "IndexError") and not passed_on:
             assert "Received: " in ast.unparse(first), f"line {node.lineno}"
 
 
-# Underscores of protocols, and of `os._exit`.
+# Public names that begin with an underscore: methods of standard protocols, and `os._exit`.
 MEANT_FOR_ALL = {"_asdict", "_exit", "_fields", "_replace", "_repr_html_", "_repr_png_"}
 
 
 def private_names(path: Path) -> set[str]:
-    """Return the private names that a file imports, or looks up in anything but `self`."""
+    """Return the private names that a file imports, or accesses on other objects than `self`."""
     found = set()
     for node in nodes(path):
         if isinstance(node, ast.ImportFrom):
@@ -512,7 +516,7 @@ def test_code_lines_exclude_comments_and_docstrings() -> None:
 
 
 def test_imports_in_strings_exist() -> None:
-    """A program in a string is not seen by linters, and some run only when one measures."""
+    """Linters do not check programs in strings, and some of them run only in benchmarks."""
     written = re.compile(
         r"^[ >.]*from (tinynet\.(?:kernels|program|training|_core)\S*) import (.*)", re.M
     )

@@ -9,7 +9,7 @@ import pytest
 
 from tinynet import Sequential, initializers, layers, random
 
-I = initializers  # noqa: E741  # read as a word
+I = initializers  # noqa: E741  # short name of the module
 N = 784 * 128
 # name: (options, variance for a kernel of (784, 128), largest absolute value)
 GLOROT = 2 / (784 + 128)
@@ -36,8 +36,9 @@ def test_distributions(name: str) -> None:
     options, variance, largest = KINDS[name]
     values = getattr(I, name)(**options, seed=11)((784, 128)).numpy()
     assert (values.shape, values.dtype) == ((784, 128), np.float32)
-    # The mean of N values varies by sqrt(variance / N), their variance by less than
-    # variance * sqrt(2 / N). Six times that has a probability of 1e-9.
+    # The standard deviation of the mean of N values is sqrt(variance / N), and that of their
+    # variance is less than variance * sqrt(2 / N). A deviation of more than six standard deviations
+    # has a probability of about 2e-9.
     assert abs(values.mean()) < 6 * math.sqrt(variance / N)
     assert abs(values.var() / variance - 1) < 6 * math.sqrt(2 / N)
     assert np.abs(values).max() <= largest * (1 + 1e-5)
@@ -88,7 +89,7 @@ def test_seed_stream() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def test_get() -> None:
+def test_get_accepts_all_identifiers() -> None:
     for kind, *identifiers in (
         (I.GlorotUniform, "glorot_uniform", "GlorotUniform"),
         (I.RandomNormal, "normal"),

@@ -1,6 +1,6 @@
 """Activations, losses and metrics compared with Keras on TensorFlow: values and gradients.
 
-A new function needs a new row in a table. The data is random and includes edge cases.
+Each new function needs a row in one of the tables. The data is random and includes edge cases.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
 # ------------------------------------------------------------ activations
 
 CORNERS = np.float32([-100, -6, -3, -1e-4, -0.0, 0, 1e-4, 0.5, 1, 3, 4, 6, 20, 80])
-# 0.5, 1 and 4 are the kinks of relu in the rows below; all functions are tested on them.
+# 0.5, 1, 4 and 6 are kinks of relu with the options below; all functions are tested at these.
 X = np.concatenate([CORNERS, 4 * draw(50)]).reshape(8, 8)
 ACTIVATIONS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in sorted(registry.names(activations))),
@@ -68,8 +68,8 @@ def test_activations(name: str, options: dict[str, Any]) -> None:
     y, d_x = with_gradient(lambda x: theirs(x, **options), X, upstream)
     ours = activations.get(name).with_options(**options)
     found = ours.forward(X)
-    # Each is a few functions with one or two rounding errors and terms no larger than x and 1;
-    # Keras' gelu loses as much by computing 1 + erf(x) near -1.
+    # Each activation is composed of a few functions with one or two rounding errors each, of values
+    # no larger than |x| + 1. Keras' gelu has a similar error, from 1 + erf(x) for erf(x) near -1.
     room = 8 * EPS * (1 + np.abs(X) + np.abs(y))
     if "softmax" in name:
         room = 8 * EPS * 8 * (1 + np.abs(y).max())
@@ -159,7 +159,7 @@ RUNS = [
 
 
 def loss_of_both(name: str, options: Any, y_true: Any, y_pred: Any, weight: Any) -> Any:
-    """Compute a loss with both libraries; also its gradient if the loss is a scalar."""
+    """Compute a loss with both libraries, and its gradients if the loss is a scalar."""
     theirs, ours = (getattr(k.losses, name)(**options) for k in (keras, tinynet))
     expected, gradient = with_gradient(lambda p: theirs(y_true, p, weight), y_pred)
     found = ours(y_true, y_pred, weight)
@@ -178,8 +178,9 @@ def test_losses(row: int, reduction: str, weight: Any) -> None:
     name, options, y_true, y_pred = LOSSES[row]
     options = {**options, "reduction": reduction}
     found, expected, d_y, gradient = loss_of_both(name, options, y_true, y_pred, weight)
-    # Sums of three values with a few rounding errors each, then of six; the values of
-    # SparseCategoricalCrossentropy, from 2e-7, contain two rounding errors of 1.
+    # The losses are sums over three classes with a few rounding errors each, then over six
+    # examples. Values of SparseCategoricalCrossentropy may be as small as 2e-7, but have an
+    # absolute error of two rounding errors of 1.
     most = float(np.abs(expected).max()) + 100 * (reduction != "none")
     assert_within(found, expected, 8 * EPS * (1 + most), "values")
     if d_y is not None:
@@ -288,7 +289,7 @@ def test_metrics(row: int, weighted: bool) -> None:
     name, options, y_true, y_pred = METRICS[row]
     theirs, ours = getattr(keras.metrics, name)(**options), getattr(metrics, name)(**options)
     assert ours.name == theirs.name.rstrip("_0123456789")  # both libraries number some names
-    scores = "Score" in name  # Keras creates their state in the first batch
+    scores = "Score" in name  # Keras creates the state of these metrics in the first update
     if not scores:
         assert float(ours.result()) == float(theirs.result()) == 0
     for part in (slice(4), slice(4, 6)):
@@ -309,7 +310,7 @@ def test_metrics(row: int, weighted: bool) -> None:
 
 
 def test_cosine_similarity_along_other_axis() -> None:
-    """Keras supports it, but omits the axis from the configuration."""
+    """Keras supports other axes, but `get_config` omits the axis."""
     for kind in ("losses", "metrics"):
         theirs, ours = (getattr(k, kind).CosineSimilarity(axis=1) for k in (keras, tinynet))
         found = [float(again(CUBE, CUBE[::-1])) for again in (theirs, ours)]
@@ -338,7 +339,7 @@ def test_metric_names_match_keras(name: str) -> None:
         assert type(ours).__name__ == entry.__name__
         for config in (configs := [ours.get_config(), theirs.get_config()]):
             config["name"] = config["name"].rstrip("_0123456789")
-            config.pop("axis", None)  # only the last one is supported
+            config.pop("axis", None)  # tinynet supports only the last axis
         assert configs[0] == configs[1]
 
 
@@ -454,7 +455,7 @@ def test_steps(row: int) -> None:
 
 
 class Largest:
-    """A custom metric for both libraries: a state variable and three methods."""
+    """Mixin that implements the same custom metric for both libraries."""
 
     def __init__(self, name: str = "largest", **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
@@ -479,7 +480,10 @@ def test_custom_metric_matches_keras() -> None:
 
 
 def test_metric_subclass_with_own_update() -> None:
-    """Class labels, which the built-in metric rejects, and predictions of one class."""
+    """The overridden `update_state` selects the predictions of one class.
+
+    Class labels are then valid targets.
+    """
     figures = []
     for k in (keras, tinynet):
 

@@ -43,7 +43,7 @@ def net(library: Any) -> Any:
 
 
 def everything(library: Any) -> Any:
-    """Build a network with all kinds of layers that have state."""
+    """Build a network with every kind of layer that has state."""
     layers, regularizers = library.layers, library.regularizers
     return library.Sequential(
         [
@@ -83,7 +83,7 @@ def train(model: Any, epochs: int = 2) -> Any:
 
 
 def passed(model: Any, library: Any, path: Any, *options: Any) -> Any:
-    """Save a model and load it with a library."""
+    """Save a model, and load the file with the given library."""
     model.save(path)
     return library.saving.load_model(path, *options)
 
@@ -105,7 +105,7 @@ def assert_same_state(one: Any, other: Any, target: Any, suffix: str) -> None:
 
 
 def assert_same(ours: Any, theirs: Any) -> None:
-    """Compare outputs, float32 sums of at most 12 terms of order 1."""
+    """Compare weights and outputs; the outputs are float32 sums of at most 12 terms of order 1."""
     a, b = ours.predict(X, verbose=0), theirs.predict(X, verbose=0)
     np.testing.assert_allclose(a, b, rtol=0, atol=24 * np.finfo(np.float32).eps)
     assert_equal(ours.get_weights(), theirs.get_weights())
@@ -136,9 +136,10 @@ def test_models_load_in_both_libraries(
 def test_training_continues_from_same_step(
     source: Any, target: Any, optimizer: str, suffix: str, tmp_path: Any
 ) -> None:
-    """One library continues where the other stopped, with Adam's iteration and moment estimates.
+    """Training continues in the other library from the saved iteration and moment estimates.
 
-    The first step of a new Adam changes every weight by the learning rate, 1e-3.
+    With a newly initialized Adam, the first step would change every weight by the learning rate,
+    1e-3.
     """
     if suffix == ".h5" and target is keras:
         return  # Keras 3 cannot continue training from .h5 files, including its own
@@ -150,7 +151,7 @@ def test_training_continues_from_same_step(
     assert a.keys() == b.keys()
     for name in a:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-5)
-    # Six more steps, each of at most 1e-3, agree to a thousandth of a step.
+    # Six more steps, each of at most 1e-3, agree to within a thousandth of a step.
     for mine, theirs in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=6e-6)
 
@@ -298,7 +299,7 @@ def test_json_round_trip() -> None:
 def branches(library: Any) -> Any:
     """Build a model with layers in all kinds of attributes."""
 
-    class Branches(library.Model):  # type: ignore[misc]  # of either library
+    class Branches(library.Model):  # type: ignore[misc]  # the base class depends on the library
         def __init__(self) -> None:
             super().__init__(name=library.__name__)
             dense = library.layers.Dense
@@ -373,7 +374,7 @@ def counting(library: Any) -> Any:
 
 
 def count_steps(library: Any, suffix: str, path: Any) -> Any:
-    """Train and save a model with this layer; return the layer's class and the model."""
+    """Train and save a model with a layer of `counting`; return the layer's class and the model."""
     kind = counting(library)
     model = library.Sequential([library.Input((12,)), kind(name="counts"), library.layers.Dense(1)])
     model.compile("sgd", library.losses.MeanSquaredError(), jit_compile=False)

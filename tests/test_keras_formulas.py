@@ -1,5 +1,6 @@
-"""Random losses, metrics, activations and optimizers compared with Keras, from a new seed.
+"""Compare random losses, metrics, activations and optimizers with Keras.
 
+Each session uses a new seed.
 A failure prints its seed and its case. Add the case to a table of another test file, so that every
 session tests it.
 """
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow", reason="parity needs Keras on TensorFlow")
+pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[test]'")
 
 import tinynet
 from reference import keras_net
@@ -147,8 +148,10 @@ def test_metrics_against_keras(case: int, any_seed: int) -> None:
             y = y.reshape(p.shape)  # Keras' metric does not change the rank
         shape = p.shape[:-1]
         weights = random_weights(rng, shape)
+        # In this case, Keras reduces the values to shape (N,), but expects sample weights of shape
+        # (N, T), so the metrics are compared without weights.
         if np.ndim(y) == p.ndim - 1 == 2 and p.shape[-1] == 1:
-            weights = None  # Keras expects weights of shape (N, T) for values of shape (N,)
+            weights = None
         what = f"{name}({options}), y {y.shape}, p {p.shape}, weights {np.shape(weights)}"
         theirs.update_state(y, p, weights)
         ours.update_state(y, p, weights)

@@ -1,6 +1,7 @@
 """Optimizers, schedules, layers, regularizers and constraints compared with Keras on TensorFlow.
 
-A new class needs a new row in a table. `test_keras_features` tests activations, losses and metrics.
+Each new class needs a row in one of the tables. `test_keras_features` tests activations, losses and
+metrics.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def ids(row: tuple[Any, ...]) -> str:
 
 
 def classes_of(module: Any, base: type) -> set[str]:
-    """Return the names of a module's public classes."""
+    """Return the names of the subclasses of `base` in a module."""
     found = {name: c for name, c in vars(module).items() if isinstance(c, type)}
     return {name for name, c in found.items() if issubclass(c, base) and c is not base}
 
@@ -124,9 +125,9 @@ def compare_steps(makers: list[Callable[[], Any]], steps: int = 7) -> None:
         optimizers[1].apply(step, ours)
         moved = [np.abs(a.numpy() - b).max() for a, b in zip(theirs, before, strict=True)]
         size = [np.abs(b).max() for b in before]
-        # A step rounds the weight once. Its size results from about ten operations, of which
-        # powers, square roots and the float32 learning rate have the largest errors. Moment
-        # estimates keep these errors, so the bound sums them over the steps.
+        # A step rounds the weight once. The step size is computed with about ten operations, of
+        # which powers, square roots and the float32 learning rate have the largest errors. Moment
+        # estimates retain these errors, so the bound accumulates them over the steps.
         reach += EPS * np.array(size) + 32 * EPS * np.array(moved)
         for a, b, far in zip(ours, theirs, reach, strict=True):
             assert_within(a.numpy(), b.numpy(), far + 1e-30, "weight")
@@ -154,7 +155,8 @@ def test_schedules(row: tuple[str, tuple[Any, ...], dict[str, Any]]) -> None:
     name, arguments, options = row
     theirs, ours = (getattr(k.optimizers.schedules, name)(*arguments, **options) for k in LIBRARIES)
     for step in (0, 1, 2, 3, 4, 5, 6, 7, 13):
-        # A few operations on values up to the initial rate, 0.1, and on fractions of 1.
+        # The schedules perform a few operations on values of at most 0.1, the initial rate, and on
+        # fractions between 0 and 1.
         assert float(ours(step)) == pytest.approx(float(theirs(step)), rel=0, abs=8 * EPS * 0.1)
     makers = [
         lambda k=k: k.optimizers.SGD(getattr(k.optimizers.schedules, name)(*arguments, **options))
@@ -334,8 +336,8 @@ def test_composed_layers_match_keras(row: Any, tmp_path: Any) -> None:
         k.backend.clear_session()
         end = [k.layers.Flatten(), k.layers.Dense(2, "tanh")]
         net = k.Sequential([k.Input(shape[1:]), make_layer(k, row), *end])
-        # With this epsilon, a gradient near zero gives a small step; with 1e-7, its rounding error
-        # may determine the sign of a whole step.
+        # With this epsilon, a gradient near zero results in a small step; with the default, 1e-7,
+        # the rounding error of the gradient may determine the sign of a full step.
         net.compile(k.optimizers.Adam(0.01, epsilon=1e-3), "mse", **EAGER[k])
         nets.append(net)
     theirs, ours = nets
@@ -389,7 +391,8 @@ def test_composed_layers_match_keras(row: Any, tmp_path: Any) -> None:
 def test_repeated_embedding_rows_match_keras(
     optimizer: str, options: dict[str, Any], penalty: float
 ) -> None:
-    # Keras' own gradients fail for some other draws.
+    # The data is fixed: with some other data, Keras' centered RMSprop raises InvalidArgumentError,
+    # and errors of Nadam exceed the tolerance below.
     RNG.bit_generator.state = np.random.default_rng(0).bit_generator.state
     a, b, y = RNG.integers(0, 4, (8, 3)), RNG.integers(0, 6, (8, 3)), draw(8, 3, 2)
     start = draw(6, 2)
@@ -456,7 +459,7 @@ def test_constraints(row: tuple[str, dict[str, Any]]) -> None:
     name, options = row
     theirs, ours = (getattr(k.constraints, name)(**options) for k in LIBRARIES)
     for w in (draw(4, 3), 0.1 * draw(4, 3), 5 * draw(4, 3)):
-        # The square root of a sum of four squares, and a division.
+        # The constraint computes the square root of a sum of four squares, and divides by it.
         expected = theirs(tf.constant(w)).numpy()
         assert_within(ours(w), expected, 8 * EPS * (1 + np.abs(expected)), name)
     assert ours.get_config() == theirs.get_config()
@@ -527,7 +530,7 @@ def test_training_continues_in_other_library(
 
 
 def batches_of(k: Any, n: int, size: int) -> Any:
-    """Create a PyDataset with n rows."""
+    """Create a PyDataset with n rows in batches of the given size."""
     rows = np.arange(n, dtype=np.float32)[:, None]
 
     class Batches(k.utils.PyDataset):
@@ -600,7 +603,7 @@ FORMS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "lists": (lambda x, y, w: ([x], [y], [w]), {}),
     "tuples": (lambda x, y, w: ((x,), (y,), (w,)), {}),
     "dict of inputs": (lambda x, y, w: ({"feats": x}, y, w), {}),
-    "dict with more than the input": (lambda x, y, w: ({"feats": x, "other": x}, y, w), {}),
+    "dict with an unused key": (lambda x, y, w: ({"feats": x, "other": x}, y, w), {}),
     "one more axis": (lambda x, y, w: (x[..., None], y, w), {}),
     "targets of one axis": (lambda x, y, w: (x, y[:, 0], w), {}),
     "tables": (lambda x, y, w: (as_table(x), as_table(y), as_table(w)), {}),

@@ -1,7 +1,7 @@
-"""Both versions of ``.tinynet`` files, read and written without tinynet.
+"""Read and write both versions of ``.tinynet`` files without using tinynet.
 
-`about` is the decoded JSON description of the model; `arrays` are the arrays by name, in the order
-of the file.
+`about` is the decoded JSON description of the model; `arrays` maps names to arrays, in the order in
+which they are stored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DTYPES = {"BOOL": "?", "I8": "i1", "I32": "<i4", "I64": "<i8", "F32": "<f4", "F6
 
 
 def unpack(contents: bytes) -> Contents:
-    """Read a file of version 2, following its documentation."""
+    """Read a file of version 2, as documented in ``docs/file_formats.md``."""
     start = 8 + int.from_bytes(contents[:8], "little")
     header = json.loads(contents[8:start])
     about = header.pop("__metadata__")
@@ -38,14 +38,14 @@ def unpack(contents: bytes) -> Contents:
 
 
 def safetensors(header: bytes | dict[str, Any], data: bytes = b"") -> bytes:
-    """Write any header and data, replacing the zeros by a valid checksum."""
+    """Return a file with the given header and data, and a valid checksum instead of the zeros."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     contents = len(text).to_bytes(8, "little") + text + data
     return contents.replace(ZEROS.encode(), hashlib.sha256(contents).hexdigest().encode(), 1)
 
 
 def parts_of_version_2(about: Any, arrays: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Return the header, with zeros as checksum, and the data."""
+    """Return the header, with zeros as a placeholder for the checksum, and the data."""
     texts = {key: v if isinstance(v, str) else json.dumps(v) for key, v in about.items()}
     header: dict[str, Any] = {"__metadata__": {"sha256": ZEROS, **texts}}
     names = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
@@ -59,7 +59,7 @@ def parts_of_version_2(about: Any, arrays: Mapping[str, Any]) -> tuple[dict[str,
 
 
 def version_2(about: Any, arrays: Mapping[str, Any]) -> bytes:
-    """Write a file in the safetensors format."""
+    """Return the contents of a file of version 2, in the safetensors format."""
     return safetensors(*parts_of_version_2(about, arrays))
 
 
@@ -73,7 +73,7 @@ def zipped(members: Mapping[str, bytes], kind: int = zipfile.ZIP_STORED) -> byte
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, contents in members.items():
-            archive.writestr(zipfile.ZipInfo(name), contents, kind)  # always dated 1980
+            archive.writestr(zipfile.ZipInfo(name), contents, kind)  # with a fixed date
     return buffer.getvalue()
 
 
@@ -91,7 +91,7 @@ def members_of_version_1(about: Any, arrays: Mapping[str, Any]) -> dict[str, byt
 
 
 def version_1(about: Any, arrays: Mapping[str, Any]) -> bytes:
-    """Write a file of version 1, a zip archive."""
+    """Return the contents of a file of version 1, a zip archive."""
     return zipped(members_of_version_1(about, arrays))
 
 

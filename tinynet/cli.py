@@ -529,7 +529,7 @@ def _read_image(path: str) -> Array:
                 checks.require(math.prod(image.size) <= MAX_PIXELS, expected, received)
                 image = ImageOps.exif_transpose(image)
         except damage as error:
-            raise ValueError(f"{path} is a {kinds[0]} file that can't be read: {error}") from error
+            raise ValueError(f"{path} is a {kinds[0]} file that cannot be read: {error}") from error
     if image.mode[:1] in "IF":  # 16 or 32 bits per pixel
         values = np.asarray(image)
         sixteen = image.mode == "I" and values.min() >= 0 and 255 < values.max() < 2**16

@@ -123,7 +123,7 @@ def load_model(
         floatx, size = run.get("floatx"), source.n_bytes
         model = configuration.build(source.config, size, compile, custom_objects, floatx)
         if model.compiled and source.skipped_state:
-            problem = "The optimizer state of a Keras 2 file can't be loaded"
+            problem = "The optimizer state of a Keras 2 file cannot be loaded"
             checks.warn(f"{problem}; training continues with a new optimizer state.")
         if model.built:
             state.restore(model, source, run if "random" in run else None)
@@ -294,4 +294,4 @@ def reading(path: Path) -> Iterator[Any]:
         what = str(error)
         if "Received: " not in what:  # raised by Python, NumPy or h5py
             what = f"The file is corrupted. Received: {type(error).__name__}: {error}"
-        raise ValueError(f"{path} can't be loaded. {what}") from error
+        raise ValueError(f"{path} cannot be loaded. {what}") from error
