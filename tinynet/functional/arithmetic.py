@@ -44,7 +44,8 @@ def _power_slope(a: Array, b: Array, y: Array) -> Array:
 
 def _rsqrt(x: Array) -> Array:
     """Compute the reciprocal of the square root, ``1 / sqrt(x)``."""
-    return np.asarray(1 / np.sqrt(x))
+    y: Array = 1 / np.sqrt(x)
+    return y
 
 
 ELEMENTWISE: dict[str, tuple[Callable[..., Any], ...]] = {
