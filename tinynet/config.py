@@ -99,7 +99,7 @@ def backend() -> str:
     True
     """
     if _settings.backend == "numba" and not _has_numba():
-        message = "numba can't be imported; falling back to the numpy backend, which is slower."
+        message = "numba cannot be imported; falling back to the numpy backend, which is slower."
         warnings.warn(message, RuntimeWarning, stacklevel=2)
         _settings.backend = "numpy"
     return _settings.backend

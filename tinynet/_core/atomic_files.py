@@ -1,7 +1,7 @@
 """Atomic writing of files: a file is replaced completely or not at all.
 
 If a program is stopped or the disk is full during writing, an incomplete file would remain, from
-which a model can't be loaded. All files that tinynet saves (models, histories, downloads) are
+which a model cannot be loaded. All files that tinynet saves (models, histories, downloads) are
 therefore written to a temporary file in the same folder and renamed when complete. On systems that
 support it, the temporary file has no name until it is complete.
 """
@@ -48,7 +48,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises
     ------
     OSError
-        If the file can't be written, for example because the folder does not exist, permission is
+        If the file cannot be written, for example because the folder does not exist, permission is
         denied or the disk is full.
 
     Examples

@@ -1,7 +1,7 @@
 """Keras' progress bar, or one line per epoch if the output is not a terminal.
 
 A bar is redrawn in place, which only terminals and notebooks support. In a pipe or a file, each
-epoch writes one line. If the stream can't encode the bar, it is drawn in ASCII. Values are never
+epoch writes one line. If the stream cannot encode the bar, it is drawn in ASCII. Values are never
 truncated.
 """
 
@@ -49,7 +49,7 @@ def can_encode(text: str, stream: TextIO | None = None) -> bool:
 
 
 def write(text: str, stream: TextIO | None = None, strict: bool = False) -> None:
-    r"""Write text to a stream; replace characters that the stream can't encode with question marks.
+    r"""Write text to a stream; replace characters that it cannot encode with question marks.
 
     If the stream is closed or broken, such as a pipe whose reader has exited, the text is dropped
     so that training continues, unless `strict` is True.

@@ -225,7 +225,7 @@ def _check_readable(cls: type, config: dict[str, Any]) -> None:
         plain = plain[4 if "input_layers" in config else 3 :]
     missing = [p.name for p in plain if p.default is p.empty and p.name not in config]
     needed = f"get_config of {cls.__name__} must return all required arguments of __init__"
-    expected = f"{needed}, or the saved model can't be loaded; alternatively, define from_config"
+    expected = f"{needed}, or the saved model cannot be loaded; alternatively, define from_config"
     require(not missing, expected, f"a configuration without {missing}")
 
 

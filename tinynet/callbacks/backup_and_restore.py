@@ -38,7 +38,7 @@ class BackupAndRestore(Saver):
         interruption, the interrupted epoch is then repeated from its start, with the weights of the
         backup.
     double_checkpoint : bool
-        If True, keep the previous backup too, in case the last one can't be read.
+        If True, keep the previous backup too, in case the last one cannot be read.
     delete_checkpoint : bool
         If True, delete the backup at the end of training.
 

@@ -130,7 +130,7 @@ class ModelCheckpoint(Monitor, Saver):
             path = self.path(0, dict.fromkeys(names, 0.5), 0 if by_batch else None)
         require_writable(Path(path))
         if not self.save_weights_only:
-            self.model.to_json()  # raises an error if the model can't be saved
+            self.model.to_json()  # raises an error if the model cannot be saved
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
         try:

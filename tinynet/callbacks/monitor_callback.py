@@ -62,7 +62,7 @@ class Monitor(Callback):
         for metric in getattr(self.model, "metrics", []):
             if metric.label == name:
                 direction = getattr(metric, "_direction", None) or direction
-        unknown = f"can't infer whether higher or lower values of {self.monitor!r} are better"
+        unknown = f"cannot infer whether higher or lower values of {self.monitor!r} are better"
         expected = f"mode must be 'min' or 'max', because {type(self).__name__} {unknown}"
         checks.require(direction, expected, f"monitor={self.monitor!r}, mode='auto'")
         return direction == "up"

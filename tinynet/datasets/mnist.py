@@ -67,7 +67,7 @@ def load_data(path: str | os.PathLike[str] | None = _DEFAULT) -> Dataset:
     Raises
     ------
     FileNotFoundError
-        If MNIST was not found and can't be downloaded. The message lists the locations that were
+        If MNIST was not found and cannot be downloaded. The message lists the locations that were
         tried. Without a network connection, this takes at most 24 s.
     ValueError
         If a file is corrupted or not in this format.

@@ -58,7 +58,7 @@ def export_onnx(model: Model, filepath: Any) -> None:
         If the model is not built, or contains a layer with a custom `forward`, an activation with a
         custom `backward`, or an operation that ONNX does not support.
     OSError
-        If the file can't be written. An existing file is unchanged.
+        If the file cannot be written. An existing file is unchanged.
 
     Examples
     --------

@@ -261,7 +261,7 @@ class Model(Trainer, Network):
         ValueError
             If the extension is not supported.
         OSError
-            If the file exists and `overwrite` is False, or the file can't be written.
+            If the file exists and `overwrite` is False, or the file cannot be written.
         """
         saving.save_model(self, filepath, overwrite, include_optimizer)
 
@@ -280,7 +280,7 @@ class Model(Trainer, Network):
         ValueError
             If the extension is not supported, or the model is not built.
         OSError
-            If the file exists and `overwrite` is False, or the file can't be written.
+            If the file exists and `overwrite` is False, or the file cannot be written.
         """
         saving.save_weights(self, filepath, overwrite)
 
@@ -305,7 +305,7 @@ class Model(Trainer, Network):
         ValueError
             If the file is corrupted or does not match the model. The model is then unchanged.
         OSError
-            If the file can't be read.
+            If the file cannot be read.
         """
         saving.load_weights(self, filepath, skip_mismatch, by_name)
 
@@ -329,7 +329,7 @@ class Model(Trainer, Network):
         ImportError
             If the package onnx is not installed.
         OSError
-            If the file can't be written. An existing file is unchanged.
+            If the file cannot be written. An existing file is unchanged.
         """
         checks.choice("format", format, EXPORTERS)
         EXPORTERS[format](self, filepath)

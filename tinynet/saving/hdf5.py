@@ -68,7 +68,7 @@ def _check_path(path: str) -> None:
 
 
 def _text(text: str) -> str:
-    """Return a string, or raise an error if HDF5 can't store it."""
+    """Return a string, or raise an error if HDF5 cannot store it."""
     fits = "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
     require(fits, "HDF5 strings must not have NUL characters or lone surrogates", shorten(text))
     return text

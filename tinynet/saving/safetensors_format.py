@@ -26,8 +26,8 @@ from tinynet._core.checks import require, shorten
 from tinynet.program.variable import Array
 from tinynet.saving import configuration
 
-#: Maximum size of the header in bytes: small enough that the length field can't be mistaken for the
-#: magic number of a zip archive.
+#: Maximum size of the header in bytes: small enough that the length field cannot be mistaken for
+#: the magic number of a zip archive.
 MAX_HEADER = configuration.MAX_JSON
 #: NumPy dtypes by their safetensors names.
 DTYPES = {

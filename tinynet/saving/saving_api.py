@@ -55,7 +55,7 @@ def save_model(
     FileExistsError
         If the file exists and `overwrite` is False.
     OSError
-        If the file can't be written. An existing file is unchanged.
+        If the file cannot be written. An existing file is unchanged.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def load_model(
         If the file was not found, is corrupted, or requires a feature that tinynet does not
         support.
     OSError
-        If the file can't be read.
+        If the file cannot be read.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def save_weights(model: Model, filepath: Any, overwrite: bool = True) -> None:
     FileExistsError
         If the file exists and `overwrite` is False.
     OSError
-        If the file can't be written. An existing file is unchanged.
+        If the file cannot be written. An existing file is unchanged.
 
     Examples
     --------
@@ -192,7 +192,7 @@ def load_weights(
     ValueError
         If the file was not found, is corrupted, or does not match the model.
     OSError
-        If the file can't be read.
+        If the file cannot be read.
 
     Examples
     --------

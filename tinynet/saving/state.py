@@ -199,7 +199,7 @@ def fill_history(run: dict[str, Any], column: Callable[[int], Array]) -> None:
 
 
 def _check_history(recorded: Any) -> None:
-    """Raise an error if a history can't be loaded; used for saving and loading."""
+    """Raise an error if a history cannot be loaded; used for saving and loading."""
     metrics, epochs = recorded.get("history"), recorded.get("epoch")
     good = isinstance(metrics, dict) and isinstance(epochs, list)
     good = good and all(isinstance(e, int | np.integer) and not isinstance(e, bool) for e in epochs)

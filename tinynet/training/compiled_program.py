@@ -278,7 +278,7 @@ def lower(
 ) -> Compiled:
     """Lower the program of a model; raise `Untraceable` if this is not possible.
 
-    Instructions that can't be lowered become Python calls. If `sparse` is True, the first input is
+    Instructions that cannot be lowered become Python calls. If `sparse` is True, the first input is
     a CSR batch. `plan` is the optimizer's plan in a training step. If `keep` is True, all values
     can be read afterwards, and gradients are computed without an update.
     """

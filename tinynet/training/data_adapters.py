@@ -401,7 +401,7 @@ class Stream:
         plain = not hasattr(source, "__iter__") or hasattr(source, "on_epoch_end")
         self.indexed = plain and hasattr(source, "__getitem__") and not hasattr(source, "__next__")
         # The first batch defines the input shape, so it is read now and kept for the first pass,
-        # because an iterator can't be rewound.
+        # because an iterator cannot be rewound.
         self._begun: Iterator[Examples] | None = self._prepared(None)
         self._first = next(self._begun, None)
         if self._first is None:
@@ -523,7 +523,7 @@ class Feed:
 
     With a `limit` of batches per epoch, the next epoch continues where the previous one stopped. If
     fewer batches are left, the epoch ends early with a warning; an epoch is empty only if the data
-    can't be iterated again. `shuffled(n)` returns an order for one pass through the data.
+    cannot be iterated again. `shuffled(n)` returns an order for one pass through the data.
     """
 
     def __init__(
@@ -551,7 +551,7 @@ class Feed:
         return source.batches(self.batch_size, order, self._work, self.named)
 
     def epoch(self) -> Iterator[Batch]:
-        """Yield the batches of one epoch; no batches if the data can't be iterated again."""
+        """Yield the batches of one epoch; no batches if the data cannot be iterated again."""
         if isinstance(self.source, Stream):
             self.source.tell("on_epoch_begin")
         yield from self._begin() if self.limit is None else self._next(self.limit)

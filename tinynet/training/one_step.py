@@ -59,7 +59,7 @@ class OneStep:
         return self.program.program.recorder.calls
 
     def compiled(self) -> Any:
-        """Return the lowered step, or None if it can't be compiled."""
+        """Return the lowered step, or None if it cannot be compiled."""
         return self.program.compiled(False, self.plan, self.plan.regularized)
 
     def forward(self, given: list[Any] | None = None) -> Iterator[Any]:

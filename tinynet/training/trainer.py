@@ -232,7 +232,7 @@ class Trainer(_Network):
         weighted_metrics : list of (str or Metric), optional
             Metrics to report, weighted by the sample weights.
         run_eagerly : bool
-            If True, code that can't be traced, such as an ``if`` on the values of a tensor in a
+            If True, code that cannot be traced, such as an ``if`` on the values of a tensor in a
             custom layer, is run by Python for each batch. No effect on models that can be traced.
         steps_per_execution, jit_compile : object
             Accepted for compatibility with Keras; no effect.
@@ -413,7 +413,7 @@ class Trainer(_Network):
         return float(losses[-1, 0])
 
     def _compiled_step(self, batch: Batch, plan: Plan) -> Any:
-        """Return the lowered training step, or None if it can't be lowered."""
+        """Return the lowered training step, or None if it cannot be lowered."""
         program = self._program("train", batch)
         return program.compiled(isinstance(batch[0], SparseBatch), plan, plan.regularized)
 
