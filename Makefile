@@ -1,5 +1,6 @@
 # Every target requires only Python 3.10 or newer with pip and venv, and installs everything else in .venv.
-# `make PYTHON=python3.12 train` selects a Python other than python3.
+# `make PYTHON=python3.12 train` selects a Python other than python3. `make clean` removes .venv and
+# everything that the other targets build, but not output/, where `make train` writes.
 export PYTHON
 
 .PHONY: train test lint docs dist clean
@@ -21,7 +22,7 @@ lint:
 
 docs:
 	@.ci/environment docs
-	.venv/bin/python -m sphinx --fail-on-warning --quiet docs docs/_build/html
+	.venv/bin/python -m sphinx --fail-on-warning --quiet -d docs/_build/doctrees docs docs/_build/html
 	@echo "The documentation is in docs/_build/html/index.html"
 
 dist:
@@ -31,4 +32,4 @@ dist:
 	.venv/bin/python -m check_wheel_contents dist/*.whl
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build dist *.egg-info docs/_build docs/api docs/course

@@ -16,19 +16,33 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Generated files, also those of the documentation (``docs/api``, ``docs/course``).
+#: Names of generated files: those of `.gitignore`, and git's own.
 NOT_DISTRIBUTED = shutil.ignore_patterns(
-    ".git", ".venv", "build", "dist", "output", "*.egg-info", "__pycache__", ".*_cache",
-    ".hypothesis", ".benchmarks", ".ipynb_checkpoints", "_build", "api", "course",
-)  # fmt: skip
+    ".git",
+    *(Path(line).name for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()),
+)
 
 
 def git(*arguments: str) -> str:
-    """Return the output of a git command in the repository."""
-    done = subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    return done.stdout.decode().strip()
+    """Return the output of a git command in the repository, regardless of the user's settings."""
+    settings = ["-c", "core.autocrlf=false", "-c", "core.eol=lf", "-c", "tar.umask=0022"]
+    done = run(["git", *settings, *arguments], ROOT)
+    return done.stdout.strip()
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command; exit with its message if it fails."""
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    try:
+        done = subprocess.run(command, cwd=folder, text=True, **options)
+    except FileNotFoundError:
+        sys.exit(f"make: {command[0]} was not found")
+    if done.returncode:
+        sys.exit(f"make: {' '.join(command)} failed:\n{done.stdout}")
+    return done
 
 
 def copy_sources(folder: Path) -> int:
@@ -39,20 +53,17 @@ def copy_sources(folder: Path) -> int:
         with tarfile.open(archive) as tar:
             tar.extractall(folder, filter="data")
         print(f"Building the commit {git('log', '-1', '--format=%h %s')}", flush=True)
+        if git("status", "--porcelain"):
+            print("Uncommitted changes are not included", flush=True)
         return int(git("log", "-1", "--format=%ct"))
-    shutil.copytree(ROOT, folder, ignore=NOT_DISTRIBUTED)
+    shutil.copytree(ROOT, folder, symlinks=True, ignore=NOT_DISTRIBUTED)
     return 315532800
 
 
 def build(kind: str, source: Path, out: Path) -> Path:
     """Build a distribution with setuptools into a new folder, and return its path."""
     program = f"import setuptools.build_meta as b; b.build_{kind}({str(out)!r})"
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(
-        command, cwd=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    if done.returncode:
-        sys.exit(done.stdout)
+    run([sys.executable, "-c", program], source)
     (built,) = out.iterdir()
     return built
 
@@ -75,12 +86,16 @@ def repack(sdist: Path, out: Path, date: int) -> None:
 def main() -> None:
     """Build the sdist, and from its contents the wheel."""
     out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist")
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if given and not given.isdecimal():
+        sys.exit(f"make: SOURCE_DATE_EPOCH must be a number of seconds. Received: {given!r}")
     out.mkdir(parents=True, exist_ok=True)
     os.umask(0o022)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         date = copy_sources(folder / "source")
-        date = int(os.environ.setdefault("SOURCE_DATE_EPOCH", str(date)))
+        date = int(given or date)
+        os.environ["SOURCE_DATE_EPOCH"] = str(date)
         sdist = build("sdist", folder / "source", folder / "sdist")
         repack(sdist, out / sdist.name, date)
         with tarfile.open(out / sdist.name) as tar:

@@ -21,6 +21,7 @@ import tinynet
 
 ROOT = Path(__file__).parents[1]
 DIST = runpy.run_path(str(ROOT / ".ci" / "dist.py"))
+BUILD = "import runpy; runpy.run_path('.ci/dist.py', run_name='__main__')"
 build = DIST["build"]
 
 
@@ -132,8 +133,7 @@ def test_sdist_contains_checkout_and_passes_tests(clone: Path, tmp_path: Path) -
 def distributions(clone: Path, folder: Path, umask: int = -1) -> list[Path]:
     """Build wheel and sdist from a new copy of the files, with different modification times."""
     shutil.copytree(clone, folder, copy_function=shutil.copy)
-    program = "import runpy; runpy.run_path('.ci/dist.py', run_name='__main__')"
-    python(program, folder, umask=umask)
+    python(BUILD, folder, umask=umask)
     return sorted((folder / "dist").iterdir())
 
 
@@ -148,6 +148,21 @@ def test_distributions_are_reproducible(clone: Path, built: list[Path], tmp_path
     again = distributions(clone, tmp_path / "another folder", umask=0o077)
     assert [path.name[-7:] for path in again] == ["any.whl", ".tar.gz"]
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in built]
+
+
+@pytest.mark.slow
+def test_distributions_ignore_git_settings(clone: Path, tmp_path: Path) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    folder = shutil.copytree(clone, tmp_path / "tinynet")
+    for command in ("init", "add .", "-c user.name=a -c user.email=b commit -m c"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True, stdout=subprocess.PIPE)
+    names = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.autocrlf"}
+    found = []
+    for value in ("false", "true"):
+        python(BUILD, folder, **names, GIT_CONFIG_VALUE_0=value)
+        found.append([path.read_bytes() for path in sorted((folder / "dist").iterdir())])
+    assert found[0] == found[1]
 
 
 @pytest.mark.slow
