@@ -7,10 +7,11 @@ notebooks of ``examples/`` are copied. Both are ignored by git.
 from __future__ import annotations
 
 import inspect
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
+
+from sphinx.pycode import ModuleAnalyzer
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -41,6 +42,8 @@ myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"  # the tests run the notebooks
 nb_merge_streams = True
 
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = "tinynet"
 html_show_sourcelink = False
@@ -57,26 +60,26 @@ html_theme_options = {
 
 def write_api() -> None:
     """Write the index of the API reference, a page for each module and one for each name."""
-    folder = HERE / "api"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    pages: dict[str, str] = {}
     modules, names = public_names.find_modules(), public_names.find_names()
     first: dict[int, str] = {}
     for path, value in names.items():
         first.setdefault(id(value), path)
     for path, value in names.items():
-        write(folder / f"{path}.rst", page_of(path, value, first[id(value)]))
+        pages[f"{path}.rst"] = page_of(path, value, first[id(value)])
     listed = [path for path in sorted(modules) if any(n.rpartition(".")[0] == path for n in names)]
     for path in listed:
-        write(folder / f"module-{path}.rst", page_of_module(path, modules[path], names, first))
+        pages[f"module-{path}.rst"] = page_of_module(path, modules[path], names, first)
     index = "API reference\n=============\n\n.. toctree::\n   :maxdepth: 1\n\n"
-    write(folder / "index.rst", index + "".join(f"   module-{path}\n" for path in listed))
+    pages["index.rst"] = index + "".join(f"   module-{path}\n" for path in listed)
+    write(HERE / "api", pages)
 
 
 def page_of(path: str, value: Any, first: str) -> str:
     """Return the page of a name; other names of the same object refer to its first one."""
     module, _, name = path.rpartition(".")
     title = f":orphan:\n\n{path}\n{'=' * len(path)}\n\n.. currentmodule:: {module}\n\n"
+    title += f"Module: :doc:`{module} <module-{module}>`.\n\n"
     if first != path:
         kind = "class" if inspect.isclass(value) else "function"
         return f"{title}.. py:{kind}:: {name}\n\n   Alias of :py:obj:`{first}`.\n"
@@ -86,7 +89,18 @@ def page_of(path: str, value: Any, first: str) -> str:
         return f"{title}.. autoclass:: {name}\n{members}   :show-inheritance:\n"
     if is_documented(value):
         return f"{title}.. autofunction:: {name}\n"
-    return f"{title}.. py:data:: {name}\n"
+    return f"{title}.. py:data:: {name}\n\n   {description_of(name, value)}\n"
+
+
+def description_of(name: str, value: Any) -> str:
+    """Return the comment that describes a constant, from the module that defines it."""
+    for path, module in sorted(sys.modules.items()):
+        is_own = path.startswith("tinynet.") and path == module.__name__
+        if is_own and vars(module).get(name) is value:
+            comments = ModuleAnalyzer.for_module(path).find_attr_docs()
+            if ("", name) in comments:
+                return " ".join(comments["", name]).strip()
+    raise ValueError(f"{name} must be described by a comment that starts with #:")
 
 
 def is_documented(value: Any) -> bool:
@@ -102,26 +116,32 @@ def page_of_module(path: str, module: Any, names: dict[str, Any], first: dict[in
     for name in public_names.names_of(module):
         if (own := f"{path}.{name}") in names:
             value = names[own]
-            doc = inspect.cleandoc(value.__doc__) if is_documented(value) else ""
-            line = " ".join(doc.partition("\n\n")[0].split())
             if first[id(value)] != own:
-                line = f"Alias of :py:obj:`~{first[id(value)]}`."
-            text += f":doc:`{name} <{own}>`\n    {line or '...'}\n"
+                line = f"Alias of :py:obj:`{first[id(value)]}`."
+            elif is_documented(value):
+                line = " ".join(inspect.cleandoc(value.__doc__).partition("\n\n")[0].split())
+            else:
+                line = description_of(name, value)
+            text += f":doc:`{name} <{own}>`\n    {line}\n"
     return text
 
 
-def write(path: Path, text: str) -> None:
-    """Write a page."""
-    path.write_text(text, encoding="utf-8")
+def write(folder: Path, pages: dict[str, str]) -> None:
+    """Write the pages that have changed to a folder, and remove all others from it."""
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in pages:
+            path.unlink()
+    for name, text in pages.items():
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
 
 
 def copy_course() -> None:
     """Copy the notebooks, which the pages of the course are made of."""
-    folder = HERE / "course"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for notebook in (ROOT / "examples").glob("*.ipynb"):
-        shutil.copy(notebook, folder)
+    notebooks = (ROOT / "examples").glob("*.ipynb")
+    write(HERE / "course", {path.name: path.read_text(encoding="utf-8") for path in notebooks})
 
 
 def signature_of(

@@ -12,12 +12,14 @@ from tinynet._core import checks
 __all__ = ["Callback", "HOOKS", "Logs"]
 
 
+#: Names of metrics and their values.
 Logs = dict[str, Any]
 
 
 _PARTS = ("train", "epoch", "train_batch", "test", "test_batch", "predict", "predict_batch")
 
 
+#: Names of the methods that are called before and after each part of training and testing.
 HOOKS = tuple(f"on_{part}_{when}" for part in _PARTS for when in ("begin", "end"))
 
 

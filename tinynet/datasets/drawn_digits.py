@@ -52,6 +52,7 @@ def _read_ways() -> dict[int, list[tuple[int, str]]]:
     return ways
 
 
+#: Ways of writing each digit: their frequencies, and the points of the pen's path.
 WAYS = _read_ways()
 
 # Handwriting: standard deviations of the variations, in units of half the height of a digit unless

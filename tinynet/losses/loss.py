@@ -29,6 +29,7 @@ _registry = Registry("loss", "keras.losses")
 _ROUNDING = 1e-5
 
 
+#: Values of `reduction`: how the losses of a batch are combined.
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None, "mean_with_sample_weight")
 
 
