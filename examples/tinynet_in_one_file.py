@@ -3,8 +3,8 @@
 Read it from top to bottom; you need Python and the chain rule. It trains 784-128-10 for five epochs
 on MNIST, as ``tinynet train`` does, and prints some predictions. From the same initial weights, the
 numpy backend of the library computes bit-identical weights (with one thread for matrix products).
-The other files make lines of this one robust, general or fast. d_z is the gradient of the loss with
-respect to z.
+The other files make lines of this one robust, general or fast; docs/course.md lists them. d_z is
+the gradient of the loss with respect to z.
 
     python examples/tinynet_in_one_file.py [FOLDER WITH mnist.npz OR MNIST's FOUR .gz FILES]
 """

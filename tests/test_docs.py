@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -56,3 +57,33 @@ def test_every_public_name_has_a_page() -> None:
     lines = zlib.decompress(contents).decode().splitlines()
     pages = {name for name, kind, *_ in map(str.split, lines) if kind.startswith("py:")}
     assert set(public_names.find_names()) <= pages
+
+
+def test_course_lists_every_chapter() -> None:
+    text = (ROOT / "docs" / "course.md").read_text("utf-8")
+    chapters = [p.name for p in (ROOT / "examples").glob("*[!g]") if p.name[0] not in "_."]
+    assert "00_look_and_train.ipynb" in chapters
+    listed = set(re.findall(r"^\|[^|]*\| `([\w.]+)/?` \|", text, re.M))
+    assert listed == set(chapters)
+    notebooks = {name for name in chapters if name.endswith(".ipynb")}
+    assert {f"{name}.ipynb" for name in re.findall(r"^course/(\w+)$", text, re.M)} == notebooks
+
+
+def test_reading_order_refers_to_the_one_file() -> None:
+    """Each later stop names functions of the one file, and states how it improves them."""
+    one_file = ROOT / "examples" / "tinynet_in_one_file.py"
+    tree = ast.parse(one_file.read_text("utf-8"))
+    parts = {node.name: node for node in tree.body if hasattr(node, "name")}
+    names = {*parts, *(f"Adam.{method.name}" for method in parts["Adam"].body[1:])}
+    table = (ROOT / "docs" / "course.md").read_text("utf-8").partition("| files |")[2]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]]
+    for files, part, *_ in rows:
+        assert not [f for f in re.findall("`(.+?)`", files) if not (ROOT / f).exists()]
+        if rows[0][0] != files:
+            assert names & {*re.findall("`(.+?)`", part)}, part
+            assert not {*re.findall("`(.+?)`", part)} - names - {"x"}, part
+            assert re.search("robust|general|fast", part), part
+    assert rows[0][0] == f"`{one_file.relative_to(ROOT).as_posix()}`"
+    # Each part of the one file is the subject of at least one later stop.
+    subjects = " ".join(row[1] for row in rows)
+    assert not [name for name in parts if f"`{name}" not in subjects]
