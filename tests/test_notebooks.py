@@ -61,6 +61,19 @@ def test_notebook_cites_its_data(path: Path) -> None:
         assert "synthetic digits" in printed
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_ends_with_changes_to_try(path: Path) -> None:
+    last = json.loads(path.read_text(encoding="utf-8"))["cells"][-1]
+    assert "**Try it.**" in "".join(last["source"])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_plots_have_alternative_texts(path: Path) -> None:
+    for cell in cells(path):
+        if any("image/png" in output.get("data", ()) for output in cell["outputs"]):
+            assert cell["metadata"]["mystnb"]["image"]["alt"]
+
+
 @pytest.fixture
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Execute a notebook with few synthetic digits instead of MNIST, without network access."""
