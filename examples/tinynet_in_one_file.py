@@ -5,10 +5,9 @@ on MNIST, as ``tinynet train`` does, and prints some predictions. From the same 
 numpy backend of the library computes bit-identical weights (with one thread for matrix products).
 The other files make lines of this one robust, general or fast; docs/course.md lists them. d_z is
 the gradient of the loss with respect to z.
-
-    python examples/tinynet_in_one_file.py [FOLDER WITH mnist.npz OR MNIST's FOUR .gz FILES]
 """
 
+import argparse
 import gzip
 import itertools
 import os
@@ -24,15 +23,28 @@ URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 
 
 def load(folder):
-    """Load the images and labels for training and testing; download them if necessary."""
-    npz, names = folder / "mnist.npz", ("x_train", "y_train", "x_test", "y_test")
-    if (folder / "train-images-idx3-ubyte.gz").exists():
-        return [read_idx(folder / f"{name}-ubyte.gz") for name in IDX_FILES]
+    """Load the images and labels for training and testing; without a folder, download them."""
+    here = folder or Path(os.environ.get("TINYNET_DATA") or "data") / "mnist"
+    npz, names = here / "mnist.npz", ("x_train", "y_train", "x_test", "y_test")
+    if all((here / f"{name}-ubyte.gz").exists() for name in IDX_FILES):
+        return [read_idx(here / f"{name}-ubyte.gz") for name in IDX_FILES]
+    if folder and not npz.exists():
+        sys.exit(f"folder must contain mnist.npz or MNIST's four .gz files. Received: {folder}")
     if not npz.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        urllib.request.urlretrieve(URL, npz)
+        download(npz)
     with np.load(npz) as arrays:
         return [arrays[name] for name in names]
+
+
+def download(npz):
+    """Download MNIST; an interrupted download leaves no incomplete file with the final name."""
+    part = npz.with_suffix(".part")
+    try:
+        npz.parent.mkdir(parents=True, exist_ok=True)
+        urllib.request.urlretrieve(URL, part)
+        part.replace(npz)
+    except OSError as error:
+        sys.exit(f"MNIST could not be downloaded from {URL} to {npz}: {error}")
 
 
 IDX_FILES = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
@@ -168,8 +180,10 @@ def plot(images, labels, probabilities):
 
 def main():
     """Load, train, evaluate and plot."""
-    default = Path(os.environ.get("TINYNET_DATA", "data")) / "mnist"
-    x_train, y_train, x_test, y_test = load(Path(sys.argv[1]) if sys.argv[1:] else default)
+    parser = argparse.ArgumentParser(description="Train a network that recognizes digits.")
+    where = "folder with mnist.npz or MNIST's four .gz files; default: data/mnist, by download"
+    parser.add_argument("folder", nargs="?", type=Path, help=where)
+    x_train, y_train, x_test, y_test = load(parser.parse_args().folder)
     rng = np.random.default_rng(0)
     weights = initialize(rng)
     train(weights, normalize(x_train), y_train, rng)

@@ -63,6 +63,32 @@ def test_example_is_short_and_needs_only_numpy() -> None:
     assert imported - sys.stdlib_module_names == {"numpy"}
 
 
+@pytest.mark.parametrize("arguments", [["missing folder"], []])
+def test_missing_data_is_reported_in_one_line(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("not a folder")
+    environment = {**os.environ, "TINYNET_DATA": ""}
+    command = [sys.executable, str(EXAMPLE), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "mnist.npz" in done.stderr
+
+
+def test_interrupted_download_is_not_loaded(tmp_path: Path) -> None:
+    program = (
+        "import runpy, sys, urllib.request\n"
+        "def interrupt(url, path):\n"
+        "    open(path, 'wb').write(b'PK')\n"
+        "    raise urllib.request.ContentTooShortError('retrieval incomplete', None)\n"
+        "urllib.request.urlretrieve = interrupt\n"
+        f"runpy.run_path({str(EXAMPLE)!r})['load'](None)"
+    )
+    environment = {**os.environ, "TINYNET_DATA": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+    assert b"could not be downloaded" in done.stderr
+    assert not (tmp_path / "mnist" / "mnist.npz").exists()
+
+
 @pytest.mark.parametrize(
     ("images", "epochs"), [(6_400, 1), pytest.param(60_000, 5, marks=pytest.mark.slow)]
 )
