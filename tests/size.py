@@ -39,7 +39,7 @@ TIERS = {
     "tests": ("tests/",),
     "benchmarks": ("benchmarks/",),
 }  # fmt: skip
-PAGE = "tinynet/demo/page.html"
+SCRIPTS = "tinynet/demo/*.js"
 LAYOUT = {
     tokenize.COMMENT,
     tokenize.NL,
@@ -70,10 +70,9 @@ def code_lines(source: str) -> int:
     return len(numbers_of_code(source))
 
 
-def script_lines(page: str) -> int:
-    """Count the lines of JavaScript in a page that are neither blank nor a comment."""
-    scripts = "\n".join(re.findall(r"<script\b[^>]*>(.*?)</script>", page, re.DOTALL))
-    plain = re.sub(r"/\*.*?\*/", "", scripts, flags=re.DOTALL)
+def script_lines(script: str) -> int:
+    """Count the lines of JavaScript that are neither blank nor a comment."""
+    plain = re.sub(r"/\*.*?\*/", "", script, flags=re.DOTALL)
     lines = [line.strip() for line in plain.split("\n")]
     return sum(bool(line) and not line.startswith("//") for line in lines)
 
@@ -93,12 +92,18 @@ def sizes() -> dict[str, int]:
     }
 
 
+def scripts() -> dict[str, int]:
+    """Count the JavaScript files of the demo page."""
+    found = sorted(ROOT.glob(SCRIPTS))
+    return {path.name: script_lines(path.read_text(encoding="utf-8")) for path in found}
+
+
 def totals() -> dict[str, int]:
     """Count the lines of each tier."""
     found = dict.fromkeys(TIERS, 0)
     for name, count in sizes().items():
         found[tier_of(name)] += count
-    found["page"] = script_lines((ROOT / PAGE).read_text(encoding="utf-8"))
+    found["page"] = sum(scripts().values())
     return found
 
 
@@ -134,6 +139,8 @@ def main() -> None:
     for name, count in sizes().items():
         if name.startswith("tinynet/"):
             print(f"{count:6,}  {name}")
+    for name, count in scripts().items():
+        print(f"{count:6,}  tinynet/demo/{name}")
     allowed, found = budgets(), totals()
     print()
     for tier, count in found.items():

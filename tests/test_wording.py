@@ -19,7 +19,7 @@ NOT_OURS = ("programs", "custom_programs", "keras_names.txt", PATTERNS.name, "te
 #: Matches that are correct, with the reason.
 CORRECT = {"is no longer": "'is no' is wrong before a noun only"}
 PAGES = [path for path in TEXTS if not set(path.parts) & set(NOT_OURS)]
-PAGES += sorted(ROOT.glob("tinynet/demo/*.html"))
+PAGES += [path for end in ("html", "js") for path in sorted(ROOT.glob(f"tinynet/demo/*.{end}"))]
 
 
 def prose_of(path: Path) -> str:

@@ -1,9 +1,9 @@
 """Web page that recognizes digits drawn by the user.
 
 The page is a single HTML file that contains the weights. It does not need a server or a network
-connection: `page.html` implements the forward pass and the preprocessing of `datasets.frame_digit`
-in JavaScript. Without this preprocessing, a model trained on MNIST misclassifies most digits from
-other sources.
+connection: `network.js` implements the forward pass, and `framing.js` the preprocessing of
+`datasets.frame_digit`. Without this preprocessing, a model trained on MNIST misclassifies most
+digits from other sources.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import webbrowser
 from importlib import resources
 from pathlib import Path
@@ -37,7 +38,7 @@ MODELS = (Path("output", "model.tinynet"), Path("output", "model.keras"))
 
 _MOST = 1_000_000  # maximum size in bytes with float32 weights; larger pages store float16
 _ROUNDS = 3  # number of examples of each digit
-# Activations supported by page.html, in addition to the variants of relu.
+# Activations supported by network.js, in addition to the variants of relu.
 _ACTIVATIONS = ("linear", "sigmoid", "tanh", "elu", "silu", "softplus", "softmax")
 
 
@@ -74,7 +75,7 @@ def page(model: Any) -> str:
     """
     steps, parts = _steps(model)
     flat = np.concatenate([part.ravel() for part in parts]).astype("<f4")
-    template = resources.files("tinynet.demo").joinpath("page.html").read_text(encoding="utf-8")
+    template = _assembled()
     net = {
         "shape": "-".join(["784", *(str(s["units"]) for s in steps if s["kind"] == "dense")]),
         "version": __version__,
@@ -89,6 +90,16 @@ def page(model: Any) -> str:
         if len(whole.encode()) <= _MOST or np.abs(flat).max() > np.finfo(np.float16).max:
             break
     return whole
+
+
+def _assembled() -> str:
+    """Return page.html with the contents of the files that it names between two @."""
+    folder = resources.files("tinynet.demo")
+
+    def contents(name: str) -> str:
+        return folder.joinpath(name).read_text(encoding="utf-8")
+
+    return re.sub(r"@(\w+\.\w+)@", lambda found: contents(found[1]).strip(), contents("page.html"))
 
 
 def _steps(model: Any) -> tuple[list[dict[str, Any]], list[Any]]:

@@ -1,0 +1,327 @@
+"use strict";
+
+// A port of tinynet.datasets.frame_digit, which explains each step.
+const BOX = 20, SIDE = 28;
+const roundUp = (value) => Math.floor(value + 0.5 + 1e-6);
+function largest(values) {
+  let most = -Infinity;
+  for (const value of values) if (value > most) most = value;
+  return most;
+}
+const smallest = (values) => -largest(values.map((value) => -value));
+
+function paperShade(grey, h, w) {
+  const last = (h - 1) * w, border = [];
+  for (let x = 0; x < w; x++) border.push(grey[x], grey[last + x]);
+  for (let y = 0; y < h; y++) border.push(grey[y * w], grey[y * w + w - 1]);
+  return border.sort((a, b) => a - b)[border.length >> 1];
+}
+
+const margin = (size) => (size > 4 ? Math.max(roundUp(0.04 * size), 1) : 0);
+
+/** The 20 grid points along a side, and for each pixel the lower point and two linear weights. */
+function gridOf(size) {
+  const first = margin(size), inner = size - 2 * first, points = [], between = [];
+  for (let i = 0; i < 20; i++) points.push(first + Math.floor(((2 * i + 1) * inner) / 40));
+  for (let i = 0; i < size; i++) {
+    const at = Math.min(Math.max(((i - first + 0.5) * 20) / inner - 0.5, 0), 19);
+    const low = Math.min(Math.floor(at), 18);
+    between.push([low, 1 - (at - low), 1 - (low + 1 - at)]);
+  }
+  return { points, between };
+}
+
+function explainedBy(paper, grey, h, w) {
+  const top = margin(h), left = margin(w);
+  let near = 0;
+  for (let y = top; y < h - top; y++) {
+    for (let i = y * w + left; i < (y + 1) * w - left; i++) near += Math.abs(grey[i] - paper[i]) < 0.1;
+  }
+  return near / ((h - 2 * top) * (w - 2 * left));
+}
+
+/** Estimate the shade of the paper at each pixel. */
+function paperOf(grey, h, w) {
+  const even = new Float64Array(h * w).fill(paperShade(grey, h, w));
+  const explained = explainedBy(even, grey, h, w);
+  if (explained > 1 - 0.1 || Math.min(h, w) < 20) return even;
+  const down = gridOf(h), across = gridOf(w), median = [];
+  for (let i = 0; i < 20; i++) {
+    for (let j = 0; j < 20; j++) {
+      const near = [];
+      for (let y = Math.max(i - 6, 0); y < Math.min(i + 7, 20); y++) {
+        for (let x = Math.max(j - 6, 0); x < Math.min(j + 7, 20); x++) {
+          near.push(grey[down.points[y] * w + across.points[x]]);
+        }
+      }
+      median.push(Float64Array.from(near).sort()[near.length >> 1]);
+    }
+  }
+  const uneven = new Float64Array(h * w);
+  down.between.forEach(([i, above, below], y) => across.between.forEach(([j, left, right], x) => {
+    uneven[y * w + x] =
+      left * (above * median[20 * i + j] + below * median[20 * i + 20 + j]) +
+      right * (above * median[20 * i + j + 1] + below * median[20 * i + 21 + j]);
+  }));
+  return explainedBy(uneven, grey, h, w) >= explained + 0.1 ? uneven : even;
+}
+
+function meanAboveOtsu(ink) {
+  const count = new Float64Array(256);
+  for (const value of ink) count[Math.min(Math.floor(255 * value + 0.5), 255)]++;
+  let n = 0, total = 0, best = -1, mean = 0;
+  const all = ink.length, whole = count.reduce((sum, many, level) => sum + many * level, 0);
+  count.forEach((many, level) => {
+    n += many;
+    total += many * level;
+    const low = total / Math.max(n, 1), high = (whole - total) / Math.max(all - n, 1);
+    const between = n * (all - n) * (high - low) ** 2;
+    if (between > best) [best, mean] = [between, high];
+  });
+  return mean / 255;
+}
+
+/** Compute the amount of ink at each pixel, 0 to 1; null for a blank page. */
+function inkOf(grey, h, w) {
+  const paper = paperOf(grey, h, w), top = margin(h), left = margin(w);
+  const inner = (values) => {
+    const rows = [];
+    for (let y = top; y < h - top; y++) rows.push(...values.subarray(y * w + left, (y + 1) * w - left));
+    return rows;
+  };
+  const sumOfSquares = (values) => inner(values).reduce((sum, value) => sum + value * value, 0);
+  const light = grey.map((value, i) => Math.max(value - paper[i], 0));
+  const dark = grey.map((value, i) => Math.max(paper[i] - value, 0));
+  const isDark = sumOfSquares(dark) > sumOfSquares(light);
+  const ink = isDark ? dark.map((value, i) => value / Math.max(paper[i], 0.2)) : light;
+  const strength = meanAboveOtsu(inner(ink));
+  if (strength <= 0.1) return null;
+  return ink.map((value) => Math.min(Math.max((value / strength - 0.3) / (0.7 - 0.3), 0), 1));
+}
+
+function turn(values, h, w) {
+  return values.map((_, i) => values[(i % h) * w + Math.floor(i / h)]);
+}
+
+/** Find ruled lines: thin bands of rows in which one run of ink covers half of the width. */
+function rulesOf(ink, h, w) {
+  const rules = [];
+  let band = null;
+  for (let y = 0; y <= h; y++) {
+    let run = 0, length = 0, end = 0;
+    for (let x = 0; y < h && x < w; x++) {
+      run = ink[y * w + x] > 0.01 ? run + 1 : 0;
+      if (run > length) [length, end] = [run, x + 1];
+    }
+    if (y < h && length >= 0.5 * w) {
+      band ??= { top: y, bottom: y, left: w, right: 0 };
+      band.left = Math.min(band.left, end - length);
+      band.right = Math.max(band.right, end);
+    } else if (band) {
+      band.bottom = y;
+      const thick = band.top > 0 && y < h ? 0.06 : 0.11;
+      if (y - band.top <= Math.max(thick * h, 1)) rules.push(band);
+      band = null;
+    }
+  }
+  return rules;
+}
+
+function extentOf(ink, h, w) {
+  let top = h, bottom = -1, left = w, right = -1;
+  for (let y = 0, i = 0; y < h; y++) {
+    for (let x = 0; x < w; x++, i++) {
+      if (!(ink[i] > 0.01)) continue;
+      if (top > y) top = y;
+      if (left > x) left = x;
+      if (right < x) right = x;
+      bottom = y;
+    }
+  }
+  return { top, bottom, left, right };
+}
+
+function withoutRules(ink, h, w) {
+  const turned = turn(ink, h, w), rows = rulesOf(ink, h, w), columns = rulesOf(turned, w, h);
+  const closed = Math.min(rows.length, columns.length) >= 2;
+  const clear = (rest, from, rules, height, width) => {
+    const has = (y, x) => y >= 0 && y < height && from[y * width + x] > 0.01;
+    for (const { top, bottom, left, right } of rules) {
+      for (let x = left; x < right; x++) {
+        const above = has(top - 1, x), below = has(bottom, x);
+        if (closed ? above && below : above || below) continue;
+        for (let y = top; y < bottom; y++) rest[y * width + x] = 0;
+      }
+    }
+    return rest;
+  };
+  const across = turn(clear(ink.slice(), ink, rows, h, w), h, w);
+  const rest = turn(clear(across, turned, columns, w, h), w, h);
+  const { top, bottom, left, right } = extentOf(rest, h, w);
+  if (bottom < 0 || Math.max(bottom - top, right - left) < 0.2 * Math.max(h, w)) return ink;
+  const within = (rules, low, high) =>
+    rules.every((rule) => rule.left < low && high < rule.right - 1);
+  return closed || (within(rows, left, right) && within(columns, top, bottom)) ? rest : ink;
+}
+
+/** Find connected components of ink: their pixels, mass, and extents [y, x]. */
+function piecesOf(ink, h, w) {
+  const known = new Uint8Array(h * w), pieces = [];
+  for (let start = 0; start < h * w; start++) {
+    if (known[start] || !(ink[start] > 0.01)) continue;
+    const pixels = [start], low = [h, w], high = [0, 0];
+    let mass = 0;
+    known[start] = 1;
+    for (let next = 0; next < pixels.length; next++) {
+      const i = pixels[next], y = Math.floor(i / w), x = i % w;
+      mass += ink[i];
+      [y, x].forEach((at, axis) => {
+        low[axis] = Math.min(low[axis], at);
+        high[axis] = Math.max(high[axis], at + 1);
+      });
+      for (let v = Math.max(y - 1, 0); v < Math.min(y + 2, h); v++) {
+        for (let u = Math.max(x - 1, 0); u < Math.min(x + 2, w); u++) {
+          const j = v * w + u;
+          if (known[j] || !(ink[j] > 0.01)) continue;
+          known[j] = 1;
+          pixels.push(j);
+        }
+      }
+    }
+    const size = [high[0] - low[0], high[1] - low[1]];
+    const border = [0, 1].map((axis) => low[axis] === 0 || high[axis] === [h, w][axis]);
+    pieces.push({ pixels, mass, low, high, size, border, long: Math.max(...size) });
+  }
+  return pieces;
+}
+
+function isBox({ pixels, low, size: [rows, columns] }, w) {
+  const depths = [rows, columns].map((size) => Math.max(roundUp(0.1 * size), 1));
+  const sides = [new Set(), new Set(), new Set(), new Set()];
+  for (const i of pixels) {
+    const y = Math.floor(i / w) - low[0], x = (i % w) - low[1];
+    if (y < depths[0]) sides[0].add(x);
+    if (y >= rows - depths[0]) sides[1].add(x);
+    if (x < depths[1]) sides[2].add(y);
+    if (x >= columns - depths[1]) sides[3].add(y);
+  }
+  const covered = sides.map((side, i) => side.size / (i < 2 ? columns : rows));
+  return covered.sort((a, b) => a - b)[1] >= 0.8;
+}
+
+/** Remove specks, boxes and ink at the border. Unlike in Python, several digits are not an error. */
+function digitOnly(ink, h, w) {
+  const pieces = piecesOf(ink, h, w), touches = (piece) => piece.border.some(Boolean);
+  const heaviest = (list) => list.reduce((best, piece) => (piece.mass > best.mass ? piece : best));
+  const inner = pieces.filter((p) => !touches(p) && p.long >= 0.2 * Math.max(h, w));
+  let kept = pieces, apart = () => false;
+  if (inner.length) {
+    const main = heaviest(inner);
+    apart = (p) => touches(p) &&
+      [0, 1].some((axis) => p.high[axis] <= main.low[axis] || p.low[axis] >= main.high[axis]);
+    kept = pieces.filter((p) =>
+      !(p.border[0] && 2 * p.size[1] >= w) && !(p.border[1] && 2 * p.size[0] >= h));
+  }
+  for (const box of [...kept]) {
+    const holds = (p) => p.long >= 0.3 * box.long &&
+      [0, 1].every((axis) => p.low[axis] > box.low[axis] && p.high[axis] < box.high[axis]);
+    if (kept.some(holds) && isBox(box, w)) kept = kept.filter((p) => p !== box);
+  }
+  kept = kept.filter((p) => !apart(p));
+  const most = heaviest(kept).mass, digit = new Float64Array(h * w);
+  for (const { pixels, mass } of kept) {
+    if (mass >= 0.03 * most) for (const i of pixels) digit[i] = ink[i];
+  }
+  return digit;
+}
+
+function sizeOf(rows, columns, longest) {
+  return [rows, columns].map((n) => Math.max(roundUp((longest * n) / Math.max(rows, columns)), 1));
+}
+
+function scaled(ink, rows, columns, longest) {
+  const [height, width] = sizeOf(rows, columns, longest);
+  return shrink(shrink(ink, rows, columns, height), columns, height, width);
+}
+
+/** Widen strokes that would be thinner than those of MNIST; return { ink, rows, columns }. */
+function widened(ink, rows, columns) {
+  const [height, width] = sizeOf(rows, columns, 2 * BOX), small = scaled(ink, rows, columns, 2 * BOX);
+  const at = (y, x) => (y < 0 || y >= height || x < 0 || x >= width ? 0 : small[y * width + x]);
+  let sum = 0, edges = 0;
+  for (let y = 0; y <= height; y++) {
+    for (let x = 0; x <= width; x++) {
+      sum += at(y, x);
+      edges += Math.abs(at(y, x) - at(y - 1, x)) + Math.abs(at(y, x) - at(y, x - 1));
+    }
+  }
+  const stroke = sum / ((edges * Math.PI) / 4);
+  if (stroke >= 2.2) return { ink, rows, columns };
+  const steps = roundUp(((2.4 - stroke) * Math.max(rows, columns)) / BOX / 2);
+  for (let i = 0; i < steps; i++) {
+    const wide = new Float64Array((rows + 2) * (columns + 2));
+    for (let y = 0; y < rows; y++) {
+      for (let x = 0; x < columns; x++) {
+        const value = ink[y * columns + x];
+        for (let v = 0; value && v < 3; v++) {
+          for (let u = 0; u < 3; u++) {
+            const j = (y + v) * (columns + 2) + x + u;
+            if ((i % 2 || v === 1 || u === 1) && wide[j] < value) wide[j] = value;
+          }
+        }
+      }
+    }
+    [ink, rows, columns] = [wide, rows + 2, columns + 2];
+  }
+  return { ink, rows, columns };
+}
+
+/** Resample `h` rows to `count` rows by area averaging, and transpose the result. */
+function shrink(ink, h, w, count) {
+  const turned = new Float64Array(w * count), mean = new Float64Array(w);
+  for (let i = 0; i < count; i++) {
+    const begin = (i * h) / count, end = ((i + 1) * h) / count;
+    mean.fill(0);
+    for (let y = Math.floor(begin); y < Math.min(Math.ceil(end), h); y++) {
+      const share = (Math.max(Math.min(end, y + 1) - Math.max(begin, y), 0) * count) / h;
+      for (let x = 0; x < w; x++) mean[x] += share * ink[y * w + x];
+    }
+    for (let x = 0; x < w; x++) turned[x * count + i] = mean[x];
+  }
+  return turned;
+}
+
+/**
+ * Convert a grayscale image (h rows, w columns, 0 to 1) to 28 x 28 bytes; null for a blank image.
+ * The special cases of the Python function, 28 x 28 and more than 560 pixels, do not occur here.
+ */
+function frameDigit(grey, h, w) {
+  const found = inkOf(grey, h, w);
+  if (!found) return null;
+  const page = digitOnly(withoutRules(found, h, w), h, w);
+  const { top, bottom, left, right } = extentOf(page, h, w);
+  const cropped = new Float64Array((bottom - top + 1) * (right - left + 1));
+  for (let y = top, i = 0; y <= bottom; y++, i += right - left + 1) {
+    cropped.set(page.subarray(y * w + left, y * w + right + 1), i);
+  }
+  const { ink, rows, columns } = widened(cropped, bottom - top + 1, right - left + 1);
+  const [height, width] = sizeOf(rows, columns, BOX), box = scaled(ink, rows, columns, BOX);
+  const strongest = largest(box);
+
+  let sum = 0, ySum = 0, xSum = 0;
+  box.forEach((value, i) => {
+    const share = value / strongest;
+    box[i] = share;
+    sum += share;
+    ySum += Math.floor(i / width) * share;
+    xSum += (i % width) * share;
+  });
+  const place = (centre, length) =>
+    Math.min(Math.max(SIDE / 2 - roundUp(centre), 0), SIDE - length);
+  const y0 = place(ySum / sum, height), x0 = place(xSum / sum, width);
+  const framed = new Uint8Array(SIDE * SIDE);
+  box.forEach((value, i) => {
+    framed[(y0 + Math.floor(i / width)) * SIDE + x0 + (i % width)] = roundUp(255 * value);
+  });
+  return framed;
+}
