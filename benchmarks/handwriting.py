@@ -4,7 +4,8 @@
 at a time (frames, specks, gray paper, gradients, shadows, ruled lines), preprocesses the images
 with `frame_digit`, and prints the accuracy of the model for each distortion. With ``--scans FILE``
 it also evaluates scans of handwriting: an ``.npz`` file with ``images`` (N, H, W), ``sizes`` (N, 2)
-and ``labels`` (N,). Images that `frame_digit` rejects count as mistakes.
+and ``labels`` (N,). ``--sheet FILE`` writes a PNG file with the misclassified scans: as scanned, as
+framed, and the true and predicted digits. Images that `frame_digit` rejects count as mistakes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import tinynet as keras
@@ -292,8 +294,8 @@ DISTORTIONS: dict[str, Distortion] = {
 }  # fmt: skip
 
 
-def read(model: Any, images: list[Any]) -> tuple[NDArray[np.int64], int]:
-    """Classify images; return the predictions (-1 if rejected) and the number of rejections."""
+def read(model: Any, images: list[Any]) -> tuple[NDArray[np.int64], int, Bytes]:
+    """Classify images; return predictions (-1 if rejected), number of rejections, framed images."""
     framed = np.zeros((len(images), 28, 28), np.uint8)
     refused = np.zeros(len(images), bool)
     for i, image in enumerate(images):
@@ -302,7 +304,25 @@ def read(model: Any, images: list[Any]) -> tuple[NDArray[np.int64], int]:
         except ValueError:
             refused[i] = True
     predictions = np.argmax(model.predict(framed / np.float32(255), verbose=0), axis=1)
-    return np.where(refused, -1, predictions), int(refused.sum())
+    return np.where(refused, -1, predictions), int(refused.sum()), framed
+
+
+def write_sheet(path: Path, scans: list[Any], framed: Bytes, true: Any, found: Any) -> None:
+    """Plot the misclassified scans and their framed images, with the true and predicted digits."""
+    wrong = np.flatnonzero(found != true)
+    columns = 8
+    rows = max(-(-len(wrong) // columns), 1)
+    shape = {"nrows": rows, "ncols": 2 * columns}
+    figure = Figure(figsize=(2 * columns, 1.3 * rows), layout="constrained")
+    axes = figure.subplots(**shape, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for i, (left, right) in zip(wrong, axes.reshape(-1, 2), strict=False):
+        left.imshow(scans[i], cmap="gray")
+        right.imshow(framed[i], cmap="gray")
+        left.set_title(f"{i}: {true[i]}")
+        right.set_title(f"-> {found[i]}" if found[i] >= 0 else "rejected")
+    figure.savefig(path)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -312,6 +332,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--digits", type=int, default=300, help="test images for each distortion")
     parser.add_argument("--seed", type=int, default=0, help="seed of positions and distortions")
     parser.add_argument("--scans", type=Path, help=".npz file of scans")
+    parser.add_argument("--sheet", type=Path, help="PNG file of the misclassified scans to write")
     parser.add_argument("--only", default="", help="only distortions with this text in their name")
     options = parser.parse_args(arguments)
     model = keras.models.load_model(options.model)
@@ -325,18 +346,21 @@ def main(arguments: list[str] | None = None) -> None:
         rng = np.random.default_rng([options.seed, i])
         images = [distort(digits[n], rng) for n in chosen]
         images = [to_bytes(m) if m.dtype == np.float64 else m for m in images]
-        found, refused = read(model, images)
+        found, refused, _ = read(model, images)
         rates.append(float(np.mean(found == labels[chosen])))
         print(f"{name:36} {rates[-1]:8.1%} {refused:13}", flush=True)
-    print(f"{'mean':36} {np.mean(rates):8.1%}")
+    if rates:
+        print(f"{'mean':36} {np.mean(rates):8.1%}")
     if options.scans:
         with np.load(options.scans) as file:
             images, sizes, true = file["images"], file["sizes"], file["labels"]
         cut = [image[:h, :w] for image, (h, w) in zip(images, sizes, strict=True)]
-        found, refused = read(model, cut)
+        found, refused, framed = read(model, cut)
         print(f"{'scans':36} {np.mean(found == true):8.1%} {refused:13}")
         by = "  ".join(f"{d}: {np.mean(found[true == d] == d):.0%}" for d in range(10))
         print(f"  by digit: {by}")
+        if options.sheet:
+            write_sheet(options.sheet, cut, framed, true, found)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from tinynet import (
     visualize,
 )
 from tinynet.compat import tensorflow as tf
-from tinynet.datasets import drawn_digits, frame_digit
+from tinynet.datasets import augment_digits, drawn_digits, frame_digit
 from tinynet.optimizers import schedules
 from tinynet.program.variable import as_tensor
 from tinynet.repeats import Repeats
@@ -1231,6 +1231,30 @@ DATA: Rows = {
         for name in ("n_train", "n_test", "seed")
         for value in (-1, True, 1.0, "1", None, [1])
     },
+    **{
+        f"augment_digits, {said}": (later(augment_digits, images, seed), error, said)
+        for images, seed, error, said in (
+            (np.zeros((2, 28, 28)), 0, ValueError, "Received: .*dtype float64"),
+            (np.zeros((28, 28), np.uint8), 0, ValueError, r"Received: shape \(28, 28\)"),
+            (
+                np.zeros((2, 28, 28), np.uint8),
+                -1,
+                ValueError,
+                "seed must be a non-negative integer",
+            ),
+            (
+                np.zeros((2, 28, 28), np.uint8),
+                0.5,
+                TypeError,
+                "seed must be a non-negative integer",
+            ),
+        )
+    },
+    "drawn_digits of european=1": (
+        later(drawn_digits.load_data, european=1),
+        TypeError,
+        "european must be",
+    ),
     **{
         f"a digit: {said}": (later(frame_digit, image), ValueError, said)
         for said, image in NO_DIGITS.items()

@@ -124,6 +124,28 @@ def test_same_seed_gives_identical_weights(data: Path, trained: Path, tmp_path: 
     assert all(a != b for a, b in zip(first[:4], weights["7"][:4], strict=True))
 
 
+def test_augment_is_bit_identical_on_one_and_two_threads(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINYNET_DATA", str(data))
+    monkeypatch.setattr(cli, "EUROPEAN", 100)
+    weights = []
+    for threads in (1, 2, 2):
+        tinynet.config.set_num_threads(threads)
+        arguments = ["--augment", "--epochs", "3", "--out", str(tmp_path), "--no-plots"]
+        assert main(["train", *arguments]) == 0
+        weights.append(bits(models.load_model(tmp_path / "model.tinynet")))
+    assert weights[0] == weights[1] == weights[2]
+    out = capsys.readouterr().out
+    begin = "Training a 784-512-10 network on 400 varied images of MNIST and synthetic digits for 3"
+    assert out.startswith(begin)
+    assert "Epoch 3/3" in out
+    result = json.loads((tmp_path / "history.json").read_text())
+    assert (result["train_images"], result["augment"]) == (400, True)
+    assert [len(values) for values in result["history"].values()] == [3, 3]
+    assert models.load_model(tmp_path / "model.tinynet").history.epoch == [0, 1, 2]
+
+
 def watch(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Record the arguments of the plotting functions."""
     seen: dict[str, Any] = {}
@@ -392,6 +414,11 @@ def test_predict_turns_scores_into_probabilities(
     (path, *_) = pictures(tmp_path, TINY[0][0][0])
     assert main(["predict", str(tmp_path / "scores.tinynet"), path]) == 0
     assert capsys.readouterr().out == f"{path}: 0 (90.0%; next 1, 10.0%)\n"
+    for reject, said in (("0.89", "0 (90.0%; next"), ("0.91", "not sure (0, 90.0%; next")):
+        assert main(["predict", str(tmp_path / "scores.tinynet"), "--reject", reject, path]) == 0
+        assert capsys.readouterr().out == f"{path}: {said} 1, 10.0%)\n"
+    assert main(["predict", str(tmp_path / "scores.tinynet"), "--reject=1", "--json", path]) == 0
+    assert json.loads(capsys.readouterr().out)["predictions"][0]["label"] is None
 
 
 def png(pixels: np.ndarray, **options: Any) -> bytes:
@@ -490,6 +517,7 @@ USAGE = {
     **dict.fromkeys(("train --epochs 0", "train --epochs many", "train --batch-size -1"), ""),
     **dict.fromkeys(("train --seed -1", "train --seed 4294967296"), "--seed: must be"),
     **dict.fromkeys(("train --out=", "train --data="), "must not be empty"),
+    **{f"predict a b --reject={p}": "--reject: must be" for p in ("1.1", "-0.1", "nan", "half")},
     "trian": "did you mean 'train'? Known: ",
     "--verison": "did you mean '--version'? Known: ",
     "train --epoch 3": "did you mean '--epochs'? Known: ",

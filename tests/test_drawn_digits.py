@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tinynet.datasets import drawn_digits
-from tinynet.datasets.drawn_digits import WAYS, load_data
+from tinynet.datasets.drawn_digits import EUROPEAN_WAYS, WAYS, load_data
 
 KEPT = 2001, 30  # more than one chunk
 
@@ -56,10 +56,16 @@ def test_any_number_of_images(n_train, n_test):
     assert shapes == [(n_train, 28, 28), (n_train,), (n_test, 28, 28), (n_test,)]
 
 
-def test_images_are_machine_independent():
+@pytest.mark.parametrize(
+    ("european", "expected"),
+    [
+        (False, "0205196751592e884d2ddea1f1d53b8a0aba3543fb7ab7305f1f31d3676ae254"),
+        (True, "d51fae45e1bc6c3bda31ac4537998ddf2391fedee4c057760cefdf54a30d763b"),
+    ],
+)
+def test_images_are_machine_independent(european, expected):
     # Verified with and without SIMD, with several BLAS kernels and NumPy versions.
-    expected = "0205196751592e884d2ddea1f1d53b8a0aba3543fb7ab7305f1f31d3676ae254"
-    data = b"".join(array.tobytes() for array in flat(load_data(100, 50)))
+    data = b"".join(array.tobytes() for array in flat(load_data(100, 50, european=european)))
     assert hashlib.sha256(data).hexdigest() == expected
 
 
@@ -125,10 +131,12 @@ def test_ink_distribution_resembles_mnist(drawn):
 
 
 def test_glyph_paths_are_valid():
-    assert list(WAYS) == list(range(10))
-    paths = [path for ways in WAYS.values() for _, path in ways]
+    assert list(WAYS) == list(EUROPEAN_WAYS) == list(range(10))
+    assert all(EUROPEAN_WAYS[digit][: len(WAYS[digit])] == WAYS[digit] for digit in WAYS)
+    assert all(len(EUROPEAN_WAYS[digit]) > len(WAYS[digit]) for digit in (1, 4, 7, 9))
+    paths = [path for ways in EUROPEAN_WAYS.values() for _, path in ways]
     assert len(set(paths)) == len(paths)
-    assert all(share > 0 for ways in WAYS.values() for share, _ in ways)
+    assert all(share > 0 for ways in EUROPEAN_WAYS.values() for share, _ in ways)
     for path in paths:
         heights = []
         for stroke in path.replace("|", " ").split("/"):
@@ -162,7 +170,8 @@ def test_cached_images_are_reused(cache, monkeypatch):
     with np.load(kept_file(cache), allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["x_train"], first[0][0])
     load_data(*KEPT, seed=1)
-    assert len(list((cache / "drawn_digits").iterdir())) == 2
+    load_data(*KEPT, european=True)
+    assert len(list((cache / "drawn_digits").iterdir())) == 3
     monkeypatch.setattr(drawn_digits, "_draw", None)  # drawing the images again would fail
     again = load_data(*KEPT)
     assert_same(again, first)

@@ -26,7 +26,8 @@ import tempfile
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -58,6 +59,8 @@ IMAGE_FILES += [(0, b"BM", "BMP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")]
 IMAGE_FILES += [(8, b"WEBP", "WEBP"), (0, b"P5", "PPM"), (0, b"P6", "PPM"), (0, b"%PDF", "PDF")]
 IMAGE_FILES += [(4, b"ftypavif", "AVIF"), (4, b"ftyp", "HEIC")]
 MNIST, FASHION = "MNIST", "Fashion-MNIST"
+#: Number of synthetic digits in European styles that --augment adds.
+EUROPEAN = 20_000
 NAMES = {"mnist": MNIST, "fashion_mnist": FASHION, "drawn": "synthetic digits (not MNIST)"}
 
 
@@ -206,9 +209,16 @@ def _parser() -> _Parser:
 
     train = add("train", _train, "Train a 784-128-10 network, evaluate it, and plot the results.")
     train("--data", data, type=_not_empty)
-    train("--epochs", "number of epochs, i.e. passes over the training images", 5, **number)
+    passes = "number of epochs, i.e. passes over the training images (default: 5, or 20 with"
+    train("--epochs", f"{passes} --augment)", **number)
     train("--batch-size", batch, 32, **number)
     train("--seed", "random seed; the same seed gives the same model", 0, type=seed, metavar="N")
+    varied = (
+        "train for other people's handwriting: a 784-512-10 network, images that are varied in "
+        "every epoch (position, size, slant, shape, stroke width), and synthetic digits in "
+        "European styles in addition to MNIST"
+    )
+    train("--augment", varied, action="store_true")
     folder = "output folder for the model, the metrics and the plots"
     train("--out", folder, "output", type=_not_empty, metavar="FOLDER")
     train("--no-plots", "do not draw plots", action="store_true")
@@ -225,6 +235,8 @@ def _parser() -> _Parser:
         "centered like MNIST's digits, unless it already has MNIST's format"
     )
     predict("images", kinds, nargs="+", metavar="IMAGE")
+    unsure = "print 'not sure' instead of a digit whose probability is less than P, from 0 to 1"
+    predict("--reject", unsure, 0.0, type=_probability, metavar="P")
 
     draw = add("demo", _demo, "Create a web page that recognizes a digit drawn by hand.")
     trained = f"{saved} (default: the model saved by 'tinynet train' in the folder 'output')"
@@ -244,6 +256,16 @@ def _integer(text: str, low: int, expected: str) -> int:
         value = low - 1
     if not low <= value < 2**32:
         raise argparse.ArgumentTypeError(f"must be {expected}. Received: {text!r}")
+    return value
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1. Received: {text!r}")
     return value
 
 
@@ -312,57 +334,93 @@ def _train(args: argparse.Namespace) -> Result:
         names += ["predictions.png", "learning_curves.png", "confusion_matrix.png", "mistakes.png"]
     _check_writable(out, names)
     source, ((images, y_train), (test_images, y_test)) = _load(args.data)
+    args.epochs = args.epochs or (20 if args.augment else 5)
+    units, described = 128, f"images of {source.label}"
+    rate: Any = 0.001
+    if args.augment:
+        units, described = 512, f"varied {described}"
+        if source.label == MNIST:
+            described += " and synthetic digits"
+            (more, labels), _ = datasets.drawn_digits.load_data(EUROPEAN, 0, args.seed, True)
+            images, y_train = np.concatenate([images, more]), np.concatenate([y_train, labels])
+        steps = args.epochs * math.ceil(len(images) / args.batch_size)
+        rate = tinynet.optimizers.schedules.CosineDecay(rate, steps)
     _print(
-        f"Training a 784-128-10 network on {len(images):,} images of {source.label} for "
+        f"Training a 784-{units}-10 network on {len(images):,} {described} for "
         f"{args.epochs} epoch{'s' * (args.epochs > 1)} (seed {args.seed}, "
         f"{tinynet.config.backend()} backend)"
     )
     tinynet.utils.set_random_seed(args.seed)
-    hidden, output = layers.Dense(128, activation="relu"), layers.Dense(10, activation="softmax")
+    hidden, output = layers.Dense(units, activation="relu"), layers.Dense(10, activation="softmax")
     model = tinynet.Sequential([layers.Input((28, 28)), layers.Flatten(), hidden, output])
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    # The training images take most of the memory: each representation is freed as soon as the next
-    # one exists, and zero pixels are not converted to floats if training uses CSR.
-    x_train: Any
-    if sparse.worth_it(images.reshape(len(images), -1)):
-        x_train = sparse.CompressedRows(images, "float32")
-        x_train.values /= np.float32(255)
-    else:
-        x_train = _scaled(images)
+    optimizer = tinynet.optimizers.Adam(rate)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    inputs = _varied(images, args) if args.augment else iter([_compact(images)])
     del images
     about = {
         "data": source.label,
         "fallback": source.fallback,
         "train_images": len(y_train),
         "test_images": len(y_test),
-        **{name: getattr(args, name) for name in ("epochs", "batch_size", "seed")},
+        **{name: getattr(args, name) for name in ("epochs", "batch_size", "seed", "augment")},
         "backend": tinynet.config.backend(),
         "version": tinynet.__version__,
     }
-    last = _LastEpoch()
+    last = _LastEpoch(stop=args.augment)
     start = time.perf_counter()
     try:
-        model.fit(x_train, y_train, args.batch_size, args.epochs, callbacks=[last])
+        for first, x_train in enumerate(inputs):
+            options: dict[str, Any] = {"initial_epoch": first, "callbacks": [last]}
+            model.fit(x_train, y_train, args.batch_size, args.epochs, **options)
         del x_train
+        model.history = last
         about["training_seconds"] = round(time.perf_counter() - start, 3)
         return _test_and_write(model, source, (test_images, y_test), about, out, names), []
     except KeyboardInterrupt:
         if not last.epochs:
             raise KeyboardInterrupt("before the first epoch ended; no model was saved") from None
-        last.copy.history = last.model.history
-        about.update(epochs=last.epochs, interrupted=True, history=last.model.history.history)
+        last.copy.history = last
+        about.update(epochs=last.epochs, interrupted=True, history=last.history)
         written = ", ".join(_write_model(last.copy, about, out, names))
         saved = f"the model after epoch {last.epochs} was saved to {out}: {written}"
         count = f"after {last.epochs} of {args.epochs} epochs"
         raise KeyboardInterrupt(f"{count}; {saved}") from None
 
 
-class _LastEpoch(tinynet.callbacks.Callback):
-    """Callback that keeps a copy of the model after the last complete epoch."""
+def _compact(images: Array) -> Any:
+    """Scale pixels to 0..1, in CSR format if training uses it: zeros then take no memory."""
+    if not sparse.worth_it(images.reshape(len(images), -1)):
+        return _scaled(images)
+    rows = sparse.CompressedRows(images, "float32")
+    rows.values /= np.float32(255)
+    return rows
 
-    epochs = 0
+
+def _varied(images: Array, args: argparse.Namespace) -> Iterator[Any]:
+    """Yield variations of the images for each epoch, which a thread computes one epoch ahead."""
+    with ThreadPoolExecutor(1) as thread:
+        ahead: list[Any] = []
+        for epoch in range(args.epochs + 1):
+            if epoch < args.epochs:
+                seed = args.seed + 2**32 * epoch
+                ahead.append(thread.submit(datasets.augment_digits, images, seed))
+            if epoch:
+                yield _compact(ahead.pop(0).result())
+
+
+class _LastEpoch(tinynet.callbacks.History):
+    """Record of the metrics, and copy of the model after the last complete epoch.
+
+    If `stop` is True, each call of `fit` trains for one epoch.
+    """
+
+    def __init__(self, stop: bool) -> None:
+        super().__init__()
+        self.stop, self.epochs = stop, 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_end(epoch, logs)
+        self.model.stop_training = self.stop
         self.copy, self.epochs = copy.deepcopy(self.model), epoch + 1
 
 
@@ -460,9 +518,13 @@ def _predict(args: argparse.Namespace) -> Result:
     predictions, lines = [], []
     for path in filter(found.__contains__, args.images):
         p = found[path]
-        best, second = np.argsort(-p, kind="stable")[:2]
-        predictions.append({"image": path, "label": int(p.argmax()), "probabilities": p.tolist()})
-        lines.append(f"{path}: {best} ({p[best]:.1%}; next {second}, {p[second]:.1%})")
+        best, second = np.argsort(-p, kind="stable")[:2].tolist()
+        sure = p[best] >= args.reject
+        label = best if sure else None
+        predictions.append({"image": path, "label": label, "probabilities": p.tolist()})
+        likely = f"{p[best]:.1%}; next {second}, {p[second]:.1%}"
+        said = f"{best} ({likely})" if sure else f"not sure ({best}, {likely})"
+        lines.append(f"{path}: {said}")
     failed = [{"image": path, "error": text} for path, text in errors.items()]
     return {"model": args.model, "predictions": predictions, "errors": failed}, lines
 

@@ -32,28 +32,31 @@ from numpy.typing import NDArray
 
 from tinynet._core.atomic_files import write_atomically
 from tinynet._core.cache_folder import cache_folder
-from tinynet._core.checks import whole
+from tinynet._core.checks import flag, whole
 from tinynet.datasets.idx_format import NPZ_ARRAYS, Dataset
 
-__all__ = ["WAYS", "load_data"]
+__all__ = ["EUROPEAN_WAYS", "WAYS", "load_data"]
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-def _read_ways() -> dict[int, list[tuple[int, str]]]:
+def _read_ways(european: bool) -> dict[int, list[tuple[int, str]]]:
     """Read the ways of writing each digit: their frequencies, and the points of the pen's path."""
     ways: dict[int, list[tuple[int, str]]] = {digit: [] for digit in range(10)}
     text = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
     for line in filter(None, (line.partition("#")[0] for line in text.splitlines())):
         digit, share, path = line.split(maxsplit=2)
-        ways[int(digit)].append((int(share), path.rstrip()))
+        if european or not share.startswith("+"):
+            ways[int(digit)].append((int(share), path.rstrip()))
     return ways
 
 
 #: Ways of writing each digit: their frequencies, and the points of the pen's path.
-WAYS = _read_ways()
+WAYS = _read_ways(european=False)
+#: `WAYS`, and additional ways that are common in Europe, such as a 1 with an upstroke.
+EUROPEAN_WAYS = _read_ways(european=True)
 
 # Handwriting: standard deviations of the variations, in units of half the height of a digit unless
 # stated otherwise.
@@ -84,7 +87,7 @@ _INK = 1024.0  # rounding grid of the ink
 
 
 class _Table(NamedTuple):
-    """`WAYS` as arrays for W ways, padded to K points."""
+    """Ways of writing as arrays for W ways, padded to K points."""
 
     points: Floats  # (W, K, 2), center 0, half height 1
     loose: Floats  # (W, K, 1), factor of each point's deviation
@@ -130,11 +133,12 @@ def _lengths(points: Floats) -> Floats:
 
 
 @functools.cache
-def _table() -> _Table:
-    """Return `WAYS` as arrays."""
-    paths = [path for ways in WAYS.values() for _, path in ways]
+def _table(european: bool) -> _Table:
+    """Return `WAYS` or `EUROPEAN_WAYS` as arrays."""
+    choices = EUROPEAN_WAYS if european else WAYS
+    paths = [path for ways in choices.values() for _, path in ways]
     w, k = len(paths), max(path.count(",") for path in paths)
-    shares = [[share for share, _ in ways] for ways in WAYS.values()]
+    shares = [[share for share, _ in ways] for ways in choices.values()]
     table = _Table(
         points=np.zeros((w, k, 2)),
         loose=np.ones((w, k, 1)),
@@ -167,42 +171,42 @@ def _table() -> _Table:
     return table
 
 
-def _bell(bits: np.random.PCG64, *shape: int) -> Floats:
+def bell(bits: np.random.PCG64, *shape: int) -> Floats:
     """Draw approximately standard normal values: scaled sums of four uniforms, from -3.5 to 3.5."""
     lanes = bits.random_raw(math.prod(shape)).view(np.uint16).reshape(*shape, 4)
     return np.asarray((lanes.sum(axis=-1, dtype=np.int64) - 2 * 65535) * (math.sqrt(3) / 65536))
 
 
-def _choose(bits: np.random.PCG64) -> tuple[Bytes, Indices]:
+def _choose(table: _Table, bits: np.random.PCG64) -> tuple[Bytes, Indices]:
     """Draw the labels and ways of writing of a chunk."""
     # Every ten images are the ten digits in random order, so that the classes are always balanced.
     labels = np.argsort(bits.random_raw(_CHUNK).reshape(-1, 10), axis=1, kind="stable").ravel()
     chance = (bits.random_raw(_CHUNK) >> np.uint64(11)) * 2.0**-53
-    low, high = _table().starts[labels], _table().starts[labels + 1]
-    ways = np.searchsorted(_table().shares, low + chance * (high - low), side="right")
+    low, high = table.starts[labels], table.starts[labels + 1]
+    ways = np.searchsorted(table.shares, low + chance * (high - low), side="right")
     return labels.astype(np.uint8), ways
 
 
-def _write(ways: Indices, bits: np.random.PCG64) -> Floats:
+def _write(table: _Table, ways: Indices, bits: np.random.PCG64) -> Floats:
     """Return the coordinates, shape (2, n, vertices), of n randomly varied pen paths."""
-    table, n = _table(), len(ways)
-    strayed = _POINT * _bell(bits, n, table.points.shape[1], 2) * table.loose[ways]
+    n = len(ways)
+    strayed = _POINT * bell(bits, n, table.points.shape[1], 2) * table.loose[ways]
     strokes = int(table.stroke.max()) + 1
-    moved = np.take_along_axis(_STROKE * _bell(bits, n, strokes, 2), table.stroke[ways], axis=1)
+    moved = np.take_along_axis(_STROKE * bell(bits, n, strokes, 2), table.stroke[ways], axis=1)
     points = _snap(table.points[ways] + strayed + moved)
     x, y = np.moveaxis(_snap(np.matmul(table.chain[ways], points)), 2, 0)
     xx, xy, yy = x * x, x * y, y * y
     # Coefficients for x and y, one pair for each image.
-    a, b, c = _BEND * _bell(bits, 3, 2, n, 1)
-    d, e, f, g = _TWIST * _bell(bits, 4, 2, n, 1)
+    a, b, c = _BEND * bell(bits, 3, 2, n, 1)
+    d, e, f, g = _TWIST * bell(bits, 4, 2, n, 1)
     bent = a * xx + b * xy + c * yy
     twisted = x * (d * xx + e * yy) + y * (f * xx + g * yy)
     x, y = np.stack([x, y]) + bent + twisted
-    wide, slant, turn = _bell(bits, 3, n, 1)
+    wide, slant, turn = bell(bits, 3, n, 1)
     x = x * np.maximum(_WIDTH + _WIDTH_DEVIATION * wide, 0.45)
     x = x - (_SLANT + _SLANT_DEVIATION * slant) * y
     x, y = x - _TURN * turn * y, y + _TURN * turn * x
-    return np.stack([x, y]) + _TREMOR * _bell(bits, 2, n, _VERTICES)
+    return np.stack([x, y]) + _TREMOR * bell(bits, 2, n, _VERTICES)
 
 
 def _ink(at: Floats, labels: Bytes, down: Floats, bits: np.random.PCG64) -> Bytes:
@@ -213,7 +217,7 @@ def _ink(at: Floats, labels: Bytes, down: Floats, bits: np.random.PCG64) -> Byte
     across a straight line is exp(-(distance / width)**2); two thresholds give black ink and gray
     edges.
     """
-    thick, tilt, bulge, nib, edge = _bell(bits, 5, len(labels), 1)
+    thick, tilt, bulge, nib, edge = bell(bits, 5, len(labels), 1)
     low, high = at.min(axis=2, keepdims=True), at.max(axis=2, keepdims=True)
     shorter, longer = (high - low).min(axis=0), (high - low).max(axis=0)
     # The digit 1 has no loop that a thick pen could fill.
@@ -259,19 +263,22 @@ def _frame(boxes: Bytes) -> Bytes:
     return images
 
 
-def _draw(n: int, seed: int, split: int) -> tuple[Bytes, Bytes]:
+def _draw(n: int, seed: int, split: int, european: bool) -> tuple[Bytes, Bytes]:
     """Draw the first n images and labels of a split: 0 for training, 1 for testing."""
     images, labels = np.zeros((n, _SIDE, _SIDE), np.uint8), np.zeros(n, np.uint8)
+    table = _table(european)
     for chunk, start in enumerate(range(0, n, _CHUNK)):
         bits = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(split, chunk)))
-        digits, ways = _choose(bits)
-        drawn = _frame(_ink(_write(ways, bits), digits, _table().down[ways], bits))
+        digits, ways = _choose(table, bits)
+        drawn = _frame(_ink(_write(table, ways, bits), digits, table.down[ways], bits))
         images[start : start + _CHUNK] = drawn[: n - start]
         labels[start : start + _CHUNK] = digits[: n - start]
     return images, labels
 
 
-def load_data(n_train: int = 60000, n_test: int = 10000, seed: int = 0) -> Dataset:
+def load_data(
+    n_train: int = 60000, n_test: int = 10000, seed: int = 0, european: bool = False
+) -> Dataset:
     """Draw synthetic handwritten digits in MNIST's format.
 
     Drawing 70,000 images takes a few seconds. More than 2,000 images are stored in tinynet's cache
@@ -284,6 +291,9 @@ def load_data(n_train: int = 60000, n_test: int = 10000, seed: int = 0) -> Datas
         ten consecutive images contains the ten digits in random order, so the classes are balanced.
     seed : int
         Random seed, 0 or more. Training and test images use different random numbers.
+    european : bool
+        If True, add ways of writing that are common in Europe and rare in MNIST: a 1 with a long
+        upstroke, a 7 with a bar, a 9 with a curved tail, and an open 4.
 
     Returns
     -------
@@ -294,9 +304,9 @@ def load_data(n_train: int = 60000, n_test: int = 10000, seed: int = 0) -> Datas
     Raises
     ------
     TypeError
-        If an argument is not an integer.
+        If a number is not an integer, or `european` is not a bool.
     ValueError
-        If an argument is negative.
+        If a number is negative.
 
     Examples
     --------
@@ -309,14 +319,15 @@ def load_data(n_train: int = 60000, n_test: int = 10000, seed: int = 0) -> Datas
     n_train = whole("n_train", n_train, 0)
     n_test = whole("n_test", n_test, 0)
     seed = whole("seed", seed, 0)
+    european = flag("european", european)
     if n_train + n_test <= 2 * _CHUNK:
-        return _draw(n_train, seed, 0), _draw(n_test, seed, 1)
-    name = f"v{_VERSION}-seed{seed}-{n_train}-{n_test}.npz"
+        return _draw(n_train, seed, 0, european), _draw(n_test, seed, 1, european)
+    name = f"v{_VERSION}-seed{seed}-{n_train}-{n_test}{'-european' * european}.npz"
     path = cache_folder() / "drawn_digits" / name
     kept = _read(path)
     shapes = [(n, *size) for n in (n_train, n_test) for size in ((_SIDE, _SIDE), ())]
     if [array.shape for array in kept] != shapes:
-        kept = [*_draw(n_train, seed, 0), *_draw(n_test, seed, 1)]
+        kept = [*_draw(n_train, seed, 0, european), *_draw(n_test, seed, 1, european)]
         with contextlib.suppress(OSError):
             _keep(path, kept)
     x_train, y_train, x_test, y_test = kept
