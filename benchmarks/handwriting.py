@@ -183,6 +183,17 @@ def lines(
     return ruled
 
 
+def slanted(
+    image: Floats, slope: float, step: int, width: int, shade: float, *, columns: bool = False
+) -> Floats:
+    """Draw ruled lines under the ink, as on a page that was scanned with a rotation."""
+    y, x = np.indices(image.shape)
+    if columns:
+        y, x = x, -y
+    on_line = (y - 5 + np.rint(slope * x)) % step < width
+    return np.where(on_line, np.minimum(image, shade), image)
+
+
 def rgba(digit: Bytes, shade: int, hidden: int) -> Bytes:
     """Draw a digit in gray level `shade` on transparent pixels of gray level `hidden`."""
     strength = np.rint(enlarge(digit, 112) * 255).astype(np.uint8)
@@ -260,6 +271,13 @@ DISTORTIONS: dict[str, Distortion] = {
     "ruled, gray": lambda d, r: lines(page(d, r), 20, 40, 1, 0.6),
     "ruled, black": lambda d, r: lines(page(d, r), 30, 60, 2, 0.0),
     "squared paper, pale": lambda d, r: lines(page(d, r), 10, 20, 1, 0.75, columns=True),
+    "ruled, rotated": lambda d, r: slanted(page(d, r), r.uniform(-0.08, 0.08), 40, 2, 0.5),
+    "ruled, gradient": lambda d, r: gradient(lines(page(d, r, ink=0.2), 20, 36, 2, 0.82), r, 0.2),
+    "grid of cells, rotated": (
+        lambda d, r: slanted(
+            slanted(inner(d, r), 0.05, 145, 2, 0.0), 0.05, 145, 2, 0.0, columns=True
+        )
+    ),
     "underlined": lambda d, r: border(page(d, r, place=(10, 24)), 2, 0.0, "b", inset=16),
     "gradient 0.3": lambda d, r: gradient(page(d, r), r, 0.3),
     "gradient 0.5": lambda d, r: gradient(page(d, r), r, 0.5),
@@ -280,6 +298,7 @@ DISTORTIONS: dict[str, Distortion] = {
     ),
     "one dark pixel, gray digit": lambda d, r: blob(page(d, r, ink=0.7), r, 1, 0, 0.0),
     "specks, gray digit": lambda d, r: blob(page(d, r, ink=0.6), r, 6, 2, 0.0),
+    "spots, black digit": lambda d, r: blob(page(d, r), r, 3, 5, 0.0),
     "specks, black digit": lambda d, r: blob(page(d, r), r, 10, 2, 0.0),
     "light specks, dark paper": lambda d, r: blob(page(d, r, paper=0, ink=0.6), r, 6, 2, 1.0),
     "28x28, one white pixel": lambda d, r: to_bytes(blob(d / 510.0, r, 1, 0, 1.0)),
@@ -287,6 +306,11 @@ DISTORTIONS: dict[str, Distortion] = {
     "thin pen 3 of 224": lambda d, r: thin(d, r, 3),
     "thin pen 6 of 224": lambda d, r: thin(d, r, 6),
     "thin pen 12 of 224": lambda d, r: thin(d, r, 12),
+    "photo: shadow, grain": (
+        lambda d, r: grain(
+            shadow(page(d, r, side=90, shape=(300, 400), paper=0.8, ink=0.3), r, 0.35, 8), r, 0.02
+        )
+    ),
     "RGBA, black on transparent": lambda d, r: rgba(d, 0, 0),
     "RGBA, black on transparent white": lambda d, r: rgba(d, 0, 255),
     "RGBA, white on transparent": lambda d, r: rgba(d, 255, 0),

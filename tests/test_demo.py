@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import tinynet as keras
+from benchmarks import handwriting
 from tests import browser
 from tinynet import activations, cli, demo, layers
 from tinynet.datasets import drawn_digits, frame_digit, framing
@@ -318,6 +319,12 @@ def drawings() -> list[np.ndarray]:
             size = rng.integers(1, 30, 2)
             blot[y : y + size[0], x : x + size[1]] = rng.integers(60, 256)
         found.append(blot)
+    for i, name in enumerate(handwriting.DISTORTIONS):
+        image = handwriting.DISTORTIONS[name](images[i % len(images)], rng)
+        image = image if image.dtype == np.uint8 else handwriting.to_bytes(image)
+        drawn = image.ndim == 2 and max(image.shape) <= framing.LARGEST
+        if drawn and not np.array_equal(frame_digit(image), image):  # if it is not yet framed
+            found.append(image)
     return [*found, np.zeros((30, 30), np.uint8), np.full((9, 30), 20, np.uint8)]
 
 

@@ -60,7 +60,7 @@ IMAGE_FILES += [(8, b"WEBP", "WEBP"), (0, b"P5", "PPM"), (0, b"P6", "PPM"), (0, 
 IMAGE_FILES += [(4, b"ftypavif", "AVIF"), (4, b"ftyp", "HEIC")]
 MNIST, FASHION = "MNIST", "Fashion-MNIST"
 #: Number of synthetic digits in European styles that --augment adds.
-EUROPEAN = 20_000
+EUROPEAN = 40_000
 NAMES = {"mnist": MNIST, "fashion_mnist": FASHION, "drawn": "synthetic digits (not MNIST)"}
 
 

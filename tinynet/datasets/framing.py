@@ -31,16 +31,22 @@ _MARGIN = 0.04  # fraction of a side that may contain a frame, ignored for paper
 _GRID, _WINDOW = 20, 6  # the paper is sampled at 20 x 20 points, with medians over 13 x 13 of them
 _NEAR = 0.1  # maximum difference of a paper pixel from the estimate
 _GAIN = 0.1  # minimum increase of the fraction of pixels near the estimate, to use local estimates
+_CLOSING = 0.25  # window of the morphological closing, as a fraction of the longer side
+_NEARER, _CLOSER = 0.05, 0.02  # the same as _NEAR and _GAIN, to use the closing
 _LEAST_CONTRAST = 0.1  # of the gray range; anything fainter is texture of the paper
 _DARKEST_PAPER = 0.2  # minimum divisor when ink is measured relative to the paper
 _NO_INK, _FULL_INK = 0.3, 0.7  # of the mean ink; symmetric about 0.5, so that edges do not move
-_SEEN = 0.01  # minimum ink that counts as part of the digit
+_SEEN = 0.1  # minimum ink that counts as part of the digit
+_STEEPEST, _SLOPES = 0.1, 20  # maximum slope of lines in a rotated image; steps up to it
+_ROTATED = 56  # minimum side of a rotated image; the lines of smaller ones have few steps
+_GAP = 0.03  # maximum length of a gap in a line, as a fraction of the side
 _LONG, _RULE = 0.5, 0.06  # line: length at least 50% of one side, width at most 6% of the other
 _EDGE = 0.11  # maximum width of a line at the border, such as a frame
-_PIECE = 0.2  # minimum length of the digit, as a fraction of the longer side
+_PIECE = 0.1  # minimum length of the digit, as a fraction of the longer side
 _INSIDE = 0.3  # minimum length of a digit inside a box, relative to the box
 _DEPTH, _COVERED = 0.1, 0.8  # a box covers 80% of the sides of its bounding box, 10% deep
-_SPECK = 0.03  # maximum ink of a speck, relative to the largest component
+# Specks: maximum ink, relative to the largest component; the same if their length is less than 20%.
+_SPECK, _DOT, _SHORT = 0.03, 0.1, 0.2
 # Two digits: minimum height and ink of each, relative to the largest component; minimum width of
 # the pair, relative to its height.
 _TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8
@@ -64,14 +70,17 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
        estimate, as with gradients, shadows and frames. The outer 4% of the image are ignored in the
        local median, in these percentages and in the next two steps.
     3. Ink: subtract the paper. Ink is dark or light, whichever differs more from the paper (sum of
-       squares). Dark ink is divided by the gray level of the paper. The strength of the ink is the
+       squares). With the morphological closing (for light ink, opening) over squares of 25% of the
+       image's longer side as the paper, the edges of shadows disappear, too: it is used if 2% more
+       of the pixels are within 0.05 of it. Dark ink is divided by the gray level of the paper. The strength of the ink is the
        mean above Otsu's threshold (N. Otsu, "A threshold selection method from gray-level
        histograms", 1979). If it is not greater than 0.1, the image is blank.
     4. Contrast: ``ink = (ink / strength - 0.3) / 0.4``, clipped to [0, 1]. This removes the texture
        of the paper and preserves the stroke width.
-    5. Components: remove straight lines, frames, boxes around the digit, specks with less than 3%
-       of the largest component's ink, and ink at the border if a large component inside remains.
-    6. Crop: select the smallest rectangle with all ink above 0.01, h rows and w columns. Strokes
+    5. Components: remove straight lines, frames and boxes around the digit, after a rotation by up
+       to 6 degrees if they are slanted; specks with less than 3% of the largest component's ink, or
+       less than 10% if they are short; and ink at the border if a large component inside remains.
+    6. Crop: select the smallest rectangle with all ink above 0.1, h rows and w columns. Strokes
        that would be thinner than 2.2 pixels of the result are widened to 2.4.
     7. Scale: resize to ``H = round(20 * h / max(h, w))`` rows and ``W = round(20 * w / max(h, w))``
        columns, at least 1, by averaging over areas. Then ``ink = ink / max(ink)``.
@@ -150,11 +159,23 @@ def _ink(grey: Greys) -> Greys:
     """Return the strength of the ink at each pixel, from 0 to 1."""
     grey = _scaled(grey, LARGEST) if max(grey.shape) > LARGEST else grey
     inner = tuple(slice(_margin(n), n - _margin(n)) for n in grey.shape)
-    paper = _paper(grey, inner)
-    light, dark = np.maximum(grey - paper, 0), np.maximum(paper - grey, 0)
+    papers, closed, opened = [_paper(grey, inner)], _closed(grey), -_closed(-grey)
+    dark, light = np.maximum(papers[0] - grey, 0), np.maximum(grey - papers[0], 0)
+    if np.ptp(papers[0]):  # the edge of a shadow differs from the estimate, but is not removed
+        dark, light = np.minimum(dark, closed - grey), np.minimum(light, grey - opened)
     is_dark = (dark[inner] ** 2).sum() > (light[inner] ** 2).sum()
-    ink = dark / np.maximum(paper, _DARKEST_PAPER) if is_dark else light
-    strength = _mean_above_otsu(ink[inner])
+    closed = closed if is_dark else opened
+    bias = np.sort((closed - grey)[inner], axis=None)  # noise makes the closing lighter
+    closed -= bias[len(bias) // 2]
+    explained = [_explained(paper, grey, inner, _NEARER) for paper in (*papers, closed)]
+    if explained[1] >= explained[0] + _CLOSER and min(grey.shape) >= _GRID:
+        papers.insert(0, closed)
+    for paper in papers:
+        light, dark = np.maximum(grey - paper, 0), np.maximum(paper - grey, 0)
+        ink = dark / np.maximum(paper, _DARKEST_PAPER) if is_dark else light
+        strength = _mean_above_otsu(ink[inner])
+        if strength > _LEAST_CONTRAST:  # otherwise, the closing removed a wide digit
+            break
     part = f"more than {_LEAST_CONTRAST:.0%} of the range from black to white"
     expected = f"image must show a digit that stands out from its background by {part}"
     require(strength > _LEAST_CONTRAST, expected, f"{strength:.1%}")
@@ -180,7 +201,7 @@ def _mean_above_otsu(ink: Greys) -> float:
 def _paper(grey: Greys, inner: tuple[slice, ...]) -> Greys:
     """Return the gray level of the paper at each pixel: uniform unless local medians fit better."""
     even = np.full(grey.shape, paper_shade(grey))
-    explained = np.mean(np.abs(grey - even)[inner] < _NEAR)
+    explained = _explained(even, grey, inner, _NEAR)
     if explained > 1 - _GAIN or min(grey.shape) < _GRID:
         return even
     (ys, down), (xs, across) = map(_grid, grey.shape)
@@ -192,7 +213,26 @@ def _paper(grey: Greys, inner: tuple[slice, ...]) -> Greys:
     middle = np.isfinite(near).sum(axis=-1, keepdims=True) // 2
     median = np.take_along_axis(near, middle, axis=-1)[..., 0]
     uneven: Greys = down @ median @ across.T
-    return uneven if np.mean(np.abs(grey - uneven)[inner] < _NEAR) >= explained + _GAIN else even
+    return uneven if _explained(uneven, grey, inner, _NEAR) >= explained + _GAIN else even
+
+
+def _explained(paper: Greys, grey: Greys, inner: tuple[slice, ...], near: float) -> float:
+    """Return the fraction of pixels near the estimate of the paper."""
+    return float(np.mean(np.abs(grey - paper)[inner] < near))
+
+
+def _closed(grey: Greys) -> Greys:
+    """Return the morphological closing: it removes dark strokes, and keeps edges of shadows."""
+    half = max(_round(_CLOSING * max(grey.shape) / 2), 1)
+    for extreme, outside in ((np.maximum, -np.inf), (np.minimum, np.inf)):
+        for _ in range(2):  # rows, then columns
+            grey = np.pad(grey, ((half, half), (0, 0)), constant_values=outside)
+            size = 1  # of the windows; doubled as long as possible
+            while size < 2 * half + 1:
+                step = min(size, 2 * half + 1 - size)
+                grey, size = extreme(grey[:-step], grey[step:]), size + step
+            grey = grey.T
+    return grey
 
 
 def _grid(size: int) -> tuple[NDArray[np.int64], Greys]:
@@ -209,31 +249,90 @@ def _grid(size: int) -> tuple[NDArray[np.int64], Greys]:
 
 def _without_rules(ink: Greys) -> Greys:
     """Remove straight lines of frames, boxes and ruled paper, if a digit remains."""
-    seen = ink > _SEEN
-    rules = _rules(seen), _rules(seen.T)
-    closed = min(map(len, rules)) >= 2  # if they form a box, keep only strokes that cross it
-    rest = ink.copy()
-    for turned, mask, found in zip((rest, rest.T), (seen, seen.T), rules, strict=True):
-        padded = np.pad(mask, ((1, 1), (0, 0)))
-        for top, bottom, left, right in found:
-            above, below = padded[top, left:right], padded[bottom + 1, left:right]
-            turned[top:bottom, left:right] *= above & below if closed else above | below
-    inside = np.argwhere(rest > _SEEN)
-    if not len(inside) or np.ptp(inside, axis=0).max() < _PIECE * max(ink.shape):
+    if min(ink.shape) < _GRID:
         return ink
-    for along, found in zip(inside.T[::-1], rules, strict=True):
-        for _, _, left, right in found:
-            # A stroke of the digit, such as the bar of a 7, is not wider than the digit.
-            if not closed and not left < along.min() <= along.max() < right - 1:
-                return ink
-    return rest
+    straight, slope = _straightened(ink) if min(ink.shape) >= _ROTATED else (ink, 0.0)
+    rest = _without_level_rules(straight, slope != 0)
+    return ink if rest is straight else rest
 
 
-def _rules(seen: Mask) -> list[tuple[int, int, int, int]]:
+def _straightened(ink: Greys) -> tuple[Greys, float]:
+    """Rotate the image by at most 6 degrees, if lines then are horizontal or vertical."""
+    at, (h, w) = np.nonzero(ink > _SEEN), ink.shape
+    slopes = [step * _STEEPEST / _SLOPES for step in range(-_SLOPES, _SLOPES + 1)]
+    best, most = 0.0, 0
+    for slope in slopes:  # projection profiles: numbers of pixels along parallel lines
+        across = np.bincount(at[0] - _rise(slope, at[1], w) + w)
+        down = np.bincount(at[1] + _rise(slope, at[0], h) + h)
+        is_line = max(across.max() / w, down.max() / h) >= _LONG
+        score = int((across**2).sum() + (down**2).sum()) if is_line else 0
+        if score > most or (score == most and abs(slope) < abs(best)):
+            best, most = slope, score
+    for slope in (best, -best):  # shear the columns, then the rows
+        columns = np.arange(ink.shape[1])
+        rows = np.arange(len(ink))[:, None] + _rise(slope, columns, ink.shape[1])
+        inside = (rows >= 0) & (rows < len(ink))
+        ink = np.where(inside, ink[np.where(inside, rows, 0), columns], 0).T
+    return ink, best
+
+
+def _rise(slope: float, at: NDArray[Any], size: int) -> NDArray[np.int64]:
+    """Return the vertical displacement of a line, in pixels, relative to its middle."""
+    return np.floor(slope * (at - size // 2) + 0.5 + _CRUMB).astype(np.int64)
+
+
+def _without_level_rules(ink: Greys, rotated: bool) -> Greys:
+    """Remove horizontal and vertical lines, if a digit remains."""
+    seen = ink > _SEEN
+    rules = [_rules(seen, rotated), _rules(seen.T, rotated)]
+    closed = min(map(len, rules)) >= 2  # if they form a box, keep only strokes that cross it
+    while any(rules):
+        rest = ink.copy()
+        for turned, mask, found in zip((rest, rest.T), (seen, seen.T), rules, strict=True):
+            padded = np.pad(mask, ((1, 1), (0, 0)))
+            for top, bottom, left, right in found:
+                above, below = padded[top, left:right], padded[bottom + 1, left:right]
+                turned[top:bottom, left:right] *= above & below if closed else above | below
+        low, high = _inside(rest)
+        if (high - low).max() <= _PIECE * max(ink.shape):
+            break
+        # A stroke of the digit, such as the bar of a 7, is not wider than the digit.
+        longer = [
+            [
+                rule
+                for rule in found
+                if (rule[3] - rule[2] > end - start if closed else rule[2] < start <= end < rule[3])
+            ]
+            for found, start, end in zip(rules, low[::-1], high[::-1], strict=True)
+        ]
+        if longer == rules:
+            return rest
+        rules = longer
+    return ink
+
+
+def _inside(ink: Greys) -> NDArray[np.int64]:
+    """Return the first and last row and column (plus 1) of the components inside the image."""
+    seen = ink > _SEEN
+    names = _pieces(seen)
+    border = np.concatenate([names[0], names[-1], names[:, 0], names[:, -1]])
+    at = np.argwhere(seen & ~np.isin(names, border[border >= 0]))
+    return np.array([at.min(axis=0), at.max(axis=0) + 1]) if len(at) else np.zeros((2, 2), int)
+
+
+def _rules(seen: Mask, rotated: bool) -> list[tuple[int, int, int, int]]:
     """Find thin bands of rows that contain a run of ink of at least half the width.
 
     Each band is a tuple (top, bottom, left, right).
     """
+    if rotated:  # the lines have steps of a pixel
+        padded = np.pad(seen, ((1, 1), (0, 0)))
+        seen = padded[:-2] | seen | padded[2:]
+    # Gaps of lines are closed: a gap is as long as the distance between two pixels of ink.
+    columns, gap = np.arange(seen.shape[1]), int(_GAP * seen.shape[1])
+    before = np.maximum.accumulate(np.where(seen, columns, -gap - 1), axis=1)
+    after = np.minimum.accumulate(np.where(seen, columns, 2 * len(columns))[:, ::-1], axis=1)
+    seen = after[:, ::-1] - before <= gap + 1
     count = np.cumsum(seen, axis=1)
     run: NDArray[np.int64] = count - np.maximum.accumulate(np.where(seen, 0, count), axis=1)
     length: NDArray[np.int64] = run.max(axis=1)
@@ -242,7 +341,8 @@ def _rules(seen: Mask) -> list[tuple[int, int, int, int]]:
     return [
         (top, bottom, (end - length)[top:bottom].min(), end[top:bottom].max())
         for top, bottom in bands.tolist()
-        if bottom - top <= max((_RULE if 0 < top < bottom < len(seen) else _EDGE) * len(seen), 1)
+        if bottom - top - 2 * rotated
+        <= max((_RULE if 0 < top < bottom < len(seen) else _EDGE) * len(seen), 1)
     ]
 
 
@@ -260,7 +360,8 @@ def _digit_only(ink: Greys) -> Greys:
     at_border = (low == 0) | (high == ends)
     long = size.max(axis=0)
     keep, apart, whole = np.ones(n, bool), np.zeros(n, bool), 0.0
-    inner = ~at_border.any(axis=0) & (long >= _PIECE * max(ink.shape))
+    large = (long >= _SHORT * max(ink.shape)) | (mass >= _DOT * mass.max())
+    inner = ~at_border.any(axis=0) & (long >= _PIECE * max(ink.shape)) & large
     if inner.any():
         main = [np.argmax(np.where(inner, mass, 0))]
         beside = ((high <= low[:, main]) | (low >= high[:, main])).any(axis=0)
@@ -277,7 +378,9 @@ def _digit_only(ink: Greys) -> Greys:
     expected = "image must show a single digit; crop it to one digit"
     require(not several, expected, f"several digits ({digits.sum()} components)")
     keep &= ~apart
-    keep &= mass >= _SPECK * mass[keep].max()
+    largest = np.argmax(np.where(keep, mass, 0))
+    speck = np.where(long < _SHORT * long[largest], _DOT, _SPECK)
+    keep &= mass >= speck * mass[largest]
     return np.where(keep[names] & seen, ink, 0)
 
 

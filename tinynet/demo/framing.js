@@ -31,11 +31,11 @@ function gridOf(size) {
   return { points, between };
 }
 
-function explainedBy(paper, grey, h, w) {
+function explainedBy(paper, grey, h, w, most) {
   const top = margin(h), left = margin(w);
   let near = 0;
   for (let y = top; y < h - top; y++) {
-    for (let i = y * w + left; i < (y + 1) * w - left; i++) near += Math.abs(grey[i] - paper[i]) < 0.1;
+    for (let i = y * w + left; i < (y + 1) * w - left; i++) near += Math.abs(grey[i] - paper[i]) < most;
   }
   return near / ((h - 2 * top) * (w - 2 * left));
 }
@@ -43,7 +43,7 @@ function explainedBy(paper, grey, h, w) {
 /** Estimate the shade of the paper at each pixel. */
 function paperOf(grey, h, w) {
   const even = new Float64Array(h * w).fill(paperShade(grey, h, w));
-  const explained = explainedBy(even, grey, h, w);
+  const explained = explainedBy(even, grey, h, w, 0.1);
   if (explained > 1 - 0.1 || Math.min(h, w) < 20) return even;
   const down = gridOf(h), across = gridOf(w), median = [];
   for (let i = 0; i < 20; i++) {
@@ -63,7 +63,26 @@ function paperOf(grey, h, w) {
       left * (above * median[20 * i + j] + below * median[20 * i + 20 + j]) +
       right * (above * median[20 * i + j + 1] + below * median[20 * i + 21 + j]);
   }));
-  return explainedBy(uneven, grey, h, w) >= explained + 0.1 ? uneven : even;
+  return explainedBy(uneven, grey, h, w, 0.1) >= explained + 0.1 ? uneven : even;
+}
+
+/** Apply the maximum, and then the minimum, over squares: dark strokes disappear. */
+function closedOf(grey, h, w) {
+  const half = Math.max(roundUp(0.25 * Math.max(h, w) / 2), 1), size = 2 * half + 1;
+  for (const [extreme, outside] of [[Math.max, -Infinity], [Math.min, Infinity]]) {
+    for (let turns = 0; turns < 2; turns++) {
+      const padded = new Float64Array((h + 2 * half) * w).fill(outside);
+      padded.set(grey, half * w);
+      for (let n = 1, step; n < size; n += step) {
+        step = Math.min(n, size - n);
+        const end = padded.length - step * w;
+        for (let i = 0; i < end; i++) padded[i] = extreme(padded[i], padded[i + step * w]);
+      }
+      grey = turn(padded.subarray(0, h * w), h, w);
+      [h, w] = [w, h];
+    }
+  }
+  return grey;
 }
 
 function meanAboveOtsu(ink) {
@@ -83,20 +102,34 @@ function meanAboveOtsu(ink) {
 
 /** Compute the amount of ink at each pixel, 0 to 1; null for a blank page. */
 function inkOf(grey, h, w) {
-  const paper = paperOf(grey, h, w), top = margin(h), left = margin(w);
+  const papers = [paperOf(grey, h, w)], top = margin(h), left = margin(w);
   const inner = (values) => {
     const rows = [];
     for (let y = top; y < h - top; y++) rows.push(...values.subarray(y * w + left, (y + 1) * w - left));
     return rows;
   };
   const sumOfSquares = (values) => inner(values).reduce((sum, value) => sum + value * value, 0);
-  const light = grey.map((value, i) => Math.max(value - paper[i], 0));
-  const dark = grey.map((value, i) => Math.max(paper[i] - value, 0));
-  const isDark = sumOfSquares(dark) > sumOfSquares(light);
-  const ink = isDark ? dark.map((value, i) => value / Math.max(paper[i], 0.2)) : light;
-  const strength = meanAboveOtsu(inner(ink));
-  if (strength <= 0.1) return null;
-  return ink.map((value) => Math.min(Math.max((value / strength - 0.3) / (0.7 - 0.3), 0), 1));
+  const negative = (values) => values.map((value) => -value);
+  const removed = closedOf(grey, h, w), opened = negative(closedOf(negative(grey), h, w));
+  const isEven = papers[0].every((value) => value === papers[0][0]);
+  const dark = grey.map((value, i) => Math.max(
+    Math.min(papers[0][i] - value, isEven ? 1 : removed[i] - value), 0));
+  const pale = grey.map((value, i) => Math.max(
+    Math.min(value - papers[0][i], isEven ? 1 : value - opened[i]), 0));
+  const isDark = sumOfSquares(dark) > sumOfSquares(pale), light = isDark ? removed : opened;
+  const biases = Float64Array.from(inner(light.map((value, i) => value - grey[i]))).sort();
+  const closed = light.map((value) => value - biases[biases.length >> 1]);
+  const [before, after] = [papers[0], closed].map((paper) => explainedBy(paper, grey, h, w, 0.05));
+  if (after >= before + 0.02 && Math.min(h, w) >= 20) papers.unshift(closed);
+  for (const paper of papers) {
+    const ink = grey.map((value, i) => (isDark
+      ? Math.max(paper[i] - value, 0) / Math.max(paper[i], 0.2) : Math.max(value - paper[i], 0)));
+    const strength = meanAboveOtsu(inner(ink));
+    if (strength > 0.1) {
+      return ink.map((value) => Math.min(Math.max((value / strength - 0.3) / (0.7 - 0.3), 0), 1));
+    }
+  }
+  return null;
 }
 
 function turn(values, h, w) {
@@ -104,14 +137,17 @@ function turn(values, h, w) {
 }
 
 /** Find ruled lines: thin bands of rows in which one run of ink covers half of the width. */
-function rulesOf(ink, h, w) {
-  const rules = [];
+function rulesOf(ink, h, w, rotated) {
+  const rules = [], gap = Math.floor(0.03 * w);
+  const seen = (y, x) => y >= 0 && y < h && ink[y * w + x] > 0.1;
   let band = null;
   for (let y = 0; y <= h; y++) {
-    let run = 0, length = 0, end = 0;
+    let first = -1, last = -gap - 2, length = 0, end = 0;
     for (let x = 0; y < h && x < w; x++) {
-      run = ink[y * w + x] > 0.01 ? run + 1 : 0;
-      if (run > length) [length, end] = [run, x + 1];
+      if (!seen(y, x) && !(rotated && (seen(y - 1, x) || seen(y + 1, x)))) continue;
+      if (x - last > gap + 1) first = x;
+      last = x;
+      if (x + 1 - first > length) [length, end] = [x + 1 - first, x + 1];
     }
     if (y < h && length >= 0.5 * w) {
       band ??= { top: y, bottom: y, left: w, right: 0 };
@@ -120,18 +156,53 @@ function rulesOf(ink, h, w) {
     } else if (band) {
       band.bottom = y;
       const thick = band.top > 0 && y < h ? 0.06 : 0.11;
-      if (y - band.top <= Math.max(thick * h, 1)) rules.push(band);
+      if (y - band.top - 2 * rotated <= Math.max(thick * h, 1)) rules.push(band);
       band = null;
     }
   }
   return rules;
 }
 
+const riseOf = (slope, at, size) => Math.floor(slope * (at - (size >> 1)) + 0.5 + 1e-6);
+
+/** Rotate the image by at most 6 degrees, if lines then are horizontal or vertical. */
+function straightened(ink, h, w) {
+  const ys = [], xs = [], sum = (counts) => counts.reduce((total, n) => total + n * n, 0);
+  ink.forEach((value, i) => {
+    if (value > 0.1) ys.push(Math.floor(i / w)), xs.push(i % w);
+  });
+  let best = 0, most = 0;
+  for (let step = -20; step <= 20; step++) {
+    const slope = (step * 0.1) / 20, rows = new Float64Array(h + 2 * w);
+    const columns = new Float64Array(w + 2 * h);
+    ys.forEach((y, i) => {
+      rows[y - riseOf(slope, xs[i], w) + w]++;
+      columns[xs[i] + riseOf(slope, y, h) + h]++;
+    });
+    const isLine = Math.max(largest(rows) / w, largest(columns) / h) >= 0.5;
+    const score = isLine ? sum(rows) + sum(columns) : 0;
+    const flatter = Math.abs(slope) < Math.abs(best);
+    if (score > most || (score === most && flatter)) [best, most] = [slope, score];
+  }
+  for (const slope of [best, -best]) {
+    const moved = new Float64Array(h * w);
+    for (let y = 0; y < h; y++) {
+      for (let x = 0; x < w; x++) {
+        const from = y + riseOf(slope, x, w);
+        if (from >= 0 && from < h) moved[y * w + x] = ink[from * w + x];
+      }
+    }
+    ink = turn(moved, h, w);
+    [h, w] = [w, h];
+  }
+  return { straight: ink, rotated: best !== 0 };
+}
+
 function extentOf(ink, h, w) {
   let top = h, bottom = -1, left = w, right = -1;
   for (let y = 0, i = 0; y < h; y++) {
     for (let x = 0; x < w; x++, i++) {
-      if (!(ink[i] > 0.01)) continue;
+      if (!(ink[i] > 0.1)) continue;
       if (top > y) top = y;
       if (left > x) left = x;
       if (right < x) right = x;
@@ -141,11 +212,15 @@ function extentOf(ink, h, w) {
   return { top, bottom, left, right };
 }
 
-function withoutRules(ink, h, w) {
-  const turned = turn(ink, h, w), rows = rulesOf(ink, h, w), columns = rulesOf(turned, w, h);
+function withoutRules(page, h, w) {
+  if (Math.min(h, w) < 20) return page;
+  const { straight: ink, rotated } = Math.min(h, w) >= 56
+    ? straightened(page, h, w) : { straight: page, rotated: false };
+  const turned = turn(ink, h, w);
+  let rows = rulesOf(ink, h, w, rotated), columns = rulesOf(turned, w, h, rotated);
   const closed = Math.min(rows.length, columns.length) >= 2;
   const clear = (rest, from, rules, height, width) => {
-    const has = (y, x) => y >= 0 && y < height && from[y * width + x] > 0.01;
+    const has = (y, x) => y >= 0 && y < height && from[y * width + x] > 0.1;
     for (const { top, bottom, left, right } of rules) {
       for (let x = left; x < right; x++) {
         const above = has(top - 1, x), below = has(bottom, x);
@@ -155,20 +230,29 @@ function withoutRules(ink, h, w) {
     }
     return rest;
   };
-  const across = turn(clear(ink.slice(), ink, rows, h, w), h, w);
-  const rest = turn(clear(across, turned, columns, w, h), w, h);
-  const { top, bottom, left, right } = extentOf(rest, h, w);
-  if (bottom < 0 || Math.max(bottom - top, right - left) < 0.2 * Math.max(h, w)) return ink;
-  const within = (rules, low, high) =>
-    rules.every((rule) => rule.left < low && high < rule.right - 1);
-  return closed || (within(rows, left, right) && within(columns, top, bottom)) ? rest : ink;
+  while (rows.length + columns.length) {
+    const across = turn(clear(ink.slice(), ink, rows, h, w), h, w);
+    const rest = turn(clear(across, turned, columns, w, h), w, h);
+    const inside = piecesOf(rest, h, w).filter(({ border }) => !border.some(Boolean));
+    const [low, high] = [0, 1].map((end) => [0, 1].map((axis) => (end
+      ? largest([0, ...inside.map((piece) => piece.high[axis])])
+      : smallest(inside.length ? inside.map((piece) => piece.low[axis]) : [0]))));
+    if (Math.max(high[0] - low[0], high[1] - low[1]) <= 0.1 * Math.max(h, w)) return page;
+    const longer = (rules, axis) =>
+      rules.filter(({ left, right }) => (closed
+        ? right - left > high[axis] - low[axis] : left < low[axis] && high[axis] < right));
+    const kept = [longer(rows, 1), longer(columns, 0)];
+    if (kept[0].length === rows.length && kept[1].length === columns.length) return rest;
+    [rows, columns] = kept;
+  }
+  return page;
 }
 
 /** Find connected components of ink: their pixels, mass, and extents [y, x]. */
 function piecesOf(ink, h, w) {
   const known = new Uint8Array(h * w), pieces = [];
   for (let start = 0; start < h * w; start++) {
-    if (known[start] || !(ink[start] > 0.01)) continue;
+    if (known[start] || !(ink[start] > 0.1)) continue;
     const pixels = [start], low = [h, w], high = [0, 0];
     let mass = 0;
     known[start] = 1;
@@ -182,7 +266,7 @@ function piecesOf(ink, h, w) {
       for (let v = Math.max(y - 1, 0); v < Math.min(y + 2, h); v++) {
         for (let u = Math.max(x - 1, 0); u < Math.min(x + 2, w); u++) {
           const j = v * w + u;
-          if (known[j] || !(ink[j] > 0.01)) continue;
+          if (known[j] || !(ink[j] > 0.1)) continue;
           known[j] = 1;
           pixels.push(j);
         }
@@ -213,7 +297,9 @@ function isBox({ pixels, low, size: [rows, columns] }, w) {
 function digitOnly(ink, h, w) {
   const pieces = piecesOf(ink, h, w), touches = (piece) => piece.border.some(Boolean);
   const heaviest = (list) => list.reduce((best, piece) => (piece.mass > best.mass ? piece : best));
-  const inner = pieces.filter((p) => !touches(p) && p.long >= 0.2 * Math.max(h, w));
+  const isLarge = (p, most) => p.long >= 0.2 * Math.max(h, w) || p.mass >= 0.1 * most;
+  const inner = pieces.filter((p) => !touches(p) && p.long >= 0.1 * Math.max(h, w) &&
+    isLarge(p, heaviest(pieces).mass));
   let kept = pieces, apart = () => false;
   if (inner.length) {
     const main = heaviest(inner);
@@ -228,9 +314,10 @@ function digitOnly(ink, h, w) {
     if (kept.some(holds) && isBox(box, w)) kept = kept.filter((p) => p !== box);
   }
   kept = kept.filter((p) => !apart(p));
-  const most = heaviest(kept).mass, digit = new Float64Array(h * w);
-  for (const { pixels, mass } of kept) {
-    if (mass >= 0.03 * most) for (const i of pixels) digit[i] = ink[i];
+  const most = heaviest(kept), digit = new Float64Array(h * w);
+  for (const { pixels, mass, long } of kept) {
+    if (mass < (long < 0.2 * most.long ? 0.1 : 0.03) * most.mass) continue;
+    for (const i of pixels) digit[i] = ink[i];
   }
   return digit;
 }
