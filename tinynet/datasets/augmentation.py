@@ -116,7 +116,7 @@ def augment_digits(images: Any, seed: int = 0) -> Bytes:
     coefficients = mean + deviation * bell(bits, len(groups), *mean.shape)
     coefficients = np.rint(_GRID * coefficients) / _GRID
     change = np.clip(_THICK * bell(bits, len(groups)), _THINNEST, _THICKEST)
-    varied = np.empty_like(found)
+    varied = np.zeros_like(found)
     for rows, coefficient, amount in zip(groups, coefficients, change, strict=True):
         # Images along the last axis: a pixel of the whole group is contiguous in memory.
         group = np.ascontiguousarray(np.moveaxis(found[rows], 0, -1))

@@ -72,9 +72,10 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     3. Ink: subtract the paper. Ink is dark or light, whichever differs more from the paper (sum of
        squares). With the morphological closing (for light ink, opening) over squares of 25% of the
        image's longer side as the paper, the edges of shadows disappear, too: it is used if 2% more
-       of the pixels are within 0.05 of it. Dark ink is divided by the gray level of the paper. The strength of the ink is the
-       mean above Otsu's threshold (N. Otsu, "A threshold selection method from gray-level
-       histograms", 1979). If it is not greater than 0.1, the image is blank.
+       of the pixels are within 0.05 of it. Dark ink is divided by the gray level of the paper. The
+       strength of the ink is the mean above Otsu's threshold (N. Otsu, "A threshold selection
+       method from gray-level histograms", 1979). If it is not greater than 0.1, the image is
+       blank.
     4. Contrast: ``ink = (ink / strength - 0.3) / 0.4``, clipped to [0, 1]. This removes the texture
        of the paper and preserves the stroke width.
     5. Components: remove straight lines, frames and boxes around the digit, after a rotation by up
