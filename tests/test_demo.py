@@ -26,6 +26,12 @@ def net(*rows: Any, shape: tuple[int, ...] = (28, 28)) -> Any:
     return keras.Sequential([L.Input(shape), *rows])
 
 
+def few() -> dict[str, np.ndarray]:
+    """Return 300 synthetic digits for training and 100 for testing, as in an .npz file."""
+    (x, y), (x_test, y_test) = drawn_digits.load_data(n_train=300, n_test=100)
+    return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
+
+
 def contents(page: str) -> dict[str, Any]:
     found = re.search(r'<script id="net" type="application/json">(.*?)</script>', page, re.S)
     assert found
@@ -38,8 +44,8 @@ def contents(page: str) -> dict[str, Any]:
 def test_page_is_self_contained() -> None:
     model = net()
     page = demo.page(model)
-    assert len(page.encode()) < 600_000
-    assert "@NET@" not in page
+    assert len(page.encode()) < 650_000
+    assert not re.search(r"@\w+@|@\w+\.\w+@", page)
     # The page contains no URLs, and its content security policy forbids requests.
     assert not re.search(r"https?:|src=|@import|url\(|fetch\(|XMLHttpRequest|WebSocket", page)
     assert "default-src 'none'" in page
@@ -119,17 +125,20 @@ def opened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 def test_command_writes_and_opens_page(opened: list[str], capsys: Any, tmp_path: Path) -> None:
-    assert cli.main(["demo"]) == 1
-    assert "No model was found; run 'tinynet train'" in capsys.readouterr().err
+    np.savez("data.npz", **few())
+    data = ["--data", "data.npz"]
+    assert cli.main(["demo", *data, "--no-open", "--out", "new.html"]) == 0
+    assert "No model was found; run 'tinynet train'" in capsys.readouterr().out
     net().save(tmp_path / "a.tinynet")
-    assert cli.main(["demo", "a.tinynet", "--out", "new folder/a.html"]) == 0
+    assert cli.main(["demo", "a.tinynet", *data, "--out", "new folder/a.html"]) == 0
     page = tmp_path / "new folder" / "a.html"
     assert opened == [page.as_uri()]
-    assert re.fullmatch(r"Written to new folder/a.html, 0\.5\d MB\n", capsys.readouterr().out)
+    assert re.fullmatch(r"Written to new folder/a.html, 0\.6\d MB\n", capsys.readouterr().out)
     (tmp_path / "output").mkdir()
     (tmp_path / "a.tinynet").rename(tmp_path / "output" / "model.tinynet")
-    assert cli.main(["demo", "--no-open", "--json"]) == 0
+    assert cli.main(["demo", *data, "--no-open", "--json"]) == 0
     told = {"model": "output/model.tinynet", "file": "output/demo.html", "opened": False}
+    told |= {"data": "data.npz", "fallback": False}
     assert json.loads(capsys.readouterr().out) == told
     assert len(opened) == 1
     assert (tmp_path / "output" / "demo.html").read_text() == page.read_text()
@@ -140,7 +149,8 @@ def test_command_reports_missing_browser(
 ) -> None:
     monkeypatch.setattr("webbrowser.open", lambda address: False)
     net().save(tmp_path / "a.tinynet")
-    assert cli.main(["demo", "a.tinynet"]) == 0
+    np.savez("data.npz", **few())
+    assert cli.main(["demo", "a.tinynet", "--data", "data.npz"]) == 0
     assert "open the file manually" in capsys.readouterr().out
 
 

@@ -238,9 +238,12 @@ def _parser() -> _Parser:
     unsure = "print 'not sure' instead of a digit whose probability is less than P, from 0 to 1"
     predict("--reject", unsure, 0.0, type=_probability, metavar="P")
 
-    draw = add("demo", _demo, "Create a web page that recognizes a digit drawn by hand.")
-    trained = f"{saved} (default: the model saved by 'tinynet train' in the folder 'output')"
+    about = "Create a web page that trains a network and recognizes a digit drawn by hand."
+    draw = add("demo", _demo, about)
+    trained = f"{saved} (default: the model saved by 'tinynet train' in the folder 'output', or a "
+    trained += "new network if no model was saved there)"
     draw("model", trained, nargs="?", metavar="MODEL")
+    draw("--data", data, type=_not_empty)
     page = "HTML file to write; it works without a network connection"
     draw("--out", page, "output/demo.html", type=_not_empty, metavar="FILE")
     draw("--no-open", "do not open the page in a browser", action="store_true")
@@ -602,12 +605,20 @@ def _read_image(path: str) -> Array:
 
 
 def _demo(args: argparse.Namespace) -> Result:
-    path = args.model or str(demo.default_model())
-    opened = demo.show(models.load_model(path), args.out, open_it=not args.no_open)
+    path, missing = args.model, ""
+    try:
+        path = path or str(demo.default_model())
+    except FileNotFoundError as error:
+        missing = f"{error}. The page begins with a new network."
+    model = None if path is None else models.load_model(path)
+    source, data = _load(args.data)
+    opened = demo.show(model, args.out, data, source.label, open_it=not args.no_open)
     lines = [f"Written to {args.out}, {os.path.getsize(args.out) / 1e6:.2f} MB"]
+    lines += [missing] if missing else []
     if not (opened or args.no_open):
         lines.append("No browser could be started; open the file manually.")
-    return {"model": path, "file": args.out, "opened": opened}, lines
+    about = {"data": source.label, "fallback": source.fallback}
+    return {"model": path, **about, "file": args.out, "opened": opened}, lines
 
 
 def _info(args: argparse.Namespace) -> Result:

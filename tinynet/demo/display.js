@@ -8,19 +8,30 @@ const bars = Array.from({ length: 10 }, (_, digit) => {
   return { row, bar: row.querySelector(".bar"), percent: row.querySelector(".percent") };
 });
 
-const denses = net.steps.filter((step) => step.kind === "dense");
-const grids = denses.slice(0, -1).map(({ name, units }) => {
-  const figure = document.createElement("figure");
-  const caption = document.createElement("figcaption"), canvas = document.createElement("canvas");
-  canvas.setAttribute("role", "img");
-  figure.append(caption, canvas);
-  $("hidden").append(figure);
-  return { name, units, caption, canvas };
-});
-$("hidden").hidden = grids.length === 0;
+let grids = [], drawn = new Uint8Array(784), answer = predict(drawn);
+
+/** Show the layers of the network, which changes when it is trained. */
+function showNetwork() {
+  const denses = net.steps.filter((step) => step.kind === "dense");
+  grids.forEach(({ canvas }) => canvas.parentElement.remove());
+  grids = denses.slice(0, -1).map(({ name, units }) => {
+    const figure = document.createElement("figure");
+    const caption = document.createElement("figcaption");
+    const canvas = document.createElement("canvas");
+    canvas.setAttribute("role", "img");
+    figure.append(caption, canvas);
+    $("hidden").append(figure);
+    return { name, units, caption, canvas };
+  });
+  $("hidden").hidden = grids.length === 0;
+  $("about").textContent =
+    `The network ${[784, ...denses.map(({ units }) => units)].join("-")} runs on this page. ` +
+    `Nothing is downloaded, and your drawing is not uploaded. Created by tinynet ${net.version}.`;
+}
 
 const percent = (p) => (p >= 0.9995 ? "100%" : `${(100 * p).toFixed(1)}%`);
 
+/** Read the drawing, and predict its digit. */
 function read() {
   waiting = false;
   const alpha = ink.getImageData(0, 0, SIZE, SIZE).data;
@@ -28,19 +39,26 @@ function read() {
   for (let i = 0; i < grey.length; i++) grey[i] = alpha[4 * i + 3] / 255;
   const framed = frameDigit(grey, SIZE, SIZE);
   blank = framed === null;
+  drawn = framed ?? new Uint8Array(784);
   $("hint").hidden = !blank;
-  showSeen(framed ?? new Uint8Array(SIDE * SIDE));
-  const { hidden, probabilities } = predict((framed ?? []).length
-    ? Array.from(framed, (byte) => byte / 255) : new Array(SIDE * SIDE).fill(0));
-  grids.forEach((grid, i) => showUnits(grid, blank ? null : hidden[i]));
-  showAnswer(probabilities);
+  showSeen();
+  const { best, how } = showPrediction();
+  say(blank ? "The drawing area is empty" : `Prediction ${best}, ${how}`, 500);
 }
 
-function showSeen(framed) {
-  const context = $("seen").getContext("2d"), image = context.createImageData(SIDE, SIDE);
-  framed.forEach((byte, i) => image.data.set([byte, byte, byte, 255], 4 * i));
+/** Predict the digit that was drawn, by the present network. */
+function showPrediction() {
+  answer = predict(Array.from(drawn, (byte) => byte / 255));
+  grids.forEach((grid, i) => showUnits(grid, blank ? null : answer.hidden[i]));
+  return showAnswer(answer.probabilities);
+}
+
+function showSeen() {
+  const context = $("seen").getContext("2d"), image = context.createImageData(28, 28);
+  drawn.forEach((byte, i) => image.data.set([byte, byte, byte, 255], 4 * i));
   context.putImageData(image, 0, 0);
-  $("seen").setAttribute("aria-label", blank ? "No drawing" : "The drawing, scaled to 28 by 28 pixels");
+  const label = blank ? "No drawing" : "The drawing, scaled to 28 by 28 pixels";
+  $("seen").setAttribute("aria-label", label);
 }
 
 /** Draw one cell per unit: blue for positive, orange for negative; opacity by magnitude. */
@@ -50,9 +68,9 @@ function showUnits({ name, units, caption, canvas }, values) {
   canvas.height = Math.ceil(units / columns) * cell + gap;
   const context = canvas.getContext("2d");
   const active = values ? values.filter((value) => value > 0).length : 0;
-  const most = values ? Math.max(...values.map(Math.abs), 1e-9) : 1;
+  const largest = values ? Math.max(...values.map(Math.abs), 1e-9) : 1;
   for (let i = 0; i < units; i++) {
-    const value = values ? values[i] / most : 0;
+    const value = values ? values[i] / largest : 0;
     const x = gap + (i % columns) * cell, y = gap + Math.floor(i / columns) * cell;
     context.globalAlpha = 0.12;
     context.fillStyle = "#808890";
@@ -61,7 +79,8 @@ function showUnits({ name, units, caption, canvas }, values) {
     context.fillStyle = value > 0 ? "#1f83e0" : "#e07b1f";
     context.fillRect(x, y, cell - gap, cell - gap);
   }
-  caption.textContent = `${name}: ${values ? `${active} of ${units} units above 0` : `${units} units`}`;
+  const count = values ? `${active} of ${units} units above 0` : `${units} units`;
+  caption.textContent = `${name}: ${count}`;
   canvas.setAttribute("aria-label", caption.textContent);
 }
 
@@ -73,10 +92,11 @@ function showAnswer(probabilities) {
     bar.style.width = `${100 * p}%`;
     text.textContent = blank ? "" : percent(p);
   });
-  $("digit").textContent = blank ? "–" : best;
-  const how = probabilities[best] < 0.5 ? "low probability:" : "probability:";
-  $("sure").textContent = blank ? "No drawing" : `${how} ${percent(probabilities[best])}`;
-  say(blank ? "The drawing area is empty" : `Prediction ${best}, ${how} ${percent(probabilities[best])}`, 500);
+  const low = probabilities[best] < 0.5 ? "low probability:" : "probability:";
+  const how = `${low} ${percent(probabilities[best])}`;
+  $("digit").textContent = blank || best < 0 ? "–" : best;
+  $("sure").textContent = blank ? "No drawing" : how;
+  return { best, how };
 }
 
 /** Announce text to screen readers, delayed until drawing pauses. */
@@ -88,7 +108,5 @@ function say(text, delay = 0) {
   else speak();
 }
 
-$("about").textContent =
-  `The network ${net.shape} with ${weights.length.toLocaleString("en")} parameters runs on this ` +
-  `page. Nothing is downloaded, and your drawing is not uploaded. Created by tinynet ${net.version}.`;
+showNetwork();
 read();

@@ -1,7 +1,10 @@
 "use strict";
 
+// The network of the page: the one that Python stored or, later, the one that is trained here.
 const net = JSON.parse(document.getElementById("net").textContent);
-const weights = decode(net.weights, net.dtype);
+let weights = decode(net.weights, net.dtype);
+const switchedOff = new Set(); // units of the first hidden layer
+let most = 1; // value of a white pixel
 
 /** Decode base64-encoded float32 values, or float16 values for large networks. */
 function decode(base64, dtype) {
@@ -15,7 +18,6 @@ function decode(base64, dtype) {
   });
 }
 
-const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const ELEMENTWISE = {
   linear: () => (x) => x,
   relu: ({ negative_slope: slope, max_value: most, threshold }) => (x) =>
@@ -28,37 +30,33 @@ const ELEMENTWISE = {
 };
 
 function activate(x, { name, options }) {
+  const y = new Float64Array(x.length);
   if (name !== "softmax") return x.map(ELEMENTWISE[name](options));
-  const most = Math.max(...x);
-  const powers = x.map((value) => Math.exp(value - most));
-  const sum = powers.reduce((a, b) => a + b, 0);
-  return powers.map((value) => value / sum);
-}
-
-/** y = x @ kernel + bias, skipping the many inputs that are 0. */
-function dense(x, { units, kernel, bias }) {
-  const y = new Float64Array(units);
-  if (bias !== null) y.set(weights.subarray(bias, bias + units));
-  x.forEach((value, i) => {
-    if (value === 0) return;
-    const row = kernel + i * units;
-    for (let j = 0; j < units; j++) y[j] += value * weights[row + j];
-  });
+  softmax(x, x.length, y);
   return y;
 }
 
-/** Compute hidden activations and ten probabilities from 784 pixels from 0 to 1. */
+/** Compute one dense layer in float64. */
+function denseLayer(x, { units, kernel, bias }) {
+  const y = new Float64Array(units), none = new Float64Array(units);
+  const rows = weights.subarray(kernel, kernel + x.length * units);
+  dense(x, rows, bias === null ? none : weights.subarray(bias, bias + units), y);
+  return y;
+}
+
+/** Compute the pre-activations and activations of the hidden layers, and ten probabilities. */
 function predict(pixels) {
-  const hidden = [];
-  let x = Float64Array.from(pixels), within = false;
+  const hidden = [], preActivations = [];
+  let x = Float64Array.from(pixels, (value) => value * most);
   for (const step of net.steps) {
     if (step.kind === "activation") {
       x = activate(x, step);
-    } else {
-      if (within) hidden.push(x);
-      x = dense(x, step);
-      within = true;
+      continue;
     }
+    if (preActivations.length === 1) switchedOff.forEach((unit) => (x[unit] = 0));
+    if (preActivations.length) hidden.push(x);
+    x = denseLayer(x, step);
+    preActivations.push(x);
   }
-  return { hidden, probabilities: x };
+  return { hidden, preActivations, probabilities: x };
 }

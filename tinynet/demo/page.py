@@ -1,9 +1,9 @@
-"""Web page that recognizes digits drawn by the user.
+"""Web page that trains a network on digits and recognizes digits drawn by the user.
 
-The page is a single HTML file that contains the weights. It does not need a server or a network
-connection: `network.js` implements the forward pass, and `framing.js` the preprocessing of
-`datasets.frame_digit`. Without this preprocessing, a model trained on MNIST misclassifies most
-digits from other sources.
+The page is a single HTML file that contains the weights and, for training, images. It does not need
+a server or a network connection. `functional.js` has the formulas of `tinynet.functional`, and
+`framing.js` the preprocessing of `datasets.frame_digit`: without it, a model trained on MNIST
+misclassifies most digits from other sources.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import math
 import re
 import webbrowser
+import zlib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -37,23 +38,35 @@ def __dir__() -> list[str]:
 MODELS = (Path("output", "model.tinynet"), Path("output", "model.keras"))
 
 _MOST = 1_000_000  # maximum size in bytes with float32 weights; larger pages store float16
+_TRAIN, _TEST = 30_000, 2_000  # maximum numbers of images
+_IMAGES = 4_500_000  # maximum size in bytes of the images
 _ROUNDS = 3  # number of examples of each digit
 # Activations supported by network.js, in addition to the variants of relu.
 _ACTIVATIONS = ("linear", "sigmoid", "tanh", "elu", "silu", "softplus", "softmax")
 
 
-def page(model: Any) -> str:
-    """Return the HTML of a page that runs a model.
+def page(model: Any = None, data: Any = None, name: str = "the given data") -> str:
+    """Return the HTML of a page that runs a model and can train a network.
 
-    The page contains the weights in float32 or, if it would exceed 1 MB, in float16, which changes
-    probabilities by about 0.001.
+    The page contains the weights in float32 or, if it would exceed 1 MB without the images, in
+    float16, which changes probabilities by about 0.001. A model with one hidden layer of at most
+    512 units, whose activation is relu, sigmoid, tanh or linear, and with softmax can be trained
+    further on the page. In place of another model, the page trains a new network.
 
     Parameters
     ----------
-    model : Model
+    model : Model, optional
         Built model with images of 28 x 28 pixels from 0 to 1 as input, and ten outputs. It must be
         a sequence of `Flatten`, `Dense`, `Dropout` and activation layers. If the outputs are not
-        probabilities, the page applies softmax.
+        probabilities, the page applies softmax. By default, the page begins with a new network,
+        which requires `data`.
+    data : tuple, optional
+        Images to train on and images to test on, as returned by `load_data` in
+        `tinynet.datasets`: ``(x_train, y_train), (x_test, y_test)`` with uint8 images
+        (N, 28, 28) and class labels (N,) from 0 to 9. The page contains at most 30,000 and
+        2,000 of them, with 16 shades. By default, the page can't train.
+    name : str
+        Name of the data.
 
     Returns
     -------
@@ -63,18 +76,22 @@ def page(model: Any) -> str:
     Raises
     ------
     ValueError
-        If the page does not support the model.
+        If the page does not support the model, or the data are not digits.
 
     Examples
     --------
     >>> from tinynet import Sequential
     >>> net = [layers.Input((28, 28)), layers.Flatten(), layers.Dense(10, activation="softmax")]
     >>> text = page(Sequential(net))
-    >>> text.startswith("<!DOCTYPE html>"), len(text) < 80_000
+    >>> text.startswith("<!DOCTYPE html>"), len(text) < 120_000
     (True, True)
     """
-    steps, parts = _steps(model)
+    received = "neither a model nor data"
+    given = model is not None or data is not None
+    checks.require(given, "The page needs a model or data", received)
+    steps, parts = ([], [np.zeros(0)]) if model is None else _steps(model)
     flat = np.concatenate([part.ravel() for part in parts]).astype("<f4")
+    images = "null" if data is None else json.dumps(_images(data, name)).replace("<", "\\u003c")
     template = _assembled()
     net = {
         "shape": "-".join(["784", *(str(s["units"]) for s in steps if s["kind"] == "dense")]),
@@ -87,9 +104,34 @@ def page(model: Any) -> str:
         text = json.dumps({**net, "dtype": dtype, "weights": packed.decode("ascii")})
         # The name of a layer may contain "</script>".
         whole = template.replace("@NET@", text.replace("<", "\\u003c"))
-        if len(whole.encode()) <= _MOST or np.abs(flat).max() > np.finfo(np.float16).max:
+        large = np.abs(flat).max(initial=0) > np.finfo(np.float16).max
+        if len(whole.encode()) <= _MOST or large:
             break
-    return whole
+    return whole.replace("@IMAGES@", images)
+
+
+def _images(data: Any, name: str) -> dict[str, Any]:
+    """Return test and training images with 4 bits per pixel, and their labels, both in base64."""
+    (x_train, y_train), (x_test, y_test) = data
+    chosen: list[tuple[Any, Any]] = []
+    for part, x, y, most in (("test", x_test, y_test, _TEST), ("train", x_train, y_train, _TRAIN)):
+        x, y = np.asarray(x), np.asarray(y)
+        fits = x.dtype == np.uint8 and x.shape[1:] == (28, 28) and len(x) == len(y) > 0
+        expected = f"{part} images must be a uint8 array (N, 28, 28), with N labels from 0 to 9"
+        received = f"{x.dtype} {x.shape} and labels {y.dtype} {y.shape}"
+        checks.require(fits and np.isin(y, range(10)).all(), expected, received)
+        few = slice(None, None, -(-len(x) // most))  # evenly spaced
+        chosen.append((x[few].reshape(-1, 784), y[few].astype(np.uint8)))
+    (x_test, y_test), (x_train, y_train) = chosen
+    while True:
+        shades = np.rint(np.concatenate([x_test, x_train]) / 17).astype(np.uint8)  # 255 / 15 = 17
+        packed = base64.b64encode(zlib.compress(shades[:, ::2] << 4 | shades[:, 1::2], 9))
+        if len(packed) <= _IMAGES or len(x_train) < 100:
+            break
+        x_train, y_train = x_train[::2], y_train[::2]
+    labels = base64.b64encode(np.concatenate([y_test, y_train]).tobytes())
+    texts = {"pixels": packed.decode("ascii"), "labels": labels.decode("ascii")}
+    return {"name": name, "test": len(x_test), **texts}
 
 
 def _assembled() -> str:
@@ -173,15 +215,21 @@ def default_model() -> Path:
     raise FileNotFoundError(f"No model was found; {how}. Searched: {places}")
 
 
-def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
+def show(
+    model: Any, path: str | Path, data: Any = None, name: str = "", *, open_it: bool = True
+) -> bool:
     """Write the page to a file, and open it in a browser.
 
     Parameters
     ----------
-    model : Model
+    model : Model or None
         Model that `page` supports.
     path : str or Path
         Path of the HTML file. Its folder is created if necessary.
+    data : tuple, optional
+        Images for training, as for `page`.
+    name : str
+        Name of the data.
     open_it : bool
         If True, open the file in a browser.
 
@@ -193,7 +241,7 @@ def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
     Raises
     ------
     ValueError
-        If the page does not support the model, in which case no file is written.
+        If the page does not support the model or the data, in which case no file is written.
     OSError
         If the file cannot be written.
 
@@ -204,7 +252,7 @@ def show(model: Any, path: str | Path, *, open_it: bool = True) -> bool:
     Traceback (most recent call last):
     ValueError: model must have inputs of 28 x 28 pixels and ten outputs. Received: an unbuilt model
     """
-    text = page(model)
+    text = page(model, data, name)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(text.encode()))

@@ -1,0 +1,88 @@
+"use strict";
+
+// The network as a Keras program and as a file for tinynet.
+
+const OPTIMIZERS = {
+  sgd: (rate) => `SGD(learning_rate=${rate})`,
+  momentum: (rate) => `SGD(learning_rate=${rate}, momentum=${MOMENTUM})`,
+  rmsprop: (rate) => `RMSprop(learning_rate=${rate})`,
+  adam: (rate) => `Adam(learning_rate=${rate})`,
+};
+
+/** Return a program that trains this network; the library only changes its first line. */
+function kerasProgram({ settings, seen, own, test }, library) {
+  const { units, activation: name, optimizer, rate, batch, dropout, bias, most, shuffled } = settings;
+  const epochs = Math.max(1, Math.round(seen / (own - test)));
+  const noBias = bias ? "" : ", use_bias=False";
+  const scale = `VarianceScaling(${settings.initial ** 2}, "fan_avg", "uniform")`;
+  const initializer = settings.initial ? `keras.initializers.${scale}` : '"zeros"';
+  const begin = settings.initial === 1 ? "" : `, kernel_initializer=${initializer}`;
+  return [
+    ...(shuffled ? ["import numpy as np"] : []),
+    library === "keras" ? "import keras" : "import tinynet as keras",
+    "",
+    `keras.utils.set_random_seed(${settings.seed})`,
+    "(x, y), (x_test, y_test) = keras.datasets.mnist.load_data()",
+    ...(shuffled ? [`y = np.random.default_rng(${settings.seed}).permutation(y)`] : []),
+    most === 1 ? 'x, x_test = x.astype("float32") / 255, x_test.astype("float32") / 255' :
+      'x, x_test = x.astype("float32"), x_test.astype("float32")',
+    "",
+    "model = keras.Sequential(",
+    "    [",
+    "        keras.Input((28, 28)),",
+    "        keras.layers.Flatten(),",
+    `        keras.layers.Dense(${units}, activation="${name}"${noBias}${begin}),`,
+    ...(dropout ? [`        keras.layers.Dropout(${dropout}),`] : []),
+    `        keras.layers.Dense(10, activation="softmax"${noBias}${begin}),`,
+    "    ]",
+    ")",
+    "model.compile(",
+    `    optimizer=keras.optimizers.${OPTIMIZERS[optimizer](rate)},`,
+    '    loss="sparse_categorical_crossentropy",',
+    '    metrics=["accuracy"],',
+    ")",
+    `model.fit(x, y, batch_size=${batch}, epochs=${epochs}, verbose=2)`,
+    "loss, accuracy = model.evaluate(x_test, y_test, verbose=0)",
+    'print(f"Test accuracy: {accuracy:.4f}")',
+    "",
+  ].join("\n");
+}
+
+/** Return the network as JSON, which tinynet.models.load_model reads; see docs/file_formats.md. */
+function networkFile({ settings, w }) {
+  const { units, activation: name, dropout, bias } = settings;
+  const layer = (class_name, config) => ({ module: "keras.layers", class_name, config });
+  const layers = [
+    layer("InputLayer", { batch_shape: [null, 28, 28], name: "input" }),
+    layer("Flatten", { name: "flatten" }),
+    layer("Dense", { name: "hidden", units, activation: name, use_bias: bias }),
+    ...(dropout ? [layer("Dropout", { name: "dropout", rate: dropout })] : []),
+    layer("Dense", { name: "output", units: 10, activation: "softmax", use_bias: bias }),
+  ];
+  const shapes = [[784, units], [units], [units, 10], [10]];
+  const names = ["hidden/kernel", "hidden/bias", "output/kernel", "output/bias"];
+  // Nine significant digits identify each float32 number.
+  const values = (array) => Array.from(array, (value) => Number(value.toPrecision(9)));
+  const weights = split(w, units).map((array, i) =>
+    ({ name: names[i], shape: shapes[i], values: values(array) }));
+  return JSON.stringify({
+    format: "tinynet.json",
+    format_version: 1,
+    model: { module: "keras", class_name: "Sequential", config: { name: "network", layers } },
+    weights: weights.filter((_, i) => bias || i % 2 === 0),
+  });
+}
+
+/** Save a text as a file of the user. */
+function download(name, text, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function showProgram() {
+  const library = document.querySelector("input[name=library]:checked").value;
+  $("program").textContent = kerasProgram(trainer, library);
+}
