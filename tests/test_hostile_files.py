@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import io
+import json
 import math
 import os
 import pickle
@@ -100,7 +101,7 @@ def refused_by_both(path: Path, match: str, contents: bytes) -> None:
 # ------------------------------------------------------------ foreign and damaged files
 
 
-@pytest.mark.parametrize("suffix", [".tinynet", ".keras", ".h5"])
+@pytest.mark.parametrize("suffix", [".tinynet", ".keras", ".h5", ".json"])
 @pytest.mark.parametrize(
     "contents",
     [b"", b"PK", b"PK\3\4", b"hello", b"\x89HDF\r\n\x1a\n", b"\0" * 1000, pickle.dumps([1, 2]),
@@ -491,6 +492,69 @@ def test_hostile_json(text: bytes, match: str, tmp_path: Path) -> None:
     refused(path, match, zipped({**good_members(), "model.json": text}))
     about = {**about, "model": text.decode("latin1")}
     refused(path, match, tinynet_files.version_2(about, arrays))
+
+
+# ------------------------------------------------------------ .json files
+
+
+@functools.cache
+def good_json() -> str:
+    """Return the text of a valid ``.json`` file."""
+    return tinynet.saving.json_format.write(small()).decode()
+
+
+def with_weight(**entry: Any) -> bytes:
+    """Change the entry of the first weight, of shape (4, 5)."""
+    about = json.loads(good_json())
+    about["weights"][0].update(entry)
+    return json.dumps(about).encode()
+
+
+def with_key(key: str, value: Any) -> bytes:
+    return json.dumps({**json.loads(good_json()), key: value}).encode()
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: good_json().encode()[:-9], "must be valid JSON"),
+        (lambda: b"[1]", "one object"),
+        (lambda: b"{}", "must have format='tinynet.json'"),
+        (lambda: with_key("format", "tinynet"), "must have format='tinynet.json'"),
+        (lambda: with_key("format_version", 2), "a newer file requires a newer tinynet"),
+        (lambda: with_key("format_version", True), "format_version must be 1"),
+        (lambda: with_key("model", []), "must contain the dict 'model'"),
+        (lambda: with_key("weights", {}), "must contain the list 'weights'"),
+        (lambda: with_key("weights", [3]), "weights.0. must have a name, a shape and"),
+        (lambda: with_key("weights", []), "more weights than the file contains"),
+        (lambda: with_weight(name=3), "weights.0. must have a name"),
+        (lambda: with_weight(shape=[20]), "must have shape"),
+        (lambda: with_weight(shape=[4, -5]), "must have a name, a shape"),
+        (lambda: with_weight(shape=[4.0, 5]), "must have a name, a shape"),
+        (lambda: with_weight(shape=[2**30] * 8), "as many values as its shape"),
+        (lambda: with_weight(shape=[1] * 9), "must have a name, a shape"),
+        (lambda: with_weight(values=[0.5] * 19), "as many values as its shape.*19 values"),
+        (lambda: with_weight(values=["0.5"] * 20), "must have numbers as values"),
+        (lambda: with_weight(values=[None] * 20), "must have numbers as values"),
+        (lambda: with_weight(values=[True] * 20), "must have numbers as values"),
+        (lambda: with_weight(values=[[]] * 20), "must have numbers as values"),
+        (lambda: with_weight(values=[10**40] * 20), "must have finite values"),
+        (lambda: with_weight(values=[math.nan] * 20), "must have finite values"),
+        (lambda: with_weight(values=[1e300] * 20), "in the range of float32"),
+        (lambda: with_weight(values=[0] * 20).replace(b"[0,", b"[1e999,"), "finite values"),
+        (lambda: b'{"weights": [' + b"[]," * 2_000_000 + b"[]]}", "at most 10,000 lists"),
+        (lambda: b'{"a": "' + b"x" * (5 << 20) + b'"}', "must have at most"),
+        (lambda: b'{"a": [' + b"1.5," * 1_000_000 + b"1]}", "must have format="),
+    ],
+)
+def test_hostile_json_files(make: Callable[[], bytes], match: str, tmp_path: Path) -> None:
+    refused(tmp_path / "bad.json", match, make())
+
+
+def test_json_files_describe_no_larger_model(tmp_path: Path) -> None:
+    about = json.loads(good_json())
+    about["model"]["config"]["layers"][1]["config"]["units"] = 10**8
+    refused(tmp_path / "bad.json", "more weights than the file", json.dumps(about).encode())
 
 
 # ------------------------------------------------------------ graphs

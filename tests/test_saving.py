@@ -66,6 +66,39 @@ def values(model: Any) -> list[bytes]:
     return [w.tobytes() for w in model.get_weights()]
 
 
+# ------------------------------------------------------------ .json files
+
+
+@pytest.mark.parametrize("floatx", ["float32", "float64"])
+def test_json_files_have_identical_weights(floatx: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.json"
+    with tinynet.config.floatx_scope(floatx):
+        model = compiled()
+        train(model)
+        loaded = reloaded(model, path)
+        assert values(loaded) == values(model)
+        np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+        assert loaded.optimizer.get_config() == model.optimizer.get_config()
+        train(loaded)
+    assert [entry["name"] for entry in json.loads(path.read_text())["weights"]] == [
+        weight.path for weight in model.weights
+    ]
+    other = compiled(None)
+    other.load_weights(path)
+    assert values(other) == [array.astype("float32").tobytes() for array in model.get_weights()]
+
+
+def test_json_files_have_finite_weights_of_limited_size(tmp_path: Path) -> None:
+    path, model = tmp_path / "net.json", compiled()
+    model.layers[1].bias.assign(np.full(8, np.inf))
+    with pytest.raises(ValueError, match=r"must be finite; save the model as \.tinynet"):
+        model.save(path)
+    large = tinynet.Sequential([tinynet.Input((1000,)), layers.Dense(500)])
+    with pytest.raises(ValueError, match="must have at most 4,194,304 bytes; save the model as"):
+        large.save(path)
+    assert not path.exists()
+
+
 # ------------------------------------------------------------ resuming training
 
 

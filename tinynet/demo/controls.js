@@ -9,6 +9,7 @@ const CHOICES = {
   dropout: [0, 0.1, 0.2, 0.3, 0.5, 0.8],
 };
 const SLICE = 25, REFRESH = 150, SLOW = 500; // milliseconds
+const MOST_UNITS = 256;
 const OWN = 200; // maximum number of drawings in the training set
 
 let attached = false; // if true, the page recognizes drawings with the network trained here
@@ -185,7 +186,7 @@ function adopt() {
   const { negative_slope: slope, max_value: limit, threshold } = act?.options ?? {};
   const plain = act?.name !== "relu" || (slope === 0 && limit == null && threshold === 0);
   const fits = rest.length === 0 && first?.kind === "dense" && act.name in ACTIVATIONS && plain &&
-    last?.kind === "dense" && out?.name === "softmax" && first.units <= 512;
+    last?.kind === "dense" && out?.name === "softmax" && first.units <= MOST_UNITS;
   if (!fits) return false;
   const biased = first.bias !== null && last.bias !== null;
   if (!biased && (first.bias !== null || last.bias !== null)) return false;
@@ -204,7 +205,7 @@ function adopt() {
 async function prepare() {
   const stored = JSON.parse($("images").textContent);
   if (!stored) return;
-  const parameters = 4 * (4 * 512 * 800 + 5 * CHUNK * 512);
+  const parameters = 4 * (4 * MOST_UNITS * 800 + 5 * CHUNK * MOST_UNITS);
   const { memory, images } = await decodeImages(stored, OWN, parameters);
   trainer = new Trainer(memory, images, stored.test, switchedOff);
   $("data").textContent = `${(trainer.own - trainer.test).toLocaleString("en")} images of ` +

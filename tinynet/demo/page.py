@@ -50,7 +50,7 @@ def page(model: Any = None, data: Any = None, name: str = "the given data") -> s
 
     The page contains the weights in float32 or, if it would exceed 1 MB without the images, in
     float16, which changes probabilities by about 0.001. A model with one hidden layer of at most
-    512 units, whose activation is relu, sigmoid, tanh or linear, and with softmax can be trained
+    256 units, whose activation is relu, sigmoid, tanh or linear, and with softmax can be trained
     further on the page. In place of another model, the page trains a new network.
 
     Parameters
@@ -125,7 +125,8 @@ def _images(data: Any, name: str) -> dict[str, Any]:
     (x_test, y_test), (x_train, y_train) = chosen
     while True:
         shades = np.rint(np.concatenate([x_test, x_train]) / 17).astype(np.uint8)  # 255 / 15 = 17
-        packed = base64.b64encode(zlib.compress(shades[:, ::2] << 4 | shades[:, 1::2], 9))
+        pairs: Any = shades[:, ::2] << 4 | shades[:, 1::2]
+        packed = base64.b64encode(zlib.compress(pairs.tobytes(), 9))
         if len(packed) <= _IMAGES or len(x_train) < 100:
             break
         x_train, y_train = x_train[::2], y_train[::2]

@@ -250,7 +250,8 @@ class Model(Trainer, Network):
         Parameters
         ----------
         filepath : str or path-like
-            File to write, with the extension ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
+            File to write, with the extension ``.tinynet``, ``.keras``, ``.h5``, ``.hdf5`` or
+            ``.json``.
         overwrite : bool
             If True, replace an existing file.
         include_optimizer : bool

@@ -7,6 +7,7 @@ extension       contents                               read by
 ``.keras``      whole model, bit-identical             tinynet and Keras 3
 ``.weights.h5`` weights and optimizer state            tinynet and Keras 3
 ``.h5``         whole model, legacy format             tinynet and Keras
+``.json``       configuration and weights, as text     tinynet
 =============== ====================================== ===============================
 
 ``.tinynet`` files use the safetensors layout, so ``safetensors.numpy.load_file`` reads their

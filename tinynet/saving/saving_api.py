@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 from tinynet._core import checks
 from tinynet._core.atomic_files import write_atomically
-from tinynet.saving import configuration, keras_format, state, tinynet_format
+from tinynet.saving import configuration, json_format, keras_format, state, tinynet_format
 from tinynet.saving.errors import MALFORMED
 from tinynet.saving.saved_model import Model
 
@@ -24,6 +24,7 @@ FORMATS: dict[str, tuple[Callable[..., bytes], Callable[[bytes], state.Source]]]
     ".tinynet": (tinynet_format.write, tinynet_format.read),
     ".keras": (keras_format.write, keras_format.read),
     **dict.fromkeys((".h5", ".hdf5"), (keras_format.write_legacy, keras_format.Legacy)),
+    ".json": (json_format.write, json_format.read),
     ".weights.h5": (keras_format.write_weights, keras_format.read_weights),
 }
 _DAMAGE = (ValueError, EOFError, NotImplementedError, OSError, BadZipFile, zlib.error, struct.error)
@@ -42,7 +43,8 @@ def save_model(
         Model to save.
     filepath : str or path-like
         File to write. The extension selects the format: ``.tinynet`` has the safetensors layout,
-        ``.keras`` can be loaded by Keras 3, and ``.h5`` and ``.hdf5`` by older versions of Keras.
+        ``.keras`` can be loaded by Keras 3, ``.h5`` and ``.hdf5`` by older versions of Keras, and
+        ``.json`` is readable text, without the optimizer state.
     overwrite : bool
         If True, replace an existing file.
     include_optimizer : bool
@@ -85,7 +87,8 @@ def load_model(
     Parameters
     ----------
     filepath : str or path-like
-        File to read, with the extension ``.tinynet``, ``.keras``, ``.h5`` or ``.hdf5``.
+        File to read, with the extension ``.tinynet``, ``.keras``, ``.h5``, ``.hdf5`` or
+        ``.json``.
     custom_objects : dict, optional
         Custom classes and functions by name.
     compile : bool
@@ -181,7 +184,7 @@ def load_weights(
         Built model. It is unchanged if an error is raised.
     filepath : str or path-like
         File of weights or of a whole model, with the extension ``.weights.h5``, ``.tinynet``,
-        ``.keras``, ``.h5`` or ``.hdf5``.
+        ``.keras``, ``.h5``, ``.hdf5`` or ``.json``.
     skip_mismatch : bool
         If True, skip layers whose number or shapes of weights differ, with a warning.
     by_name : bool
@@ -266,7 +269,7 @@ def model_from_json(json_string: str, custom_objects: dict[str, Any] | None = No
 
 
 def _check_ending(what: str, path: Path) -> None:
-    expected = f"{what} must end in '.tinynet', '.keras', '.h5' or '.hdf5'"
+    expected = f"{what} must end in '.tinynet', '.keras', '.h5', '.hdf5' or '.json'"
     checks.require(path.suffix in FORMATS, expected, f"filepath={path}")
 
 
