@@ -214,6 +214,7 @@ def path(digit: int) -> list[list[tuple[float, float]]]:
 
 
 def draw(page: browser.Browser, strokes: list[list[tuple[float, float]]], kind: str) -> None:
+    page.run("pad.scrollIntoView({ block: 'center' })")
     left, top, width = page.run("const r = pad.getBoundingClientRect(); return [r.x, r.y, r.width]")
     actions: list[dict[str, Any]] = []
     for stroke in strokes:

@@ -95,11 +95,11 @@ class Numbers(state.Source):
 
     def groups(self, model: Model) -> Iterator[tuple[str, list[Variable], int, Any]]:
         """Yield all weights as one group."""
-        yield model.name, model.weights, len(self.weights), int
+        yield model.name, model.weights, len(self.weights), str
 
-    def get(self, place: int, variable: Variable) -> Array:
+    def get(self, place: str, variable: Variable) -> Array:
         """Return an array in the dtype of its variable."""
-        name, array = self.weights[place]
+        name, array = self.weights[int(place)]
         if variable.array.dtype.kind == "f" and array.dtype.kind in "iu":
             array = array.astype(np.float64)  # JavaScript writes 0.0 as 0
         fitted = state.fit(name, array, variable)
