@@ -70,6 +70,8 @@ def stored(images: np.ndarray) -> np.ndarray:
     return shades.astype(np.float32)
 
 
+ROWS = "Uint32Array.from({ length: arguments[0] }, (_, i) => i + arguments[1])"
+PROBABILITIES = f"return Array.from(trainer.forward({ROWS}, null).probabilities)"
 WEIGHTS = "return Array.from(trainer.w.subarray(0, 795 * arguments[0] + 10))"
 
 
@@ -112,10 +114,7 @@ def test_steps_match_python(
             rows = slice(32 * step, 32 * step + 32)
             loss = model.train_on_batch(x[rows], y[rows])
             first = 100 + rows.start  # the page stores the test images first
-            found = page.run(
-                "return trainer.trainOn(Uint32Array.from({ length: 32 }, (_, i) => i + arguments[0]))",
-                first,
-            )
+            found = page.run(f"return trainer.trainOn({ROWS})", 32, first)
             expected = np.concatenate([w.ravel() for w in model.get_weights()])
             np.testing.assert_allclose(weights_of(page, units), expected, atol=1e-5)
             assert found["loss"] / 32 == pytest.approx(float(loss), abs=1e-5)
@@ -148,10 +147,7 @@ def test_predictions_match_python(chromium: browser.Browser, data: Any, tmp_path
     (x, y), (x_test, y_test) = data
     model.fit(stored(x), y, epochs=5, verbose=0)
     page = open_page(chromium, tmp_path, data, model)
-    found = page.run(
-        "return Array.from(trainer.forward(Uint32Array.from({ length: 200 }, (_, i) => i + 100), null)"
-        ".probabilities)"
-    )
+    found = page.run(PROBABILITIES, 200, 100)
     expected = model.predict(stored(x[:200]), verbose=0)
     np.testing.assert_allclose(np.reshape(found, (200, 10)), expected, atol=1e-5)
     assert len({*expected.argmax(axis=1)}) == 10
@@ -181,15 +177,13 @@ def test_random_numbers_are_uniform(page: browser.Browser) -> None:
         assert np.histogram(values, 10, (0, 1))[0].std() < 5 * np.sqrt(2000)
         assert abs(np.corrcoef(values[1:], values[:-1])[0, 1]) < 0.05
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.05
-    order = page.run(
-        "return Array.from(new Random(3).shuffle(Uint32Array.from({length: 50}, (_, i) => i)))"
-    )
+    order = page.run(f"return Array.from(new Random(3).shuffle({ROWS}))", 50, 0)
     assert sorted(order) == list(range(50)) != order
 
 
 # ------------------------------------------------------------ controls
 
-CURVE = "return trainer.history.map(({ seen, loss, testLoss, testAccuracy }) => [seen, loss, testLoss, testAccuracy])"
+CURVE = "return trainer.history.map((p) => [p.seen, p.loss, p.testLoss, p.testAccuracy])"
 
 
 def click(page: browser.Browser, name: str, kind: str = "mouse") -> None:
@@ -293,12 +287,11 @@ def test_unit_is_inspected_by_keyboard(page: browser.Browser) -> None:
     page.run("document.getElementById('seed').focus()")
     page.keys(TAB + RIGHT * 3 + ENTER)
     assert text(page, "unit-name") == "Unit 4"
-    z, total, bias, y = map(
-        lambda number: float(number.replace("−", "-")),
-        re.findall(r"[−\d]+\.\d\d", text(page, "unit-sum")),
-    )
+    numbers = re.findall(r"[−\d]+\.\d\d", text(page, "unit-sum"))
+    z, total, bias, y = (float(number.replace("−", "-")) for number in numbers)
     expected = page.run(
-        """const pixels = Array.from(drawn, (byte) => byte / 255), [kernel, bias] = split(trainer.w, 16);
+        """const pixels = Array.from(drawn, (byte) => byte / 255);
+        const [kernel, bias] = split(trainer.w, 16);
         return [pixels.reduce((sum, x, i) => sum + x * kernel[16 * i + 3], 0), bias[3]]"""
     )
     np.testing.assert_allclose([total, bias], expected, atol=0.006)
@@ -461,10 +454,7 @@ def test_network_is_loaded_by_python(
         expected = np.concatenate([expected[: 784 * 16], expected[785 * 16 :][:160]])
     np.testing.assert_array_equal(np.concatenate(held), expected.astype(np.float32))
     x = stored(data[1][0]) * settings.get("most", 1)
-    found = page.run(
-        "return Array.from(trainer.forward(Uint32Array.from({ length: 100 }, (_, i) => i), null)"
-        ".probabilities)"
-    )
+    found = page.run(PROBABILITIES, 100, 0)
     probabilities = model.predict(x, verbose=0)
     np.testing.assert_allclose(np.reshape(found, (100, 10)), probabilities, atol=1e-4)
     assert any(type(layer) is L.Dropout for layer in model.layers) == ("dropout" in settings)
@@ -539,13 +529,16 @@ def test_layout_and_sizes(page: browser.Browser, width: int, scheme: str) -> Non
     page.run("for (let i = 0; i < 30; i++) trainer.trainStep(); refresh()")
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")
     # Touch targets have at least 44 pixels in both directions (WCAG 2.2, 2.5.5).
-    small = """return [...document.querySelectorAll("button, select, input[type=number], label.check")]
-        .filter((e) => { const r = e.getBoundingClientRect(); return r.width < 43.5 || r.height < 43.5; })
-        .map((e) => e.id || e.getAttribute("aria-label") || e.textContent)"""
-    assert page.run(small) == []
-    unnamed = """return [...document.querySelectorAll("button, select, input, canvas")].filter((e) =>
-        !e.textContent.trim() && !e.labels?.length && !e.getAttribute("aria-label") &&
-        !e.closest("button")).map((e) => e.outerHTML)"""
+    controls = "button, select, input[type=number], label.check"
+    small = """const small = ({ width, height }) => Math.min(width, height) < 43.5;
+        return [...document.querySelectorAll(arguments[0])]
+            .filter((element) => small(element.getBoundingClientRect()))
+            .map((element) => element.id || element.textContent)"""
+    assert page.run(small, controls) == []
+    unnamed = """return [...document.querySelectorAll("button, select, input, canvas")]
+        .filter((e) => !e.textContent.trim() && !e.labels?.length && !e.closest("button") &&
+            !e.getAttribute("aria-label"))
+        .map((e) => e.outerHTML)"""
     assert page.run(unnamed) == []
 
 
@@ -558,14 +551,15 @@ def test_scripts_are_strict_and_leak_no_globals(page: browser.Browser) -> None:
         assert source.startswith('"use strict";\n')
         assert max(map(len, source.split("\n"))) <= 110
         declared |= set(re.findall(r"^(?:async )?function (\w+)", source, re.M))
+    everything = "".join(script.read_text(encoding="utf-8") for script in scripts)
+    assert [name for name in declared if len(re.findall(rf"\b{name}\b", everything)) < 2] == []
     own = """const frame = document.createElement("iframe");
         document.body.append(frame);
         const usual = new Set(Object.getOwnPropertyNames(frame.contentWindow));
         frame.remove();
         return Object.getOwnPropertyNames(window).filter((name) => !usual.has(name));"""
-    assert {
-        name for name in page.run(own) if not name.startswith(("cdc_", "ret_nodes"))
-    } <= declared
+    found = {name for name in page.run(own) if not name.startswith(("cdc_", "ret_nodes"))}
+    assert found <= declared  # without names of the browser driver
 
 
 def test_images_are_evenly_chosen(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:

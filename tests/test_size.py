@@ -29,6 +29,10 @@ def test_comments_in_scripts_do_not_count() -> None:
     assert size.script_lines("// no\n/* no\n no */\nlet a = 1;\n\nf(a);") == 2
 
 
+def test_scripts_of_the_page_are_short() -> None:
+    assert max(size.scripts().values()) <= 300
+
+
 @pytest.mark.parametrize(
     ("path", "tier"),
     [

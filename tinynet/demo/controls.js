@@ -38,6 +38,7 @@ function start() {
   if (running) return;
   attach();
   running = true;
+  untrained = false;
   speed = 0;
   $("train").textContent = "Pause";
   say("Training");
@@ -73,6 +74,7 @@ function attach() {
     layer("output", 10, next, bias ? last : null), activations("softmax", {}),
   ];
   attached = true;
+  untrained = trainer.step === 0 && !trainer.adopted;
   if (tiles.length !== units) makeTiles(units);
   showNetwork();
 }
@@ -148,6 +150,7 @@ function connectControls() {
 
 function restart() {
   if (trainer.history.length > 1) previousRun = trainer.history;
+  trainer.adopted = false;
   trainer.restart();
   networkChanged();
   say("Restarted with random weights");
@@ -190,6 +193,7 @@ function adopt() {
   if (!fits) return false;
   const biased = first.bias !== null && last.bias !== null;
   if (!biased && (first.bias !== null || last.bias !== null)) return false;
+  trainer.adopted = true;
   Object.assign(trainer.settings, { units: first.units, activation: act.name, bias: biased });
   trainer.restart();
   const [kernel, bias, output, outputBias] = split(trainer.w, first.units);
@@ -210,6 +214,7 @@ async function prepare() {
   trainer = new Trainer(memory, images, stored.test, switchedOff);
   $("data").textContent = `${(trainer.own - trainer.test).toLocaleString("en")} images of ` +
     `${stored.name}; ${trainer.test.toLocaleString("en")} others are held out for testing`;
+  $("title").textContent = "Train a network to read your digits";
   connectControls();
   for (const section of document.querySelectorAll("[data-training]")) section.hidden = false;
   if (!net.steps.length || adopt()) attach();
@@ -218,4 +223,7 @@ async function prepare() {
   networkChanged();
 }
 
-prepare();
+prepare().catch((error) => {
+  console.error(error);
+  $("about").textContent += ` This browser does not support the training: ${error.message}`;
+});

@@ -69,7 +69,7 @@ function drawCurve({ id, name, train, test, top }, history) {
     }
     context.stroke();
   };
-  line(previousRun, test, color("--line"));
+  line(previousRun, test, color("--past"));
   line(history, train, color("--warm"), [4, 3]);
   line(history, test, color("--accent"));
   const end = history.at(-1);

@@ -8,7 +8,7 @@ const bars = Array.from({ length: 10 }, (_, digit) => {
   return { row, bar: row.querySelector(".bar"), percent: row.querySelector(".percent") };
 });
 
-let grids = [], drawn = new Uint8Array(784), answer = predict(drawn);
+let grids = [], untrained = false, drawn = new Uint8Array(784), answer = predict(drawn);
 
 /** Show the layers of the network, which changes when it is trained. */
 function showNetwork() {
@@ -95,7 +95,7 @@ function showAnswer(probabilities) {
   const low = probabilities[best] < 0.5 ? "low probability:" : "probability:";
   const how = `${low} ${percent(probabilities[best])}`;
   $("digit").textContent = blank || best < 0 ? "–" : best;
-  $("sure").textContent = blank ? "No drawing" : how;
+  $("sure").textContent = blank ? "No drawing" : untrained ? "The weights are random: press Train" : how;
   return { best, how };
 }
 
