@@ -2,10 +2,10 @@
 
 // The training loop, which runs in slices so that the page stays responsive, and its controls.
 
-const RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 10];
 const USUAL_RATES = { sgd: 0.1, momentum: 0.03, rmsprop: 0.001, adam: 0.003 };
 const CHOICES = {
-  rate: RATES, batch: [1, 8, 16, 32, 64, 128, 256, 512], units: [2, 4, 8, 16, 32, 64, 128, 256],
+  rate: [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 10],
+  batch: [1, 8, 16, 32, 64, 128, 256, 512], units: [2, 4, 8, 16, 32, 64, 128, 256],
   dropout: [0, 0.1, 0.2, 0.3, 0.5, 0.8],
 };
 const SLICE = 25, REFRESH = 150, SLOW = 500; // milliseconds
@@ -18,7 +18,8 @@ let trainer = null, running = false, timer = 0, refreshed = 0, speed = 0, announ
 // ------------------------------------------------------------ the loop
 
 const channel = new MessageChannel();
-channel.port1.onmessage = slice;
+let round = 0; // messages from before the last pause are ignored
+channel.port1.onmessage = ({ data }) => data === round && slice();
 
 /** Train for some milliseconds, then let the browser handle input and repaint. */
 function slice() {
@@ -31,18 +32,17 @@ function slice() {
   speed = speed ? 0.9 * speed + 0.1 * now : now;
   if (slow || performance.now() - refreshed > REFRESH) refresh();
   if (slow) timer = setTimeout(slice, SLOW);
-  else channel.port2.postMessage(null);
+  else channel.port2.postMessage(round);
 }
 
 function start() {
   if (running) return;
   attach();
   running = true;
-  untrained = false;
   speed = 0;
   $("train").textContent = "Pause";
   say("Training");
-  channel.port2.postMessage(null);
+  channel.port2.postMessage(++round);
 }
 
 function pause() {
@@ -74,7 +74,6 @@ function attach() {
     layer("output", 10, next, bias ? last : null), activations("softmax", {}),
   ];
   attached = true;
-  untrained = trainer.step === 0 && !trainer.adopted;
   if (tiles.length !== units) makeTiles(units);
   showNetwork();
 }
@@ -104,6 +103,7 @@ function refresh() {
     "test-loss": formatted(point?.testLoss, "loss"), "train-loss": formatted(point?.loss, "loss"),
   };
   for (const [id, text] of Object.entries(texts)) $(`is-${id}`).textContent = text;
+  untrained = attached && seen === 0 && !trainer.adopted;
   drawCurves(history);
   showPrediction();
   showTiles(trainer);
@@ -214,7 +214,7 @@ async function prepare() {
   trainer = new Trainer(memory, images, stored.test, switchedOff);
   $("data").textContent = `${(trainer.own - trainer.test).toLocaleString("en")} images of ` +
     `${stored.name}; ${trainer.test.toLocaleString("en")} others are held out for testing`;
-  $("title").textContent = "Train a network to read your digits";
+  $("title").textContent = "Train a network on digits";
   connectControls();
   for (const section of document.querySelectorAll("[data-training]")) section.hidden = false;
   if (!net.steps.length || adopt()) attach();

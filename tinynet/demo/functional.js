@@ -6,26 +6,30 @@
 
 // ------------------------------------------------------------ activations
 
+// y = f(x), and the gradient d_x = d_y * dy/dx, whose second factor is a function of y.
+const linear = (x) => x;
+const linear_backward = (d_y) => d_y;
+const relu = (x) => (x > 0 ? x : 0);
+const relu_backward = (d_y, y) => (y > 0 ? d_y : 0);
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
-
-/** y = f(x) and its derivative dy/dx, as a function of y. */
+const sigmoid_backward = (d_y, y) => d_y * y * (1 - y);
+const tanh = (x) => Math.tanh(x);
+const tanh_backward = (d_y, y) => d_y * (1 - y * y);
 const ACTIVATIONS = {
-  linear: [(x) => x, () => 1],
-  relu: [(x) => (x > 0 ? x : 0), (y) => (y > 0 ? 1 : 0)],
-  sigmoid: [sigmoid, (y) => y * (1 - y)],
-  tanh: [Math.tanh, (y) => 1 - y * y],
+  linear: [linear, linear_backward], relu: [relu, relu_backward],
+  sigmoid: [sigmoid, sigmoid_backward], tanh: [tanh, tanh_backward],
 };
 
-/** y = f(x). */
-function activation(name, x, y) {
+/** Apply an activation to each element. */
+function elementwise(name, x, y) {
   const [f] = ACTIVATIONS[name];
   for (let i = 0; i < x.length; i++) y[i] = f(x[i]);
 }
 
-/** d_x = d_y * dy/dx. */
-function activation_backward(name, d_y, y, d_x) {
-  const [, slope] = ACTIVATIONS[name];
-  for (let i = 0; i < y.length; i++) d_x[i] = d_y[i] * slope(y[i]);
+/** Compute the gradient of an activation for each element. */
+function elementwise_backward(name, d_y, y, d_x) {
+  const [, backward] = ACTIVATIONS[name];
+  for (let i = 0; i < y.length; i++) d_x[i] = backward(d_y[i], y[i]);
 }
 
 /** y = exp(x) / sum(exp(x)) in each row of `columns` values; the maximum is subtracted first. */

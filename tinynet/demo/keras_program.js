@@ -9,43 +9,24 @@ const OPTIMIZERS = {
   adam: (rate) => `Adam(learning_rate=${rate})`,
 };
 
-/** Return a program that trains this network; the library only changes its first line. */
+/** Return a program that trains this network; the library only changes one line. */
 function kerasProgram({ settings, seen, own, test }, library) {
-  const { units, activation: name, optimizer, rate, batch, dropout, bias, most, shuffled } = settings;
-  const epochs = Math.max(1, Math.round(seen / (own - test)));
-  const noBias = bias ? "" : ", use_bias=False";
-  const scale = `VarianceScaling(${settings.initial ** 2}, "fan_avg", "uniform")`;
-  const initializer = settings.initial ? `keras.initializers.${scale}` : '"zeros"';
-  const begin = settings.initial === 1 ? "" : `, kernel_initializer=${initializer}`;
-  return [
-    ...(shuffled ? ["import numpy as np"] : []),
-    library === "keras" ? "import keras" : "import tinynet as keras",
-    "",
-    `keras.utils.set_random_seed(${settings.seed})`,
-    "(x, y), (x_test, y_test) = keras.datasets.mnist.load_data()",
-    ...(shuffled ? [`y = np.random.default_rng(${settings.seed}).permutation(y)`] : []),
-    most === 1 ? 'x, x_test = x.astype("float32") / 255, x_test.astype("float32") / 255' :
-      'x, x_test = x.astype("float32"), x_test.astype("float32")',
-    "",
-    "model = keras.Sequential(",
-    "    [",
-    "        keras.Input((28, 28)),",
-    "        keras.layers.Flatten(),",
-    `        keras.layers.Dense(${units}, activation="${name}"${noBias}${begin}),`,
-    ...(dropout ? [`        keras.layers.Dropout(${dropout}),`] : []),
-    `        keras.layers.Dense(10, activation="softmax"${noBias}${begin}),`,
-    "    ]",
-    ")",
-    "model.compile(",
-    `    optimizer=keras.optimizers.${OPTIMIZERS[optimizer](rate)},`,
-    '    loss="sparse_categorical_crossentropy",',
-    '    metrics=["accuracy"],',
-    ")",
-    `model.fit(x, y, batch_size=${batch}, epochs=${epochs}, verbose=2)`,
-    "loss, accuracy = model.evaluate(x_test, y_test, verbose=0)",
-    'print(f"Test accuracy: {accuracy:.4f}")',
-    "",
-  ].join("\n");
+  const { optimizer, rate, dropout, bias, initial, most, shuffled } = settings;
+  const scale = `VarianceScaling(${initial ** 2}, "fan_avg", "uniform")`;
+  const initializer = initial ? `keras.initializers.${scale}` : '"zeros"';
+  const values = {
+    ...settings,
+    import: library === "keras" ? "import keras" : "import tinynet as keras",
+    numpy: shuffled ? "import numpy as np\n" : "",
+    shuffle: shuffled ? `y = np.random.default_rng(${settings.seed}).permutation(y)\n` : "",
+    scale: most === 1 ? " / 255" : "",
+    options: (bias ? "" : ", use_bias=False") +
+      (initial === 1 ? "" : `, kernel_initializer=${initializer}`),
+    dropout: dropout ? `        keras.layers.Dropout(${dropout}),\n` : "",
+    optimizer: OPTIMIZERS[optimizer](rate),
+    epochs: Math.max(1, Math.round(seen / (own - test))),
+  };
+  return $("keras-program").textContent.trimStart().replace(/%(\w+)%/g, (_, key) => values[key]);
 }
 
 /** Return the network as JSON, which tinynet.models.load_model reads; see docs/file_formats.md. */

@@ -67,7 +67,7 @@ class Trainer {
       z.set(bias, n * units);
       this.memory.sparse("sparse_row", sparse_row, z, n, kernel, units, this.images, rows[n]);
     }
-    activation(name, z, y);
+    elementwise(name, z, y);
     if (mask) for (let i = 0; i < y.length; i++) h[i] = y[i] * mask[i];
     const logits = this.logits.subarray(0, N * CLASSES);
     const probabilities = this.probabilities.subarray(0, N * CLASSES);
@@ -87,7 +87,7 @@ class Trainer {
     dense_gradients(h, d_logits, d_outputKernel, d_outputBias);
     dense_backward(d_logits, outputKernel, CLASSES, d_h);
     if (mask) for (let i = 0; i < y.length; i++) d_h[i] *= mask[i];
-    activation_backward(name, d_h, y, d_h);
+    elementwise_backward(name, d_h, y, d_h);
     d_kernel.fill(0);
     d_bias.fill(0);
     for (let n = 0; n < rows.length; n++) {
@@ -180,7 +180,7 @@ class Trainer {
 
   /** Compute loss and accuracy on the held-out images, and how often each unit is active. */
   evaluate() {
-    const { units, activation: name } = this.settings, [, slope] = ACTIVATIONS[name];
+    const { units, activation: name } = this.settings, [, backward] = ACTIVATIONS[name];
     const active = new Float32Array(units), steepest = new Float32Array(units);
     let loss = 0, right = 0;
     for (let start = 0; start < this.test; start += CHUNK) {
@@ -191,7 +191,7 @@ class Trainer {
       loss += sparse_crossentropy(labels, probabilities);
       right += countRight(labels, probabilities);
       y.forEach((value, i) => {
-        const unit = i % units, steep = slope(value);
+        const unit = i % units, steep = backward(1, value);
         if (steep > steepest[unit]) steepest[unit] = steep;
         active[unit] += value > 0;
       });

@@ -75,7 +75,7 @@ function showInspector({ w, settings: { units, activation: name }, history }) {
   paintWeights($("unit-weights"), kernel, units, unit);
   $("unit-name").textContent = `Unit ${unit + 1}`;
   const z = attached ? answer.preActivations[0][unit] : 0, y = ACTIVATIONS[name][0](z);
-  const number = (value) => value.toFixed(2).replace("-", "−");
+  const number = (value) => value.toFixed(3).replace("-", "−");
   $("unit-sum").textContent = blank || !attached
     ? "Draw a digit to see the pre-activation of this unit."
     : `Pre-activation ${number(z)} = weighted sum of the pixels ${number(z - bias[unit])} + bias ` +
