@@ -36,11 +36,12 @@ $("tiles").addEventListener("focusin", (event) => {
 /** Paint the 784 weights of a unit: blue for positive, orange for negative. */
 function paintWeights(canvas, kernel, units, unit) {
   const context = canvas.getContext("2d"), image = context.createImageData(28, 28);
+  const words = new Uint32Array(image.data.buffer); // a byte each: opacity, blue, green, red
   let largest = 1e-9;
   for (let i = unit; i < kernel.length; i += units) largest = Math.max(largest, Math.abs(kernel[i]));
   for (let i = 0; i < 784; i++) {
-    const value = kernel[i * units + unit], color = value > 0 ? [31, 131, 224] : [224, 123, 31];
-    image.data.set([...color, (255 * Math.abs(value)) / largest], 4 * i);
+    const value = kernel[i * units + unit], opacity = (255 * Math.abs(value)) / largest;
+    words[i] = (opacity << 24) | (value > 0 ? 0xe0831f : 0x1f7be0);
   }
   context.putImageData(image, 0, 0);
 }
