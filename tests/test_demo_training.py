@@ -91,11 +91,11 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh", "linear"])
-@pytest.mark.parametrize("units", [32, 12])
+@pytest.mark.parametrize("units", [32, 13])
 def test_steps_match_python(
     activation: str, units: int, chromium: browser.Browser, data: Any, tmp_path: Path
 ) -> None:
-    """Compare steps of each optimizer; 32 units use the kernels, 12 units also their twins."""
+    """Compare steps of each optimizer; 32 units use the kernels, 13 units also their twins."""
     model = network(units, activation)
     start = model.get_weights()
     page = open_page(chromium, tmp_path, data, model)

@@ -1,8 +1,8 @@
 "use strict";
 
-// The mathematics of training. Each function has the name and the formula of a function in
-// tinynet/functional, where the formulas are derived. Matrices are Float32Arrays in row-major
-// order, and results are written to their last array argument or, as for the optimizers, in place.
+// The mathematics of training. The names and formulas are those of tinynet/functional, which derives
+// the formulas; `sparse_row` and `transpose` are additional. Matrices are Float32Arrays in row-major
+// order. Results are written to the last array argument or, if stated by the formula, in place.
 
 // ------------------------------------------------------------ activations
 
@@ -58,36 +58,13 @@ function dense(x, kernel, bias, y) {
   }
 }
 
-/** d_kernel = x.T @ d_y and d_bias = the sum of the rows of d_y. */
-function dense_gradients(x, d_y, d_kernel, d_bias) {
-  const U = d_bias.length, D = d_kernel.length / U;
-  d_kernel.fill(0);
-  d_bias.fill(0);
-  for (let n = 0; n * U < d_y.length; n++) {
-    const row = n * U;
-    for (let u = 0; u < U; u++) d_bias[u] += d_y[row + u];
-    for (let d = 0, start = 0; d < D; d++, start += U) {
-      const value = x[n * D + d];
-      if (value === 0) continue;
-      for (let u = 0; u < U; u++) d_kernel[start + u] += value * d_y[row + u];
-    }
-  }
+/** y = x.T; x has `columns` columns. */
+function transpose(x, columns, y) {
+  const rows = x.length / columns;
+  for (let i = 0; i < x.length; i++) y[(i % columns) * rows + Math.floor(i / columns)] = x[i];
 }
 
-/** d_x = d_y @ kernel.T. */
-function dense_backward(d_y, kernel, U, d_x) {
-  const D = kernel.length / U;
-  for (let n = 0; n * U < d_y.length; n++) {
-    const row = n * U;
-    for (let d = 0, start = 0; d < D; d++, start += U) {
-      let sum = 0;
-      for (let u = 0; u < U; u++) sum += d_y[row + u] * kernel[start + u];
-      d_x[n * D + d] = sum;
-    }
-  }
-}
-
-/** Add the product of one sparse image and the kernel to the row y; see `csr` in tinynet. */
+/** Add the product of one sparse row x and the kernel to the row y: y += x @ kernel. */
 function sparse_row(y, kernel, pixels, values) {
   const U = y.length;
   for (let i = 0; i < pixels.length; i++) {
@@ -96,7 +73,7 @@ function sparse_row(y, kernel, pixels, values) {
   }
 }
 
-/** Add the outer product of one sparse image and the row d_y to d_kernel. */
+/** Add the gradient of `sparse_row` to that of the kernel: d_kernel += x.T @ d_y. */
 function sparse_row_gradients(d_y, d_kernel, pixels, values) {
   const U = d_y.length;
   for (let i = 0; i < pixels.length; i++) {

@@ -55,6 +55,14 @@ class Trainer {
     for (const name of ["w", "d_w", "m", "v"]) this[name] = array(size);
     for (const name of ["z", "y", "h", "d_h"]) this[name] = array(CHUNK * units);
     for (const name of ["logits", "probabilities"]) this[name] = array(CHUNK * CLASSES);
+    for (const name of ["turned", "d_turned"]) {
+      this[name] = array(units * CLASSES).subarray(0, units * CLASSES);
+    }
+    // The rows of the logits, in the format of the images.
+    const pixels = this.memory.array(Uint16Array, CHUNK * CLASSES);
+    pixels.forEach((_, i) => (pixels[i] = i % CLASSES));
+    const starts = Uint32Array.from({ length: CHUNK + 1 }, (_, n) => n * CLASSES);
+    this.rows = { pixels, starts, values: this.logits };
   }
 
   /** Compute the probabilities of a batch; `mask` multiplies the activations of the hidden layer. */
@@ -81,18 +89,29 @@ class Trainer {
     const { units, activation: name, bias } = this.settings;
     const [d_kernel, d_bias, d_outputKernel, d_outputBias] = split(this.d_w, units);
     const [, , outputKernel] = split(this.w, units);
+    const { memory, turned, d_turned } = this;
     const d_logits = this.logits.subarray(0, probabilities.length);
     const d_h = this.d_h.subarray(0, y.length);
     sparse_softmax_crossentropy_backward(labels, probabilities, d_logits);
-    dense_gradients(h, d_logits, d_outputKernel, d_outputBias);
-    dense_backward(d_logits, outputKernel, CLASSES, d_h);
+    d_outputBias.fill(0);
+    d_logits.forEach((value, i) => (d_outputBias[i % CLASSES] += value));
+    // d_h = d_logits @ outputKernel.T, and d_outputKernel.T = d_logits.T @ h.
+    transpose(outputKernel, CLASSES, turned);
+    d_h.fill(0);
+    d_turned.fill(0);
+    for (let n = 0; n < rows.length; n++) {
+      memory.sparse("sparse_row", sparse_row, d_h, n, turned, units, this.rows, n);
+      memory.sparse("sparse_row_gradients", sparse_row_gradients, h, n, d_turned, units,
+        this.rows, n);
+    }
+    transpose(d_turned, units, d_outputKernel);
     if (mask) for (let i = 0; i < y.length; i++) d_h[i] *= mask[i];
     elementwise_backward(name, d_h, y, d_h);
     d_kernel.fill(0);
     d_bias.fill(0);
     for (let n = 0; n < rows.length; n++) {
       for (let u = 0; u < units; u++) d_bias[u] += d_h[n * units + u];
-      this.memory.sparse("sparse_row_gradients", sparse_row_gradients, d_h, n, d_kernel, units,
+      memory.sparse("sparse_row_gradients", sparse_row_gradients, d_h, n, d_kernel, units,
         this.images, rows[n]);
     }
     if (!bias) [d_bias, d_outputBias].forEach((array) => array.fill(0));
