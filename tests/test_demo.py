@@ -66,7 +66,7 @@ def test_large_nets_are_stored_as_float16() -> None:
 
 
 def test_names_are_escaped_in_page() -> None:
-    name = "<script>alert(1)<!--"
+    name = "<script>alert(1)<!--@IMAGES@"
     model = net(L.Flatten(), L.Dense(4, name=name), L.Dense(10))
     page = demo.page(model)
     assert name not in page

@@ -615,6 +615,7 @@ def _demo(args: argparse.Namespace) -> Result:
     opened = demo.show(model, args.out, data, source.label, open_it=not args.no_open)
     lines = [f"Written to {args.out}, {os.path.getsize(args.out) / 1e6:.2f} MB"]
     lines += [missing] if missing else []
+    source.notice()
     if not (opened or args.no_open):
         lines.append("No browser could be started; open the file manually.")
     about = {"data": source.label, "fallback": source.fallback}

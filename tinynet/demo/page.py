@@ -83,7 +83,7 @@ def page(model: Any = None, data: Any = None, name: str = "the given data") -> s
     >>> from tinynet import Sequential
     >>> net = [layers.Input((28, 28)), layers.Flatten(), layers.Dense(10, activation="softmax")]
     >>> text = page(Sequential(net))
-    >>> text.startswith("<!DOCTYPE html>"), len(text) < 120_000
+    >>> text.startswith("<!DOCTYPE html>"), len(text) < 200_000
     (True, True)
     """
     received = "neither a model nor data"
@@ -92,7 +92,7 @@ def page(model: Any = None, data: Any = None, name: str = "the given data") -> s
     steps, parts = ([], [np.zeros(0)]) if model is None else _steps(model)
     flat = np.concatenate([part.ravel() for part in parts]).astype("<f4")
     images = "null" if data is None else json.dumps(_images(data, name)).replace("<", "\\u003c")
-    template = _assembled()
+    before, between, after = re.split("@NET@|@IMAGES@", _assembled())
     net = {
         "shape": "-".join(["784", *(str(s["units"]) for s in steps if s["kind"] == "dense")]),
         "version": __version__,
@@ -103,11 +103,11 @@ def page(model: Any = None, data: Any = None, name: str = "the given data") -> s
         packed = base64.b64encode(flat.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
         text = json.dumps({**net, "dtype": dtype, "weights": packed.decode("ascii")})
         # The name of a layer may contain "</script>".
-        whole = template.replace("@NET@", text.replace("<", "\\u003c"))
+        whole = before + text.replace("<", "\\u003c") + between
         large = np.abs(flat).max(initial=0) > np.finfo(np.float16).max
-        if len(whole.encode()) <= _MOST or large:
+        if len((whole + after).encode()) <= _MOST or large:
             break
-    return whole.replace("@IMAGES@", images)
+    return whole + images + after
 
 
 def _images(data: Any, name: str) -> dict[str, Any]:
@@ -217,7 +217,12 @@ def default_model() -> Path:
 
 
 def show(
-    model: Any, path: str | Path, data: Any = None, name: str = "", *, open_it: bool = True
+    model: Any,
+    path: str | Path,
+    data: Any = None,
+    name: str = "the given data",
+    *,
+    open_it: bool = True,
 ) -> bool:
     """Write the page to a file, and open it in a browser.
 
