@@ -126,7 +126,7 @@ class Outcome:
         self.skipped[contender] = before if reason in before else f"{before}; {reason}"
 
     def know(self, reply: dict[str, Any]) -> None:
-        """Record the versions and the data set reported by a process."""
+        """Record the versions and the dataset reported by a process."""
         self.versions.update(reply["versions"])
         if reply["data"] not in self.data:
             self.data += f" and {reply['data']}" if self.data else reply["data"]

@@ -363,7 +363,7 @@ def plot_history(
 
 
 def plot_runs(
-    figures: Mapping[str, Any],
+    values: Mapping[str, Any],
     title: str | None = None,
     source: str | None = None,
     ax: Axes | None = None,
@@ -372,7 +372,7 @@ def plot_runs(
 
     Parameters
     ----------
-    figures : mapping of str to array_like, shape (runs,)
+    values : mapping of str to array_like, shape (runs,)
         Values of the metric over the runs, by label, such as ``{"model A": [0.97, 0.98]}``.
     title : str, optional
         Title; by default, the number of runs. ``""`` for no title.
@@ -389,7 +389,7 @@ def plot_runs(
     Raises
     ------
     ValueError
-        If `figures` is empty, or a label has no values.
+        If `values` is empty, or a label has no values.
 
     Examples
     --------
@@ -397,20 +397,20 @@ def plot_runs(
     >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
     ['tinynet', 'Keras']
     """
-    values = {name: np.asarray(each, np.float64).ravel() for name, each in figures.items()}
-    expected = "figures must contain at least one value for each label"
-    fits = values and all(len(each) for each in values.values())
-    checks.require(fits, expected, f"figures={checks.shorten(figures)}")
-    ax = _axes(ax, 1.6 * len(values) + 2.4, 3.6)
-    for i, each in enumerate(values.values()):
+    arrays = {name: np.asarray(each, np.float64).ravel() for name, each in values.items()}
+    expected = "values must contain at least one value for each label"
+    fits = arrays and all(len(each) for each in arrays.values())
+    checks.require(fits, expected, f"values={checks.shorten(values)}")
+    ax = _axes(ax, 1.6 * len(arrays) + 2.4, 3.6)
+    for i, each in enumerate(arrays.values()):
         aside = np.linspace(-0.12, 0.12, len(each)) if len(each) > 1 else np.zeros(1)
         ax.plot(i + aside, each, "o", color=BLUE, alpha=0.6, mec="none")
         spread = each.std(ddof=1) if len(each) > 1 else None
         ax.errorbar(i + 0.25, each.mean(), spread, fmt="_", color=VERMILLION, ms=14, capsize=5)
-    ax.set_xticks(range(len(values)), list(values))
+    ax.set_xticks(range(len(arrays)), list(arrays))
     ax.grid(axis="y", alpha=0.3)
-    _open_box(ax, xlim=(-0.6, len(values) - 0.4))
-    count = max(map(len, values.values()))
+    _open_box(ax, xlim=(-0.6, len(arrays) - 0.4))
+    count = max(map(len, arrays.values()))
     default = f"{count} runs, with mean and standard deviation" if count > 1 else "One run"
     return _titled(ax, title, source, default)
 

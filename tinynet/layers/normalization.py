@@ -1,4 +1,4 @@
-"""Normalization of features by the mean and variance of a data set."""
+"""Normalization of features by the mean and variance of a dataset."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Normalization(OverAxes):
         super().build(input_shape)
 
     def adapt(self, data: Any) -> None:
-        """Compute the mean and the variance of a data set, replacing earlier values.
+        """Compute the mean and the variance of a dataset, replacing earlier values.
 
         If an error is raised, the earlier values are kept.
 
