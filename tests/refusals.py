@@ -1655,6 +1655,13 @@ OF_EXPLAIN: list[tuple[str, Callable[..., Any]]] = [
     ("before exporting it", lambda tmp_path: export(UNBUILT, tmp_path / "net.onnx")),
     ("format", lambda model, tmp_path: model.export(tmp_path / "a", format="tf_saved_model")),
 ]
+exercises = tinynet.exercises
+OF_EXERCISES: list[tuple[str, Callable[..., Any]]] = [
+    ("did you mean 'softmax'", later(exercises.show, "sofmax")),
+    ("from 1 to 14", later(exercises.hint, 15)),
+    ("from 1 to 14", later(exercises.solution, 0)),
+    ("from 1 to 14", later(exercises.check, 99, abs)),
+]
 EXTRAS: Rows = {
     **{f"an estimator: {said}": (call, ValueError, said) for said, call in OF_SKLEARN.items()},
     **{
@@ -1719,6 +1726,12 @@ EXTRAS: Rows = {
     **told("plots", PLOTS_REFUSED),
     **told("explain, export", OF_EXPLAIN),
     **told("repeats", OF_REPEATS),
+    **told("exercises", OF_EXERCISES),
+    "an exercise with an array as its answer": (
+        later(exercises.check, 1, np.zeros(3)),
+        TypeError,
+        "without parentheses. Received: function=ndarray",
+    ),
     **{
         f"explain.step: weight={weight!r:.40}": (
             # `apply=True` would update the weights of the model.

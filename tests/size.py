@@ -32,7 +32,8 @@ TIERS = {
     "files": ("tinynet/saving/",),
     "core": ("tinynet/_core/", "tinynet/config.py"),
     "extras": (
-        "tinynet/explain/", "tinynet/export/", "tinynet/compat/", "tinynet/demo/",
+        "tinynet/explain/", "tinynet/exercises/", "tinynet/export/", "tinynet/compat/",
+        "tinynet/demo/",
         "tinynet/visualize.py", "tinynet/cli.py", "tinynet/sklearn.py", "tinynet/repeats.py",
     ),
     "surface": ("tinynet/",),

@@ -12,7 +12,7 @@ from tinynet._core import suggestions
 from tinynet._core.keras_names import KERAS_NAMES, Absent, guard, public_names
 
 _package = sys.modules["tinynet"]
-_lazy = ("compat", "demo", "sklearn")  # modules that are imported on first access
+_lazy = ("compat", "demo", "exercises", "sklearn")  # modules that are imported on first access
 _nested = [f"{a}.{b}" for a in public_names(_package) for b in public_names(getattr(_package, a))]
 _paths = ["", *public_names(_package), *_nested, *KERAS_NAMES]
 _modules = {path: sys.modules.get(f"tinynet.{path}".rstrip(".")) for path in _paths}

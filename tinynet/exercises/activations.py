@@ -1,0 +1,189 @@
+"""Exercises about activation functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinynet import functional
+from tinynet.exercises.exercise import Case, Exercise
+from tinynet.exercises.inputs import floats, normal, whole
+from tinynet.functional import Array
+
+
+def _softmax(
+    x: Array,
+    shift: Callable[[Array], Any] = lambda x: x.max(axis=-1, keepdims=True),
+    power: Callable[[Array], Array] = np.exp,
+    total: Callable[[Array], Any] = lambda e: e.sum(axis=-1, keepdims=True),
+    after: Callable[[Array], Array] = np.positive,
+) -> Array:
+    e = power(x - shift(x))
+    return after(e / total(e))
+
+
+_OVERFLOW = "exp overflows or underflows; subtract the maximum of each row before exp"
+
+SOFTMAX = Exercise(
+    name="softmax",
+    solution=[functional.softmax],
+    variants=lambda x, **wrong: _softmax(x, **wrong) if wrong else functional.softmax(x),
+    cases=[
+        Case((whole(3, 3),)),
+        Case((np.log(floats([[1, 3], [1, 1], [4, 1]])),)),
+        Case((3 * normal(5, 4),)),
+        Case((normal(4, 7).astype(np.float64),)),
+        Case((normal(1, 6),), "a batch of one row", "the sum is over the classes, axis=-1"),
+        Case((normal(2, 5) + 100,), "logits above 88, whose exp overflows in float32", _OVERFLOW),
+        Case((normal(3, 5) + 1000,), "logits of 1000", _OVERFLOW),
+        Case((normal(3, 5) - 1000,), "logits of -1000", _OVERFLOW),
+        Case((normal(2, 3) + floats([[-800], [800]]),), "rows with very different logits",
+             "subtract the maximum of each row, not that of the whole batch"),
+        Case((floats([[0, 1000, -1000], [500, 500, -700]]),), "very different logits in a row",
+             _OVERFLOW),
+    ],
+    mistakes={
+        "shift": {
+            "overflows for logits above 88 (709 in float64): subtract the maximum of each row "
+            "before exp": lambda x: 0,
+            "subtracts the maximum of the whole batch, so that rows with much smaller logits "
+            "underflow to 0 / 0: subtract the maximum of each row": np.max,
+            "subtracts the maximum of each column (axis=0), not of each row (axis=-1)":
+                lambda x: x.max(axis=0),
+            "subtracts the maximum of each row without keepdims=True, so that it is broadcast "
+            "along the wrong axis": lambda x: x.max(axis=-1),
+            "subtracts the mean instead of the maximum, so that exp still overflows":
+                lambda x: x.mean(axis=-1, keepdims=True),
+            "subtracts the minimum instead of the maximum, so that exp still overflows":
+                lambda x: x.min(axis=-1, keepdims=True),
+            "clips the logits, which changes the result: subtract the maximum of each row instead":
+                lambda x: x - np.clip(x, -80, 80),
+        },
+        "total": {
+            "sums over the batch (axis=0) instead of the classes (axis=-1)":
+                lambda e: e.sum(axis=0),
+            "sums over the whole batch: use axis=-1, keepdims=True": np.sum,
+            "sums each row without keepdims=True, so that the sums are broadcast along the "
+            "wrong axis": lambda e: e.sum(axis=-1),
+            "does not divide by the sum of exp(x)": lambda e: 1,
+            "sums only the first 3 classes": lambda e: e[:, :3].sum(axis=-1, keepdims=True),
+            "divides by the mean of exp(x) instead of the sum":
+                lambda e: e.mean(axis=-1, keepdims=True),
+            "divides by the largest exp(x) instead of the sum":
+                lambda e: e.max(axis=-1, keepdims=True),
+            "divides by the number of classes instead of the sum of exp(x)": lambda e: e.shape[-1],
+            "divides by the Euclidean norm of exp(x) instead of the sum":
+                lambda e: np.linalg.norm(e, axis=-1, keepdims=True),
+            "accumulates the sum: np.cumsum is not np.sum": lambda e: np.cumsum(e, axis=-1),
+        },
+        "shift power total": {
+            "does not apply exp: divides the logits by their sum":
+                (lambda x: 0, np.positive, lambda x: x.sum(axis=-1, keepdims=True)),
+            "computes the sigmoid of each element, so that the rows do not sum to 1":
+                (lambda x: 0, functional.sigmoid, lambda x: 1),
+        },
+        "shift power": {
+            "computes exp(-x): the largest logit must have the largest probability":
+                (lambda x: x.min(axis=-1, keepdims=True), lambda z: np.exp(-z)),
+            "squares exp(x), or the logits are multiplied by 2":
+                (lambda x: x.max(axis=-1, keepdims=True), lambda z: np.exp(2 * z)),
+        },
+        "power": {
+            "uses powers of 2 instead of exp": np.exp2,
+            "uses powers of 10 instead of exp": lambda z: 10**z,
+        },
+        "after": {
+            "applies softmax twice": functional.softmax,
+            "returns the logarithm of the probabilities": np.log,
+            "rounds the probabilities to 0 and 1: do not apply argmax or round":
+                lambda y: np.eye(y.shape[-1])[y.argmax(axis=-1)],
+            "returns 1 - y": lambda y: 1 - y,
+            "returns the sorted probabilities": lambda y: np.sort(y, axis=-1),
+            "returns the class with the largest probability, not the probabilities":
+                lambda y: y.argmax(axis=-1),
+        },
+    },
+)  # fmt: skip
+
+
+def _relu_backward(d_y: Array, x: Array, formula: Any = None, slope: Any = None) -> Array:
+    if formula is None:
+        return functional.relu_backward(d_y, x, x) if slope is None else d_y * slope(x)
+    return formula(d_y, x)
+
+
+RELU_BACKWARD = Exercise(
+    name="relu_backward",
+    solution=[functional.relu_backward],
+    variants=_relu_backward,
+    cases=[
+        Case((floats([[5, -7], [2, 3]]), floats([[-1, 4], [0.5, -2]]))),
+        Case((normal(3, 4, seed=1), normal(3, 4, seed=2))),
+        Case((1000 * normal(5, 2, seed=3), 100 * normal(5, 2, seed=4))),
+        Case((normal(1, 3, seed=5), normal(1, 3, seed=8)), "a batch of one row",
+             "the formula is the same for any shape"),
+        Case((1e-6 * normal(4, 3, seed=6), 1e6 * normal(4, 3, seed=7)), "large x and small d_y",
+             "the slope is 1 for every positive x"),
+        Case((normal(4, 3, seed=6), 1e-6 * normal(4, 3, seed=7)), "x near 0",
+             "the slope is 1 for every positive x, however small"),
+    ],
+    mistakes={
+        "formula": {
+            "ignores the upstream gradient: multiply the derivative of relu by d_y":
+                lambda d_y, x: np.float32(x > 0),
+            "returns relu(x), not its gradient": lambda d_y, x: np.maximum(x, 0),
+            "tests the sign of d_y instead of the sign of x": lambda d_y, x: np.maximum(d_y, 0),
+            "passes the gradient for negative x: where x < 0, it must be 0": lambda d_y, x: d_y,
+            "returns 1 instead of 0 where x < 0": lambda d_y, x: np.where(x > 0, d_y, 1),
+            "returns x instead of 0 where x < 0": lambda d_y, x: np.where(x > 0, d_y, x),
+            "returns 1 instead of d_y where x > 0, and d_y instead of 0 where x < 0":
+                lambda d_y, x: np.where(x > 0, 1, d_y),
+            "sets negative upstream gradients to 0, too (guided backpropagation)":
+                lambda d_y, x: d_y * (x > 0) * (d_y > 0),
+            "passes the gradient where x * d_y > 0: test only the sign of x":
+                lambda d_y, x: np.where(x * d_y > 0, d_y, 0),
+            "applies relu to d_y * x: multiply d_y by the derivative of relu":
+                lambda d_y, x: np.maximum(d_y * x, 0),
+            "multiplies relu(d_y) by x": lambda d_y, x: np.maximum(d_y, 0) * x,
+            "adds d_y to the derivative of relu: multiply them": lambda d_y, x: d_y + (x > 0),
+            "divides by x": lambda d_y, x: np.where(x > 0, d_y / x, 0),
+            "compares x with d_y instead of 0": lambda d_y, x: d_y * (x > d_y),
+            "returns |d_y|: the sign of the gradient must be kept":
+                lambda d_y, x: np.abs(d_y) * (x > 0),
+            "computes a matrix product with * replaced by @: multiply element by element":
+                lambda d_y, x: d_y @ np.float32(x > 0),
+        },
+        "slope": {
+            "multiplies by relu(x) instead of the derivative of relu, which is 1 or 0":
+                lambda x: np.maximum(x, 0),
+            "multiplies by x instead of the derivative of relu": np.positive,
+            "has the condition reversed: the gradient passes where x > 0":
+                lambda x: x < 0,
+            "has a slope of -1 for negative x, the derivative of |x|: it must be 0":
+                np.sign,
+            **{
+                f"has a slope of {slope} for negative x, the derivative of leaky relu: it must be "
+                "0": partial(lambda slope, x: np.where(x > 0, 1, slope), slope)
+                for slope in (0.01, 0.1, 0.2, 0.3, 0.5)
+            },
+            "has the slope 0 for x < 1: the derivative of relu is 1 for x > 0": lambda x: x > 1,
+            "has the slope 0 for x > 6, the derivative of relu6": lambda x: (x > 0) & (x < 6),
+            "has the slope 0 for x > 1": lambda x: (x > 0) & (x < 1),
+            "has the slope exp(x) for negative x, the derivative of elu":
+                lambda x: np.where(x > 0, 1, np.exp(x)),
+            "compares x with its mean instead of 0": lambda x: x > x.mean(),
+            "has one condition for the whole array: compare each element of x with 0":
+                lambda x: (x > 0).all(),
+            "has one condition for each row: compare each element of x with 0":
+                lambda x: (x > 0).all(axis=1, keepdims=True),
+            "uses the sigmoid of x": functional.sigmoid,
+            "uses tanh(x)": np.tanh,
+            "uses the derivative of sigmoid":
+                lambda x: functional.sigmoid(x) * (1 - functional.sigmoid(x)),
+            "uses the derivative of tanh": lambda x: 1 - np.tanh(x) ** 2,
+        },
+    },
+)  # fmt: skip

@@ -1,0 +1,571 @@
+"""Diagnosis of an answer: compare it with the correct results, and with those of known mistakes.
+
+The first case in which an answer is wrong decides. Its result is compared with the results of each
+known mistake, then with simple functions of the correct result, such as its negative or a multiple.
+A mistake is named only if it explains all ordinary cases in which the result is wrong.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinynet.exercises.exercise import Exercise, Observation, observe, observe_results
+from tinynet.functional import Array
+
+
+@dataclass
+class Finding:
+    """Mistake in an answer, with an example: values and the inputs."""
+
+    mistake: str
+    example: str = ""
+
+
+def examine(exercise: Exercise, function: Any) -> Finding | None:
+    """Return the mistake of an answer; None if it is correct."""
+    cases = exercise.cases
+    given = [observe(exercise, function, case) for case in cases]
+    tried = [_variant(exercise, options) for options in ({}, *exercise.also)]
+    wrong = [_differences(exercise, given, expected) for expected in tried]
+    fewest = min(range(len(tried)), key=lambda k: len(wrong[k]))
+    if not wrong[fewest]:
+        changed = next((o.modified for o in given if o.modified), "")
+        if changed:
+            return Finding(f"modifies its argument {changed}: compute the result in a new array")
+        again = observe(exercise, function, cases[-1])
+        if _differences(exercise, [*given[:-1], again], given):
+            return Finding(
+                "returns another result if it is called again with the same arguments: "
+                "do not keep values between calls"
+            )
+        return None
+    return _Diagnosis(exercise, function, given, tried[fewest], wrong[fewest]).finding()
+
+
+def _variant(exercise: Exercise, options: Mapping[str, Any]) -> list[Observation]:
+    function = partial(exercise.variants, **options)
+    return [observe(exercise, function, case) for case in exercise.cases]
+
+
+def _differences(
+    exercise: Exercise, given: Sequence[Observation], expected: Sequence[Observation]
+) -> list[tuple[int, str]]:
+    """Return the cases and names of values that differ."""
+    return [
+        (k, name)
+        for k, (a, b, case) in enumerate(zip(given, expected, exercise.cases, strict=True))
+        for name in ([""] if a.problem else b.values)
+        if not _agree(a, b, name, exercise.rtol.get(name, case.rtol))
+    ]
+
+
+def _agree(a: Observation, b: Observation, name: str, rtol: float) -> bool:
+    """Return whether two observations of a value are equal, or have the same kind of problem."""
+    if a.problem or b.problem:
+        return bool(a.kind == b.kind and a.kind)
+    if name not in a.values or name not in b.values:
+        return False
+    return is_close(a.values[name], b.values[name], rtol)
+
+
+def is_close(a: Any, b: Any, rtol: float = 1e-4) -> bool:
+    """Return whether arrays are equal up to rounding errors, also where they are not finite."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if a.shape != b.shape:
+        return False
+    finite = np.abs(b[np.isfinite(b)])
+    return np.allclose(a, b, rtol, 0.1 * rtol * finite.max(initial=0), equal_nan=True)
+
+
+#: Changes of an argument, by description.
+_CHANGES: dict[str, Callable[[Any], Any]] = {
+    "minus {}": np.negative,
+    "the absolute value of {}": np.abs,
+    "the square of {}": np.square,
+    "the square root of {}": lambda x: np.sqrt(np.abs(x)),
+    "the sign of {}": np.sign,
+    "exp({})": np.exp,
+    "1 - {}": lambda x: 1 - x,
+    "1 / {}": lambda x: 1 / x,
+    "1 + {}": lambda x: 1 + x,
+    "{} - 1": lambda x: x - 1,
+    "2 * {}": lambda x: 2 * x,
+    "half of {}": lambda x: x / 2,
+    "{} rounded to integers": np.trunc,
+    "{} clipped to at most 1": lambda x: np.clip(x, -1, 1),
+    "the positive part of {}": lambda x: np.maximum(x, 0),
+    "the sum of {} over all elements": np.sum,
+    "the mean of {} over all elements": np.mean,
+    "the sum of {} over axis 0": lambda x: x.sum(axis=0),
+    "the mean of {} over axis 0": lambda x: x.mean(axis=0),
+    "the largest element of {}": np.max,
+    "{} divided by its length": lambda x: x / len(x),
+    "{} divided by its norm": lambda x: x / np.linalg.norm(x),
+    "the first element of {}": lambda x: x[0],
+    "the last element of {}": lambda x: x[-1],
+    "{} in reversed order": lambda x: x[::-1],
+    "{} transposed": lambda x: x.T,
+    "{} without its fractional part": lambda x: x - np.trunc(x),
+}
+#: Constants that may be used instead of an argument.
+_CONSTANTS = (0, 1, 2, 10, 0.5, 0.9, 0.95, 0.99, 0.999, 0.1, 0.01, 0.001,
+              1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)  # fmt: skip
+
+
+#: Results of known mistakes, by exercise, message and case.
+_known_results: dict[tuple[str, str, int], Observation] = {}
+
+
+def _changed(
+    function: Callable[..., Any], i: int, change: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    """Return a function that changes an argument, without changing its shape and dtype."""
+
+    def changed(*args: Any) -> Any:
+        new = change(args[i])
+        if isinstance(args[i], np.ndarray):
+            new = np.broadcast_to(new, args[i].shape).astype(args[i].dtype)
+        return function(*args[:i], new if np.ndim(new) else float(new), *args[i + 1 :])
+
+    return changed
+
+
+def _exchanged(function: Callable[..., Any], i: int, j: int) -> Callable[..., Any]:
+    """Return a function with two arguments exchanged."""
+
+    def exchanged(*args: Any) -> Any:
+        changed = [*args]
+        changed[i], changed[j] = args[j], args[i]
+        return function(*changed)
+
+    return exchanged
+
+
+class _Diagnosis:
+    """Search for the mistake that explains a wrong answer."""
+
+    def __init__(
+        self,
+        exercise: Exercise,
+        answer: Any,
+        given: list[Observation],
+        expected: list[Observation],
+        wrong: list[tuple[int, str]],
+    ) -> None:
+        self.exercise, self.answer = exercise, answer
+        self.known = exercise.wrong
+        self.given, self.expected, self.wrong = given, expected, wrong
+        self.first, self.name = wrong[0]
+        self.case = exercise.cases[self.first]
+        failing = [k for k, name in wrong if name in (self.name, "")]
+        ordinary = [k for k in failing if not exercise.cases[k].about]
+        #: Cases that a mistake must explain.
+        self.needed = ordinary if not self.case.about else [self.first]
+
+    def finding(self) -> Finding:
+        """Return the mistake, with the first wrong value."""
+        given, results = self.given[self.first], self.exercise.results
+        if given.problem:
+            about = f" for {self.case.about}" if self.case.about else ""
+            names = dict(zip(self.exercise.arguments, given.args, strict=False))
+            mistake = self._exchange() or given.problem + about
+            return Finding(mistake, _listed(names or self._arguments(self.first)))
+        if self.name in given.unchanged:
+            if len(given.unchanged) == len(results):
+                reason = f"{results[0]} = ... inside a function does not change the caller's array"
+                mistake = f"returns None, and changes no argument: return {', '.join(results)}; "
+                return Finding(mistake + reason, self._example())
+            if is_close(given.values[self.name], self._arguments(self.first)[self.name]):
+                mistake = f"must return {', '.join(results)}, or update them in place. Received: "
+                return Finding(f"{mistake}one value, and an unchanged {self.name}", self._example())
+        if self.name not in given.values:
+            return Finding(self.exercise.meaning.get(self.name, f"does not return {self.name}"))
+        if np.asarray(self.expected[self.first].values[self.name]).dtype == bool:  # a fact
+            return Finding(self.exercise.meaning[self.name])
+        meaning = self.exercise.meaning.get(self.name, "")
+        searches: list[Callable[[], str]] = [
+            self._known,
+            self._permuted,
+            partial(self._related, relations),
+            self._used,
+        ]
+        searches += [self._ignored, partial(self._related, parts)]
+        if meaning and "is wrong" not in meaning:  # it is more specific than a relation
+            searches[2:] = [self._ignored]
+        mistake = next(filter(None, (search() for search in searches)), "")
+        mistake = mistake or meaning or self._unknown()
+        return Finding(mistake, self._example())
+
+    def _exchange(self) -> str:
+        """Return a message if the answer is correct with two arguments exchanged."""
+        names = self.exercise.arguments
+        for i, j in itertools.combinations(range(len(names)), 2):
+            found = [
+                observe(self.exercise, _exchanged(self.answer, i, j), case)
+                for case in self.exercise.cases
+            ]
+            if not _differences(self.exercise, found, self.expected):
+                return self._order(i, j)
+        return ""
+
+    def _order(self, i: int, j: int) -> str:
+        names = self.exercise.arguments
+        order = f"the arguments are {', '.join(names)}"
+        return f"exchanges the arguments {names[i]} and {names[j]}: {order}"
+
+    def _known(self) -> str:
+        """Return the known mistake with the same results; two if one does not explain them."""
+        variants, wrong = self.exercise.variants, self.known.items()
+        count = range(len(self.exercise.arguments))
+        best, fewest = self._best(
+            itertools.chain(
+                ((message, partial(variants, **options)) for message, options in wrong),
+                (
+                    (self._order(i, j), _exchanged(variants, i, j))
+                    for i, j in itertools.combinations(count, 2)
+                ),
+            )
+        )
+        if fewest:
+            effective = {  # that change the value in the first case
+                message
+                for message, options in wrong
+                if not _agree(
+                    self._observe(message, partial(variants, **options), self.first),
+                    self.expected[self.first],
+                    self.name,
+                    self._rtol(self.first),
+                )
+            }
+            pairs = (
+                (f"{first}; also, {second}", partial(variants, **a, **b))
+                for (first, a), (second, b) in itertools.combinations(wrong, 2)
+                if not a.keys() & b.keys() and effective & {first, second}
+            )
+            both, remaining = self._best(pairs)
+            best = both if remaining < fewest else best
+        return best
+
+    def _used(self) -> str:
+        """Return what is used instead of an argument."""
+        names, variants = self.exercise.arguments, self.exercise.variants
+
+        def candidates() -> Iterator[tuple[str, Callable[..., Any]]]:
+            for name, value, i in zip(names, self.given[self.first].args, itertools.count()):
+                if np.ndim(value) or isinstance(value, float):
+                    is_float = np.asarray(value).dtype.kind == "f"
+                    for text, change in _CHANGES.items() if is_float else ():
+                        yield f"uses {text.format(name)}", _changed(variants, i, change)
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    for constant in _CONSTANTS:
+                        message = f"ignores the argument {name}, and uses {constant} instead"
+                        change = partial(lambda constant, x: constant, constant)
+                        yield message, _changed(variants, i, change)
+
+        return self._best(candidates())[0]
+
+    def _best(self, candidates: Iterable[tuple[str, Callable[..., Any]]]) -> tuple[str, float]:
+        """Return the mistake that explains most values, and how many are left."""
+        exercise, best = self.exercise, ""
+        fewest: tuple[float, float] = math.inf, math.inf
+        for message, function in candidates:
+            if self._explains(message, function):
+                found = [self._observe(message, function, k) for k in range(len(exercise.cases))]
+                differ = _differences(exercise, self.given, found)
+                left = sum(not exercise.cases[k].about for k, _ in differ), len(differ)
+                is_evidence = not self._is_binary() or not differ
+                if left < fewest and is_evidence and not self._contradicts(found):
+                    best, fewest = message, left
+            if not any(fewest):
+                break
+        return best, fewest[0]
+
+    def _observe(self, message: str, function: Callable[..., Any], k: int) -> Observation:
+        """Return the results of a mistake; those of known ones are kept."""
+        if message not in self.known:
+            return observe(self.exercise, function, self.exercise.cases[k])
+        key = self.exercise.name, message, k
+        if key not in _known_results:
+            _known_results[key] = observe(self.exercise, function, self.exercise.cases[k])
+        return _known_results[key]
+
+    def _is_binary(self) -> bool:
+        """Return whether all results are the number 0 or 1, which may be a coincidence."""
+        values = [self.given[k].values.get(self.name, 0) for k in self.needed]
+        is_result = self.exercise.observe is observe_results
+        return is_result and all(np.ndim(v) == 0 and v in (0, 1) for v in values)
+
+    def _rtol(self, k: int) -> float:
+        return self.exercise.rtol.get(self.name, self.exercise.cases[k].rtol)
+
+    def _explains(self, message: str, function: Callable[..., Any]) -> bool:
+        """Return whether a mistake has the given value in all necessary cases."""
+        for k in [self.first, *self.needed]:
+            found = self._observe(message, function, k)
+            if not _agree(self.given[k], found, self.name, self._rtol(k)):
+                return False
+            if _agree(found, self.expected[k], self.name, self._rtol(k)):
+                return False
+        return True
+
+    def _contradicts(self, found: Sequence[Observation]) -> bool:
+        """Return whether a mistake changes a value of an ordinary case that is correct."""
+        wrong = {*self.wrong, *((k, "") for k, _ in self.wrong)}  # "" is the name of a problem
+        problems = {k for k, name in self.wrong if not name}
+        return any(
+            not self.exercise.cases[k].about and k not in problems and (k, name) not in wrong
+            for k, name in _differences(self.exercise, found, self.expected)
+        )
+
+    def _ignored(self) -> str:
+        """Return the arguments on which the value does not depend, although it must."""
+        names = self.exercise.inputs or self.exercise.arguments
+        if self._is_binary():
+            return ""
+        found = [name for i, name in enumerate(names) if name != "seed" and self._ignores(i)]
+        if len(found) == len([name for name in names if name != "seed"]) > 1:
+            return f"{self.name} is the same for all inputs"
+        return f"{self.name} does not depend on {' and '.join(found)}" if found else ""
+
+    def _ignores(self, i: int) -> bool:
+        must_change = False
+        for k in self.needed:
+            case = self.exercise.cases[k]
+            value = case.args[i]
+            if callable(value) or isinstance(value, bool):
+                return False
+            if isinstance(value, int) or np.asarray(value).dtype.kind == "i":
+                new = np.roll(value, 1) if np.ndim(value) else value + 1
+            else:
+                new = np.float32(0.75) * value if np.ndim(value) else 0.75 * value
+            other = replace(case, args=(*case.args[:i], new, *case.args[i + 1 :]))
+            given = observe(self.exercise, self.answer, other)
+            expected = observe(self.exercise, self.exercise.variants, other)
+            if not _agree(given, self.given[k], self.name, 1e-6):
+                return False
+            must_change |= not _agree(expected, self.expected[k], self.name, self._rtol(k))
+        return must_change
+
+    def _permuted(self) -> str:
+        """Return a message if the results are correct, but in another order."""
+        names = self.exercise.results
+        if {*names} != {*self.expected[self.first].values}:
+            return ""
+        for order in itertools.permutations(names):
+            if all(
+                is_close(self.given[k].values[at], self.expected[k].values[name])
+                for k in self.needed
+                if not self.given[k].problem
+                for at, name in zip(names, order, strict=True)
+            ):
+                return f"returns {', '.join(order)} instead of {', '.join(names)}"
+        return ""
+
+    def _related(self, relate: Callable[..., Iterator[tuple[str, str]]]) -> str:
+        """Return how the given value is related to the correct one, in all necessary cases."""
+        found: list[dict[str, str]] = []
+        for k in self.needed:
+            a, b = (np.asarray(o[k].values.get(self.name)) for o in (self.given, self.expected))
+            if a.dtype == object:  # the answer raises an error in this case
+                return ""
+            inputs = self._arguments(k)
+            found.append({label: f"{self.name} {text}" for label, text in relate(a, b, inputs)})
+            old = inputs.get(self.name)
+            if old is not None and a.shape == b.shape == old.shape:  # a step
+                changes = relate(a - old, b - old, {})
+                found[-1] |= {f"step {k}": f"the change of {self.name} {v}" for k, v in changes}
+        common = [text for label, text in found[0].items() if all(label in f for f in found)]
+        if not common or (len(found) == 1 and np.size(b) == 1):  # one number may be a coincidence
+            return ""
+        return f"{common[0]}{self._about()}"
+
+    def _unknown(self) -> str:
+        """Describe a wrong value whose cause is not known."""
+        a, b = self.given[self.first].values[self.name], self.expected[self.first].values[self.name]
+        about = self._about()
+        if self.name.startswith("shape of"):
+            return f"the {self.name} is {_shape(a)} instead of {_shape(b)}"
+        if np.ndim(a) == 1 and not np.ndim(b):
+            return f"{len(a)} values are returned instead of one number"
+        if np.shape(a) != np.shape(b):
+            return f"{self.name} has the shape {np.shape(a)} instead of {np.shape(b)}{about}"
+        if not np.isfinite(a)[np.isfinite(b)].all():
+            return f"{self.name} is not finite{about}"
+        count = np.size(a) - np.count_nonzero(np.isclose(a, b, self.case.rtol, equal_nan=True))
+        where = "" if np.size(a) in (1, count) else f" in {count} of {np.size(a)} elements"
+        return f"{self.name} is wrong{where}{about}"
+
+    def _about(self) -> str:
+        """Describe unusual inputs, and why the result is wrong for them."""
+        return f" for {self.case.about}: {self.case.why}" if self.case.about else ""
+
+    def _arguments(self, k: int) -> dict[str, Any]:
+        names = self.exercise.inputs or self.exercise.arguments
+        return dict(zip(names, self.exercise.cases[k].args, strict=True))
+
+    def _example(self) -> str:
+        """Return the first wrong value, the correct one, and the inputs."""
+        a, b = (np.asarray(o[self.first].values[self.name]) for o in (self.given, self.expected))
+        label = self.name
+        if a.shape != b.shape:
+            texts = f"shape {a.shape}", f"shape {b.shape}"
+        else:
+            close = np.isclose(a, b, self.case.rtol, 0.1 * self.case.rtol, equal_nan=True)
+            wrong = np.argwhere(~close if not close.all() else a != b)
+            index = tuple(int(i) for i in wrong[0])
+            label += f"[{', '.join(map(str, index))}]" if index else ""
+            texts = _text(a[index]), _text(b[index])
+        inputs = _listed(self._arguments(self.first))
+        return f"{label} must be {texts[1]}. Received: {texts[0]}\n{inputs}"
+
+
+def _listed(inputs: Mapping[str, Any]) -> str:
+    """Return the values of inputs, without functions and generators."""
+    parts = []
+    for name, value in inputs.items():
+        if isinstance(value, np.ndarray):
+            prefix = f"for {name} = "
+            text = np.array2string(value, precision=4, threshold=40, edgeitems=2, prefix=prefix)
+            parts.append(f"{name} = {text}")
+        elif isinstance(value, int | float):
+            parts.append(f"{name} = {value!r}")
+    return "for " + "\n    ".join(parts) if parts else ""
+
+
+def _shape(sizes: Array) -> tuple[int, ...]:
+    return tuple(int(size) for size in sizes)
+
+
+def _text(value: Any) -> str:
+    return str(value) if value.dtype == bool else f"{float(value):.6g}"
+
+
+def _quantities(args: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield known quantities that a result may be multiplied or divided by."""
+    for name, value in args.items():
+        if isinstance(value, np.ndarray):
+            for axis, size in enumerate(value.shape):
+                yield f"the number of {('rows', 'columns')[axis > 0]} of {name}", size
+            yield f"the number of elements of {name}", value.size
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, value
+            yield f"1 - {name}", 1 - value
+    yield "2", 2
+    yield "the logarithm of 2", math.log(2)
+    yield "the logarithm of 10", math.log(10)
+
+
+_REDUCTIONS: tuple[tuple[Any, str], ...] = ((np.mean, "mean"), (np.sum, "sum"), (np.max, "maximum"))
+
+
+def relations(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield relations of a given value to the correct one: a label, and a message."""
+    if b.ndim == 2 and a.shape == b.T.shape and is_close(a, b.T):
+        yield "transposed", "is transposed"
+    if a.shape != b.shape:
+        if a.size == b.size and is_close(a.reshape(b.shape), b):
+            yield "shape", f"has the correct values, but the shape {a.shape} instead of {b.shape}"
+        elif a.ndim == b.ndim and a.shape[1:] == b.shape[1:] and is_close(a, b[: len(a)]):
+            yield "rows", f"has only {len(a)} of {len(b)} rows: return the result after the loop"
+        elif a.ndim == 1 and b.ndim > 1 and is_close(a, b[b != 0]):
+            yield (
+                "nonzero",
+                "has only the elements that are not 0: a boolean index drops the others",
+            )
+        for reduce, word in _REDUCTIONS if a.size and b.size else ():
+            if b.ndim == 0 and a.ndim and is_close(reduce(a), b):
+                yield word, f"is not reduced to a number: the {word} of all elements is missing"
+            for axis in range(b.ndim):
+                if a.shape == reduce(b, axis).shape and is_close(a, reduce(b, axis)):
+                    yield f"{word} {axis}", f"is the {word} over axis {axis} of the correct values"
+        for where, index in (("first", 0), ("last", -1)):
+            if b.ndim and a.shape == b[index].shape and is_close(a, b[index]):
+                yield where, f"has only the {where} row"
+        return
+    if a.dtype == bool or b.dtype == bool or not np.isfinite([a, b]).all() or not a.size:
+        return
+    arrays = {name: value for name, value in args.items() if isinstance(value, np.ndarray)}
+    for name, value in arrays.items():
+        if value.shape == a.shape and is_close(a, value):
+            yield f"equal to {name}", f"is equal to the argument {name}, which is not updated"
+    if not a.any():
+        yield "zero", "is 0 everywhere"
+    if is_close(a, -b):
+        yield "sign", "has the wrong sign"
+    yield from _factors(a, b, args)
+    for label, wrong, text in (
+        ("integer", np.trunc(b), "is rounded to integers: create the result with a float dtype"),
+        *((f"{d}", np.round(b, d), f"is rounded to {d} decimals") for d in range(4)),
+        ("square", b * b, "is squared: the square root is missing"),
+        ("root", np.sqrt(np.abs(b)), "is the square root of the correct value"),
+    ):
+        if is_close(a, wrong):
+            yield label, text
+    if is_close(np.abs(a), np.abs(b)):
+        yield "some signs", "has the wrong sign in some elements"
+    if (offset := float(np.median(a - b))) and is_close(a - offset, b):
+        size = "large" if offset > 0 else "small"
+        yield f"offset {offset:.4g}", f"is too {size} by {abs(offset):.4g}, in every element"
+
+
+def parts(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield which part of a given value is wrong: a label, and a message."""
+    if a.shape != b.shape or not np.isfinite([a, b]).all() or not a.size or b.dtype == bool:
+        return
+    a = a.astype(float)
+    wrong: Array = np.logical_not(np.isclose(a, b, 1e-4, 1e-5 * np.abs(b).max()))
+    for axis in range(min(a.ndim, 2)):
+        lines: Any = wrong.any(axis=1 - axis) if a.ndim == 2 else wrong
+        word = ("row", "column")[axis] if a.ndim == 2 else "element"
+        count = int(lines.argmax())  # of correct lines at the beginning
+        if count and lines[count:].all():
+            first = f"{count} {word}s" if count > 1 else word
+            yield f"only {count} {word}", f"is correct only in the first {first}"
+        if not lines[-1] and lines[:-1].all():
+            yield f"only last {word}", f"is correct only in the last {word}"
+        for where, index in (("first", 0), ("last", -1)):
+            if lines[index] and np.count_nonzero(lines) == 1 < len(lines):
+                yield f"{where} {word}", f"is wrong only in the {where} {word}"
+    bounds = (("at most", a.max(), np.minimum), ("at least", a.min(), np.maximum))
+    for word, bound, clip in bounds:
+        if np.count_nonzero(wrong & (a == bound)) > 1 and is_close(a, clip(b, bound)):
+            yield f"{word} {bound:.4g}", f"is clipped to {word} {bound:.4g}"
+    bound = float(np.abs(a).max())
+    if np.count_nonzero(wrong) > 1 and is_close(a, np.clip(b, -bound, bound)):
+        yield f"clipped {bound:.4g}", f"is clipped to the range from {-bound:.4g} to {bound:.4g}"
+    for name, value in args.items():
+        for side, compare in (("negative", np.less), ("positive", np.greater)):
+            mask = np.asarray(compare(value, 0) if isinstance(value, np.ndarray) else True)
+            inside = mask.shape == a.shape and not mask.all() and not wrong[~mask].any()
+            if inside and 2 * np.count_nonzero(wrong) > np.count_nonzero(mask):
+                yield f"{name} {side}", f"is wrong where {name} is {side}"
+    if is_close(a, b, 5e-2):
+        error = np.abs(a - b).max() / np.abs(b).max()
+        yield "accuracy", f"is not accurate enough: the relative error is {error:.1g}"
+
+
+def _factors(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield constant factors between a given value and the correct one."""
+    used = np.abs(b) > 0.1 * np.abs(b).max()
+    factor = float(np.median(a[used] / b[used])) if used.any() else 0.0
+    if not factor or not is_close(a, factor * b) or is_close(abs(factor), 1.0):
+        return
+    large = abs(factor) > 1
+    times = abs(factor) if large else 1 / abs(factor)
+    element = "every element of it is" if a.size > 1 else "it is"
+    sign = ", and has the wrong sign" if factor < 0 else ""
+    text = f"is wrong: {element} {times:.4g} times too {'large' if large else 'small'}{sign}"
+    for what, size in _quantities(args):
+        for value in (size, 1 / size if size else 0.0):
+            if is_close(abs(factor), value):
+                shown = times if is_close(times, size) else size
+                named = "" if what == "2" else f" ({shown:.4g} is {what})"
+                yield f"{factor > 0} {large} {what}", text + named
+    yield f"factor {factor:.3g}", text

@@ -1,0 +1,421 @@
+"""Exercises about the cross-entropy and the accuracy of a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinynet import functional
+from tinynet.exercises.exercise import Case, Exercise
+from tinynet.exercises.inputs import floats, labels, normal, probabilities, whole
+from tinynet.functional import Array
+
+#: Numbers that may be used instead of the batch size.
+_SIZES = (2, 3, 4, 5, 10, 32, 64, 100)
+
+
+def _chosen(y: Array, p: Array) -> Array:
+    return p[np.arange(len(y)), y]
+
+
+def _hot(y: Array, p: Array) -> Array:
+    return np.eye(p.shape[-1], dtype=p.dtype)[y]
+
+
+def _crossentropy(
+    y: Array,
+    p: Array,
+    values: Callable[[Array, Array], Any] | None = None,
+    log: Callable[[Array], Array] = np.log,
+    reduce: Callable[[Array, Array], Any] = lambda values, p: values.mean(),
+    epsilon: float = 1e-7,
+) -> Any:
+    if values is None:
+        return reduce(-log(np.maximum(_chosen(y, p), epsilon)), p)
+    return reduce(values(y, p), p)
+
+
+CROSSENTROPY = Exercise(
+    name="crossentropy",
+    solution=[functional.sparse_crossentropy, functional.sparse_softmax_crossentropy],
+    variants=_crossentropy,
+    cases=[
+        Case((np.array([2, 0, 1]), floats([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.2, 0.4, 0.4]]))),
+        Case((np.array([1, 0]), floats([[0.75, 0.25], [0.5, 0.5]]))),
+        Case((labels(5, 4), probabilities(5, 4))),
+        Case((labels(7, 3, seed=1), probabilities(7, 3))),
+        Case((np.array([2]), probabilities(1, 3)), "a batch of one row", "the formula is the same"),
+        Case((labels(23, 12, seed=2), probabilities(23, 12))),
+        Case((np.array([0, 1]), floats([[3e-7, 1], [0.999, 1e-3]])), "small probabilities",
+             "clip only those below 1e-7", 0.03),
+        Case((np.array([1, 1]), floats([[0, 1], [0.5, 0.5]])), "another class of probability 0",
+             "0 * log(0) is nan: clip the probabilities before the logarithm", 1e-3),
+        Case((np.array([0, 1]), floats([[0, 1], [0.5, 0.5]])), "a label of probability 0",
+             "its loss must be that of the probability 1e-7", 0.01),
+    ],
+    mistakes={
+        "reduce": {
+            "the mean over the batch is missing: the loss is the sum": lambda v, p: v.sum(),
+            "the mean over the batch is missing: one value for each example is returned":
+                lambda v, p: v,
+            "is divided by the number of classes instead of the batch size":
+                lambda v, p: v.sum() / p.shape[1],
+            "is divided by the number of classes: divide the sum over the batch only by N":
+                lambda v, p: v.sum() / p.size,
+            "is the largest value of the batch instead of the mean": lambda v, p: v.max(),
+            "is the smallest value of the batch instead of the mean": lambda v, p: v.min(),
+            "is the median of the batch instead of the mean": lambda v, p: np.median(v),
+            "is the value of the last example: add up all examples": lambda v, p: v.flat[-1],
+            "is the value of the first example: add up all examples": lambda v, p: v.flat[0],
+            "is the value of the first example, divided by N: return the result after the loop":
+                lambda v, p: v.flat[0] / len(p),
+            "omits the last example": lambda v, p: v[:-1].sum() / len(p),
+            "omits the first example": lambda v, p: v[1:].sum() / len(p),
+            "is divided by N - 1 instead of N": lambda v, p: v.sum() / max(len(p) - 1, 1),
+            "is divided twice by N": lambda v, p: v.mean() / len(p),
+            "is the mean of the squares": lambda v, p: (v * v).mean(),
+            "is divided by 2": lambda v, p: v.mean() / 2,
+            **{
+                f"is divided by {n} instead of N": partial(lambda n, v, p: v.sum() / n, n)
+                for n in _SIZES
+            },
+        },
+        "log": {
+            "uses the logarithm to base 2: np.log is the natural logarithm": np.log2,
+            "uses the logarithm to base 10: np.log is the natural logarithm": np.log10,
+            "the logarithm is missing": np.positive,
+            "is 1 - p instead of -log(p)": lambda p: p - 1,
+            "uses log(1 - p) instead of log(p)": lambda p: np.log(1 - p),
+            "uses log(1 + p) instead of log(p)": np.log1p,
+            "uses exp instead of the logarithm": lambda p: -np.exp(p),
+            "is 1 / p instead of -log(p)": lambda p: -1 / p,
+            "uses np.minimum instead of np.maximum: small numbers are replaced by 1e-7":
+                lambda p: np.log(np.minimum(p, 1e-7)),
+            "clips the probabilities to at most 0.9": lambda p: np.log(np.minimum(p, 0.9)),
+            "clips the probabilities to at most 0.99": lambda p: np.log(np.minimum(p, 0.99)),
+            "is -(1 - p) * log(p): the weight of the correct class is 1":
+                lambda p: (1 - p) * np.log(p),
+            "adds 0.001 to the probabilities: clip them": lambda p: np.log(p + 1e-3),
+            "ignores examples of probability 0: clip the probability to 1e-7":
+                lambda p: np.where(p > 1e-7, np.log(p), 0),
+            "is p * log(p), weighted by the prediction: the weight of the correct class is 1":
+                lambda p: p * np.log(p),
+        },
+        "epsilon": {
+            "the loss is not finite if the probability of a label is 0: clip the probabilities "
+            "to at least 1e-7 before the logarithm": 0,
+            **{
+                f"replaces probabilities of 0 by {epsilon}: the lower bound must be 1e-7":
+                    epsilon
+                for epsilon in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
+            },
+        },
+        "values": {
+            "is nan if a probability is 0, because of 0 * log(0): clip the probabilities to at "
+            "least 1e-7": lambda y, p: -(_hot(y, p) * np.log(p)).sum(axis=1),
+            "is the logarithm of the mean probability: take the logarithm first, then the mean":
+                lambda y, p: -np.log(np.maximum(_chosen(y, p).mean(), 1e-7)),
+            "sums log(p) of all classes: only the class of the label counts":
+                lambda y, p: -np.log(np.maximum(p, 1e-7)).sum(axis=1),
+            "is the mean of -log(p) over all classes: only the class of the label counts":
+                lambda y, p: -np.log(np.maximum(p, 1e-7)),
+            "adds -log(1 - p) of the other classes, as the binary cross-entropy does":
+                lambda y, p: -np.log(np.where(_hot(y, p) > 0, p, 1 - p)).sum(axis=1),
+            "is the mean binary cross-entropy of all classes":
+                lambda y, p: -np.log(np.where(_hot(y, p) > 0, p, 1 - p)),
+            "uses the largest probability instead of the probability of the label":
+                lambda y, p: -np.log(p.max(axis=1)),
+            "counts class labels from 1: they are from 0 to C - 1":
+                lambda y, p: -np.log(np.maximum(_chosen(y - 1, p), 1e-7)),
+            "applies softmax to the probabilities first":
+                lambda y, p: -np.log(_chosen(y, functional.softmax(p))),
+            "multiplies log(p) by the class label instead of selecting its class":
+                lambda y, p: -y[:, None] * np.log(np.maximum(p, 1e-7)),
+            "multiplies log(p) by the class labels, as if they were a row of one-hot labels":
+                lambda y, p: -(y * np.log(np.maximum(p, 1e-7))).sum(axis=-1),
+            "selects whole rows, probabilities[labels]: use probabilities[np.arange(N), labels]":
+                lambda y, p: -np.log(np.maximum(p[y % len(p)], 1e-7)),
+            "selects probabilities[:, labels], N x N elements: use probabilities[np.arange(N), "
+            "labels]": lambda y, p: -np.log(np.maximum(p[:, y], 1e-7)),
+            "is the entropy of the probabilities, which ignores the labels":
+                lambda y, p: -(p * np.log(np.maximum(p, 1e-7))).sum(axis=1),
+            "is the squared error": lambda y, p: ((p - _hot(y, p)) ** 2).sum(axis=1),
+            "is the absolute error": lambda y, p: np.abs(p - _hot(y, p)).sum(axis=1),
+            "is the error rate: the logarithm is missing":
+                lambda y, p: np.float64(p.argmax(axis=1) != y),
+            "counts class labels from the last: p[-label]":
+                lambda y, p: -np.log(np.maximum(_chosen(-y, p), 1e-7)),
+            "counts class labels from -1: they are from 0 to C - 1":
+                lambda y, p: -np.log(np.maximum(_chosen((y + 1) % p.shape[1], p), 1e-7)),
+            "uses only the first class, or the last one, instead of that of the label":
+                lambda y, p: -np.log(np.maximum(p[:, 0], 1e-7)),
+            "is the mean squared error": lambda y, p: (p - _hot(y, p)) ** 2,
+        },
+    },
+)  # fmt: skip
+
+
+def _logits_gradient(
+    y: Array,
+    logits: Array,
+    p: Callable[[Array], Array] = functional.softmax,
+    target: Callable[[Array, Array], Any] = _hot,
+    over: Callable[[Array], Any] = lambda z: z.dtype.type(len(z)),
+    after: Callable[[Array, Array, Array], Any] = lambda d, p, z: d,
+) -> Any:
+    q = p(logits)
+    return after((q - target(y, q)) / over(logits), q, logits)
+
+
+def _reference_gradient(y: Array, logits: Array) -> Array:
+    p = functional.softmax(logits)
+    return functional.mean_softmax_crossentropy_backward(p.dtype.type(1), p, y)
+
+
+def _rows(y: Array, p: Array) -> Array:
+    """Subtract 1 from whole rows, as `p[labels] -= 1` does."""
+    found = np.zeros_like(p)
+    found[y % len(p)] = 1
+    return found
+
+
+_UNSTABLE = "exp overflows; subtract the maximum of each row before exp, as in softmax"
+
+LOGITS_GRADIENT = Exercise(
+    name="softmax_crossentropy_backward",
+    solution=[
+        functional.mean_softmax_crossentropy_backward,
+        functional.sparse_softmax_crossentropy_backward,
+    ],
+    variants=lambda y, z, **wrong: (
+        _logits_gradient(y, z, **wrong) if wrong else _reference_gradient(y, z)
+    ),
+    cases=[
+        Case((np.array([2, 0, 2]), whole(3, 3))),
+        Case((np.array([1, 0]), np.log(floats([[1, 3], [1, 1]])))),
+        Case((labels(5, 4), normal(5, 4))),
+        Case((labels(7, 3, seed=1), 3 * normal(7, 3))),
+        Case((labels(14, 12, seed=1), normal(14, 12))),
+        Case((np.array([2]), normal(1, 4)), "a batch of one row", "the formula is the same"),
+        Case((labels(4, 3), normal(4, 3) + 1000), "logits of 1000", _UNSTABLE),
+        Case((labels(2, 3), normal(2, 3) + floats([[-800], [800]])),
+             "rows with very different logits", _UNSTABLE),
+        Case((np.array([2, 1]), floats([[0, 1000, -1000], [500, 500, -700]])),
+             "very different logits in a row", "the gradient is between -1 / N and 1 / N"),
+    ],
+    mistakes={
+        "over": {
+            "the mean over the batch is missing: divide by N": lambda z: 1,
+            "is divided by the number of classes instead of the batch size":
+                lambda z: np.float32(z.shape[1]),
+            "is divided by the number of elements instead of the batch size":
+                lambda z: np.float32(z.size),
+            "is divided by N - 1 instead of N": lambda z: np.float32(max(len(z) - 1, 1)),
+            "is divided by N twice": lambda z: np.float32(len(z) ** 2),
+            **{f"is divided by {n} instead of N": partial(lambda n, z: n, n) for n in _SIZES},
+        },
+        "target": {
+            "does not subtract the one-hot labels": lambda y, p: 0,
+            "subtracts the class labels as numbers: subtract one-hot rows":
+                lambda y, p: np.float32(y[:, None]),
+            "adds the one-hot labels instead of subtracting them": lambda y, p: -_hot(y, p),
+            "counts class labels from 1: they are from 0 to C - 1": lambda y, p: _hot(y - 1, p),
+            "counts class labels from -1: they are from 0 to C - 1":
+                lambda y, p: _hot((y + 1) % p.shape[1], p),
+            "subtracts 1 only in the first row: each row has its own label":
+                lambda y, p: _hot(y, p) * (np.arange(len(y)) == 0)[:, None],
+            "subtracts 1 from the largest probability instead of that of the label":
+                lambda y, p: _hot(p.argmax(axis=1), p),
+            "subtracts 1 from whole rows: use p[np.arange(N), labels] -= 1": _rows,
+            "subtracts 1 from the columns of all labels: use p[np.arange(N), labels] -= 1":
+                lambda y, p: np.float32(np.isin(np.arange(p.shape[1]), y)),
+            "subtracts 1 everywhere: subtract it only in the column of the label": lambda y, p: 1,
+            "subtracts the one-hot labels after the division by N: divide the difference":
+                lambda y, p: np.float32(len(p)) * _hot(y, p),
+        },
+        "after": {
+            "divides only the one-hot labels by N: divide the difference":
+                lambda d, p, z: p + d - p / np.float32(len(p)),
+            "is the same gradient multiplied by p: the derivative of softmax is already contained":
+                lambda d, p, z: d * p,
+            "multiplies by p * (1 - p): the derivative of softmax is already contained":
+                lambda d, p, z: d * p * (1 - p),
+            "applies the derivative of softmax twice":
+                lambda d, p, z: functional.softmax_backward(d, p, p),
+            "is zero except for the class of the label: softmax(logits) - one_hot(labels) is not":
+                lambda d, p, z: np.where(d < 0, d, 0),
+            "is that with respect to the probabilities, -1 / p: multiply by the derivative of "
+            "softmax": lambda d, p, z: np.where(d < 0, -1 / p, 0) / np.float32(len(p)),
+            "is the one-hot labels divided by p: subtract the one-hot labels from p":
+                lambda d, p, z: np.where(d < 0, 1 / p, 0) / np.float32(len(p)),
+            "multiplies by the loss": lambda d, p, z: d * -np.log(np.where(d < 0, p, 1)).sum(
+                axis=1).mean(),
+            "multiplies by the logits": lambda d, p, z: d * z,
+            "is the absolute value: the sign must be kept": lambda d, p, z: np.abs(d),
+            "is squared": lambda d, p, z: (d * len(d)) ** 2 / np.float32(len(d)),
+            "is clipped at 0: the gradient of the label is negative":
+                lambda d, p, z: np.maximum(d, 0),
+            "is -1 / N at the label, without the probability":
+                lambda d, p, z: np.where(d < 0, d - p / np.float32(len(p)), d),
+            "is 0 at the label, whose gradient is (p - 1) / N":
+                lambda d, p, z: np.where(d < 0, 0, d),
+            "returns the loss, not its gradient":
+                lambda d, p, z: -np.log(np.where(d < 0, p, 1)).sum(axis=1).mean(),
+            "is averaged over the batch: it must have the shape of the logits":
+                lambda d, p, z: d.sum(axis=0),
+            "returns the probabilities, not the gradient": lambda d, p, z: p,
+        },
+        "p": {
+            "does not apply softmax to the logits": np.positive,
+            "applies sigmoid instead of softmax": functional.sigmoid,
+            "applies softmax over the batch (axis=0) instead of the classes (axis=-1)":
+                lambda z: functional.softmax(z.T).T,
+            "uses the logarithm of softmax": lambda z: np.log(functional.softmax(z)),
+            "applies softmax twice": lambda z: functional.softmax(functional.softmax(z)),
+            "applies softmax to -logits": lambda z: functional.softmax(-z),
+            "sums over the whole batch in softmax: use axis=-1, keepdims=True":
+                lambda z: np.exp(z - z.max(axis=1, keepdims=True))
+                / np.exp(z - z.max(axis=1, keepdims=True)).sum(),
+            "sums each row without keepdims=True in softmax, so that the sums are broadcast along "
+            "the wrong axis": lambda z: np.exp(z - z.max(axis=1, keepdims=True))
+                / np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1),
+            "subtracts the maximum and sums without keepdims=True in softmax":
+                lambda z: np.exp(z - z.max(axis=1)) / np.exp(z - z.max(axis=1)).sum(axis=1),
+            "overflows for logits above 88: subtract the maximum of each row before exp":
+                lambda z: np.exp(z) / np.exp(z).sum(axis=1, keepdims=True),
+            "subtracts the maximum of the whole batch, so that rows with much smaller logits "
+            "underflow to 0 / 0: subtract the maximum of each row":
+                lambda z: np.exp(z - z.max()) / np.exp(z - z.max()).sum(axis=1, keepdims=True),
+            "does not divide exp(logits) by its sum":
+                lambda z: np.exp(z - z.max(axis=1, keepdims=True)),
+        },
+    },
+)  # fmt: skip
+
+
+def _accuracy(
+    y: Array,
+    scores: Array,
+    predict: Callable[[Array], Any] = lambda s: s.argmax(axis=-1),
+    reduce: Callable[[Array, Array], Any] = lambda hits, s: hits.mean(),
+    value: Callable[[Array, Array], Any] | None = None,
+) -> Any:
+    if value is not None:
+        return value(y, scores)
+    return reduce(np.asarray(predict(scores) == y), scores)
+
+
+def _reference_accuracy(y: Array, scores: Array) -> Any:
+    return functional.sparse_matches(y, scores) / len(y)
+
+
+def _scores(n: int, classes: int, seed: int) -> tuple[Array, Array]:
+    """Return labels and scores of which about half are correct, in each class another share."""
+    y, scores = labels(n, classes, seed), 0.5 * normal(n, classes, seed=seed)
+    scores[np.arange(n), y] += np.float32(0.4)
+    return y, scores - scores.min() + 1
+
+
+ACCURACY = Exercise(
+    name="accuracy",
+    solution=[functional.sparse_matches],
+    variants=lambda y, s, **wrong: _accuracy(y, s, **wrong) if wrong else _reference_accuracy(y, s),
+    cases=[
+        Case(_scores(12, 12, 34)),
+        Case(_scores(17, 3, 0)),
+        Case(_scores(13, 5, 2)),
+        Case((np.array([0, 1, 2, 1]), floats(
+            [[5, 1, 0], [1, 4, 2], [3, 1, 2], [0.1, 0.3, 0.2]]))),
+        Case((np.array([1]), floats([[0.1, 0.9]])), "a batch of one row", "it is correct"),
+        Case((np.array([1, 0]), floats([[0.9, 0.1], [0.3, 0.7]])), "predictions that are all "
+             "wrong", "the accuracy is 0"),
+        Case((np.array([2, 0, 1]), -_scores(3, 3, 3)[1]), "negative logits", "the largest counts"),
+        Case((np.array([0, 1, 1]), floats([[1000, 900], [900, 1000], [-900, -1000]])),
+             "logits of 1000", "compare the logits themselves, because exp overflows"),
+    ],
+    mistakes={
+        "predict": {
+            "counts classes from 1: argmax counts from 0, as the labels do":
+                lambda s: s.argmax(axis=-1) + 1,
+            "uses argmin instead of argmax": lambda s: s.argmin(axis=-1),
+            "uses argmax over the batch (axis=0) instead of the classes (axis=-1)":
+                lambda s: s.argmax(axis=0),
+            "uses argmax over all elements: use axis=-1": lambda s: s.argmax(),
+            "compares the largest score, not its index, with the label: use argmax":
+                lambda s: s.max(axis=-1),
+            "uses the last class (or a fixed class) instead of argmax": lambda s: s.shape[-1] - 1,
+            "keeps the predictions in the shape (N, 1), so that N x N pairs are compared":
+                lambda s: s.argmax(axis=-1)[:, None],
+        },
+        "value": {
+            "is the mean score of the correct classes: compare predicted classes with labels":
+                lambda y, s: _chosen(y, s).mean(),
+            "tests whether the score of the label is greater than 0.5: use argmax":
+                lambda y, s: (_chosen(y, s) > 0.5).mean(),
+            "compares each score with 0.5: use argmax over the classes":
+                lambda y, s: ((s > 0.5) == _hot(y, s)).mean(),
+            "compares one-hot predictions with one-hot labels, N x C elements: compare classes":
+                lambda y, s: (_hot(s.argmax(axis=1), s) == _hot(y, s)).mean(),
+            "accepts the 2 largest scores: only the largest counts":
+                lambda y, s: (np.argsort(-s, axis=1)[:, :2] == y[:, None]).any(axis=1).mean(),
+            "accepts the 5 largest scores: only the largest counts":
+                lambda y, s: (np.argsort(-s, axis=1)[:, :5] == y[:, None]).any(axis=1).mean(),
+            "rounds the scores first: compare them as they are":
+                lambda y, s: (np.round(s).argmax(axis=1) == y).mean(),
+            "sorts the predictions and the labels: compare those of the same example":
+                lambda y, s: (np.sort(s.argmax(axis=1)) == np.sort(y)).mean(),
+            "omits the first example": lambda y, s: (s.argmax(axis=1) == y)[1:].mean(),
+            "omits the last example": lambda y, s: (s.argmax(axis=1) == y)[:-1].mean(),
+            "omits the first example, but divides by N":
+                lambda y, s: (s.argmax(axis=1) == y)[1:].sum() / len(y),
+            "omits the last example, but divides by N":
+                lambda y, s: (s.argmax(axis=1) == y)[:-1].sum() / len(y),
+            "ignores class 0": lambda y, s: ((s.argmax(axis=1) == y) & (y > 0)).mean(),
+            "ignores the examples of class 0": lambda y, s: (s.argmax(axis=1) == y)[y > 0].mean(),
+            "is the mean of the accuracies of the classes: take the mean over all examples":
+                lambda y, s: np.mean([(s.argmax(axis=1) == c)[y == c].mean() for c in set(y)]),
+            "uses only the first 3 classes": lambda y, s: (s[:, :3].argmax(axis=1) == y).mean(),
+            "uses argmax over the reversed classes":
+                lambda y, s: (s[:, ::-1].argmax(axis=1) == y).mean(),
+            "uses argmax over the batch (axis=0), and as many labels":
+                lambda y, s: np.mean([a == b for a, b in zip(s.argmax(axis=0), y, strict=False)]),
+            "compares the sets of predictions and labels, not those of each example":
+                lambda y, s: len({*s.argmax(axis=1)} & {*y}) / len({*y}),
+            "uses argmax of the absolute values: the largest score counts":
+                lambda y, s: (np.abs(s).argmax(axis=1) == y).mean(),
+            "compares the predictions with those of the next example":
+                lambda y, s: (np.roll(s.argmax(axis=1), 1) == y).mean(),
+            "is 1 if any prediction is correct: take the mean":
+                lambda y, s: (s.argmax(axis=1) == y).any(),
+            "compares only the first example": lambda y, s: s.argmax(axis=1)[0] == y[0],
+            "is divided by the largest label plus 1 instead of N":
+                lambda y, s: (s.argmax(axis=1) == y).sum() / (y.max() + 1),
+            "is the mean of the largest scores: compare predicted classes with labels":
+                lambda y, s: s.max(axis=-1).mean(),
+        },
+        "reduce": {
+            "is divided by the number of classes instead of the batch size":
+                lambda hits, s: hits.sum() / s.shape[1],
+            **{
+                f"is divided by {n} instead of N": partial(lambda n, hits, s: hits.sum() / n, n)
+                for n in _SIZES
+            },
+            "is the square root of the accuracy": lambda hits, s: np.sqrt(hits.mean()),
+            "is half of the accuracy": lambda hits, s: hits.mean() / 2,
+            "is divided by N + 1 instead of N": lambda hits, s: hits.sum() / (hits.size + 1),
+            "is divided by N - 1 instead of N":
+                lambda hits, s: hits.sum() / max(hits.size - 1, 1),
+            "counts the correct predictions: divide by the batch size": lambda hits, s: hits.sum(),
+            "returns one value for each example: take the mean": lambda hits, s: hits,
+            "is a percentage: return a fraction between 0 and 1": lambda hits, s: 100 * hits.mean(),
+            "is the error rate, 1 - accuracy: compare with ==": lambda hits, s: 1 - hits.mean(),
+            "counts the wrong predictions: compare with ==, and divide by the batch size":
+                lambda hits, s: hits.size - hits.sum(),
+            "is 0 unless all predictions are correct: take the mean, and divide with /, not //":
+                lambda hits, s: hits.sum() // hits.size,
+        },
+    },
+)  # fmt: skip

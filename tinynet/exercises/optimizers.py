@@ -1,0 +1,356 @@
+"""Exercises about the updates of the optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinynet import functional
+from tinynet.exercises.exercise import Caller, Case, Exercise, Values
+from tinynet.exercises.inputs import floats, normal, positive, whole
+from tinynet.functional import Array
+
+
+def _sgd(w: Array, d_w: Array, rate: float, update: Callable[..., Any] | None = None) -> Any:
+    if update is not None:
+        return update(w, d_w, rate)
+    functional.sgd(w, d_w, rate)
+    return w
+
+
+SGD = Exercise(
+    name="sgd",
+    solution=[functional.sgd],
+    variants=_sgd,
+    in_place=True,
+    cases=[
+        Case((floats([1, 2]), floats([2, -4]), 0.25)),
+        Case((normal(5), normal(5, seed=1), 0.5)),
+        Case((normal(7), 1000 * normal(7, seed=2), 0.125)),
+        Case((normal(3), normal(3, seed=3), 2.0)),
+    ],
+    mistakes={
+        "update": {
+            "adds the gradient, so that the loss increases: subtract learning_rate * d_w":
+                lambda w, d, r: w + r * d,
+            "subtracts the learning rate instead of multiplying by it": lambda w, d, r: w - d - r,
+            "ignores the learning rate": lambda w, d, r: w - d,
+            "ignores the learning rate, and adds the gradient: subtract learning_rate * d_w":
+                lambda w, d, r: w + d,
+            "returns the step instead of the weights: w - learning_rate * d_w":
+                lambda w, d, r: r * d,
+            "returns the negative step instead of the weights: w - learning_rate * d_w":
+                lambda w, d, r: -r * d,
+            "divides by the learning rate": lambda w, d, r: w - d / r,
+            "multiplies the weights by the learning rate, too: w - learning_rate * d_w":
+                lambda w, d, r: r * (w - d),
+            "subtracts the weights from the step: w - learning_rate * d_w":
+                lambda w, d, r: r * d - w,
+            "multiplies the step by w: the step is learning_rate * d_w":
+                lambda w, d, r: w - r * d * w,
+            "uses only the sign of the gradient": lambda w, d, r: w - r * np.sign(d),
+            "divides the gradient by the number of weights":
+                lambda w, d, r: w - r * d / len(d),
+            "normalizes the gradient: the step is learning_rate * d_w":
+                lambda w, d, r: w - r * d / np.linalg.norm(d),
+            "sums the gradient over all weights: each weight has its own gradient":
+                lambda w, d, r: w - r * d.sum(),
+            "applies weight decay, too: w - learning_rate * d_w": lambda w, d, r: w - r * (d + w),
+        },
+    },
+)  # fmt: skip
+
+
+def _state_first(call: Caller, *args: Any) -> Values:
+    """Return the results with w last, because it depends on the others."""
+    found = call(*args)
+    return {**{name: found[name] for name in found if name != "w"}, "w": found["w"]}
+
+
+def _momentum(
+    w: Array,
+    d_w: Array,
+    m: Array,
+    rate: float,
+    momentum: float,
+    m_rule: Callable[..., Any] = lambda m, d, r, k: k * m - r * d,
+    w_rule: Callable[..., Any] = lambda w, d, old, m, r, k: w + m,
+) -> Any:
+    new = m_rule(m, d_w, rate, momentum)
+    return w_rule(w, d_w, m, new, rate, momentum), new
+
+
+def _reference_momentum(w: Array, d_w: Array, m: Array, rate: float, momentum: float) -> Any:
+    functional.sgd_momentum(w, d_w, m, rate, momentum, False)
+    return w, m
+
+
+MOMENTUM = Exercise(
+    name="momentum",
+    solution=[functional.sgd_momentum],
+    variants=lambda *args, **wrong: (
+        _momentum(*args, **wrong) if wrong else _reference_momentum(*args)
+    ),
+    observe=_state_first,
+    in_place=True,
+    cases=[
+        Case((floats([1, 2]), floats([2, -4]), floats([1, 0.5]), 0.25, 0.75)),
+        Case((normal(5), normal(5, seed=1), normal(5, seed=2), 0.5, 0.9)),
+        Case((normal(7), normal(7, seed=3), normal(7, seed=4), 0.125, 0.6)),
+        Case((normal(13), 1000 * normal(13, seed=3), 100 * normal(13, seed=4), 0.2, 0.7)),
+        Case((normal(3), normal(3, seed=5), np.zeros(3, np.float32), 0.3, 0.8), "the first step, "
+             "with the velocity 0", "it is a step of gradient descent"),
+    ],
+    mistakes={
+        "m_rule": {
+            "m has the opposite sign, m = momentum * m + learning_rate * d_w: here, the "
+            "velocity points downhill, and w = w + m": lambda m, d, r, k: k * m + r * d,
+            "m does not contain the learning rate (PyTorch's definition): m = momentum * m - "
+            "learning_rate * d_w": lambda m, d, r, k: k * m + d,
+            "m does not contain the learning rate: m = momentum * m - learning_rate * d_w":
+                lambda m, d, r, k: k * m - d,
+            "m is an exponential moving average of the gradient: m = momentum * m - "
+            "learning_rate * d_w": lambda m, d, r, k: k * m + (1 - k) * d,
+            "m is an exponential moving average of the steps: do not multiply by 1 - momentum":
+                lambda m, d, r, k: k * m - (1 - k) * r * d,
+            "m does not decay: multiply the old velocity by momentum": lambda m, d, r, k: m - r * d,
+            "m decays by the factor 1 - momentum instead of momentum":
+                lambda m, d, r, k: (1 - k) * m - r * d,
+            "m decays by the learning rate: learning_rate and momentum are exchanged":
+                lambda m, d, r, k: r * m - k * d,
+            "m multiplies the step by momentum, too: only the old velocity decays":
+                lambda m, d, r, k: k * (m - r * d),
+            "m only decays: the step of gradient descent is missing": lambda m, d, r, k: k * m,
+            "m adds momentum instead of multiplying by it": lambda m, d, r, k: k + m - r * d,
+            "m is the old velocity plus the gradient: m = momentum * m - learning_rate * d_w":
+                lambda m, d, r, k: m + d,
+            "m does not decay, and does not contain the learning rate": lambda m, d, r, k: m - d,
+            "m multiplies the old velocity by the learning rate, too":
+                lambda m, d, r, k: r * (k * m - d),
+            "m has the wrong sign of the old velocity": lambda m, d, r, k: -k * m - r * d,
+            "m decays by momentum**2": lambda m, d, r, k: k * k * m - r * d,
+            "m is overwritten by the step: the old velocity is lost": lambda m, d, r, k: -r * d,
+        },
+        "w_rule": {
+            "w subtracts the velocity: it points downhill already, w = w + m":
+                lambda w, d, old, m, r, k: w - m,
+            "w is updated with the old velocity: update m first":
+                lambda w, d, old, m, r, k: w + old,
+            "w is a step of gradient descent without momentum: w = w + m":
+                lambda w, d, old, m, r, k: w - r * d,
+            "w multiplies the velocity by the learning rate, which it already contains":
+                lambda w, d, old, m, r, k: w + r * m,
+            "w subtracts the velocity times the learning rate: w = w + m":
+                lambda w, d, old, m, r, k: w - r * m,
+            "w is updated with Nesterov momentum: w = w + m":
+                lambda w, d, old, m, r, k: w + k * m - r * d,
+            "w adds the step of gradient descent to the velocity, which contains it already":
+                lambda w, d, old, m, r, k: w + m - r * d,
+            "w adds the velocity twice": lambda w, d, old, m, r, k: w + 2 * m,
+            "w subtracts the gradient without the velocity: w = w + m":
+                lambda w, d, old, m, r, k: w - d,
+            "w multiplies the velocity by momentum, which is applied already":
+                lambda w, d, old, m, r, k: w + k * m,
+            "w adds the gradient: w = w + m": lambda w, d, old, m, r, k: w + r * d,
+            "w is the velocity: add it to the weights": lambda w, d, old, m, r, k: m,
+        },
+    },
+)  # fmt: skip
+
+
+def _adam(
+    w: Array, d_w: Array, m: Array, v: Array, step: int,
+    rate: float, beta_1: float, beta_2: float, epsilon: float,
+    m_rule: Callable[..., Any] = lambda m, d, b1, b2: b1 * m + (1 - b1) * d,
+    v_rule: Callable[..., Any] = lambda v, d, b1, b2, m: b2 * v + (1 - b2) * d * d,
+    correct_m: Callable[..., Any] = lambda m, b1, b2, t: m / (1 - b1**t),
+    correct_v: Callable[..., Any] = lambda v, b1, b2, t: v / (1 - b2**t),
+    direction: Callable[..., Any] = lambda m, v, d, e: m / (np.sqrt(v) + e),
+    w_rule: Callable[..., Any] = lambda w, s, r, t: w - r * s,
+    used: Callable[..., Any] = lambda m, v, new_m, new_v, b1, d: (new_m, new_v),
+    returned: Callable[..., Any] = lambda w, m, v, m_hat, v_hat: (w, m, v),
+    paper: bool = True,
+) -> Any:  # fmt: skip
+    """Compute the update of algorithm 1 of Kingma and Ba, with replaceable parts."""
+    new_m = m_rule(m, d_w, beta_1, beta_2)
+    new_v = v_rule(v, d_w, beta_1, beta_2, new_m)
+    used_m, used_v = used(m, v, new_m, new_v, beta_1, d_w)
+    m_hat = correct_m(used_m, beta_1, beta_2, step)
+    v_hat = correct_v(used_v, beta_1, beta_2, step)
+    new_w = w_rule(w, direction(m_hat, v_hat, d_w, epsilon), rate, step)
+    return returned(new_w, new_m, new_v, m_hat, v_hat)
+
+
+def _reference_adam(
+    w: Array, d_w: Array, m: Array, v: Array, step: int,
+    rate: float, beta_1: float, beta_2: float, epsilon: float,
+) -> Any:  # fmt: skip
+    alpha = functional.adam_step_size(rate, beta_1, beta_2, step, w.dtype)
+    functional.adam(w, d_w, m, v, alpha, 1 - beta_1, 1 - beta_2, epsilon)
+    return w, m, v
+
+
+def _adam_case(seed: int, size: int, step: int, *rest: Any, scale: float = 1.0) -> Case:
+    w, d_w, m = (normal(size, seed=seed + k) for k in range(3))
+    m, v = (m, positive(size, seed=seed)) if step > 1 else (0 * m, 0 * m)
+    return Case((w, np.float32(scale) * d_w, m, v, step, *rest[:4]), *rest[4:])
+
+
+ADAM = Exercise(
+    name="adam",
+    solution=[functional.adam, functional.adam_step_size],
+    variants=lambda *args, **wrong: _adam(*args, **wrong) if wrong else _reference_adam(*args),
+    also=[{"paper": True}],
+    observe=_state_first,
+    in_place=True,
+    cases=[
+        Case((*(whole(3, seed=k) for k in range(3)), floats([4, 1, 2]), 2, 0.5, 0.5, 0.75, 1e-7)),
+        _adam_case(0, 4, 3, 0.5, 0.9, 0.99, 1e-7),
+        _adam_case(3, 5, 2, 0.25, 0.8, 0.95, 1e-7),
+        _adam_case(5, 3, 7, 0.5, 0.7, 0.9, 1e-7),
+        _adam_case(7, 11, 4, 3.0, 0.6, 0.85, 1e-7, scale=1000),
+        _adam_case(6, 6, 1, 0.5, 0.9, 0.99, 1e-7, "the first step", "the length of the first step "
+                   "of Adam is the learning rate, because of the bias correction"),
+        Case((normal(4), 1e-6 * normal(4, seed=1), np.zeros(4, np.float32),
+              np.zeros(4, np.float32), 1, 0.5, 0.9, 0.99, 1e-6), "gradients of the size of epsilon",
+             "add epsilon to the square root of v, in the denominator"),
+        Case((normal(4), *np.zeros((3, 4), np.float32), 1, 0.5, 0.9, 0.99, 1e-7),
+             "a gradient of 0", "epsilon avoids the division 0 / 0"),
+    ],
+    mistakes={
+        "m_rule": {
+            "m does not decay: multiply it by beta_1": lambda m, d, b1, b2: m + (1 - b1) * d,
+            "m adds the whole gradient: multiply the gradient by 1 - beta_1":
+                lambda m, d, b1, b2: b1 * m + d,
+            "m multiplies the old estimate by 1 - beta_1, and the gradient by beta_1: exchange "
+            "them": lambda m, d, b1, b2: (1 - b1) * m + b1 * d,
+            "m decays with beta_2 instead of beta_1": lambda m, d, b1, b2: b2 * m + (1 - b2) * d,
+            "m subtracts the gradient: add (1 - beta_1) * d_w":
+                lambda m, d, b1, b2: b1 * m - (1 - b1) * d,
+            "m contains the square of 1 - beta_1": lambda m, d, b1, b2: b1 * m + (1 - b1) ** 2 * d,
+            "m decays, but the gradient is missing": lambda m, d, b1, b2: b1 * m,
+            "m averages the square of the gradient: this is v":
+                lambda m, d, b1, b2: b1 * m + (1 - b1) * d * d,
+            "m is the gradient times 1 - beta_1: the old estimate is lost":
+                lambda m, d, b1, b2: (1 - b1) * d,
+        },
+        "v_rule": {
+            "v does not decay: multiply it by beta_2": lambda v, d, b1, b2, m: v + (1 - b2) * d * d,
+            "v adds the whole square: multiply it by 1 - beta_2":
+                lambda v, d, b1, b2, m: b2 * v + d * d,
+            "v multiplies the old estimate by 1 - beta_2, and the square by beta_2: exchange them":
+                lambda v, d, b1, b2, m: (1 - b2) * v + b2 * d * d,
+            "v decays with beta_1 instead of beta_2":
+                lambda v, d, b1, b2, m: b1 * v + (1 - b1) * d * d,
+            "v averages the gradient: average its square":
+                lambda v, d, b1, b2, m: b2 * v + (1 - b2) * d,
+            "v averages the absolute value of the gradient: average its square":
+                lambda v, d, b1, b2, m: b2 * v + (1 - b2) * np.abs(d),
+            "v squares 1 - beta_2, too: (1 - beta_2) * d_w**2":
+                lambda v, d, b1, b2, m: b2 * v + ((1 - b2) * d) ** 2,
+            "v is the larger of the old estimate and |d_w| (Adamax)":
+                lambda v, d, b1, b2, m: np.maximum(b2 * v, np.abs(d)),
+            "v is the larger of the old and the new estimate (AMSGrad)":
+                lambda v, d, b1, b2, m: np.maximum(v, b2 * v + (1 - b2) * d * d),
+            "v adds up the squares (Adagrad): it must decay": lambda v, d, b1, b2, m: v + d * d,
+            "v averages the squared deviation from m (AdaBelief): average the square of d_w":
+                lambda v, d, b1, b2, m: b2 * v + (1 - b2) * (d - m) ** 2,
+            "v averages the sum of squares: average those of each element":
+                lambda v, d, b1, b2, m: b2 * v + (1 - b2) * np.sum(d * d),
+            "v averages the square of m: average the square of d_w":
+                lambda v, d, b1, b2, m: b2 * v + (1 - b2) * m * m,
+            "v is the square times 1 - beta_2: the old estimate is lost":
+                lambda v, d, b1, b2, m: (1 - b2) * d * d,
+        },
+        "correct_m correct_v": {
+            "the bias correction of m and v is missing":
+                (lambda m, b1, b2, t: m,
+                 lambda v, b1, b2, t: v),
+            "the bias correction uses step + 1: steps are counted from 1":
+                (lambda m, b1, b2, t: m / (1 - b1 ** (t + 1)),
+                 lambda v, b1, b2, t: v / (1 - b2 ** (t + 1))),
+            "the bias correction uses step - 1: steps are counted from 1":
+                (lambda m, b1, b2, t: m / np.float32(1 - b1 ** (t - 1)),
+                 lambda v, b1, b2, t: v / np.float32(1 - b2 ** (t - 1))),
+            "the bias correction ignores the step: divide by 1 - beta**step":
+                (lambda m, b1, b2, t: m / (1 - b1),
+                 lambda v, b1, b2, t: v / (1 - b2)),
+            "the bias corrections are exchanged: m uses beta_1, and v uses beta_2":
+                (lambda m, b1, b2, t: m / (1 - b2**t),
+                 lambda v, b1, b2, t: v / (1 - b1**t)),
+            "the bias correction multiplies by 1 - beta**step: divide":
+                (lambda m, b1, b2, t: m * (1 - b1**t),
+                 lambda v, b1, b2, t: v * (1 - b2**t)),
+            "the bias correction multiplies beta by step: use the power beta**step":
+                (lambda m, b1, b2, t: m / (1 - b1 * t),
+                 lambda v, b1, b2, t: np.abs(v / (1 - b2 * t))),
+            "the bias correction divides by (1 - beta)**step instead of 1 - beta**step":
+                (lambda m, b1, b2, t: m / (1 - b1) ** t,
+                 lambda v, b1, b2, t: v / (1 - b2) ** t),
+        },
+        "correct_m": {
+            "the bias correction of m is missing: divide by 1 - beta_1**step":
+                lambda m, b1, b2, t: m,
+            "the bias correction of m and v uses beta_2 for both":
+                lambda m, b1, b2, t: m / (1 - b2**t),
+        },
+        "correct_v": {
+            "the bias correction of v is applied after the square root: apply it to v":
+                lambda v, b1, b2, t: v / (1 - b2**t) ** 2,
+            "the bias correction of v is missing: divide by 1 - beta_2**step":
+                lambda v, b1, b2, t: v,
+            "the bias correction of m and v uses beta_1 for both":
+                lambda v, b1, b2, t: v / (1 - b1**t),
+        },
+        "direction": {
+            "the square root of v is missing": lambda m, v, d, e: m / (v + e),
+            "epsilon is inside the square root: sqrt(v) + epsilon":
+                lambda m, v, d, e: m / np.sqrt(v + e),
+            "epsilon is subtracted: add it to the square root":
+                lambda m, v, d, e: m / (np.sqrt(v) - e),
+            "epsilon is added twice": lambda m, v, d, e: m / (np.sqrt(v) + 2 * e),
+            "epsilon is squared": lambda m, v, d, e: m / np.sqrt(v + e * e),
+            "epsilon is multiplied instead of added": lambda m, v, d, e: m / (np.sqrt(v) * e),
+            "epsilon replaces small values of the square root: add it":
+                lambda m, v, d, e: m / np.maximum(np.sqrt(v), e),
+            "w is divided by the square of v": lambda m, v, d, e: m / (v * v + e),
+            "w uses the sign of m": lambda m, v, d, e: np.sign(m),
+            "epsilon is missing in the denominator: a gradient of 0 results in 0 / 0":
+                lambda m, v, d, e: m / np.sqrt(v),
+            "m and v are exchanged in the update": lambda m, v, d, e: v / (np.sqrt(np.abs(m)) + e),
+            "w uses the gradient instead of m": lambda m, v, d, e: d / (np.sqrt(v) + e),
+            "w is not divided by the square root of v": lambda m, v, d, e: m,
+        },
+        "w_rule": {
+            "w adds the step, so that the loss increases": lambda w, s, r, t: w + r * s,
+            "w ignores the learning rate": lambda w, s, r, t: w - s,
+            "w is the step: subtract it from the weights": lambda w, s, r, t: r * s,
+            "w divides the learning rate by sqrt(step): the bias correction is sufficient":
+                lambda w, s, r, t: w - r / np.sqrt(t) * s,
+            "w divides the learning rate by step": lambda w, s, r, t: w - r / t * s,
+            "w multiplies the learning rate by step": lambda w, s, r, t: w - r * t * s,
+            "w subtracts the step twice": lambda w, s, r, t: w - 2 * r * s,
+            "w applies weight decay of 0.01 (AdamW)": lambda w, s, r, t: w - r * (s + 0.01 * w),
+            "w is the negative step: add it to the weights": lambda w, s, r, t: -r * s,
+        },
+        "used": {
+            "w is updated with the old m: update m first":
+                lambda m, v, new_m, new_v, b1, d: (m, new_v),
+            "w is updated with the old v: update v first":
+                lambda m, v, new_m, new_v, b1, d: (new_m, v),
+            "w is updated with the old m and v: update them first":
+                lambda m, v, new_m, new_v, b1, d: (m, v),
+            "w is updated with the larger of the old and the new v (AMSGrad)":
+                lambda m, v, new_m, new_v, b1, d: (new_m, np.maximum(v, new_v)),
+            "w is updated with Nesterov momentum (Nadam)":
+                lambda m, v, new_m, new_v, b1, d: (b1 * new_m + (1 - b1) * d, new_v),
+        },
+        "returned": {
+            "returns the square root of v": lambda w, m, v, m_hat, v_hat: (w, m, np.sqrt(v)),
+            "returns the corrected estimates m_hat and v_hat: the next step needs the "
+            "uncorrected ones": lambda w, m, v, m_hat, v_hat: (w, m_hat, v_hat),
+        },
+    },
+)  # fmt: skip

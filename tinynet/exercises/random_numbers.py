@@ -1,0 +1,460 @@
+"""Exercises whose results are random: initialization, mini-batches and dropout.
+
+Statistics of the results are compared, because the random numbers may be drawn in any way.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tinynet import functional
+from tinynet.exercises.exercise import AnswerError, Caller, Case, Exercise, Values, as_numbers
+from tinynet.exercises.inputs import positive
+from tinynet.functional import Array
+
+Generator = np.random.Generator
+_SEED = "the same seed of rng must result in the same numbers: draw all of them from rng"
+_NEW = "a second call with the same rng must draw new numbers: do not set a seed in the function"
+
+
+def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Values:
+    """Return statistics of the initial weights."""
+    rng = np.random.default_rng(seed)
+    w, later = (call(fan_in, fan_out, rng)["kernel"] for _ in range(2))
+    again = call(fan_in, fan_out, np.random.default_rng(seed))["kernel"]
+    std = w.std()
+    if w.shape != (fan_in, fan_out):
+        return {"shape of the kernel": np.array(w.shape)}
+    neighbours = [np.corrcoef(a[:-1].ravel(), a[1:].ravel())[0, 1] for a in (w, w.T)]
+    return {
+        "shape of the kernel": np.array(w.shape),
+        "one value": std > 0,
+        "repeated": len(np.unique(np.abs(w))) > 0.9 * w.size,
+        "order": np.abs(neighbours).max() < 0.05,
+        "standard deviation": std,
+        "fraction of the weights within one standard deviation": (np.abs(w) < std).mean(),
+        "smallest weight": w.min(),
+        "largest weight": w.max(),
+        "repeatable": np.array_equal(w, again),
+        "new": not np.array_equal(w, later),
+    }
+
+
+def glorot_uniform(fan_in: int, fan_out: int, rng: Generator) -> Array:
+    """Draw the initial kernel of a dense layer."""
+    limit = np.sqrt(6 / (fan_in + fan_out))
+    return rng.uniform(-limit, limit, (fan_in, fan_out))
+
+
+def _limit(i: int, o: int) -> float:
+    return float(np.sqrt(6 / (i + o)))
+
+
+def _uniform(limit: Callable[[int, int], float]) -> Callable[[int, int, Generator], Array]:
+    return lambda i, o, rng: rng.uniform(-limit(i, o), limit(i, o), (i, o))
+
+
+def _normal(std: Callable[[int, int], float]) -> Callable[[int, int, Generator], Array]:
+    return lambda i, o, rng: rng.normal(0, std(i, o), (i, o))
+
+
+#: Wrong limits of the uniform distribution, and standard deviations of a normal one.
+_LIMITS: dict[str, Callable[[int, int], float]] = {
+    "uses only fan_in, sqrt(6 / fan_in), as He's initialization does":
+        lambda i, o: np.sqrt(6 / i),
+    "uses only fan_in, sqrt(3 / fan_in), as LeCun's initialization does":
+        lambda i, o: np.sqrt(3 / i),
+    "uses only fan_in, 1 / sqrt(fan_in)": lambda i, o: np.sqrt(1 / i),
+    "uses only fan_out, sqrt(6 / fan_out)": lambda i, o: np.sqrt(6 / o),
+    "the square root is missing": lambda i, o: 6 / (i + o),
+    "uses the variance 2 / (fan_in + fan_out) as the limit": lambda i, o: 2 / (i + o),
+    "uses sqrt(1 / (fan_in + fan_out)) as the limit: replace the 1 by 6":
+        lambda i, o: np.sqrt(1 / (i + o)),
+    "uses sqrt(4 / (fan_in + fan_out)) as the limit: replace the 4 by 6":
+        lambda i, o: np.sqrt(4 / (i + o)),
+    "subtracts fan_out from fan_in: add them": lambda i, o: np.sqrt(6 / abs(i - o)),
+    "uses the larger of fan_in and fan_out": lambda i, o: np.sqrt(6 / max(i, o)),
+    "uses 1 / sqrt(fan_out)": lambda i, o: np.sqrt(1 / o),
+    "uses sqrt(3 / fan_out)": lambda i, o: np.sqrt(3 / o),
+    "uses the cube root": lambda i, o: np.cbrt(6 / (i + o)),
+    "the limit is 0.05, regardless of fan_in and fan_out": lambda i, o: 0.05,
+    "the limit is 0.1, regardless of fan_in and fan_out": lambda i, o: 0.1,
+    "the limit is 0.01, regardless of fan_in and fan_out": lambda i, o: 0.01,
+    "the square root covers only the 6: sqrt(6 / (fan_in + fan_out))":
+        lambda i, o: np.sqrt(6) / (i + o),
+    "uses sqrt(2 / (fan_in + fan_out)), the standard deviation, as the limit: replace "
+    "the 2 by 6": lambda i, o: np.sqrt(2 / (i + o)),
+    "uses sqrt(3 / (fan_in + fan_out)) as the limit: replace the 3 by 6":
+        lambda i, o: np.sqrt(3 / (i + o)),
+    "uses sqrt(12 / (fan_in + fan_out)), as if the mean of the fans were used twice: "
+    "replace the 12 by 6": lambda i, o: np.sqrt(12 / (i + o)),
+    "multiplies fan_in by fan_out: add them": lambda i, o: np.sqrt(6 / (i * o)),
+    "parentheses are missing, 6 / fan_in + fan_out": lambda i, o: np.sqrt(6 / i + o),
+    "is between -limit / 2 and limit / 2: multiply random numbers from -1 to 1 by limit":
+        lambda i, o: _limit(i, o) / 2,
+    "is between -1 and 1: multiply by limit": lambda i, o: 1.0,
+}  # fmt: skip
+_STDS: dict[str, Callable[[int, int], float]] = {
+    "is normally distributed, with the standard deviation sqrt(2 / (fan_in + fan_out)) "
+    "(Glorot normal): draw from a uniform distribution": lambda i, o: np.sqrt(2 / (i + o)),
+    "is normally distributed, with limit as the standard deviation: draw from a uniform"
+    " distribution": _limit,
+    "is normally distributed, with the standard deviation sqrt(2 / fan_in) (He normal):"
+    " draw from a uniform distribution": lambda i, o: np.sqrt(2 / i),
+    "is normally distributed, with the standard deviation sqrt(1 / fan_in) (LeCun "
+    "normal): draw from a uniform distribution": lambda i, o: np.sqrt(1 / i),
+    "is normally distributed, with the standard deviation 2 / (fan_in + fan_out), which is "
+    "the variance": lambda i, o: 2 / (i + o),
+    "is normally distributed, with the standard deviation 1": lambda i, o: 1,
+    "is normally distributed, with the standard deviation 0.01": lambda i, o: 0.01,
+}  # fmt: skip
+
+GLOROT_UNIFORM = Exercise(
+    name="glorot_uniform",
+    solution=[glorot_uniform],
+    variants=lambda i, o, rng, draw=glorot_uniform: draw(i, o, rng),
+    observe=_observe_kernel,
+    inputs=["fan_in", "fan_out", "seed"],
+    meaning={
+        "standard deviation": "the standard deviation must be limit / sqrt(3)",
+        "fraction of the weights within one standard deviation": "the weights are not uniformly "
+        "distributed",
+        "one value": "all weights are equal: draw a random number for each weight",
+        "repeated": "weights are repeated: draw a random number for each weight",
+        "order": "neighbouring weights are similar: draw independent random numbers",
+        "repeatable": _SEED,
+        "new": _NEW,
+    },
+    rtol={"smallest weight": 2e-3, "largest weight": 2e-3},
+    cases=[
+        Case((200, 100, 1), rtol=0.025),
+        Case((50, 600, 2), rtol=0.025),
+        Case((300, 70, 3), rtol=0.025),
+    ],
+    mistakes={
+        "draw": {
+            "the kernel has the shape (fan_out, fan_in): it must be (fan_in, fan_out)":
+                lambda i, o, rng: rng.uniform(-_limit(i, o), _limit(i, o), (o, i)),
+            "is between 0 and limit: the smallest weight must be -limit":
+                lambda i, o, rng: rng.uniform(0, _limit(i, o), (i, o)),
+            "is between 0 and 1: the weights must be between -limit and limit":
+                lambda i, o, rng: rng.uniform(0, 1, (i, o)),
+            "is between 0 and 2 * limit: subtract limit":
+                lambda i, o, rng: rng.uniform(0, 2 * _limit(i, o), (i, o)),
+            "is between limit and 1: rng.uniform(low, high, size) needs low and high":
+                lambda i, o, rng: rng.uniform(_limit(i, o), 1, (i, o)),
+            "is between -limit / 2 and 1.5 * limit: use 2 * rng.random(...) - 1":
+                lambda i, o, rng: (2 * rng.random((i, o)) - 0.5) * _limit(i, o),
+            "is shifted by limit / 10: the mean must be 0":
+                lambda i, o, rng: rng.uniform(-0.9, 1.1, (i, o)) * _limit(i, o),
+            "draws the sum of two random numbers, which has a triangular distribution":
+                lambda i, o, rng: (rng.random((i, o)) - rng.random((i, o))) * _limit(i, o),
+            "all weights are equal to limit: draw random numbers":
+                lambda i, o, rng: np.full((i, o), _limit(i, o)),
+            **{message: _uniform(limit) for message, limit in _LIMITS.items()},
+            **{message: _normal(std) for message, std in _STDS.items()},
+        },
+    },
+)  # fmt: skip
+
+
+def _observe_dropout(call: Caller, x: Array, rate: float, seed: int) -> Values:
+    """Return the result of inference, and statistics of the results of training."""
+    rng = np.random.default_rng(seed)
+    if x.size < 100:
+        results = [call(x, rate, True, rng)["y"] for _ in range(300)]
+        return {"independent": {y.shape for y in results} == {x.shape} and _is_independent(results)}
+    y, later = (call(x, rate, True, rng)["y"] for _ in range(2))
+    again = call(x, rate, True, np.random.default_rng(seed))["y"]
+    inference = call(x, rate, False, rng)["y"]
+    found: Values = {"shape of y": np.array(y.shape), "shape of y in inference": inference.shape}
+    if not y.shape == inference.shape == x.shape:
+        return found
+    found["finite"] = bool(np.isfinite(y).all())
+    mask, part = y != 0, rate > 0 and 0 < np.count_nonzero(y) < y.size
+    kept, kept_in_inference = (
+        (a[a != 0] / x[a != 0]) if a.any() else np.zeros(1) for a in (y, inference)
+    )
+    return found | {
+        "rows": not part or not (mask == mask[:1]).all(),
+        "columns": not part or not (mask == mask[:, :1]).all(),
+        "fraction of dropped elements": 1 - mask.mean(),
+        "factor of the kept elements": np.median(kept),
+        "constant": np.ptp(kept) < 1e-3 * np.abs(kept).max() or not kept.any(),
+        "fraction of dropped elements in inference": np.mean(inference == 0),
+        "factor of the kept elements in inference": np.median(kept_in_inference),
+        "repeatable": np.array_equal(y, again),
+        "new": not part or not np.array_equal(mask, later != 0),
+    }
+
+
+def _is_independent(results: list[Array]) -> bool:
+    """Return whether the elements of random masks are dropped independently."""
+    masks = np.array(results) != 0
+    mean = masks.mean()
+    variance = max(mean * (1 - mean), 1e-9)
+    if (np.abs(masks.mean(axis=0) - mean) > 7 * np.sqrt(variance / len(masks))).any():
+        return False
+    # The variance of the number of kept elements, of all, and of each row and column.
+    axes = [(1, 2), 1, 2]
+    spread = [np.var(n) * n[0].size / masks[0].size for n in (masks.sum(axis=a) for a in axes)]
+    pairs = np.corrcoef(masks.reshape(len(masks), -1).T)
+    return bool((np.abs(pairs) > 0.5).sum() == len(pairs) and min(spread) > 0.5 * variance)
+
+
+def _dropout(
+    x: Array,
+    rate: float,
+    training: bool,
+    rng: Generator,
+    draw: Callable[..., Any] = lambda x, rng: rng.random(x.shape),
+    keep: Callable[..., Any] = lambda drawn, rate: drawn >= rate,
+    scale: Callable[[float], float] = lambda rate: 1 / (1 - rate),
+    inference: Callable[..., Any] = lambda x, rate, y: x,
+    apply: Callable[..., Any] = lambda x, mask: x * mask,
+    is_inverted: bool = False,
+) -> Any:
+    y = apply(x, keep(draw(x, rng), rate)) * scale(rate)
+    return y if training != is_inverted else inference(x, rate, y)
+
+
+def _reference_dropout(x: Array, rate: float, training: bool, rng: Generator) -> Array:
+    return functional.dropout(x, rng.random(x.shape), rate) if training else x
+
+
+DROPOUT = Exercise(
+    name="dropout",
+    solution=[functional.dropout],
+    variants=lambda *args, **wrong: (
+        _dropout(*args, **wrong) if wrong else _reference_dropout(*args)
+    ),
+    observe=_observe_dropout,
+    inputs=["x", "rate", "seed"],
+    meaning={
+        "constant": "the kept elements are not all multiplied by the same factor",
+        "finite": "y is not finite: dropped elements must be 0",
+        "rows": "the mask is the same for all rows: draw a number for each element",
+        "columns": "the mask drops whole rows: draw a number for each element",
+        "independent": "the elements are not dropped independently, each with the same "
+        "probability: draw a random number for each element, and compare it with rate",
+        "repeatable": _SEED,
+        "new": "the mask is the same in each call: draw a new one from rng, without setting a seed",
+    },
+    cases=[
+        Case((positive(200, 100), 0.2, 1), rtol=0.07),
+        Case((positive(100, 200, seed=1), 0.75, 2), rtol=0.02),
+        Case((100 * positive(150, 150, seed=2), 0.37, 3), rtol=0.04),
+        Case((positive(200, 150, seed=2), 0.05, 3), rtol=0.15),
+        Case((positive(6, 5), 0.4, 5)),
+        Case((positive(90, 50, seed=3), 0.0, 4), "a rate of 0", "no element is dropped"),
+    ],
+    rtol=dict.fromkeys(
+        ("factor of the kept elements", "factor of the kept elements in inference"), 1e-4
+    ),
+    mistakes={
+        "keep": {
+            "rate is used as the probability of keeping an element: drop with the probability "
+            "rate": lambda drawn, rate: drawn < rate,
+            "drops half of the elements, regardless of rate": lambda drawn, rate: drawn > 0.5,
+            **{
+                f"drops elements with the probability {p}, regardless of rate": partial(
+                    lambda p, drawn, rate: drawn > p, p)
+                for p in (0.1, 0.2, 0.3)
+            },
+            "drops elements with the probability rate**2": lambda drawn, rate: drawn > rate**2,
+            "drops elements with the probability sqrt(rate)":
+                lambda drawn, rate: drawn > np.sqrt(rate),
+            "drops elements with the probability rate / 2": lambda drawn, rate: drawn > rate / 2,
+            "rounds rate to tenths": lambda drawn, rate: np.floor(10 * drawn) >= 10 * rate,
+            "multiplies by the random numbers instead of a mask of 0 and 1":
+                lambda drawn, rate: drawn,
+        },
+        "scale": {
+            "does not scale the kept elements: divide by 1 - rate": lambda rate: 1.0,
+            "multiplies the kept elements by 1 - rate: divide by it": lambda rate: 1 - rate,
+            "multiplies the kept elements by 2, regardless of rate: divide by 1 - rate":
+                lambda rate: 2.0,
+            "multiplies the kept elements by rate: divide by 1 - rate": lambda rate: rate,
+            "multiplies the kept elements by 1 + rate: divide by 1 - rate": lambda rate: 1 + rate,
+            "divides the kept elements twice by 1 - rate": lambda rate: 1 / (1 - rate) ** 2,
+            "divides the kept elements by sqrt(1 - rate): divide by 1 - rate":
+                lambda rate: 1 / np.sqrt(1 - rate),
+            "divides the kept elements by rate instead of 1 - rate":
+                lambda rate: 1 / max(rate, 1e-9),
+        },
+        "inference": {
+            "drops elements in inference, too: return x if training is False": lambda x, rate, y: y,
+            "scales the result of inference by 1 - rate: inverted dropout scales only in training":
+                lambda x, rate, y: x * (1 - rate),
+            "scales the result of inference by 1 / (1 - rate): return x":
+                lambda x, rate, y: x / (1 - rate),
+            "returns zeros in inference: return x": lambda x, rate, y: 0 * x,
+        },
+        "is_inverted": {
+            "drops elements in inference, and not in training: the condition is reversed": True,
+        },
+        "scale inference": {
+            "scales in inference instead of training: divide the kept elements by 1 - rate, and "
+            "return x in inference": (lambda rate: 1.0, lambda x, rate, y: x * (1 - rate)),
+        },
+        "draw": {
+            "draws one number for all elements: draw an array of the shape of x":
+                lambda x, rng: rng.random(),
+            "draws from a normal distribution instead of a uniform one":
+                lambda x, rng: rng.standard_normal(x.shape),
+        },
+        "keep scale": {
+            "drops nothing in training": (lambda drawn, rate: 1.0, lambda rate: 1.0),
+        },
+        "apply": {
+            "returns the scaled mask: multiply it by x": lambda x, mask: mask,
+        },
+    },
+)  # fmt: skip
+
+
+def _batches(returned: Any) -> Values:
+    """Convert the returned batches to lists of arrays."""
+    if returned is None:
+        raise AnswerError("returns None: return a list of pairs, or yield the pairs")
+    found: Values = {"x": [], "labels": []}
+    for pair in itertools.islice(returned, 1000):  # converted one by one: a buffer may be reused
+        parts = [*pair.values()] if isinstance(pair, dict) else pair
+        if not isinstance(parts, tuple | list) or len(parts) != 2:
+            kind = type(pair).__name__ + (
+                f" of length {len(pair)}" if hasattr(pair, "__len__") else ""
+            )
+            raise AnswerError(
+                f"must return a list of pairs (x_batch, labels_batch). Received: a {kind}"
+            )
+        for name, part in zip(found, parts, strict=True):
+            found[name].append(as_numbers(f"{name}_batch", part))
+    return found
+
+
+def _is_uniform(orders: Array) -> bool:
+    """Return whether random orders, one in each row, are those of independent permutations."""
+    n = orders.shape[1]
+    places = np.argsort(orders, axis=1)
+    between = (places[:, :, None] - places[:, None, :]) % n
+    between[:, np.arange(n), np.arange(n)] = places  # distinct places, and distances of each pair
+    distinct = [len(np.unique(column)) for column in between.reshape(len(orders), -1).T]
+    return min(distinct) >= n / 2
+
+
+def _observe_batches(call: Caller, n: int, batch_size: int, seed: int) -> Values:
+    """Return facts about the batches of two epochs; the rows of x contain their numbers."""
+    x = np.stack([np.arange(n), 100 + np.arange(n)], axis=1).astype(np.float32)
+    labels = 3 * np.arange(n)
+    rng = np.random.default_rng(seed)
+
+    def epoch(rng: Generator) -> Values:
+        return call(x, labels, batch_size, rng, convert=_batches)
+
+    first, second, again = epoch(rng), epoch(rng), epoch(np.random.default_rng(seed))
+    if not all(b.ndim == 2 and b.shape[1] == 2 for b in first["x"] + second["x"] + again["x"]):
+        return {"rows": False}
+    rows, later, same = (
+        np.concatenate([b[:, 0] for b in e["x"]] or [[]]) for e in (first, second, again)
+    )
+    pairs = [*zip(first["x"], first["labels"], strict=True)]
+    blocks = [np.sort(b[:, 0]) for b in first["x"] if len(b)]
+    if batch_size == 1 and len(rows) == n:
+        orders = [np.concatenate([b[:, 0] for b in epoch(rng)["x"]]) for _ in range(50)]
+        return {"uniform": _is_uniform(np.array(orders))}
+    return {
+        "rows": True,
+        "columns": all((b[:, 1] == b[:, 0] + 100).all() for b in first["x"]),
+        "vectors": all(own.shape == (len(b),) for b, own in pairs),
+        "pairs": all(np.array_equal(own, 3 * b[:, 0]) for b, own in pairs),
+        "shuffled": rows.tolist() != sorted(rows.tolist()),
+        "mixed": len(blocks) < 2 or any((np.diff(block) != 1).any() for block in blocks),
+        "repeated": len(np.unique(rows)) == len(rows),
+        "sizes of the batches": np.array([len(b) for b in first["x"]]),
+        "missing": len(np.unique(rows)) == n,
+        "new": not np.array_equal(rows, later),
+        "repeatable": np.array_equal(rows, same),
+    }
+
+
+def minibatches(x: Array, labels: Array, batch_size: int, rng: Generator) -> list[Any]:
+    """Split a data set into mini-batches in random order."""
+    order = rng.permutation(len(x))
+    parts = [order[i : i + batch_size] for i in range(0, len(x), batch_size)]
+    return [(x[part], labels[part]) for part in parts]
+
+
+def _minibatches(
+    x: Array, labels: Array, size: int, rng: Generator, positions: Callable[..., Any] | None = None
+) -> list[Any]:
+    if positions is None:
+        return minibatches(x, labels, size, rng)
+    order = rng.permutation(len(x))
+    parts = [order[i:j] for i, j in positions(len(x), size)]
+    return [(x[part], labels[part]) for part in parts]
+
+
+MINIBATCHES = Exercise(
+    name="minibatches",
+    solution=[minibatches],
+    variants=_minibatches,
+    observe=_observe_batches,
+    inputs=["N", "batch_size", "seed"],
+    meaning={
+        "columns": "the columns of x are in another order: change only that of the rows",
+        "vectors": "each labels_batch must have the shape (batch size,): select labels with the "
+        "same indices as the rows of x",
+        "uniform": "not all orders are possible: use rng.permutation(N), which draws each order "
+        "with the same probability",
+        "rows": "each x_batch must have the shape (batch size, D)",
+        "pairs": "the labels do not belong to the rows of x: use the same order for both",
+        "repeated": "examples are repeated: each must occur once in an epoch",
+        "sizes of the batches": "all batches must have batch_size examples, except for a smaller "
+        "one at the end",
+        "missing": "examples are missing: each must occur once in an epoch",
+        "shuffled": "the examples are not shuffled: use the order rng.permutation(N)",
+        "mixed": "each batch contains consecutive examples: shuffle all examples, not each batch "
+        "or the order of the batches",
+        "new": "the order is the same in each epoch: draw a new one from rng, without setting a "
+        "seed",
+        "repeatable": _SEED,
+    },
+    cases=[
+        Case((23, 5, 1)),
+        Case((24, 6, 2)),
+        Case((40, 7, 3)),
+        Case((21, 5, 5)),
+        Case((12, 1, 6)),
+        Case((20, 32, 4), "a batch size greater than N", "there is one batch, with all examples"),
+    ],
+    mistakes={
+        "positions": {
+            "drops the final partial batch":
+                lambda n, size: [(i, i + size) for i in range(0, n - size + 1, size)],
+            "has an empty batch at the end if batch_size divides N":
+                lambda n, size: [(i, i + size) for i in range(0, n // size * size + 1, size)],
+            "has batches of batch_size + 1 examples":
+                lambda n, size: [(i, i + size + 1) for i in range(0, n, size + 1)],
+            "has overlapping batches: the next one must start at i + batch_size":
+                lambda n, size: [(i, i + size) for i in range(n)],
+            "has batch_size batches, instead of batches of batch_size examples":
+                lambda n, size: [(i, i + -(-n // size)) for i in range(0, n, -(-n // size))],
+            "has only the first batch: return the list after the loop":
+                lambda n, size: [(0, size)],
+            "has only the last batch": lambda n, size: [((n - 1) // size * size, n)],
+            "loses the final batch if it contains one example":
+                lambda n, size: [(i, i + size) for i in range(0, n - 1, size)],
+            "omits the first example":
+                lambda n, size: [(i, i + size) for i in range(1, n, size)],
+            "skips the first batch":
+                lambda n, size: [(i, i + size) for i in range(size, n, size)],
+            "has batches of batch_size - 1 examples, so that examples are skipped":
+                lambda n, size: [(i, i + size - 1) for i in range(0, n, size)],
+        },
+    },
+)  # fmt: skip
