@@ -148,7 +148,7 @@ def signature_of(
     app: Any, what: str, name: str, value: Any, options: Any, signature: str, returned: str
 ) -> tuple[str, str] | None:
     """Return the signature that `inspect` shows; Sphinx would show that of `__new__`."""
-    if what != "class":
+    if what != "class" or issubclass(value, str):  # strings have no signature
         return None
     shown = inspect.signature(value)
     plain = [p.replace(annotation=p.empty) for p in shown.parameters.values()]
