@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import fractions
 import functools
 from typing import Any
 
@@ -195,6 +196,50 @@ def layer(base: Any = PReLU, **members: Any) -> Any:
     return type("Answer", (base,), members)
 
 
+def gradient_check_with_rounding(f: Any, x: Any, g: Any, h: float = 1e-5) -> Any:
+    """Restore x only up to rounding errors."""
+    numeric = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        x[i] += h
+        above = f(x)
+        x[i] -= 2 * h
+        numeric[i] = (above - f(x)) / (2 * h)
+        x[i] += h
+    return ratio(numeric, g)
+
+
+def sgd_with_state(w: Any, d: Any, r: float, state: Any = {}) -> Any:  # noqa: B006  # the mistake
+    """Accumulate gradients of the same size between calls."""
+    total = state.get(len(d), 0) + d
+    state.clear()
+    state[len(d)] = total
+    return w - r * total
+
+
+def minibatches(x: Any, y: Any, n: int, rng: Any) -> Any:
+    order = rng.permutation(len(x))
+    return [(x[order[i : i + n]], y[order[i : i + n]]) for i in range(0, len(x), n)]
+
+
+def with_order(order: Any) -> Any:
+    """Return mini-batches in an order that is not that of a permutation."""
+
+    def answer(x: Any, y: Any, n: int, rng: Any) -> Any:
+        o = order(len(x), rng)
+        return [(x[o[i : i + n]], y[o[i : i + n]]) for i in range(0, len(x), n)]
+
+    return answer
+
+
+def with_mask(mask: Any) -> Any:
+    """Return dropout with a mask whose elements are not independent."""
+    return lambda x, r, training, rng: x * mask(x, r, rng) / (1 - r) if training else x
+
+
+def glorot(i: int, o: int, rng: Any) -> Any:
+    return rng.uniform(-1, 1, (i, o)) * np.sqrt(6 / (i + o))
+
+
 CORRECT: dict[str, list[Any]] = {
     "softmax": [
         softmax,
@@ -206,6 +251,7 @@ CORRECT: dict[str, list[Any]] = {
         lambda x: (softmax(x),),
     ],
     "relu_backward": [
+        lambda d_y, x: [d_y * (x > 0)],
         lambda d_y, x: d_y * (x > 0),
         lambda d_y, x: np.where(x >= 0, d_y, 0.0),
         relu_backward_in_loops,
@@ -214,6 +260,7 @@ CORRECT: dict[str, list[Any]] = {
         lambda d_y, x: ops.multiply(d_y, ops.cast(x > 0, "float32")),
     ],
     "dense_backward": [
+        lambda d, x, k: (part for part in (d @ k.T, x.T @ d, d.sum(axis=0))),
         lambda d_y, x, kernel: (d_y @ kernel.T, x.T @ d_y, d_y.sum(axis=0)),
         dense_backward_in_loops,
         functional.dense_layer_backward,
@@ -247,6 +294,7 @@ CORRECT: dict[str, list[Any]] = {
         lambda y, z: np.mean([1]) * (softmax(z.astype(float)) - one_hot(y, z)) / y.size,
     ],
     "gradient_check": [
+        gradient_check_with_rounding,
         lambda f, x, g: ratio(differences(f, x), g),
         gradient_check_in_place,
         lambda f, x, gradient, h=1e-4: float(ratio(differences(f, x, h), gradient)),
@@ -260,6 +308,7 @@ CORRECT: dict[str, list[Any]] = {
         lambda i, o, rng: ops.multiply(limit(i, o), rng.uniform(-1, 1, i * o).reshape(i, o)),
     ],
     "sgd": [
+        lambda w, d, r: w - np.multiply(d, r, out=d),
         lambda w, d_w, learning_rate: w - learning_rate * d_w,
         sgd_in_place,
         lambda w, d, r: [a - r * b for a, b in zip(w, d, strict=True)],
@@ -283,6 +332,7 @@ CORRECT: dict[str, list[Any]] = {
         lambda *args: adam(*args)._asdict(),
     ],
     "minibatches": [
+        lambda *args: [{"x": x, "labels": y} for x, y in minibatches(*args)],
         batches,
         batches_split,
         batches_of_copies,
@@ -296,6 +346,7 @@ CORRECT: dict[str, list[Any]] = {
         lambda x, r, t, rng: functional.dropout(x, rng.random(x.shape, "float32"), r * t),
     ],
     "accuracy": [
+        lambda y, s: fractions.Fraction(int((s.argmax(axis=1) == y).sum()), len(y)),
         lambda y, s: np.mean(s.argmax(axis=1) == y),
         accuracy_in_loops,
         lambda y, s: functional.sparse_matches(y, s) / len(y),
@@ -353,6 +404,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("has only 1 of 3 rows", lambda x: softmax(x[:1])),
     ],
     "relu_backward": [
+        ("from -1 to 1", lambda d_y, x: np.clip(d_y, -1, 1) * (x > 0)),
+        ("range from", lambda d_y, x: np.clip(d_y, -50, 50) * (x > 0)),
         ("ignores the upstream gradient", lambda d_y, x: np.where(x > 0, 1, 0)),
         ("returns relu", lambda d_y, x: np.maximum(x, 0)),
         ("condition reversed", lambda d_y, x: d_y * (x <= 0)),
@@ -377,6 +430,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("a dict with the keys", lambda d, x, k: {"d_x": d @ k.T, "dW": x.T @ d, "db": d.sum(0)}),
     ],
     "crossentropy": [
+        ("by 1e-10", lambda y, p: -np.log(np.maximum(chosen(y, p), 1e-10)).mean()),
+        ("exchanges the arguments", lambda p, y: -np.log(np.maximum(chosen(y, p), 1e-7)).mean()),
         ("not finite", lambda y, p: -np.mean(np.log(chosen(y, p)))),
         ("loss is the sum", lambda y, p: -np.sum(np.log(chosen(y, p) + 1e-9))),
         ("wrong sign", lambda y, p: np.mean(np.log(chosen(y, p) + 1e-9))),
@@ -412,6 +467,9 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
          / max(np.linalg.norm(differences(f, x)), np.linalg.norm(g))),
     ],
     "glorot_uniform": [
+        ("similar", lambda i, o, rng: np.sort(glorot(i, o, rng), axis=0)),
+        ("repeated", lambda i, o, rng: glorot(i, o, rng)[np.arange(i) // 2]),
+        ("times too large", lambda i, o, rng: 1.01 * glorot(i, o, rng)),
         ("He's initialization", lambda i, o, rng: (6 / i) ** 0.5 * rng.uniform(-1, 1, (i, o))),
         ("Glorot normal", lambda i, o, rng: rng.normal(0, np.sqrt(2 / (i + o)), (i, o))),
         ("square root is missing", lambda i, o, rng: rng.uniform(-6, 6, (i, o)) / (i + o)),
@@ -424,6 +482,11 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("replace the 2 by 6", lambda i, o, rng: rng.uniform(-1, 1, (i, o)) * (2 / (i + o)) ** 0.5),
     ],
     "sgd": [
+        ("learning_rate, and uses 0.01", lambda w, d, r: w - 0.01 * d),
+        ("2 times too large", lambda w, d, r: w - 2 * r * d),
+        ("only in the last element", lambda w, d, r: np.append((w - r * d)[:-1], w[-1])),
+        ("must return only w. Received: 2", lambda w, d, r: (w - r * d, d)),
+        ("called again", sgd_with_state),
         ("adds the gradient", lambda w, d, r: w + r * d),
         ("negative step instead of the weights", lambda w, d, r: -r * d),
         ("returns None, and changes no argument", lambda w, d, r: None),
@@ -447,6 +510,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("does not decay", with_rule(lambda w, d, m, r, k: (w + m - r * d, m - r * d))),
     ],
     "adam": [
+        ("epsilon", lambda *args: adam(*args[:-1], 1e-8)),
         ("bias correction of m and v is missing", functools.partial(adam, power=lambda b, t: 1)),
         (r"step \+ 1", functools.partial(adam, power=lambda b, t: 1 - b ** (t + 1))),
         ("ignores the step", functools.partial(adam, power=lambda b, t: 1 - b)),
@@ -464,6 +528,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("must return w, m", lambda *args: adam(*args)[0]),
     ],
     "minibatches": [
+        ("not all orders", with_order(lambda n, rng: np.roll(np.arange(n), rng.integers(n))[::-1])),
+        ("not all orders", with_order(lambda n, rng: np.append(rng.permutation(n - 1), n - 1))),
         ("drops the final partial batch", lambda x, y, n, rng: [
             pair for pair in batches(x, y, n, rng) if len(pair[0]) == n]),
         ("labels do not belong", shuffled_apart),
@@ -476,6 +542,10 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("returns None", lambda x, y, n, rng: None),
     ],
     "dropout": [
+        ("independently", with_mask(
+            lambda x, r, rng: (rng.random(x.shape) >= r) | (np.arange(x.shape[1]) == 0))),
+        ("independently", with_mask(
+            lambda x, r, rng: rng.permutation(x.size).reshape(x.shape) >= int(r * x.size))),
         ("does not scale", train_only(lambda x, r, rng: x * (rng.random(x.shape) >= r))),
         ("probability of keeping", train_only(
             lambda x, r, rng: x * (rng.random(x.shape) < r) / (1 - r))),
@@ -494,6 +564,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             lambda x, r, rng: x * (rng.random((len(x), 1)) >= r) / (1 - r))),
     ],
     "accuracy": [
+        ("logits of 1000|uses exp", lambda y, s: (np.exp(s).argmax(axis=1) == y).mean()),
+        ("2 values are returned", lambda y, s: ((s.argmax(axis=1) == y).sum(), len(y))),
         ("argmin", lambda y, s: np.mean(s.argmin(1) == y)),
         ("counts the correct", lambda y, s: np.sum(s.argmax(1) == y)),
         ("percentage", lambda y, s: 100 * np.mean(s.argmax(1) == y)),

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.exercises.exercise import Exercise, Observation, observe, observe_results
+from tinynet.exercises.exercise import Exercise, Observation, observe
 from tinynet.functional import Array
 
 
@@ -99,7 +99,7 @@ _CHANGES: dict[str, Callable[[Any], Any]] = {
     "2 * {}": lambda x: 2 * x,
     "half of {}": lambda x: x / 2,
     "{} rounded to integers": np.trunc,
-    "{} clipped to at most 1": lambda x: np.clip(x, -1, 1),
+    "{} clipped to the range from -1 to 1": lambda x: np.clip(x, -1, 1),
     "the positive part of {}": lambda x: np.maximum(x, 0),
     "the sum of {} over all elements": np.sum,
     "the mean of {} over all elements": np.mean,
@@ -249,13 +249,16 @@ class _Diagnosis:
                 for (first, a), (second, b) in itertools.combinations(wrong, 2)
                 if not a.keys() & b.keys() and effective & {first, second}
             )
-            both, remaining = self._best(pairs)
+            both, remaining = self._best(pairs) if not self._is_binary() else ("", math.inf)
             best = both if remaining < fewest else best
         return best
 
     def _used(self) -> str:
         """Return what is used instead of an argument."""
         names, variants = self.exercise.arguments, self.exercise.variants
+
+        if not np.isfinite(self.given[self.first].values[self.name]).all():
+            return ""
 
         def candidates() -> Iterator[tuple[str, Callable[..., Any]]]:
             for name, value, i in zip(names, self.given[self.first].args, itertools.count()):
@@ -280,8 +283,7 @@ class _Diagnosis:
                 found = [self._observe(message, function, k) for k in range(len(exercise.cases))]
                 differ = _differences(exercise, self.given, found)
                 left = sum(not exercise.cases[k].about for k, _ in differ), len(differ)
-                is_evidence = not self._is_binary() or not differ
-                if left < fewest and is_evidence and not self._contradicts(found):
+                if left < fewest and self._is_evidence(left[1]) and not self._contradicts(found):
                     best, fewest = message, left
             if not any(fewest):
                 break
@@ -296,11 +298,16 @@ class _Diagnosis:
             _known_results[key] = observe(self.exercise, function, self.exercise.cases[k])
         return _known_results[key]
 
+    def _is_evidence(self, left: int) -> bool:
+        """Return whether equal values are evidence, if `left` others are not explained."""
+        return not left or not (self.case.about or self._is_binary())
+
     def _is_binary(self) -> bool:
-        """Return whether all results are the number 0 or 1, which may be a coincidence."""
-        values = [self.given[k].values.get(self.name, 0) for k in self.needed]
-        is_result = self.exercise.observe is observe_results
-        return is_result and all(np.ndim(v) == 0 and v in (0, 1) for v in values)
+        """Return whether all values are the same number, 0 or 1."""
+        values = [o.values.get(self.name, 0) for o in self.given if not o.problem]
+        return (
+            all(np.ndim(v) == 0 and v in (0, 1) for v in values) and len({*map(float, values)}) < 2
+        )
 
     def _rtol(self, k: int) -> float:
         return self.exercise.rtol.get(self.name, self.exercise.cases[k].rtol)
@@ -327,7 +334,8 @@ class _Diagnosis:
     def _ignored(self) -> str:
         """Return the arguments on which the value does not depend, although it must."""
         names = self.exercise.inputs or self.exercise.arguments
-        if self._is_binary():
+        given, expected = (o[self.first].values[self.name] for o in (self.given, self.expected))
+        if self._is_binary() or np.shape(given) != np.shape(expected):
             return ""
         found = [name for i, name in enumerate(names) if name != "seed" and self._ignores(i)]
         if len(found) == len([name for name in names if name != "seed"]) > 1:
@@ -336,13 +344,12 @@ class _Diagnosis:
 
     def _ignores(self, i: int) -> bool:
         must_change = False
-        for k in self.needed:
-            case = self.exercise.cases[k]
+        for k, case in enumerate(self.exercise.cases):
             value = case.args[i]
             if callable(value) or isinstance(value, bool):
                 return False
             if isinstance(value, int) or np.asarray(value).dtype.kind == "i":
-                new = np.roll(value, 1) if np.ndim(value) else value + 1
+                new = np.full_like(value, value[0]) if np.ndim(value) else value + 1
             else:
                 new = np.float32(0.75) * value if np.ndim(value) else 0.75 * value
             other = replace(case, args=(*case.args[:i], new, *case.args[i + 1 :]))
@@ -496,7 +503,7 @@ def relations(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str
         if value.shape == a.shape and is_close(a, value):
             yield f"equal to {name}", f"is equal to the argument {name}, which is not updated"
     if not a.any():
-        yield "zero", "is 0 everywhere"
+        yield "zero", "is 0 everywhere" if a.ndim else "is always 0"
     if is_close(a, -b):
         yield "sign", "has the wrong sign"
     yield from _factors(a, b, args)
@@ -512,7 +519,8 @@ def relations(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str
         yield "some signs", "has the wrong sign in some elements"
     if (offset := float(np.median(a - b))) and is_close(a - offset, b):
         size = "large" if offset > 0 else "small"
-        yield f"offset {offset:.4g}", f"is too {size} by {abs(offset):.4g}, in every element"
+        each = ", in every element" if a.ndim else ""
+        yield f"offset {offset:.4g}", f"is too {size} by {abs(offset):.4g}{each}"
 
 
 def parts(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -548,7 +556,7 @@ def parts(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, st
                 yield f"{name} {side}", f"is wrong where {name} is {side}"
     if is_close(a, b, 5e-2):
         error = np.abs(a - b).max() / np.abs(b).max()
-        yield "accuracy", f"is not accurate enough: the relative error is {error:.1g}"
+        yield "accuracy", f"is nearly correct: the relative error is {error:.1g}"
 
 
 def _factors(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

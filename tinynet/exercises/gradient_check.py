@@ -71,7 +71,7 @@ def _observe(call: Caller, x: Array, wrong: Callable[[Array], Array]) -> Values:
     gradient = weights * np.exp(x)
     right, negative = (call(f, x, g)["error"] for g in (gradient, -gradient))
     steps = np.array([point - x for point in points if point.shape == x.shape])
-    steps[np.abs(steps) < 1e-3 * np.abs(steps).max(initial=0)] = 0  # rounding errors
+    steps[np.abs(steps) < max(1e-3 * np.abs(steps).max(initial=0), 1e-15)] = 0  # rounding errors
     single = np.count_nonzero(steps, axis=tuple(range(1, steps.ndim))) if len(steps) else steps
     sizes = np.abs(steps[steps != 0])
     h = float(np.median(sizes)) if sizes.size else 0.0
@@ -122,7 +122,8 @@ GRADIENT_CHECK = Exercise(
         "numeric gradient has the wrong sign, or gradient is added instead of subtracted",
         "quotient": "the numeric gradient is far from correct: check the sign and the parentheses "
         "in (f(x + h) - f(x - h)) / (2 * h)",
-        "accurate": "the error of a correct gradient must be less than 1e-6",
+        "accurate": "the error of a correct gradient must be less than 1e-6: use central "
+        "differences, (f(x + h) - f(x - h)) / (2 * h), and h of about 1e-5",
     },
     cases=[
         Case((_X, lambda g: 2 * g)),
@@ -139,22 +140,17 @@ GRADIENT_CHECK = Exercise(
             "divides by h instead of 2 * h, so that numeric is twice too large": lambda n: 2 * n,
             "does not compute the last element of numeric": _part(0, -1),
             "does not compute the first element of numeric": _part(1, None),
-            "computes only the first element of numeric": _part(0, 1),
         },
         "norm": {
             "uses the sum of absolute values instead of the Euclidean norm":
                 lambda x: np.abs(x).sum(),
             "uses the maximum norm instead of the Euclidean norm": lambda x: np.abs(x).max(),
-            "uses the largest row sum as the norm: use the Euclidean norm of all elements":
-                lambda x: np.linalg.norm(x, np.inf),
             "uses np.linalg.norm(..., 1), the largest column sum: use the Euclidean norm":
                 lambda x: np.linalg.norm(x, 1),
             "uses np.linalg.norm(..., 2), the spectral norm of a matrix: use the Euclidean norm of "
             "all elements": lambda x: np.linalg.norm(x, 2),
             "uses |sum of the elements| instead of the Euclidean norm": lambda x: abs(x.sum()),
             "uses the sum of the elements instead of the Euclidean norm": np.sum,
-            "uses the mean of absolute values instead of the Euclidean norm":
-                lambda x: np.abs(x).mean(),
             "uses the sum of squares instead of the Euclidean norm: take the square root":
                 lambda x: np.sum(x * x),
         },
@@ -175,26 +171,16 @@ GRADIENT_CHECK = Exercise(
                 lambda n, g: _norm(n - g) / max(_norm(n), _norm(g)),
             "divides by the mean of both norms: divide by |numeric| + |gradient|":
                 lambda n, g: 2 * _norm(n - g) / (_norm(n) + _norm(g)),
-            "is the ratio of squared norms: take the square roots":
-                lambda n, g: _norm(n - g) ** 2 / (_norm(n) ** 2 + _norm(g) ** 2),
             "divides by |numeric + gradient|, the norm of the sum: add the norms":
                 lambda n, g: _norm(n - g) / _norm(n + g),
             "is the difference of the norms: use the norm of the difference":
                 lambda n, g: abs(_norm(n) - _norm(g)) / (_norm(n) + _norm(g)),
-            "is the signed difference of the norms: use the norm of the difference":
-                lambda n, g: (_norm(n) - _norm(g)) / (_norm(n) + _norm(g)),
             "is the mean of the relative errors of the elements: the error is a ratio of norms":
                 lambda n, g: (np.abs(n - g) / (np.abs(n) + np.abs(g) + 1e-300)).mean(),
-            "is the sum of the relative errors of the elements: the error is a ratio of norms":
-                lambda n, g: (np.abs(n - g) / (np.abs(n) + np.abs(g) + 1e-300)).sum(),
             "is 1 minus the cosine of the angle: use the norm of the difference":
                 lambda n, g: 1 - np.sum(n * g) / (_norm(n) * (_norm(g) or 1e-300)),
             "squares the numerator: use |numeric - gradient|":
                 lambda n, g: _norm(n - g) ** 2 / (_norm(n) + _norm(g)),
-            "divides by the product of the norms: add them":
-                lambda n, g: _norm(n - g) / (_norm(n) * (_norm(g) or 1e-300)),
-            "divides by the smaller norm: divide by |numeric| + |gradient|":
-                lambda n, g: _norm(n - g) / (min(_norm(n), _norm(g)) or 1e-300),
             "divides by the square root of the sum of the squared norms: add the norms":
                 lambda n, g: _norm(n - g) / np.hypot(_norm(n), _norm(g)),
             "uses the mean of the squares in the numerator, and their sum in the denominator":
