@@ -194,6 +194,16 @@ def slanted(
     return np.where(on_line, np.minimum(image, shade), image)
 
 
+def table(image: Floats, rng: np.random.Generator, size: float) -> Floats:
+    """Show a dark table at one side of the page, whose edge is slanted."""
+    turns = int(rng.integers(4))
+    turned = np.rot90(image, turns)
+    y, x = np.indices(turned.shape) / np.reshape(turned.shape, (2, 1, 1))
+    return np.asarray(
+        np.rot90(np.where(y < size + rng.uniform(-0.03, 0.03) * x, 0.25, turned), -turns)
+    )
+
+
 def rgba(digit: Bytes, shade: int, hidden: int) -> Bytes:
     """Draw a digit in gray level `shade` on transparent pixels of gray level `hidden`."""
     strength = np.rint(enlarge(digit, 112) * 255).astype(np.uint8)
@@ -311,6 +321,10 @@ DISTORTIONS: dict[str, Distortion] = {
             shadow(page(d, r, side=90, shape=(300, 400), paper=0.8, ink=0.3), r, 0.35, 8), r, 0.02
         )
     ),
+    "dark table, touched by digit": (
+        lambda d, r: table(page(d, r, shape=(112, 112))[6:-6, 6:-6], r, 0.07)
+    ),
+    "dark table, gray ink": lambda d, r: table(inner(d, r, paper=0.8, ink=0.3), r, 0.06),
     "RGBA, black on transparent": lambda d, r: rgba(d, 0, 0),
     "RGBA, black on transparent white": lambda d, r: rgba(d, 0, 255),
     "RGBA, white on transparent": lambda d, r: rgba(d, 255, 0),

@@ -41,7 +41,9 @@ _STEEPEST, _SLOPES = 0.1, 20  # maximum slope of lines in a rotated image; steps
 _ROTATED = 56  # minimum side of a rotated image; the lines of smaller ones have few steps
 _GAP = 0.03  # maximum length of a gap in a line, as a fraction of the side
 _LONG, _RULE = 0.5, 0.06  # line: length at least 50% of one side, width at most 6% of the other
-_EDGE = 0.11  # maximum width of a line at the border, such as a frame
+# Band at the border, such as a frame or a table: at most 20% wide; the last rows of a slanted edge
+# are at least 20% long.
+_EDGE, _REST = 0.2, 0.2
 _PIECE = 0.1  # minimum length of the digit, as a fraction of the longer side
 _INSIDE = 0.3  # minimum length of a digit inside a box, relative to the box
 _DEPTH, _COVERED = 0.1, 0.8  # a box covers 80% of the sides of its bounding box, 10% deep
@@ -78,7 +80,7 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
        blank.
     4. Contrast: ``ink = (ink / strength - 0.3) / 0.4``, clipped to [0, 1]. This removes the texture
        of the paper and preserves the stroke width.
-    5. Components: remove straight lines, frames and boxes around the digit, after a rotation by up
+    5. Components: remove straight lines, frames, dark edges and boxes, after a rotation by up
        to 6 degrees if they are slanted; specks with less than 3% of the largest component's ink, or
        less than 10% if they are short; and ink at the border if a large component inside remains.
     6. Crop: select the smallest rectangle with all ink above 0.1, h rows and w columns. Strokes
@@ -272,8 +274,7 @@ def _straightened(ink: Greys) -> tuple[Greys, float]:
     for slope in (best, -best):  # shear the columns, then the rows
         columns = np.arange(ink.shape[1])
         rows = np.arange(len(ink))[:, None] + _rise(slope, columns, ink.shape[1])
-        inside = (rows >= 0) & (rows < len(ink))
-        ink = np.where(inside, ink[np.where(inside, rows, 0), columns], 0).T
+        ink = ink[np.clip(rows, 0, len(ink) - 1), columns].T
     return ink, best
 
 
@@ -293,7 +294,9 @@ def _without_level_rules(ink: Greys, rotated: bool) -> Greys:
             padded = np.pad(mask, ((1, 1), (0, 0)))
             for top, bottom, left, right in found:
                 above, below = padded[top, left:right], padded[bottom + 1, left:right]
-                turned[top:bottom, left:right] *= above & below if closed else above | below
+                edge = top == 0 or bottom == len(mask)
+                crossed = above & below if closed or edge else above | below
+                turned[top:bottom, left:right] *= crossed
         low, high = _inside(rest)
         if (high - low).max() <= _PIECE * max(ink.shape):
             break
@@ -338,7 +341,13 @@ def _rules(seen: Mask, rotated: bool) -> list[tuple[int, int, int, int]]:
     run: NDArray[np.int64] = count - np.maximum.accumulate(np.where(seen, 0, count), axis=1)
     length: NDArray[np.int64] = run.max(axis=1)
     end = run.argmax(axis=1) + 1
-    bands = np.flatnonzero(np.diff(np.pad(length >= _LONG * seen.shape[1], 1))).reshape(-1, 2)
+    # A slanted edge of a band at the border ends in shorter runs.
+    least = np.full(len(seen), _LONG)
+    for rows in (np.s_[:], np.s_[::-1]):
+        parts = np.array([[_LONG], [_REST]]) * seen.shape[1]
+        band, rest = np.minimum.accumulate(length[rows] >= parts, axis=1).sum(axis=1).tolist()
+        least[rows][: min(rest, band + _margin(len(seen))) if band else 0] = _REST
+    bands = np.flatnonzero(np.diff(np.pad(length >= least * seen.shape[1], 1))).reshape(-1, 2)
     return [
         (top, bottom, (end - length)[top:bottom].min(), end[top:bottom].max())
         for top, bottom in bands.tolist()

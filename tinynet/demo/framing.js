@@ -140,23 +140,37 @@ function turn(values, h, w) {
 function rulesOf(ink, h, w, rotated) {
   const rules = [], gap = Math.floor(0.03 * w);
   const seen = (y, x) => y >= 0 && y < h && ink[y * w + x] > 0.1;
-  let band = null;
-  for (let y = 0; y <= h; y++) {
+  const runs = Array.from({ length: h }, (_, y) => {
     let first = -1, last = -gap - 2, length = 0, end = 0;
-    for (let x = 0; y < h && x < w; x++) {
+    for (let x = 0; x < w; x++) {
       if (!seen(y, x) && !(rotated && (seen(y - 1, x) || seen(y + 1, x)))) continue;
       if (x - last > gap + 1) first = x;
       last = x;
       if (x + 1 - first > length) [length, end] = [x + 1 - first, x + 1];
     }
-    if (y < h && length >= 0.5 * w) {
+    return { length, end };
+  });
+  const least = new Float64Array(h).fill(0.5);
+  for (const [start, step] of [[0, 1], [h - 1, -1]]) {
+    let band = 0;
+    while (runs[start + step * band]?.length >= 0.5 * w) band++;
+    for (let i = 0; band && i < band + margin(h); i++) {
+      const y = start + step * i;
+      if (!(runs[y]?.length >= 0.2 * w)) break;
+      least[y] = 0.2;
+    }
+  }
+  let band = null;
+  for (let y = 0; y <= h; y++) {
+    if (y < h && runs[y].length >= least[y] * w) {
+      const { length, end } = runs[y];
       band ??= { top: y, bottom: y, left: w, right: 0 };
       band.left = Math.min(band.left, end - length);
       band.right = Math.max(band.right, end);
     } else if (band) {
       band.bottom = y;
-      const thick = band.top > 0 && y < h ? 0.06 : 0.11;
-      if (y - band.top - 2 * rotated <= Math.max(thick * h, 1)) rules.push(band);
+      band.edge = band.top === 0 || y === h;
+      if (y - band.top - 2 * rotated <= Math.max((band.edge ? 0.2 : 0.06) * h, 1)) rules.push(band);
       band = null;
     }
   }
@@ -188,8 +202,8 @@ function straightened(ink, h, w) {
     const moved = new Float64Array(h * w);
     for (let y = 0; y < h; y++) {
       for (let x = 0; x < w; x++) {
-        const from = y + riseOf(slope, x, w);
-        if (from >= 0 && from < h) moved[y * w + x] = ink[from * w + x];
+        const from = Math.min(Math.max(y + riseOf(slope, x, w), 0), h - 1);
+        moved[y * w + x] = ink[from * w + x];
       }
     }
     ink = turn(moved, h, w);
@@ -221,10 +235,10 @@ function withoutRules(page, h, w) {
   const closed = Math.min(rows.length, columns.length) >= 2;
   const clear = (rest, from, rules, height, width) => {
     const has = (y, x) => y >= 0 && y < height && from[y * width + x] > 0.1;
-    for (const { top, bottom, left, right } of rules) {
+    for (const { top, bottom, left, right, edge } of rules) {
       for (let x = left; x < right; x++) {
         const above = has(top - 1, x), below = has(bottom, x);
-        if (closed ? above && below : above || below) continue;
+        if (closed || edge ? above && below : above || below) continue;
         for (let y = top; y < bottom; y++) rest[y * width + x] = 0;
       }
     }
