@@ -68,6 +68,7 @@ def variants() -> dict[str, Any]:
         "one channel": light[:, :, None],
         "colour": colour,
         "blue on yellow": np.where(ink[:, :, None] > 0, [0, 0, 160], [255, 255, 0]).astype("u1"),
+        "red on gray": np.where(ink[:, :, None] > 0, [220, 60, 60], 110).astype("u1"),
         "black ink on transparent background": np.dstack([0 * colour, alpha]),
         "white ink on transparent background": np.dstack([0 * colour + 255, alpha]),
         "grey with alpha": np.dstack([dark, np.full_like(dark, 255)]),

@@ -55,6 +55,7 @@ _TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8
 _WHOLE = 0.8  # minimum height of a digit at the border, relative to the digit inside
 _THIN, _WIDENED = 2.2, 2.4  # stroke widths in pixels of the result: minimum, target
 _DIAMOND = np.add.outer([1, 0, 1], [1, 0, 1]) < 2  # a pixel and its four neighbors
+_VIVID = 2  # contrast of a color channel relative to luma's, to use it instead
 _CRUMB = 1e-6  # makes rounding of half-integers independent of rounding errors
 
 
@@ -458,7 +459,9 @@ def _widened(ink: Greys) -> Greys:
 def to_grey(image: Any) -> Greys:
     """Convert an image to gray levels, shape (h, w), 0 for black and 1 for white.
 
-    Colors are weighted by luma, ``0.299 * red + 0.587 * green + 0.114 * blue`` (ITU-R BT.601).
+    Colors are weighted by luma, ``0.299 * red + 0.587 * green + 0.114 * blue`` (ITU-R BT.601). If
+    its contrast (standard deviation) is less than half of that of the red, green or blue channel,
+    the channel is used instead: red ink and gray paper may have the same luma.
     Transparent pixels get the shade opposite to the ink: white if the alpha-weighted mean of the
     pixels is below 0.5, else black. White is 255 in integers, 65535 in uint16, 1 or 255 in floats.
     """
@@ -480,6 +483,9 @@ def to_grey(image: Any) -> Greys:
     grey = channels[0]
     if len(channels) >= 3:
         grey = 0.299 * channels[0] + 0.587 * channels[1] + 0.114 * channels[2]
+        opaque = channels[3] if len(channels) == 4 else 1.0
+        vivid = max(channels[:3], key=lambda channel: float(np.std(channel * opaque)))
+        grey = vivid if np.std(vivid * opaque) > _VIVID * np.std(grey * opaque) else grey
     if len(channels) in (2, 4):
         alpha = channels[-1]
         covered = alpha.sum()
