@@ -213,6 +213,29 @@ BROKEN = [
 ]
 
 
+# A second digit: below, smaller, and diagonally below.
+SECOND = [(78, 113, 28, 33), (30, 50, 64, 68), (75, 105, 56, 60)]
+
+
+@pytest.mark.parametrize("second", SECOND)
+@pytest.mark.parametrize("first", [BROKEN[0], BROKEN[1], BROKEN[3]])
+def test_frame_digit_rejects_second_digit_anywhere(first: Any, second: Any) -> None:
+    image = np.zeros((120, 120))
+    for top, bottom, left, right in [*first, second]:
+        image[top:bottom, left:right] = 1
+    with pytest.raises(ValueError, match="several digits"):
+        frame_digit(image)
+
+
+def test_frame_digit_removes_distant_spots() -> None:
+    image = np.zeros((120, 120))
+    for top, bottom, left, right in BROKEN[0]:
+        image[top:bottom, left:right] = 1
+    clean = frame_digit(image)
+    image[70:80, 60:70] = 1
+    np.testing.assert_array_equal(frame_digit(image), clean)
+
+
 @pytest.mark.parametrize("boxes", BROKEN)
 def test_frame_digit_accepts_broken_digits(boxes: Any) -> None:
     """Gaps and specks do not split a digit."""

@@ -52,6 +52,9 @@ _SPECK, _DOT, _SHORT = 0.03, 0.1, 0.2
 # Two digits: minimum height and ink of each, relative to the largest component; minimum width of
 # the pair, relative to its height.
 _TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8
+# Minimum gap between parts of an image that are not one digit, relative to their extent; minimum
+# length of a second digit, relative to the largest component, or else it is a spot.
+_APART, _SECOND = 0.2, 0.4
 _WHOLE = 0.8  # minimum height of a digit at the border, relative to the digit inside
 _THIN, _WIDENED = 2.2, 2.4  # stroke widths in pixels of the result: minimum, target
 _DIAMOND = np.add.outer([1, 0, 1], [1, 0, 1]) < 2  # a pixel and its four neighbors
@@ -83,7 +86,8 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
        of the paper and preserves the stroke width.
     5. Components: remove straight lines, frames, dark edges and boxes, after a rotation by up
        to 6 degrees if they are slanted; specks with less than 3% of the largest component's ink, or
-       less than 10% if they are short; and ink at the border if a large component inside remains.
+       less than 10% if they are short; ink at the border if a large component inside remains; and
+       spots whose distance from the digit is greater than 20% of the total extent.
     6. Crop: select the smallest rectangle with all ink above 0.1, h rows and w columns. Strokes
        that would be thinner than 2.2 pixels of the result are widened to 2.4.
     7. Scale: resize to ``H = round(20 * h / max(h, w))`` rows and ``W = round(20 * w / max(h, w))``
@@ -384,19 +388,20 @@ def _digit_only(ink: Greys) -> Greys:
         if (held & (long >= _INSIDE * long[i])).any():
             (top, left), (bottom, right) = low[:, i], high[:, i]
             keep[i] = not _is_box(names[top:bottom, left:right] == i)
+    largest = np.argmax(np.where(keep & ~apart, mass, 0))
+    speck = np.where(long < _SHORT * long[largest], _DOT, _SPECK)
+    keep &= mass >= speck * mass[largest]
     digits = keep & (~apart | (size[0] >= whole))
     several = _several(low[:, digits], high[:, digits], mass[digits])
     expected = "image must show a single digit; crop it to one digit"
     require(not several, expected, f"several digits ({digits.sum()} components)")
     keep &= ~apart
-    largest = np.argmax(np.where(keep, mass, 0))
-    speck = np.where(long < _SHORT * long[largest], _DOT, _SPECK)
-    keep &= mass >= speck * mass[largest]
+    keep[keep] = ~_far(low[:, keep], high[:, keep], mass[keep])[0]
     return np.where(keep[names] & seen, ink, 0)
 
 
 def _several(low: NDArray[np.int64], high: NDArray[np.int64], mass: Greys) -> bool:
-    """Return whether two large components are too far apart horizontally to be one digit."""
+    """Return whether large components are too far apart to be one digit."""
     height = high[0] - low[0]
     large = np.flatnonzero((height >= _TALL * height.max()) & (mass >= _HEAVY * mass.max()))
     order = large[np.argsort(low[1, large], kind="stable")]
@@ -404,7 +409,19 @@ def _several(low: NDArray[np.int64], high: NDArray[np.int64], mass: Greys) -> bo
         tall = max(high[0, one], high[0, other]) - min(low[0, one], low[0, other])
         if low[1, other] >= high[1, one] and high[1, other] - low[1, one] >= _BROAD * tall:
             return True
-    return False
+    return bool(_far(low, high, mass)[1].any())
+
+
+def _far(low: NDArray[np.int64], high: NDArray[np.int64], mass: NDArray[Any]) -> tuple[Mask, Mask]:
+    """Return which components are far from the digit: small spots, and other digits."""
+    gaps = np.maximum(low[:, :, None] - high[:, None], low[:, None] - high[:, :, None]).max(axis=0)
+    near = gaps <= _APART * (high.max(axis=1) - low.min(axis=1)).max()
+    long, main = (high - low).max(axis=0), np.argmax(mass)
+    reached = near[main]
+    for _ in mass:  # a digit may consist of many dots
+        reached = near[reached].any(axis=0)
+    second = (mass >= _HEAVY * mass[main]) & (long >= _SECOND * long[main])
+    return ~reached & ~second, ~reached & second
 
 
 def _is_box(piece: Mask) -> bool:

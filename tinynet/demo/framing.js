@@ -329,9 +329,19 @@ function digitOnly(ink, h, w) {
   }
   kept = kept.filter((p) => !apart(p));
   const most = heaviest(kept), digit = new Float64Array(h * w);
-  for (const { pixels, mass, long } of kept) {
-    if (mass < (long < 0.2 * most.long ? 0.1 : 0.03) * most.mass) continue;
-    for (const i of pixels) digit[i] = ink[i];
+  kept = kept.filter(({ mass, long }) =>
+    mass >= (long < 0.2 * most.long ? 0.1 : 0.03) * most.mass);
+  const extent = [0, 1].map((axis) => largest(kept.map((p) => p.high[axis])) -
+    smallest(kept.map((p) => p.low[axis])));
+  const gap = (p, q) => Math.max(...[0, 1].map((axis) =>
+    Math.max(p.low[axis] - q.high[axis], q.low[axis] - p.high[axis])));
+  const near = new Set([most]);  // a set iterates over elements that are added meanwhile
+  for (const p of near) {
+    kept.filter((q) => gap(p, q) <= 0.2 * Math.max(...extent)).forEach((q) => near.add(q));
+  }
+  for (const p of kept) {
+    const second = p.mass >= 0.15 * most.mass && p.long >= 0.4 * most.long;
+    if (near.has(p) || second) for (const i of p.pixels) digit[i] = ink[i];
   }
   return digit;
 }
