@@ -41,6 +41,7 @@ _STEEPEST, _SLOPES = 0.1, 20  # maximum slope of lines in a rotated image; steps
 _ROTATED = 56  # minimum side of a rotated image; the lines of smaller ones have few steps
 _GAP = 0.03  # maximum length of a gap in a line, as a fraction of the side
 _LONG, _RULE = 0.5, 0.06  # line: length at least 50% of one side, width at most 6% of the other
+_FREE = 0.75  # minimum length of a line away from the border, if lines don't form a box
 # Band at the border, such as a frame or a table: at most 20% wide; the last rows of a slanted edge
 # are at least 20% long.
 _EDGE, _REST = 0.2, 0.2
@@ -293,6 +294,16 @@ def _without_level_rules(ink: Greys, rotated: bool) -> Greys:
     seen = ink > _SEEN
     rules = [_rules(seen, rotated), _rules(seen.T, rotated)]
     closed = min(map(len, rules)) >= 2  # if they form a box, keep only strokes that cross it
+    if not closed:  # a shorter line away from the border is a stroke
+        rules = [
+            [
+                rule
+                for rule in found
+                if rule[3] - rule[2] >= _FREE * n
+                or not _margin(n) < rule[2] < rule[3] < n - _margin(n)
+            ]
+            for found, n in zip(rules, ink.shape[::-1], strict=True)
+        ]
     while any(rules):
         rest = ink.copy()
         for turned, mask, found in zip((rest, rest.T), (seen, seen.T), rules, strict=True):

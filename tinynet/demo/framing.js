@@ -233,6 +233,9 @@ function withoutRules(page, h, w) {
   const turned = turn(ink, h, w);
   let rows = rulesOf(ink, h, w, rotated), columns = rulesOf(turned, w, h, rotated);
   const closed = Math.min(rows.length, columns.length) >= 2;
+  const isRule = (n) => ({ left, right }) => closed || right - left >= 0.75 * n ||
+    left <= margin(n) || right >= n - margin(n);
+  [rows, columns] = [rows.filter(isRule(w)), columns.filter(isRule(h))];
   const clear = (rest, from, rules, height, width) => {
     const has = (y, x) => y >= 0 && y < height && from[y * width + x] > 0.1;
     for (const { top, bottom, left, right, edge } of rules) {
