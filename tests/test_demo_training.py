@@ -240,6 +240,45 @@ def test_restart_gives_the_same_curve(page: browser.Browser) -> None:
     assert page.run(CURVE) != first
 
 
+def test_diverged_training_stops(page: browser.Browser) -> None:
+    """Explain NaN instead of displaying it as a probability, and don't save it."""
+    page.run(
+        "Object.assign(trainer.settings, { activation: 'linear', optimizer: 'sgd', rate: 10 })"
+    )
+    draw(page, path(0), "mouse")
+    page.wait("return !blank")
+    click(page, "#train")
+    page.wait("return !running")
+    told = "The weights or the loss are no longer finite numbers"
+    assert told in text(page, "spoken")
+    shown = page.run("return document.body.innerText")
+    assert told in shown
+    assert "The probabilities are not numbers" in shown
+    assert "NaN%" not in shown
+    disabled = "return document.getElementById('save-network').disabled"
+    assert page.run(disabled)
+    page.run("changeSetting('rate', 0.1); restart()")
+    assert told not in page.run("return document.body.innerText")
+    assert not page.run(disabled)
+    # As in NumPy, relu propagates NaN.
+    assert page.run("const y = [0]; elementwise('relu', [NaN], y); return Number.isNaN(y[0])")
+
+
+def test_equal_probabilities_predict_the_first_class(page: browser.Browser, data: Any) -> None:
+    page.run("trainer.settings.initial = 0; trainer.restart()")
+    share = (data[1][1] == 0).mean()
+    assert page.run("return trainer.evaluate().accuracy") == pytest.approx(share)
+
+
+def test_axis_labels_are_exact(page: browser.Browser) -> None:
+    script = "return arguments[0].map((v) => [0, 1, 2, 3, 4].map((i) => nice([v]) * i / 4)).flat()"
+    values = [2e-3, 0.3, 1.1, 2.4, 7, 13, 30, 999, 3e6, 2e30]
+    for value in page.run(script, values):
+        label = page.run("return small(arguments[0])", value)
+        assert float(label) == pytest.approx(value, rel=1e-12)
+        assert len(label) <= 7
+
+
 def test_step_and_slow_motion(page: browser.Browser) -> None:
     for kind in ("mouse", "touch"):
         click(page, "#step", kind)
@@ -267,10 +306,12 @@ def test_settings_change_during_training(name: str, value: Any, page: browser.Br
     page.run(
         """const control = document.getElementById(arguments[0]);
         control.value = arguments[1];
+        window.before = trainer.step;
         control.dispatchEvent(new Event("change"));
         window.step = trainer.step;""",
         name, value,
     )  # fmt: skip
+    assert page.run("return step >= before") == (name not in ("units", "seed"))
     page.wait("return trainer.step > step + 5")
     page.run("pause()")
     assert page.run("return trainer.settings[arguments[0]]", name) == value
@@ -434,6 +475,8 @@ def test_keras_program_runs_unchanged(
         assert units == [(784, 16), (16,), (16, 10), (10,)][:: 1 if bias else 2]
         assert float(model.optimizer.learning_rate) == pytest.approx(settings.get("rate", 0.003))
         assert model.layers[1].activation.__name__ == settings.get("activation", "relu")
+    page.run("trainer.images.name = 'Fashion-MNIST'")
+    assert "keras.datasets.fashion_mnist.load_data()" in page.run(script, "keras")
 
 
 @pytest.mark.parametrize("settings", SETTINGS[:3])
@@ -443,18 +486,20 @@ def test_network_is_loaded_by_python(
     page.run(
         """Object.assign(trainer.settings, arguments[0]);
         trainer.restart();
-        for (let i = 0; i < 30; i++) trainer.trainStep();""",
+        for (let i = 0; i < 30; i++) trainer.trainStep();
+        switchedOff.add(2);""",
         settings,
     )
     (tmp_path / "net.json").write_text(page.run("return networkFile(trainer)"))
     model = keras.models.load_model(tmp_path / "net.json")
     held = [w.ravel() for w in model.get_weights()]
     expected = weights_of(page, 16)
+    expected[785 * 16 + 20 : 785 * 16 + 30] = 0  # the weights from unit 3, which is switched off
     if not settings.get("bias", True):
         expected = np.concatenate([expected[: 784 * 16], expected[785 * 16 :][:160]])
     np.testing.assert_array_equal(np.concatenate(held), expected.astype(np.float32))
     x = stored(data[1][0]) * settings.get("most", 1)
-    found = page.run(PROBABILITIES, 100, 0)
+    found = page.run(PROBABILITIES.replace("null", "trainer.mask(100, false)"), 100, 0)
     probabilities = model.predict(x, verbose=0)
     np.testing.assert_allclose(np.reshape(found, (100, 10)), probabilities, atol=1e-4)
     assert any(type(layer) is L.Dropout for layer in model.layers) == ("dropout" in settings)
@@ -493,6 +538,14 @@ def test_other_models_are_replaced_when_training(
     script = "return Array.from(predict(arguments[0]).probabilities)"
     expected = model.predict(x.reshape(1, 28, 28), verbose=0)[0]
     np.testing.assert_allclose(page.run(script, x.tolist()), expected, atol=1e-5)
+    # Until the training begins, the page shows that the units are those of another network.
+    page.run("changeSetting('units', 16)")
+    assert page.run("return [tiles.length, document.getElementById('switch').disabled]") == [
+        16,
+        True,
+    ]
+    assert "that of the stored network" in text(page, "unit-sum")
+    page.run("changeSetting('units', 128)")
     click(page, "#step")
     assert page.run("return [weights === trainer.w, net.steps.length]") == [True, 4]
     assert "784-128-10" in text(page, "about")
@@ -507,6 +560,9 @@ def test_models_are_trained_further(chromium: browser.Browser, data: Any, tmp_pa
     held = weights_of(page, 24)
     np.testing.assert_array_equal(held[: 784 * 24], model.get_weights()[0].ravel())
     np.testing.assert_array_equal(held[785 * 24 :][:240], model.get_weights()[1].ravel())
+    again = "restart(); undoBreak(); networkChanged(); return untrained"
+    assert page.run(f"document.querySelector('#breaks button').click(); pause(); {again}") is False
+    np.testing.assert_array_equal(weights_of(page, 24), held)
     click(page, "#step")
     assert not np.array_equal(weights_of(page, 24), held)
 

@@ -309,6 +309,9 @@ class GlorotUniform(_Scaled):
     ``limit = sqrt(6 / (fan_in + fan_out))``. Glorot and Bengio, "Understanding the difficulty of
     training deep feedforward neural networks" (2010), equation 16.
 
+    The values must be random: units with equal weights compute the same output and get the same
+    gradient, so they would remain equal.
+
     Parameters
     ----------
     seed : int, optional

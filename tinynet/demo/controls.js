@@ -8,11 +8,13 @@ const CHOICES = {
   batch: [1, 8, 16, 32, 64, 128, 256, 512], units: [2, 4, 8, 16, 32, 64, 128, 256],
   dropout: [0, 0.1, 0.2, 0.3, 0.5, 0.8],
 };
+const CONTROLS = ["optimizer", "activation", "seed", ...Object.keys(CHOICES)];
 const SLICE = 25, REFRESH = 150, SLOW = 500; // milliseconds
 const MOST_UNITS = 256;
 const OWN = 200; // maximum number of drawings in the training set
 
 let attached = false; // if true, the page recognizes drawings with the network trained here
+let diverged = false; // if true, the loss or a weight is not a finite number
 let trainer = null, running = false, timer = 0, refreshed = 0, speed = 0, announced = 0;
 
 // ------------------------------------------------------------ the loop
@@ -27,11 +29,11 @@ function slice() {
   const began = performance.now(), slow = $("slow").checked, before = trainer.seen;
   do trainer.trainStep(); while (!slow && performance.now() - began < SLICE);
   const seconds = (performance.now() - began) / 1000;
-  trainer.seconds += seconds;
   const now = (trainer.seen - before) / seconds;
   speed = speed ? 0.9 * speed + 0.1 * now : now;
   if (slow || performance.now() - refreshed > REFRESH) refresh();
-  if (slow) timer = setTimeout(slice, SLOW);
+  if (diverged) pause();
+  else if (slow) timer = setTimeout(slice, SLOW);
   else channel.port2.postMessage(round);
 }
 
@@ -51,7 +53,7 @@ function pause() {
   clearTimeout(timer);
   $("train").textContent = "Train";
   refresh();
-  say(`Paused. ${summary()}`);
+  say(`Paused. ${diverged ? $("diverged").textContent : summary()}`);
 }
 
 const summary = () => {
@@ -74,7 +76,6 @@ function attach() {
     layer("output", 10, next, bias ? last : null), activations("softmax", {}),
   ];
   attached = true;
-  if (tiles.length !== units) makeTiles(units);
   showNetwork();
 }
 
@@ -82,7 +83,7 @@ function attach() {
 function networkChanged() {
   if (attached) attach();
   $("cost").textContent = "";
-  for (const id of ["rate", "batch", "units", "activation", "optimizer", "dropout", "seed"]) {
+  for (const id of CONTROLS) {
     const value = trainer.settings[id], select = $(id);
     const known = select.tagName !== "SELECT" || [...select.options].some((o) => o.value == value);
     if (!known) select.append(new Option(value, value));
@@ -103,6 +104,9 @@ function refresh() {
     "test-loss": formatted(point?.testLoss, "loss"), "train-loss": formatted(point?.loss, "loss"),
   };
   for (const [id, text] of Object.entries(texts)) $(`is-${id}`).textContent = text;
+  diverged = Number.isNaN(point?.testLoss) || !trainer.w.every(Number.isFinite);
+  $("diverged").hidden = !diverged;
+  $("save-network").disabled = diverged;
   untrained = attached && seen === 0 && !trainer.adopted;
   drawCurves(history);
   showPrediction();
@@ -130,7 +134,7 @@ function connectControls() {
     say(`Step ${trainer.step}. ${summary()}`);
   });
   $("restart").addEventListener("click", restart);
-  for (const id of ["rate", "batch", "units", "activation", "optimizer", "dropout", "seed"]) {
+  for (const id of CONTROLS) {
     $(id).addEventListener("change", ({ target }) => changeSetting(id, parse(target.value)));
   }
   for (const radio of document.querySelectorAll("input[name=library]")) {
@@ -138,8 +142,9 @@ function connectControls() {
   }
   $("copy").addEventListener("click", async () => {
     getSelection().selectAllChildren($("program"));
-    await navigator.clipboard?.writeText($("program").textContent);
-    say("The program was copied");
+    const copied = navigator.clipboard?.writeText($("program").textContent) ?? Promise.reject();
+    await copied.then(() => say("The program was copied"),
+      () => say("The program is selected: press Ctrl+C to copy it"));
   });
   $("save-program").addEventListener("click", () =>
     download("train.py", $("program").textContent, "text/x-python"));
@@ -150,7 +155,6 @@ function connectControls() {
 
 function restart() {
   if (trainer.history.length > 1) previousRun = trainer.history;
-  trainer.adopted = false;
   trainer.restart();
   networkChanged();
   say("Restarted with random weights");
@@ -160,11 +164,7 @@ function changeSetting(id, value) {
   const { settings } = trainer;
   if (id === "seed") value = Math.min(Math.max(Math.trunc(value) || 0, 0), 2 ** 31);
   settings[id] = value;
-  if (id === "optimizer") {
-    settings.rate = USUAL_RATES[value];
-    for (const slot of [trainer.m, trainer.v]) slot.fill(0);
-    trainer.step = 0;
-  }
+  if (id === "optimizer") trainer.setOptimizer(value, USUAL_RATES[value]);
   if (id === "units" || id === "seed") restart();
   else networkChanged();
 }
@@ -190,19 +190,15 @@ function adopt() {
   const plain = act?.name !== "relu" || (slope === 0 && limit == null && threshold === 0);
   const fits = rest.length === 0 && first?.kind === "dense" && act.name in ACTIVATIONS && plain &&
     last?.kind === "dense" && out?.name === "softmax" && first.units <= MOST_UNITS;
-  if (!fits) return false;
-  const biased = first.bias !== null && last.bias !== null;
-  if (!biased && (first.bias !== null || last.bias !== null)) return false;
-  trainer.adopted = true;
+  const biased = fits && first.bias !== null;
+  if (!fits || biased !== (last.bias !== null)) return false;
   Object.assign(trainer.settings, { units: first.units, activation: act.name, bias: biased });
   trainer.restart();
-  const [kernel, bias, output, outputBias] = split(trainer.w, first.units);
-  kernel.set(weights.subarray(first.kernel, first.kernel + kernel.length));
-  output.set(weights.subarray(last.kernel, last.kernel + output.length));
-  if (biased) {
-    bias.set(weights.subarray(first.bias, first.bias + bias.length));
-    outputBias.set(weights.subarray(last.bias, last.bias + outputBias.length));
-  }
+  trainer.adopted = true;
+  const starts = [first.kernel, first.bias, last.kernel, last.bias];
+  split(trainer.w, first.units).forEach((array, i) => {
+    if (starts[i] !== null) array.set(weights.subarray(starts[i], starts[i] + array.length));
+  });
   return true;
 }
 
@@ -218,7 +214,6 @@ async function prepare() {
   connectControls();
   for (const section of document.querySelectorAll("[data-training]")) section.hidden = false;
   if (!net.steps.length || adopt()) attach();
-  else makeTiles(trainer.settings.units);
   trainer.record();
   networkChanged();
 }

@@ -14,9 +14,10 @@ function nice(values) {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   const high = sorted[Math.floor(0.98 * (sorted.length - 1))] ?? 1;
   const power = 10 ** Math.floor(Math.log10(Math.max(high, 1e-3)));
-  return [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((top) => top >= high);
+  return [1, 2, 4, 8, 10].map((factor) => factor * power).find((top) => top >= high);
 }
 
+const small = (value) => `${value < 1e4 ? +value.toPrecision(2) : value.toExponential(1)}`;
 const short = (count) => (count < 1000 ? `${count}` : `${+(count / 1000).toPrecision(3)}k`);
 
 function drawCurves(history) {
@@ -50,7 +51,7 @@ function drawCurve({ id, name, train, test, top }, history) {
     context.moveTo(left, at);
     context.lineTo(right, at);
     context.stroke();
-    const label = id === "accuracy" ? `${Math.round(100 * value)}%` : `${+value.toPrecision(2)}`;
+    const label = id === "accuracy" ? `${Math.round(100 * value)}%` : small(value);
     context.fillText(label, left - 6, at);
   }
   context.textBaseline = "alphabetic";
@@ -80,7 +81,7 @@ function drawCurve({ id, name, train, test, top }, history) {
 /** Format a loss or an accuracy. */
 function formatted(value, id) {
   if (value === null || value === undefined) return "–";
-  if (!Number.isFinite(value)) return "not a number";
+  if (!Number.isFinite(value)) return "NaN";
   if (id === "accuracy") return `${(100 * value).toFixed(1)}%`;
   return value < 100 ? value.toFixed(3) : value.toPrecision(3);
 }

@@ -29,7 +29,8 @@ function showNetwork() {
     `Nothing is downloaded, and your drawing is not uploaded. Created by tinynet ${net.version}.`;
 }
 
-const percent = (p) => (p >= 0.9995 ? "100%" : `${(100 * p).toFixed(1)}%`);
+/** Format a probability. */
+const percent = (p) => (p >= 0.9995 ? "100%" : Number.isNaN(p) ? "–" : `${(100 * p).toFixed(1)}%`);
 
 /** Read the drawing, and predict its digit. */
 function read() {
@@ -93,7 +94,7 @@ function showAnswer(probabilities) {
     text.textContent = blank ? "" : percent(p);
   });
   const low = probabilities[best] < 0.5 ? "low probability:" : "probability:";
-  const how = `${low} ${percent(probabilities[best])}`;
+  const how = best < 0 ? "The probabilities are not numbers" : `${low} ${percent(probabilities[best])}`;
   $("digit").textContent = blank || best < 0 ? "–" : best;
   $("sure").textContent = blank ? "No drawing" : untrained ? "The weights are random: press Train" : how;
   return { best, how };

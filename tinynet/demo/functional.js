@@ -9,7 +9,7 @@
 // y = f(x), and the gradient d_x = d_y * dy/dx, whose second factor is a function of y.
 const linear = (x) => x;
 const linear_backward = (d_y) => d_y;
-const relu = (x) => (x > 0 ? x : 0);
+const relu = (x) => Math.max(x, 0);
 const relu_backward = (d_y, y) => (y > 0 ? d_y : 0);
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 const sigmoid_backward = (d_y, y) => d_y * y * (1 - y);

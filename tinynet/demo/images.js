@@ -36,12 +36,6 @@ class Images {
   }
 }
 
-const bytesOf = (base64) => {
-  const text = atob(base64), bytes = new Uint8Array(text.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
-};
-
 /**
  * Decode the images of the page: base64, compressed with zlib, two pixels per byte. Return them
  * and the memory that holds them, with room for `extra` images and `reserved` bytes.
@@ -64,5 +58,6 @@ async function decodeImages(stored, extra, reserved) {
     }
     images.push(shades, label);
   });
+  images.name = stored.name;
   return { memory, images };
 }

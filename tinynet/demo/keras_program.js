@@ -10,13 +10,14 @@ const OPTIMIZERS = {
 };
 
 /** Return a program that trains this network; the library only changes one line. */
-function kerasProgram({ settings, seen, own, test }, library) {
+function kerasProgram({ settings, seen, own, test, images }, library) {
   const { optimizer, rate, dropout, bias, initial, most, shuffled } = settings;
   const scale = `VarianceScaling(${initial ** 2}, "fan_avg", "uniform")`;
   const initializer = initial ? `keras.initializers.${scale}` : '"zeros"';
   const values = {
     ...settings,
     import: library === "keras" ? "import keras" : "import tinynet as keras",
+    dataset: images.name === "Fashion-MNIST" ? "fashion_mnist" : "mnist",
     numpy: shuffled ? "import numpy as np\n" : "",
     shuffle: shuffled ? `y = np.random.default_rng(${settings.seed}).permutation(y)\n` : "",
     scale: most === 1 ? " / 255" : "",
@@ -30,7 +31,7 @@ function kerasProgram({ settings, seen, own, test }, library) {
 }
 
 /** Return the network as JSON, which tinynet.models.load_model reads; see docs/file_formats.md. */
-function networkFile({ settings, w }) {
+function networkFile({ settings, w, off }) {
   const { units, activation: name, dropout, bias } = settings;
   const layer = (class_name, config) => ({ module: "keras.layers", class_name, config });
   const layers = [
@@ -44,7 +45,9 @@ function networkFile({ settings, w }) {
   const names = ["hidden/kernel", "hidden/bias", "output/kernel", "output/bias"];
   // Nine significant digits identify each float32 number.
   const values = (array) => Array.from(array, (value) => Number(value.toPrecision(9)));
-  const weights = split(w, units).map((array, i) =>
+  const arrays = split(w.slice(), units);
+  off.forEach((unit) => arrays[2].fill(0, unit * CLASSES, (unit + 1) * CLASSES));
+  const weights = arrays.map((array, i) =>
     ({ name: names[i], shape: shapes[i], values: values(array) }));
   return JSON.stringify({
     format: "tinynet.json",

@@ -6,11 +6,18 @@ let weights = decode(net.weights, net.dtype);
 const switchedOff = new Set(); // units of the first hidden layer
 let most = 1; // value of a white pixel
 
+/** Decode base64. */
+function bytesOf(base64) {
+  const text = atob(base64), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
 /** Decode base64-encoded float32 values, or float16 values for large networks. */
 function decode(base64, dtype) {
-  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-  if (dtype === "float32") return new Float32Array(bytes.buffer);
-  return Float32Array.from(new Uint16Array(bytes.buffer), (half) => {
+  const { buffer } = bytesOf(base64);
+  if (dtype === "float32") return new Float32Array(buffer);
+  return Float32Array.from(new Uint16Array(buffer), (half) => {
     const sign = half >> 15 ? -1 : 1, exponent = (half >> 10) & 31, fraction = half & 1023;
     return exponent
       ? sign * 2 ** (exponent - 15) * (1 + fraction / 1024)

@@ -37,8 +37,9 @@ class Trainer {
       const limit = initial * Math.sqrt(6 / size); // Glorot and Bengio (2010)
       array.forEach((_, i) => (array[i] = limit * (2 * this.random.uniform() - 1)));
     }
-    Object.assign(this, { step: 0, seen: 0, epoch: 0, position: 0, seconds: 0, next: 0 });
+    Object.assign(this, { step: 0, updates: 0, seen: 0, epoch: 0, position: 0, next: 0 });
     Object.assign(this, { history: [], order: null, sums: { loss: 0, right: 0, images: 0 } });
+    this.adopted = false; // if true, the weights are those of a stored network
     this.off.clear();
     this.labels = this.images.labels.slice();
     if (this.settings.shuffled) {
@@ -121,6 +122,7 @@ class Trainer {
   update() {
     const { w, d_w, m, v, memory, settings: { optimizer, rate } } = this;
     this.step++;
+    this.updates++;
     if (optimizer === "sgd") memory.update("sgd", sgd, [w, d_w], [rate]);
     if (optimizer === "momentum") {
       memory.update("sgd_momentum", sgd_momentum, [w, d_w, m], [rate, MOMENTUM]);
@@ -129,9 +131,16 @@ class Trainer {
       memory.update("rmsprop", rmsprop, [w, d_w, v], [rate, RHO, EPSILON]);
     }
     if (optimizer === "adam") {
-      const alpha = adam_step_size(rate, BETA_1, BETA_2, this.step);
+      const alpha = adam_step_size(rate, BETA_1, BETA_2, this.updates);
       memory.update("adam", adam, [w, d_w, m, v], [alpha, 1 - BETA_1, 1 - BETA_2, EPSILON]);
     }
+  }
+
+  /** Choose an optimizer, which begins with new moment estimates. */
+  setOptimizer(optimizer, rate) {
+    Object.assign(this.settings, { optimizer, rate });
+    [this.m, this.v].forEach((moments) => moments.fill(0));
+    this.updates = 0;
   }
 
   /** Train on one batch of images, given by their indices; return the sums of loss and hits. */
@@ -187,7 +196,7 @@ class Trainer {
   /** Append a point to the curves. The points depend only on the number of images seen. */
   record() {
     const { loss, right, images } = this.sums, held = this.evaluate();
-    const point = { seen: this.seen, seconds: this.seconds, testLoss: held.loss };
+    const point = { seen: this.seen, testLoss: held.loss };
     Object.assign(point, { testAccuracy: held.accuracy, dead: held.dead, active: held.active });
     this.history.push(
       { ...point, loss: images ? loss / images : null, accuracy: images ? right / images : null });
@@ -222,8 +231,8 @@ class Trainer {
 
   /** Copy the whole state, so that `restore` continues as if nothing had happened since. */
   snapshot() {
-    const { step, seen, epoch, position, seconds, next, sums, history, order } = this;
-    const kept = { step, seen, epoch, position, seconds, next, sums, history };
+    const { step, updates, seen, epoch, position, next, sums, history, adopted, order } = this;
+    const kept = { step, updates, seen, epoch, position, next, sums, history, adopted };
     const arrays = { w: this.w.slice(), m: this.m.slice(), v: this.v.slice() };
     const copied = { ...kept, order: order?.slice() ?? null, labels: this.labels.slice() };
     const { off, settings, random: { state } } = this;
@@ -243,12 +252,12 @@ class Trainer {
   }
 }
 
-/** Count the rows whose largest probability is that of the label. */
+/** Count the rows whose first largest probability is that of the label. */
 function countRight(labels, probabilities) {
   let right = 0;
   labels.forEach((label, n) => {
     const row = probabilities.subarray(n * CLASSES, (n + 1) * CLASSES);
-    right += row.every((p, i) => i === label || p < row[label]);
+    right += row.every((p, i) => (i < label ? p < row[label] : p <= row[label]));
   });
   return right;
 }

@@ -49,6 +49,7 @@ function paintWeights(canvas, kernel, units, unit) {
 /** Show weights, dead units, and which units the drawing activates. */
 function showTiles(trainer) {
   const { units } = trainer.settings, [kernel] = split(trainer.w, units);
+  if (tiles.length !== units) makeTiles(units);
   const point = trainer.history.at(-1), hidden = blank || !attached ? null : answer.hidden[0];
   const strongest = hidden ? Math.max(...hidden.map(Math.abs), 1e-9) : 1;
   tiles.forEach(({ button, canvas }, unit) => {
@@ -77,13 +78,14 @@ function showInspector({ w, settings: { units, activation: name }, history }) {
   $("unit-name").textContent = `Unit ${unit + 1}`;
   const z = attached ? answer.preActivations[0][unit] : 0, y = ACTIVATIONS[name][0](z);
   const number = (value) => value.toFixed(3).replace("-", "−");
-  $("unit-sum").textContent = blank || !attached
-    ? "Draw a digit to see the pre-activation of this unit."
+  $("unit-sum").textContent = !attached
+    ? "This network is not trained yet; the prediction above is that of the stored network."
+    : blank ? "Draw a digit to see the pre-activation of this unit."
     : `Pre-activation ${number(z)} = weighted sum of the pixels ${number(z - bias[unit])} + bias ` +
       `${number(bias[unit])}; ${name} gives ${number(y)}.`;
   const point = history.at(-1);
   const active = `Positive for ${percent(point?.active[unit] ?? 0)} of the held-out images`;
-  const dead = "; dead: its gradient is 0 for all of them, so it does not learn";
+  const dead = "; dead: the slope of its activation is 0 or almost 0 for all of them, so it hardly learns";
   $("unit-active").textContent = point ? active + (point.dead[unit] ? dead : "") + "." : "";
   const weightsOut = output.subarray(unit * 10, unit * 10 + 10);
   const most = Math.max(...weightsOut.map(Math.abs), 1e-9);
@@ -92,11 +94,12 @@ function showInspector({ w, settings: { units, activation: name }, history }) {
     bar.style.setProperty("--value", Math.abs(value));
     bar.classList.toggle("negative", value < 0);
   });
-  const largest = [...weightsOut.keys()].sort((a, b) => weightsOut[b] - weightsOut[a])[0];
+  const largest = weightsOut.indexOf(Math.max(...weightsOut));
   $("unit-out").setAttribute("aria-label",
     `Weights to the ten digits; the largest is that to the digit ${largest}`);
   const off = switchedOff.has(unit);
   $("switch").textContent = off ? "Switch on" : "Switch off";
+  $("switch").disabled = !attached;
   $("switch").setAttribute("aria-pressed", off);
 }
 
