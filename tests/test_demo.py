@@ -44,7 +44,7 @@ def contents(page: str) -> dict[str, Any]:
 def test_page_is_self_contained() -> None:
     model = net()
     page = demo.page(model)
-    assert len(page.encode()) < 650_000
+    assert len(page.encode()) < 700_000
     assert not re.search(r"@\w+@|@\w+\.\w+@", page)
     # The page contains no URLs, and its content security policy forbids requests.
     assert not re.search(r"https?:|src=|@import|url\(|fetch\(|XMLHttpRequest|WebSocket", page)

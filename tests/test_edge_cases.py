@@ -488,7 +488,9 @@ def test_source_never_uses_global_random_state() -> None:
     functions = r"seed|rand|randn|randint|random_sample|shuffle|permutation|choice|normal|uniform"
     found = found_in_source(rf"np\.random\.(?:{functions}|get_state|set_state|RandomState)\b")
     # set_random_seed is the only function that is documented to set NumPy's global seed.
-    assert found <= {"utils.py: np.random.seed"}
+    # The exercises restore the state that an answer may have changed.
+    kept = {"session.py: np.random.get_state", "session.py: np.random.set_state"}
+    assert found <= {"utils.py: np.random.seed", *kept}
 
 
 @pytest.mark.slow
