@@ -3,7 +3,6 @@
 // A port of tinynet.datasets.frame_digit, which explains each step; paper.js has its first part.
 const BOX = 20, SIDE = 28;
 const roundUp = (value) => Math.floor(value + 0.5 + 1e-6);
-const total = (values) => values.reduce((sum, value) => sum + value, 0);
 
 function turn(values, h, w) {
   return values.map((_, i) => values[(i % h) * w + Math.floor(i / h)]);
@@ -123,7 +122,6 @@ function withoutRules(page, h, w) {
   while (rows.length + columns.length) {
     const across = turn(clear(ink.slice(), ink, rows, h, w), h, w);
     const rest = turn(clear(across, turned, columns, w, h), w, h);
-    if (closed && total(rest) < 0.03 * total(ink)) return null;
     const inside = piecesOf(rest, h, w).filter(({ border }) => !border.some(Boolean));
     const [low, high] = [0, 1].map((end) => [0, 1].map((axis) => (end
       ? largest([0, ...inside.map((piece) => piece.high[axis])])
@@ -208,12 +206,11 @@ function digitOnly(ink, h, w) {
   const most = heaviest(kept), digit = new Float64Array(h * w);
   kept = kept.filter(({ mass, long }) =>
     mass >= (long < 0.2 * most.long ? 0.1 : 0.03) * most.mass);
-  if (kept.length > 1000) return null;
   const extent = [0, 1].map((axis) => largest(kept.map((p) => p.high[axis])) -
     smallest(kept.map((p) => p.low[axis])));
   const gap = (p, q) => Math.max(...[0, 1].map((axis) =>
     Math.max(p.low[axis] - q.high[axis], q.low[axis] - p.high[axis])));
-const total = (values) => values.reduce((sum, value) => sum + value, 0);
+  const near = new Set([most]);  // a set iterates over elements that are added
   for (const p of near) {
     kept.filter((q) => gap(p, q) <= 0.2 * Math.max(...extent)).forEach((q) => near.add(q));
   }
@@ -233,21 +230,18 @@ function scaled(ink, rows, columns, longest) {
   return shrink(shrink(ink, rows, columns, height), columns, height, width);
 }
 
-function perimeterOf(ink, h, w) {
-  const at = (y, x) => (y < 0 || y >= h || x < 0 || x >= w ? 0 : ink[y * w + x]);
-  let edges = 0;
-  for (let y = 0; y <= h; y++) {
-    for (let x = 0; x <= w; x++) {
-      edges += Math.abs(at(y, x) - at(y - 1, x)) + Math.abs(at(y, x) - at(y, x - 1));
-    }
-  }
-  return (edges * Math.PI) / 4;
-}
-
 /** Widen strokes that would be thinner than those of MNIST; return { ink, rows, columns }. */
 function widened(ink, rows, columns) {
   const [height, width] = sizeOf(rows, columns, 2 * BOX), small = scaled(ink, rows, columns, 2 * BOX);
-  const stroke = total(small) / perimeterOf(small, height, width);
+  const at = (y, x) => (y < 0 || y >= height || x < 0 || x >= width ? 0 : small[y * width + x]);
+  let sum = 0, edges = 0;
+  for (let y = 0; y <= height; y++) {
+    for (let x = 0; x <= width; x++) {
+      sum += at(y, x);
+      edges += Math.abs(at(y, x) - at(y - 1, x)) + Math.abs(at(y, x) - at(y, x - 1));
+    }
+  }
+  const stroke = sum / ((edges * Math.PI) / 4);
   if (stroke >= 2.2) return { ink, rows, columns };
   const steps = roundUp(((2.4 - stroke) * Math.max(rows, columns)) / BOX / 2);
   for (let i = 0; i < steps; i++) {
@@ -284,23 +278,19 @@ function shrink(ink, h, w, count) {
 }
 
 /**
- * Convert a grayscale image (h rows, w columns, 0 to 1) to 28 x 28 bytes; null if it shows no digit.
+ * Convert a grayscale image (h rows, w columns, 0 to 1) to 28 x 28 bytes; null for a blank image.
  * The special cases of the Python function, 28 x 28 and more than 560 pixels, do not occur here.
  */
 function frameDigit(grey, h, w) {
   const found = inkOf(grey, h, w);
   if (!found) return null;
-  const unruled = withoutRules(found, h, w), page = unruled && digitOnly(unruled, h, w);
-  if (!page) return null;
+  const page = digitOnly(withoutRules(found, h, w), h, w);
   const { top, bottom, left, right } = extentOf(page, h, w);
   const cropped = new Float64Array((bottom - top + 1) * (right - left + 1));
   for (let y = top, i = 0; y <= bottom; y++, i += right - left + 1) {
     cropped.set(page.subarray(y * w + left, y * w + right + 1), i);
   }
-  const size = [bottom - top + 1, right - left + 1], longer = Math.max(...size);
-  const isTexture = perimeterOf(cropped, ...size) > 2 * 10 * longer;
-  if (longer < 0.02 * Math.max(h, w) || isTexture) return null;
-  const { ink, rows, columns } = widened(cropped, ...size);
+  const { ink, rows, columns } = widened(cropped, bottom - top + 1, right - left + 1);
   const [height, width] = sizeOf(rows, columns, BOX), box = scaled(ink, rows, columns, BOX);
   const strongest = largest(box);
 
