@@ -22,6 +22,7 @@ except ImportError:
     hypothesis = None
 
 import tinynet
+from tests import browser
 from tests.internals import settings
 from tinynet._core import registry
 from tinynet.training import thread_pool
@@ -46,6 +47,14 @@ def digits():
     (x, y), (x_test, y_test) = tinynet.datasets.drawn_digits.load_data(60_000, 10_000)
     scale = np.float32(255)
     return (x / scale, y), (x_test / scale, y_test)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Return a Chromium window, which the tests of a file share."""
+    window = browser.Browser()
+    yield window
+    window.close()
 
 
 # Seed for tests that must pass with any seed; set the variable to reproduce a failure.

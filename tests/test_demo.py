@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +156,6 @@ def test_command_reports_missing_browser(
 # ------------------------------------------------------------ in a browser
 
 needs_browser = pytest.mark.skipif(bool(browser.MISSING), reason=browser.MISSING)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[browser.Browser]:
-    window = browser.Browser()
-    yield window
-    window.close()
 
 
 @pytest.fixture(scope="module")

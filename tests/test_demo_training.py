@@ -7,7 +7,6 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,6 @@ L = keras.layers
 pytestmark = pytest.mark.skipif(bool(browser.MISSING), reason=browser.MISSING)
 FOLDER = Path(demo.__file__).parent
 TAB, ENTER, RIGHT, DOWN = "\ue004", "\ue007", "\ue014", "\ue015"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[browser.Browser]:
-    window = browser.Browser()
-    yield window
-    window.close()
 
 
 @pytest.fixture(scope="module")
@@ -213,8 +205,6 @@ def test_training_improves_the_accuracy(page: browser.Browser) -> None:
     click(page, "#train")
     assert text(page, "train") == "Pause"
     page.wait("return trainer.history.at(-1).testAccuracy > 0.9")
-    # Slow motion: the driver's touch waits until the page is idle.
-    page.run("document.getElementById('slow').checked = true")
     click(page, "#train", "touch")
     seen = page.run("return trainer.seen")
     assert text(page, "train") == "Train"

@@ -51,10 +51,8 @@ def test_readme_is_short() -> None:
 def test_every_public_name_has_a_page() -> None:
     if not INVENTORY.exists():
         pytest.skip("needs the documentation: make docs")
-    contents = INVENTORY.read_bytes().split(b"\n", 4)[
-        4
-    ]  # compressed data follows four header lines
-    lines = zlib.decompress(contents).decode().splitlines()
+    *_, compressed = INVENTORY.read_bytes().split(b"\n", 4)  # after four header lines
+    lines = zlib.decompress(compressed).decode().splitlines()
     pages = {name for name, kind, *_ in map(str.split, lines) if kind.startswith("py:")}
     assert set(public_names.find_names()) <= pages
 

@@ -210,7 +210,7 @@ function digitOnly(ink, h, w) {
     smallest(kept.map((p) => p.low[axis])));
   const gap = (p, q) => Math.max(...[0, 1].map((axis) =>
     Math.max(p.low[axis] - q.high[axis], q.low[axis] - p.high[axis])));
-  const near = new Set([most]);  // a set iterates over elements that are added
+  const near = new Set([most]);  // for...of also visits elements that are added in the loop
   for (const p of near) {
     kept.filter((q) => gap(p, q) <= 0.2 * Math.max(...extent)).forEach((q) => near.add(q));
   }

@@ -31,8 +31,9 @@ class Finding:
 def examine(exercise: Exercise, function: Any) -> Finding | None:
     """Return the mistake of an answer; None if it is correct."""
     cases = exercise.cases
-    given = [observe(exercise, function, case) for case in cases]
-    tried = [_variant(exercise, options) for options in ({}, *exercise.also)]
+    given = _observe_all(exercise, function)
+    correct = [partial(exercise.variants, **options) for options in ({}, *exercise.also)]
+    tried = [_observe_all(exercise, variant) for variant in correct]
     wrong = [_differences(exercise, given, expected) for expected in tried]
     fewest = min(range(len(tried)), key=lambda k: len(wrong[k]))
     if not wrong[fewest]:
@@ -49,8 +50,8 @@ def examine(exercise: Exercise, function: Any) -> Finding | None:
     return _Diagnosis(exercise, function, given, tried[fewest], wrong[fewest]).finding()
 
 
-def _variant(exercise: Exercise, options: Mapping[str, Any]) -> list[Observation]:
-    function = partial(exercise.variants, **options)
+def _observe_all(exercise: Exercise, function: Any) -> list[Observation]:
+    """Call a function with the inputs of all cases."""
     return [observe(exercise, function, case) for case in exercise.cases]
 
 
@@ -62,7 +63,7 @@ def _differences(
         (k, name)
         for k, (a, b, case) in enumerate(zip(given, expected, exercise.cases, strict=True))
         for name in ([""] if a.problem else b.values)
-        if not _agree(a, b, name, exercise.rtol.get(name, case.rtol))
+        if not _agree(a, b, name, exercise.tolerance(name, case))
     ]
 
 
@@ -207,10 +208,7 @@ class _Diagnosis:
         """Return a message if the answer is correct with two arguments exchanged."""
         names = self.exercise.arguments
         for i, j in itertools.combinations(range(len(names)), 2):
-            found = [
-                observe(self.exercise, _exchanged(self.answer, i, j), case)
-                for case in self.exercise.cases
-            ]
+            found = _observe_all(self.exercise, _exchanged(self.answer, i, j))
             if not _differences(self.exercise, found, self.expected):
                 return self._order(i, j)
         return ""
@@ -256,7 +254,6 @@ class _Diagnosis:
     def _used(self) -> str:
         """Return what is used instead of an argument."""
         names, variants = self.exercise.arguments, self.exercise.variants
-
         if not np.isfinite(self.given[self.first].values[self.name]).all():
             return ""
 
@@ -310,7 +307,7 @@ class _Diagnosis:
         )
 
     def _rtol(self, k: int) -> float:
-        return self.exercise.rtol.get(self.name, self.exercise.cases[k].rtol)
+        return self.exercise.tolerance(self.name, self.exercise.cases[k])
 
     def _explains(self, message: str, function: Callable[..., Any]) -> bool:
         """Return whether a mistake has the given value in all necessary cases."""

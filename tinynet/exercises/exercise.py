@@ -95,6 +95,10 @@ class Exercise:
         """Return the values of a field of the task, such as "Hint"."""
         return _field(self.text, name)
 
+    def tolerance(self, name: str, case: Case) -> float:
+        """Return the relative tolerance of a value in a case."""
+        return self.rtol.get(name, case.rtol)
+
     @property
     def wrong(self) -> dict[str, dict[str, Any]]:
         """Options of each mistake, by message."""
