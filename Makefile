@@ -3,7 +3,7 @@
 # everything that the other targets build, but not output/, where `make train` writes.
 export PYTHON
 
-.PHONY: train test lint docs dist clean
+.PHONY: train test lint docs dist release clean
 
 train:
 	@.ci/environment
@@ -30,6 +30,12 @@ dist:
 	.venv/bin/python .ci/dist.py
 	.venv/bin/python -m twine check --strict dist/*
 	.venv/bin/python -m check_wheel_contents dist/*.whl
+
+# The distributions of a release, whose tables must have been measured with its code.
+release:
+	@.ci/environment dist
+	.venv/bin/python -m benchmarks.staleness
+	@$(MAKE) dist
 
 clean:
 	rm -rf .venv build dist *.egg-info docs/_build docs/api docs/course

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import functools
 import json
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.contenders import CONTENDERS, ROOT, only_avx2
-from benchmarks.harness import QUIET, machine
+from benchmarks.harness import QUIET, machine, origin
 from benchmarks.suites import SUITES
 
 COMMITTED = Path(__file__).resolve().parent / "results"
@@ -89,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         result = {
             "suite": name,
             "isa": options.isa or "",
-            "date": datetime.date.today().isoformat(),
+            **origin(),
             "machine": before,
             "versions": dict(sorted(outcome.versions.items())),
             "data": outcome.data,

@@ -7,6 +7,8 @@ compared round by round, so that a slowdown affects all of them.
 from __future__ import annotations
 
 import contextlib
+import datetime
+import importlib.metadata
 import json
 import math
 import os
@@ -20,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS, ROOT, cores
+from benchmarks.staleness import code_hash
 from benchmarks.task import Task
+from tinynet import __version__
 
 PAUSE = 0.1  # seconds between turns, until the threads of the previous contender are idle
 Say = Callable[[str], None]
@@ -249,6 +253,17 @@ def describe(task: dict[str, Any]) -> str:
     sizes = "-".join(map(str, Task.of(task).sizes))
     kind = ", noise on every pixel" if task["dense"] else ""
     return f"{sizes}, batch {task['batch']}, {task['images']:,} images{kind}"
+
+
+def origin(*packages: str) -> dict[str, Any]:
+    """Return the date, the hash of the code, the machine and the versions of a measurement."""
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    return {
+        "date": datetime.date.today().isoformat(),
+        "code": code_hash(),
+        "machine": machine(),
+        "versions": {"tinynet": __version__, **versions},
+    }
 
 
 #: Maximum load average for results that are committed.

@@ -551,10 +551,10 @@ def _merged(results: list[Result]) -> list[Result]:
     return together
 
 
-def write_table(table: text_tables.Table, path: Path) -> None:
-    """Write a text table as Markdown."""
-    rows = markdown([table.header, *table.rows])
-    path.write_text(f"**{table.title}**\n\n{rows}\n\n{table.note}\n", encoding="utf-8")
+def write_table(path: Path, *tables: text_tables.Table) -> None:
+    """Write text tables as Markdown."""
+    parts = [f"**{t.title}**\n\n{markdown([t.header, *t.rows])}\n\n{t.note}\n" for t in tables]
+    path.write_text("\n".join(parts), encoding="utf-8")
 
 
 def short_block(results: dict[str, Result]) -> str:

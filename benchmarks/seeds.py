@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 import tinynet
 from benchmarks import report
+from benchmarks.harness import origin
 from benchmarks.problem import load_digits, main_network
 from tinynet._core.text_tables import Table
 from tinynet.repeats import Repeats
@@ -80,6 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+    before = origin("numpy", "numba", "keras", "tensorflow")
     name, data = load(options.images)
     seeds = list(range(options.seeds))
     settings = {"epochs": options.epochs, "batch_size": options.batch_size}
@@ -104,8 +106,9 @@ def main(arguments: list[str] | None = None) -> None:
     print(table)
 
     options.out.mkdir(parents=True, exist_ok=True)
-    report.write_table(table, options.out / "seeds.md")
+    report.write_table(options.out / "seeds.md", table)
     result = {
+        **before,
         "data": name,
         "images": len(data[0][0]),
         **settings,

@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import time
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sklearn
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
-import tinynet
 from benchmarks import report
+from benchmarks.harness import origin
 from benchmarks.problem import load_digits as load_mnist
 from tinynet._core.text_tables import Table
 from tinynet.sklearn import TinyNetClassifier
@@ -87,6 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=60000, help="number of MNIST training images")
     options = parser.parse_args(arguments)
 
+    before = origin("numpy", "numba", "scikit-learn")
     name, large = mnist(options.images)
     records, rows = [], []
     for task, data, settings in (
@@ -105,15 +103,10 @@ def main(arguments: list[str] | None = None) -> None:
     note = f"{options.rounds} rounds; median (range); the ratio is the median over the rounds."
     table = Table("TinyNetClassifier and MLPClassifier", header, rows, note, (0, 1))
     print(table)
-    where = {
-        "machine": platform.platform(),
-        "processors": os.cpu_count(),
-        "versions": {"tinynet": tinynet.__version__, "scikit-learn": sklearn.__version__},
-    }
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "sklearn_estimator.json"
-    path.write_text(json.dumps({**where, "records": records}, indent=2) + "\n", encoding="utf-8")
-    report.write_table(table, path.with_suffix(".md"))
+    path.write_text(json.dumps({**before, "records": records}, indent=2) + "\n", encoding="utf-8")
+    report.write_table(path.with_suffix(".md"), table)
     print(f"Wrote {path} and .md.")
 
 

@@ -94,6 +94,14 @@ class Worker:
             return {"skip": f"results are incorrect: {error}"}
         return reply
 
+    def enter(self, entry: str, recipe: Reply, validation: bool = False) -> Reply:
+        """Prepare an entry of the benchmark `time_to_accuracy`."""
+        from benchmarks.recipes import Recipe
+        from benchmarks.time_to_accuracy import Race
+
+        self.race = Race(entry, Recipe.of(recipe), validation).run
+        return {"versions": self._versions()}
+
     def check(self) -> str:
         """Check the network without dropout; cache the result for all batch sizes and inputs."""
         task = self.problem.task
@@ -145,8 +153,11 @@ class Worker:
         return reply
 
     def _timed(self, epochs: int) -> Reply:
+        cpu = time.process_time()
         took = seconds(lambda: self.net.train(epochs))
-        return {"seconds": {"epoch": took / epochs}, "loss": self.net.loss()}
+        cpu = time.process_time() - cpu
+        loss = self.net.loss()
+        return {"seconds": {"epoch": took / epochs}, "cpu": cpu / epochs, "loss": loss}
 
     def ablate(self) -> Reply:
         """Build the network with all rewrite rules, and without each of them."""
