@@ -53,7 +53,7 @@ def tinynet(recipe: Recipe, x: Array, y: Array, seed: int) -> Predict:
         loss = losses.CategoricalCrossentropy(from_logits=True, label_smoothing=recipe.smoothing)
     model.compile(adam, loss)
     if recipe.variations:
-        for epoch, rows in enumerate(ahead(_epochs_of_rows(recipe, x, seed))):
+        for epoch, rows in enumerate(ahead(epochs_of_rows(recipe, x, seed))):
             model.fit(rows, y, recipe.batch, epoch + 1, 0, initial_epoch=epoch)
     else:
         model.fit(_rows(x), y, recipe.batch, recipe.epochs, 0)
@@ -69,7 +69,8 @@ def _rows(images: Array) -> Any:
     return rows
 
 
-def _epochs_of_rows(recipe: Recipe, x: Array, seed: int) -> Iterator[Any]:
+def epochs_of_rows(recipe: Recipe, x: Array, seed: int) -> Iterator[Any]:
+    """Yield the images of each epoch in CSR format."""
     if recipe.variations == "strokes":
         yield from map(_rows, recipe.epochs_of(x, seed))
         return
@@ -109,7 +110,7 @@ def torch(recipe: Recipe, x: Array, y: Array, seed: int) -> Predict:
     def scaled(images: Any) -> Any:
         return images.float().mul_(1 / 255)
 
-    for images, shifts in ahead(_epochs_of_images(recipe, x, seed)):
+    for images, shifts in ahead(epochs_of_images(recipe, x, seed)):
         pixels = torch.from_numpy(images)
         if shifts is not None:
             windows = pixels.unfold(1, 28, 1).unfold(2, 28, 1)
@@ -132,7 +133,7 @@ def torch(recipe: Recipe, x: Array, y: Array, seed: int) -> Predict:
     return predict
 
 
-def _epochs_of_images(recipe: Recipe, x: Array, seed: int) -> Iterator[tuple[Array, Any]]:
+def epochs_of_images(recipe: Recipe, x: Array, seed: int) -> Iterator[tuple[Array, Any]]:
     """Yield the images of each epoch, and None or shifts in images with a margin of one pixel."""
     if recipe.variations == "shifts":
         padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
@@ -160,9 +161,7 @@ def jax(recipe: Recipe, x: Array, y: Array, seed: int) -> Predict:
     epoch, scores = _compiled(recipe)
     rng, rates = np.random.default_rng(seed), recipe.rates(x).reshape(recipe.epochs, -1)
     labels = jnp.asarray(y.astype(np.int32))
-    for (images, shifts), rate in zip(
-        ahead(_epochs_of_images(recipe, x, seed)), rates, strict=True
-    ):
+    for (images, shifts), rate in zip(ahead(epochs_of_images(recipe, x, seed)), rates, strict=True):
         order = rng.permutation(len(x)).astype(np.int32).reshape(-1, recipe.batch)
         begin = None if shifts is None else 1 - shifts.astype(np.int32)
         state = epoch(state, images, begin, labels, order, rate)

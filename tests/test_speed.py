@@ -12,7 +12,7 @@ from benchmarks.harness import Process
 from benchmarks.task import Task
 
 #: Minimum speed relative to contenders in an epoch of the 784-128-10 network, on one core: about
-#: half of what the benchmark `train` measures.
+#: half of the speed that the benchmark `train` measures.
 LEADS = {"keras-tf-1": 8.0, "tinynet-numpy": 4.0, "torch-1": 3.0}
 #: Contenders take turns for at least and at most this number of rounds.
 ROUNDS = 3, 20

@@ -54,7 +54,7 @@ def test_shifts_of_rows_and_windows_are_equal(digits: Any) -> None:
     recipe = replace(SMALL, variations="shifts", plain=1)
     x = digits[0][0][:40].copy()
     x[0, 0, 5] = x[1, 27, 5] = x[2, 5, 0] = x[3, 5, 27] = 255
-    rows, windows = entries._epochs_of_rows(recipe, x, 0), entries._epochs_of_images(recipe, x, 0)
+    rows, windows = entries.epochs_of_rows(recipe, x, 0), entries.epochs_of_images(recipe, x, 0)
     seen = set()
     for epoch, (compressed, (padded, shifts)) in enumerate(zip(rows, windows, strict=True)):
         expected = np.stack([shifted(image, *move) for image, move in zip(x, shifts, strict=True)])
