@@ -15,15 +15,28 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Names of generated files: those of `.gitignore`, and git's own.
-NOT_DISTRIBUTED = shutil.ignore_patterns(
-    ".git",
-    *(Path(line).name for line in (ROOT / ".gitignore").read_text(encoding="utf-8").split()),
-)
+
+
+def not_distributed(folder: str, names: list[str]) -> list[str]:
+    """Return the generated files and folders in a folder: those of `.gitignore`, and git's own.
+
+    Patterns with a folder, such as ``docs/api/``, are relative to the repository; other patterns,
+    such as ``*.py[cod]``, apply to names in all folders. Negated patterns and ``**`` are not used.
+    """
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    patterns = [".git", *(line.rstrip("/") for line in lines)]
+    inside = Path(folder).relative_to(ROOT)
+    return [
+        name
+        for name in names
+        for pattern in patterns
+        if fnmatchcase((inside / name).as_posix() if "/" in pattern else name, pattern.lstrip("/"))
+    ]
 
 
 def git(*arguments: str) -> str:
@@ -56,7 +69,7 @@ def copy_sources(folder: Path) -> int:
         if git("status", "--porcelain"):
             print("Uncommitted changes are not included", flush=True)
         return int(git("log", "-1", "--format=%ct"))
-    shutil.copytree(ROOT, folder, symlinks=True, ignore=NOT_DISTRIBUTED)
+    shutil.copytree(ROOT, folder, symlinks=True, ignore=not_distributed)
     return 315532800
 
 

@@ -108,7 +108,7 @@ def test_main_notebook_installs_what_is_missing(
 ) -> None:
     """In an environment that contains only ipykernel, the notebook installs tinynet itself."""
     clone, wheels = tmp_path / "clone", tmp_path / "wheels"
-    shutil.copytree(ROOT, clone, ignore=DIST["NOT_DISTRIBUTED"])
+    shutil.copytree(ROOT, clone, ignore=DIST["not_distributed"])
     wheels.mkdir()
     monkeypatch.setenv("TINYNET_SOURCE", str(build("wheel", clone, wheels)))
     monkeypatch.delenv("PYTHONPATH")

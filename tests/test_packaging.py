@@ -42,7 +42,7 @@ def files(folder: Path) -> set[str]:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy the checkout to a folder named like a clone, tinynet."""
     folder = tmp_path_factory.mktemp("above") / "tinynet"
-    shutil.copytree(ROOT, folder, ignore=DIST["NOT_DISTRIBUTED"])
+    shutil.copytree(ROOT, folder, ignore=DIST["not_distributed"])
     return folder
 
 
@@ -75,6 +75,21 @@ def test_python_versions_agree() -> None:
 def test_citation_has_version() -> None:
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f'\nversion: "{tinynet.__version__}"\n' in citation
+
+
+@pytest.mark.parametrize(
+    ("folder", "generated"),
+    [
+        (".", [".git", "build", "a.pyc"]),
+        ("docs", ["api", "course", ".git", "a.pyc"]),
+        ("tinynet", [".git", "a.pyc"]),
+        ("tinynet/docs", [".git", "a.pyc"]),
+    ],
+)
+def test_only_generated_files_are_omitted(folder: str, generated: list[str]) -> None:
+    """Like git, ignore ``docs/api/`` and ``/build/`` only there, and ``*.py[cod]`` anywhere."""
+    names = ["api", "course", ".git", "build", "a.py", "a.pyc"]
+    assert DIST["not_distributed"](str(ROOT / folder), names) == generated
 
 
 @pytest.mark.slow
