@@ -207,6 +207,9 @@ def test_datasets_by_name(
     assert main(["train", "--data", "fashion_mnist", "--epochs", "1", "--out", str(tmp_path)]) == 0
     assert seen["plot_predictions"][1]["class_names"][9] == "Ankle boot"
     assert capsys.readouterr().out.splitlines()[-1].endswith(" on Fashion-MNIST")
+    page = tmp_path / "demo.html"
+    assert main(["demo", "--data", "fashion_mnist", "--no-open", "--out", str(page)]) == 0
+    assert '"Ankle boot"' in page.read_text(encoding="utf-8")
     assert main(["train", "--data", "drawn", "--no-plots", "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert out.splitlines()[-1].endswith(" on synthetic digits (not MNIST)")

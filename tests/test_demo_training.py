@@ -16,7 +16,7 @@ import pytest
 import tinynet as keras
 from tests import browser
 from tests.test_demo import draw, net, path, resize
-from tinynet import demo
+from tinynet import datasets, demo
 from tinynet.datasets import drawn_digits
 
 L = keras.layers
@@ -342,6 +342,30 @@ def test_unit_is_inspected_by_keyboard(page: browser.Browser) -> None:
     assert page.run("return document.activeElement.getAttribute('aria-label')").startswith("Unit ")
 
 
+def test_classes_are_named(chromium: browser.Browser, data: Any, tmp_path: Path) -> None:
+    """A page for Fashion-MNIST speaks of images, not of digits."""
+    names = [*datasets.fashion_mnist.CLASS_NAMES[:9], "</script><b>"]
+    demo.show(network(16, "relu"), tmp_path / "demo.html", data, "clothes", names, open_it=False)
+    chromium.open(tmp_path / "demo.html")
+    chromium.wait("return trainer !== null && trainer.history.length > 0")
+    rows = "return [...document.querySelectorAll(arguments[0])].map((row) => row.textContent)"
+    assert chromium.run(rows, "#bars b") == chromium.run(rows, "#label option") == names
+    draw(chromium, path(7), "touch")
+    chromium.wait("return !blank")
+    best = names[chromium.run("const p = answer.probabilities; return p.indexOf(Math.max(...p))")]
+    assert text(chromium, "digit") == best
+    chromium.wait(f"return $('spoken').textContent.startsWith('Prediction {best}, ')")
+    chromium.run("$('label').value = 9")
+    click(chromium, "#add", "touch")
+    assert text(chromium, "added").startswith("Added as </script><b>: 1 of your drawings")
+    assert chromium.run("return $('example').hidden")
+    said = "return document.title + document.body.innerText + " + (
+        "[...document.querySelectorAll('[aria-label]')].map((e) => e.ariaLabel)"
+    )
+    assert "digit" not in chromium.run(said).lower()
+    assert chromium.messages() == []
+
+
 def test_switching_a_unit_off_costs_accuracy(page: browser.Browser) -> None:
     page.run("for (let i = 0; i < 40; i++) trainer.trainStep(); choose(2)")
     whole = page.run("return trainer.evaluate().accuracy")
@@ -361,7 +385,7 @@ def test_switching_a_unit_off_costs_accuracy(page: browser.Browser) -> None:
 
 def test_drawings_join_the_training_images(page: browser.Browser) -> None:
     click(page, "#add")
-    assert text(page, "added") == "Draw a digit first."
+    assert text(page, "added") == "Draw an image first."
     draw(page, path(7), "touch")
     page.wait("return document.getElementById('digit').textContent !== '–'")
     page.run("document.getElementById('label').value = 7")
@@ -678,3 +702,8 @@ def test_other_data_raise(change: Any, message: str, data: Any) -> None:
 def test_page_requires_model_or_data() -> None:
     with pytest.raises(ValueError, match="needs a model or data"):
         demo.page()
+
+
+def test_page_requires_ten_names(data: Any) -> None:
+    with pytest.raises(ValueError, match=r"ten names\. Received: class_names="):
+        demo.page(None, data, class_names=["cat", "dog"])

@@ -238,7 +238,7 @@ def _parser() -> _Parser:
     unsure = "print 'not sure' instead of a digit whose probability is less than P, from 0 to 1"
     predict("--reject", unsure, 0.0, type=_probability, metavar="P")
 
-    about = "Create a web page that trains a network and recognizes a digit drawn by hand."
+    about = "Create a web page that trains a network and recognizes drawings."
     draw = add("demo", _demo, about)
     trained = f"{saved} (default: the model saved by 'tinynet train' in the folder 'output', or a "
     trained += "new network if no model was saved there)"
@@ -286,6 +286,11 @@ class _Source(NamedTuple):
 
     label: str
     fallback: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes; None for the digits 0 to 9."""
+        return datasets.fashion_mnist.CLASS_NAMES if self.label == FASHION else None
 
     def notice(self) -> None:
         """Print a notice if the dataset is a fallback."""
@@ -458,8 +463,7 @@ def _test_and_write(
         p = model.predict(x_test, batch_size=1000, verbose=0)
         shown: dict[str, Any] = {"source": source.label}
         curves = visualize.plot_history(model.history, test, **shown)
-        if source.label == FASHION:
-            shown["class_names"] = datasets.fashion_mnist.CLASS_NAMES
+        shown["class_names"] = source.class_names
         figures = {
             "predictions.png": visualize.plot_predictions(test_images, y_test, p, **shown),
             "learning_curves.png": curves,
@@ -612,7 +616,8 @@ def _demo(args: argparse.Namespace) -> Result:
         missing = f"{error}. The page begins with a new network."
     model = None if path is None else models.load_model(path)
     source, data = _load(args.data)
-    opened = demo.show(model, args.out, data, source.label, open_it=not args.no_open)
+    shown = source.label, source.class_names
+    opened = demo.show(model, args.out, data, *shown, open_it=not args.no_open)
     lines = [f"Written to {args.out}, {os.path.getsize(args.out) / 1e6:.2f} MB"]
     lines += [missing] if missing else []
     source.notice()

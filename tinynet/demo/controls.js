@@ -176,9 +176,10 @@ function addDrawing() {
   if (!blank && !full) {
     trainer.add(Uint8Array.from(drawn, (byte) => Math.round((byte / 255) * LEVELS)), Number(label));
   }
-  $("added").textContent = blank ? "Draw a digit first."
+  $("added").textContent = blank ? "Draw an image first."
     : full ? `The training set has room for ${OWN} drawings.`
-    : `Added as ${label}: ${count + 1} of your drawings, each ${COPIES} times in the next epochs.`;
+    : `Added as ${net.classes[label]}: ${count + 1} of your drawings, each ${COPIES} times ` +
+      "in the next epochs.";
 }
 
 // ------------------------------------------------------------ start
@@ -210,7 +211,7 @@ async function prepare() {
   trainer = new Trainer(memory, images, stored.test, switchedOff);
   $("data").textContent = `${(trainer.own - trainer.test).toLocaleString("en")} images of ` +
     `${stored.name}; ${trainer.test.toLocaleString("en")} others are held out for testing`;
-  $("title").textContent = "Train a network on digits";
+  $("title").textContent = "Train a network on images";
   connectControls();
   for (const section of document.querySelectorAll("[data-training]")) section.hidden = false;
   if (!net.steps.length || adopt()) attach();

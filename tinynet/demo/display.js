@@ -1,9 +1,12 @@
 "use strict";
 
-const bars = Array.from({ length: 10 }, (_, digit) => {
+// Names are set as text, since they may contain any characters.
+const bars = net.classes.map((name, label) => {
   const row = document.createElement("li");
-  row.innerHTML = `<b>${digit}</b><span class="track"><span class="bar"></span></span>` +
+  row.innerHTML = `<b></b><span class="track"><span class="bar"></span></span>` +
     `<span class="percent"></span>`;
+  row.firstChild.textContent = name;
+  $("label").append(new Option(name, label));
   $("bars").append(row);
   return { row, bar: row.querySelector(".bar"), percent: row.querySelector(".percent") };
 });
@@ -32,7 +35,7 @@ function showNetwork() {
 /** Format a probability. */
 const percent = (p) => (p >= 0.9995 ? "100%" : Number.isNaN(p) ? "–" : `${(100 * p).toFixed(1)}%`);
 
-/** Read the drawing, and predict its digit. */
+/** Read the drawing, and predict its class. */
 function read() {
   waiting = false;
   const alpha = ink.getImageData(0, 0, SIZE, SIZE).data;
@@ -44,10 +47,10 @@ function read() {
   $("hint").hidden = !blank;
   showSeen();
   const { best, how } = showPrediction();
-  say(blank ? "The drawing area is empty" : `Prediction ${best}, ${how}`, 500);
+  say(blank ? "The drawing area is empty" : `Prediction ${net.classes[best]}, ${how}`, 500);
 }
 
-/** Predict the digit that was drawn, by the present network. */
+/** Predict the class of the drawing, by the present network. */
 function showPrediction() {
   answer = predict(Array.from(drawn, (byte) => byte / 255));
   grids.forEach((grid, i) => showUnits(grid, blank ? null : answer.hidden[i]));
@@ -87,15 +90,15 @@ function showUnits({ name, units, caption, canvas }, values) {
 
 function showAnswer(probabilities) {
   const best = probabilities.indexOf(Math.max(...probabilities));
-  bars.forEach(({ row, bar, percent: text }, digit) => {
-    const p = blank ? 0 : probabilities[digit];
-    row.classList.toggle("best", !blank && digit === best);
+  bars.forEach(({ row, bar, percent: text }, label) => {
+    const p = blank ? 0 : probabilities[label];
+    row.classList.toggle("best", !blank && label === best);
     bar.style.width = `${100 * p}%`;
     text.textContent = blank ? "" : percent(p);
   });
   const low = probabilities[best] < 0.5 ? "low probability:" : "probability:";
   const how = best < 0 ? "The probabilities are not numbers" : `${low} ${percent(probabilities[best])}`;
-  $("digit").textContent = blank || best < 0 ? "–" : best;
+  $("digit").textContent = blank || best < 0 ? "–" : net.classes[best];
   $("sure").textContent = blank ? "No drawing" : untrained ? "The weights are random: press Train" : how;
   return { best, how };
 }
@@ -109,5 +112,9 @@ function say(text, delay = 0) {
   else speak();
 }
 
+const isNamed = net.classes.some((name) => name.length > 1);
+for (const id of ["digit", "bars"]) $(id).classList.toggle("named", isNamed);
+if (isNamed) $("title").textContent = "Draw an image";
+$("example").hidden = !net.examples.length;
 showNetwork();
 read();

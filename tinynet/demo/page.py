@@ -1,4 +1,4 @@
-"""Web page that trains a network on digits and recognizes digits drawn by the user.
+"""Web page that trains a network on images and recognizes images drawn by the user.
 
 The page is a single HTML file that contains the weights and, for training, images. It does not need
 a server or a network connection. `functional.js` has the formulas of `tinynet.functional`, and
@@ -14,6 +14,7 @@ import math
 import re
 import webbrowser
 import zlib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,12 @@ _ROUNDS = 3  # number of examples of each digit
 _ACTIVATIONS = ("linear", "sigmoid", "tanh", "elu", "silu", "softplus", "softmax")
 
 
-def page(model: Any = None, data: Any = None, name: str = "the given data") -> str:
+def page(
+    model: Any = None,
+    data: Any = None,
+    name: str = "the given data",
+    class_names: Sequence[str] | None = None,
+) -> str:
     """Return the HTML of a page that runs a model and can train a network.
 
     The page contains the weights in float32 or, if it would exceed 1 MB without the images, in
@@ -67,6 +73,8 @@ def page(model: Any = None, data: Any = None, name: str = "the given data") -> s
         2,000 of them, with 16 shades. By default, the page can't train.
     name : str
         Name of the data.
+    class_names : sequence of str, optional
+        Names of the ten classes. By default, the classes are the digits 0 to 9.
 
     Returns
     -------
@@ -76,7 +84,7 @@ def page(model: Any = None, data: Any = None, name: str = "the given data") -> s
     Raises
     ------
     ValueError
-        If the page does not support the model, or the data are not digits.
+        If the page does not support the model, the data or the names.
 
     Examples
     --------
@@ -89,6 +97,9 @@ def page(model: Any = None, data: Any = None, name: str = "the given data") -> s
     received = "neither a model nor data"
     given = model is not None or data is not None
     checks.require(given, "The page needs a model or data", received)
+    names = [*map(str, range(10) if class_names is None else class_names)]
+    received = f"class_names={checks.shorten(class_names)}"
+    checks.require(len(names) == 10, "class_names must contain ten names", received)
     steps, parts = ([], [np.zeros(0)]) if model is None else _steps(model)
     flat = np.concatenate([part.ravel() for part in parts]).astype("<f4")
     images = "null" if data is None else json.dumps(_images(data, name)).replace("<", "\\u003c")
@@ -97,7 +108,12 @@ def page(model: Any = None, data: Any = None, name: str = "the given data") -> s
         "shape": "-".join(["784", *(str(s["units"]) for s in steps if s["kind"] == "dense")]),
         "version": __version__,
         "steps": steps,
-        "examples": [WAYS[digit][i][1] for i in range(_ROUNDS) for digit in range(10)],
+        "classes": names,
+        "examples": [
+            WAYS[digit][i][1]
+            for i in range(_ROUNDS if class_names is None else 0)
+            for digit in range(10)
+        ],
     }
     for dtype in ("float32", "float16"):
         packed = base64.b64encode(flat.astype(np.dtype(dtype).newbyteorder("<")).tobytes())
@@ -221,6 +237,7 @@ def show(
     path: str | Path,
     data: Any = None,
     name: str = "the given data",
+    class_names: Sequence[str] | None = None,
     *,
     open_it: bool = True,
 ) -> bool:
@@ -236,6 +253,8 @@ def show(
         Images for training, as for `page`.
     name : str
         Name of the data.
+    class_names : sequence of str, optional
+        Names of the ten classes, as for `page`.
     open_it : bool
         If True, open the file in a browser.
 
@@ -247,7 +266,7 @@ def show(
     Raises
     ------
     ValueError
-        If the page does not support the model or the data, in which case no file is written.
+        If `page` raises one, in which case no file is written.
     OSError
         If the file cannot be written.
 
@@ -258,7 +277,7 @@ def show(
     Traceback (most recent call last):
     ValueError: model must have inputs of 28 x 28 pixels and ten outputs. Received: an unbuilt model
     """
-    text = page(model, data, name)
+    text = page(model, data, name, class_names)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(text.encode()))

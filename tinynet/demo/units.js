@@ -80,7 +80,7 @@ function showInspector({ w, settings: { units, activation: name }, history }) {
   const number = (value) => value.toFixed(3).replace("-", "−");
   $("unit-sum").textContent = !attached
     ? "This network is not trained yet; the prediction above is that of the stored network."
-    : blank ? "Draw a digit to see the pre-activation of this unit."
+    : blank ? "Draw an image to see the pre-activation of this unit."
     : `Pre-activation ${number(z)} = weighted sum of the pixels ${number(z - bias[unit])} + bias ` +
       `${number(bias[unit])}; ${name} gives ${number(y)}.`;
   const point = history.at(-1);
@@ -96,7 +96,7 @@ function showInspector({ w, settings: { units, activation: name }, history }) {
   });
   const largest = weightsOut.indexOf(Math.max(...weightsOut));
   $("unit-out").setAttribute("aria-label",
-    `Weights to the ten digits; the largest is that to the digit ${largest}`);
+    `Weights to the ten classes; the largest is that to ${net.classes[largest]}`);
   const off = switchedOff.has(unit);
   $("switch").textContent = off ? "Switch on" : "Switch off";
   $("switch").disabled = !attached;
