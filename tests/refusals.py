@@ -1161,6 +1161,12 @@ MISNAMED: dict[str, tuple[Any, Any]] = {
 NO_DIGITS: dict[str, Any] = {
     r"stands out.* Received: 0\.0%": np.zeros((28, 28)),
     r"Received: 0\.0%": np.full((50, 40, 3), 255, np.uint8),
+    r"longer than 1\.5%.* Received: components of up to 1 ": np.pad([[255]], (100, 99)),
+    r"not noise or a texture\. Received: \d,\d+ components": (
+        np.random.default_rng(0).integers(0, 25, (300, 300)) == 0
+    ),
+    "Received: strokes that are": np.pad(np.indices((40, 40)).sum(0) % 4 < 2, 9),
+    "Received: only straight lines": np.pad(np.pad(np.zeros((80, 80)), 2, constant_values=1), 10),
     "stands out": 200 + np.random.default_rng(0).integers(0, 9, (50, 50)),
     r"Received: shape \(0, 5\)": np.zeros((0, 5)),
     r"Received: shape \(784,\)": np.zeros(784),

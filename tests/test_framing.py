@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -245,6 +246,78 @@ def test_frame_digit_accepts_broken_digits(boxes: Any) -> None:
         image[top:bottom, left:right] = 1
     large = np.kron(image, np.ones((2, 2)))
     assert likeness(frame_digit(large), frame_digit(np.pad(image, 60))) > 0.9
+
+
+def rough(kind: str, digit: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a digit, 200 x 200 pixels with ink 1, as written, copied or printed."""
+    ink = np.pad(handwriting.enlarge(digit, 160), 20)
+    y, x = np.indices(ink.shape)
+    grain, wide = rng.random(ink.shape), np.kron(rng.random((100, 25)), np.ones((2, 8)))
+    return {
+        "chalk": ink * (grain < 0.6),
+        "brush": ink * (wide < 0.75),
+        "photocopy": 1.0 * (ink + rng.normal(0, 0.2, ink.shape) > 0.5),
+        "halftone": ink * (np.sin(0.8 * (x + y)) * np.sin(0.8 * (x - y)) < 0.4),
+        "specks": np.where(grain < 0.02, 1, ink),
+        "noise": np.clip(0.1 + 0.7 * ink + rng.normal(0, 0.15, ink.shape), 0, 1),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["chalk", "brush", "photocopy", "halftone", "specks", "noise"])
+def test_frame_digit_accepts_rough_digits(kind: str) -> None:
+    for i, digit in enumerate(digits_to_distort()):
+        image = 1 - rough(kind, digit, np.random.default_rng(i))
+        assert likeness(frame_digit(image), digit) > 0.75
+
+
+@pytest.mark.parametrize("step", [7, 9, 12])
+def test_frame_digit_accepts_dotted_digits(step: int) -> None:
+    """A 2 of dots with a diameter of 5 pixels."""
+    corners = [(60, 60), (90, 45), (120, 60), (120, 90), (60, 150), (130, 150)]
+    image = np.zeros((200, 200))
+    y, x = np.indices(image.shape)
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
+        for part in np.arange(0, 1, step / np.hypot(x1 - x0, y1 - y0)):
+            image[np.hypot(x - x0 - part * (x1 - x0), y - y0 - part * (y1 - y0)) < 3] = 1
+    line = np.zeros((200, 200))
+    for (x0, y0), (x1, y1) in itertools.pairwise(corners):
+        for part in np.arange(0, 1, 0.01):
+            line[np.hypot(x - x0 - part * (x1 - x0), y - y0 - part * (y1 - y0)) < 3] = 1
+    assert likeness(frame_digit(image), frame_digit(line)) > 0.8
+
+
+def no_digit(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Return an image without a digit."""
+    h, w = rng.integers(100, 300, 2)
+    blank, noise = np.ones((h, w)), rng.normal(size=(h, w))
+    step = int(rng.integers(15, 40))
+    box = {"width": 2, "shade": 0.2, "inset": 8}
+    return {
+        "frame": handwriting.border(blank, **box),
+        "white frame": 1 - handwriting.border(blank, **box),
+        "double frame": handwriting.border(handwriting.border(blank, **box), 1, 0, inset=14),
+        "ruled paper": handwriting.lines(blank, 9, step, 2, 0.3),
+        "squared paper": handwriting.lines(blank, 9, step, 1, 0.5, columns=True),
+        "Gaussian noise": 0.6 + 0.2 * noise,
+        "salt and pepper": np.where(rng.random((h, w)) < 0.05, rng.integers(0, 2, (h, w)), 0.5),
+        "few specks": 1.0 - (rng.random((h, w)) < 0.003),
+        "texture": 0.6 + 0.2 * np.kron(rng.normal(size=(70, 60)), np.ones((3, 3))),
+    }[kind]
+
+
+KINDS = (
+    "frame, white frame, double frame, ruled paper, squared paper, Gaussian noise, "
+    "salt and pepper, few specks, texture"
+)
+
+
+@pytest.mark.each_value
+@pytest.mark.parametrize("kind", KINDS.split(", "))
+@pytest.mark.parametrize("seed", range(4))
+def test_frame_digit_rejects_images_without_digits(kind: str, seed: int) -> None:
+    image = handwriting.to_bytes(no_digit(kind, np.random.default_rng(seed)))
+    with pytest.raises(ValueError, match="image must show a digit"):
+        frame_digit(image)
 
 
 @pytest.mark.parametrize("width", [2, 4, 8, 16])

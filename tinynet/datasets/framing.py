@@ -10,6 +10,7 @@ demo page can reproduce it exactly.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -56,10 +57,18 @@ _TALL, _HEAVY, _BROAD = 0.5, 0.15, 0.8
 # Minimum gap between parts of an image that are not one digit, relative to their extent; minimum
 # length of a second digit, relative to the largest component, or else it is a spot.
 _APART, _SECOND = 0.2, 0.4
+_EMPTY = 0.05  # maximum ink next to the lines of an empty frame or page, relative to all ink
+_LINES = 4  # minimum number of parallel lines of an empty page
+# Texture or noise: more than 1,000 components; or more than 6 at the border, which have more than
+# 15% of the ink without their largest, or the largest component has less than 50% of what remains;
+# or strokes that are more than 6 times as long as the digit.
+_MANY, _CUT_OFF, _AROUND, _MAIN, _LONGEST = 1000, 6, 0.15, 0.5, 6
+_SMALLEST = 0.015  # minimum length of the largest component, as a fraction of the longer side
 _WHOLE = 0.8  # minimum height of a digit at the border, relative to the digit inside
 _THIN, _WIDENED = 2.2, 2.4  # stroke widths in pixels of the result: minimum, target
 _DIAMOND = np.add.outer([1, 0, 1], [1, 0, 1]) < 2  # a pixel and its four neighbors
 _VIVID = 2  # contrast of a color channel relative to luma's, to use it instead
+_NO_TEXTURE = "image must show a digit, not noise or a texture"
 _CRUMB = 1e-6  # makes rounding of half-integers independent of rounding errors
 
 
@@ -88,9 +97,16 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     5. Components: remove straight lines, frames, dark edges and boxes, after a rotation by up
        to 6 degrees if they are slanted; specks with less than 3% of the largest component's ink, or
        less than 10% if they are short; ink at the border if a large component inside remains; and
-       spots whose distance from the digit is greater than 20% of the total extent.
-    6. Crop: select the smallest rectangle with all ink above 0.1, h rows and w columns. Strokes
-       that would be thinner than 2.2 pixels of the result are widened to 2.4.
+       spots whose distance from the digit is greater than 20% of the total extent. The image does
+       not show a digit if less than 5% of the ink remains next to a frame or 4 parallel lines, if
+       all components are shorter than 1.5% of the image, or if there are more than 1,000 of them.
+       With more than 6 components at the border, it is a texture if they have more than 15% of the
+       ink, not counting the largest of them, or if less than half of the ink that remains belongs
+       to the largest component.
+    6. Crop: select the smallest rectangle with all ink above 0.1, h rows and w columns. If the
+       strokes are more than 6 times as long as the rectangle at twice the scale of the result, they
+       are a texture. If they would be thinner than 2.2 pixels of the result, they are widened to
+       2.4.
     7. Scale: resize to ``H = round(20 * h / max(h, w))`` rows and ``W = round(20 * w / max(h, w))``
        columns, at least 1, by averaging over areas. Then ``ink = ink / max(ink)``.
     8. Center of mass: compute ``y = sum(row * ink) / sum(ink)`` with rows counted from 0, and x
@@ -112,7 +128,8 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     Raises
     ------
     ValueError
-        If the image is invalid, blank, or appears to show several digits.
+        If the image is invalid, blank, or appears to show several digits, or lines, noise or a
+        texture instead of a digit.
 
     Examples
     --------
@@ -130,7 +147,11 @@ def frame_digit(image: Any) -> NDArray[np.uint8]:
     if _is_framed(grey):
         return np.floor(255 * grey + 0.5).astype(np.uint8)
     ink = _digit_only(_without_rules(_ink(grey)))
-    box = _scaled(_widened(ink[_extent(ink)]), _BOX)
+    ink = ink[_extent(ink)]
+    length, width = _strokes(ink)
+    received = f"strokes that are {length:.1f} times as long as the digit"
+    require(length <= _LONGEST, _NO_TEXTURE, received)
+    box = _scaled(_widened(ink, width), _BOX)
     box /= box.max()
     framed = np.zeros((_SIDE, _SIDE), np.uint8)
     starts = (
@@ -168,14 +189,17 @@ def _ink(grey: Greys) -> Greys:
     """Return the strength of the ink at each pixel, from 0 to 1."""
     grey = _scaled(grey, LARGEST) if max(grey.shape) > LARGEST else grey
     inner = tuple(slice(_margin(n), n - _margin(n)) for n in grey.shape)
-    papers, closed, opened = [_paper(grey, inner)], _closed(grey), -_closed(-grey)
+    papers = [_paper(grey, inner)]
+    # The closing, or the opening for light ink; both are slow.
+    without = functools.cache(lambda is_dark: _closed(grey) if is_dark else -_closed(-grey))
     dark, light = np.maximum(papers[0] - grey, 0), np.maximum(grey - papers[0], 0)
     if np.ptp(papers[0]):  # the edge of a shadow differs from the estimate, but is not removed
-        dark, light = np.minimum(dark, closed - grey), np.minimum(light, grey - opened)
-    is_dark = (dark[inner] ** 2).sum() > (light[inner] ** 2).sum()
-    closed = closed if is_dark else opened
+        dark = np.minimum(dark, without(True) - grey)
+        light = np.minimum(light, grey - without(False))
+    is_dark = bool((dark[inner] ** 2).sum() > (light[inner] ** 2).sum())
+    closed = without(is_dark)
     bias = np.sort((closed - grey)[inner], axis=None)  # noise makes the closing lighter
-    closed -= bias[len(bias) // 2]
+    closed = closed - bias[len(bias) // 2]
     explained = [_explained(paper, grey, inner, _NEARER) for paper in (*papers, closed)]
     if explained[1] >= explained[0] + _CLOSER and min(grey.shape) >= _GRID:
         papers.insert(0, closed)
@@ -315,6 +339,9 @@ def _without_level_rules(ink: Greys, rotated: bool) -> Greys:
                 turned[top:bottom, left:right] *= crossed
         low, high = _inside(rest)
         if (high - low).max() <= _PIECE * max(ink.shape):
+            is_page = closed or max(map(len, rules)) >= _LINES
+            is_empty = is_page and rest.sum() < _EMPTY * ink.sum()
+            require(not is_empty, "image must show a digit", "only straight lines, such as a frame")
             break
         # A stroke of the digit, such as the bar of a 7, is not wider than the digit.
         longer = [
@@ -402,6 +429,15 @@ def _digit_only(ink: Greys) -> Greys:
     largest = np.argmax(np.where(keep & ~apart, mass, 0))
     speck = np.where(long < _SHORT * long[largest], _DOT, _SPECK)
     keep &= mass >= speck * mass[largest]
+    parts, around = mass[keep & ~apart], mass[at_border.any(axis=0)]
+    is_texture = len(parts) > _MANY
+    if len(around) > _CUT_OFF:
+        is_texture |= bool(mass[largest] < _MAIN * parts.sum())
+        is_texture |= bool(around.sum() - around.max() > _AROUND * mass.sum())
+    require(not is_texture, _NO_TEXTURE, f"{n:,} components, {len(around):,} of them at the border")
+    expected = f"image must show a digit longer than {_SMALLEST:.1%} of the longer side; crop it"
+    is_large = long[largest] >= _SMALLEST * max(ink.shape)
+    require(is_large, expected, f"components of up to {long[largest]} pixels")
     digits = keep & (~apart | (size[0] >= whole))
     several = _several(low[:, digits], high[:, digits], mass[digits])
     expected = "image must show a single digit; crop it to one digit"
@@ -414,7 +450,9 @@ def _digit_only(ink: Greys) -> Greys:
 def _several(low: NDArray[np.int64], high: NDArray[np.int64], mass: Greys) -> bool:
     """Return whether large components are too far apart to be one digit."""
     height = high[0] - low[0]
-    large = np.flatnonzero((height >= _TALL * height.max()) & (mass >= _HEAVY * mass.max()))
+    # A dot of a dotted digit is not a digit: it has less than a quarter of the total height.
+    least = _TALL * max(height.max(), _TALL * (high[0].max() - low[0].min()))
+    large = np.flatnonzero((height >= least) & (mass >= _HEAVY * mass.max()))
     order = large[np.argsort(low[1, large], kind="stable")]
     for one, other in itertools.pairwise(order):
         tall = max(high[0, one], high[0, other]) - min(low[0, one], low[0, other])
@@ -428,9 +466,9 @@ def _far(low: NDArray[np.int64], high: NDArray[np.int64], mass: NDArray[Any]) ->
     gaps = np.maximum(low[:, :, None] - high[:, None], low[:, None] - high[:, :, None]).max(axis=0)
     near = gaps <= _APART * (high.max(axis=1) - low.min(axis=1)).max()
     long, main = (high - low).max(axis=0), np.argmax(mass)
-    reached = near[main]
-    for _ in mass:  # a digit may consist of many dots
-        reached = near[reached].any(axis=0)
+    reached, count = near[main], 0
+    while reached.sum() > count:  # a digit may consist of many dots
+        reached, count = near[reached].any(axis=0), reached.sum()
     second = (mass >= _HEAVY * mass[main]) & (long >= _SECOND * long[main])
     return ~reached & ~second, ~reached & second
 
@@ -465,8 +503,8 @@ def _pieces(seen: Mask) -> NDArray[np.int64]:
     return names
 
 
-def _widened(ink: Greys) -> Greys:
-    """Widen strokes that would be thinner than MNIST's.
+def _strokes(ink: Greys) -> tuple[float, float]:
+    """Return the length of all strokes, relative to the digit, and their width in the result.
 
     A stroke of length l and width w has the area l w and the perimeter 2 l: w = 2 area / perimeter.
     Averaged over directions, a border has 4 / pi times as many pixel edges as its length
@@ -474,7 +512,12 @@ def _widened(ink: Greys) -> Greys:
     """
     small = np.pad(_scaled(ink, 2 * _BOX), 1)
     edges = sum(np.abs(np.diff(small, axis=axis)).sum() for axis in (0, 1))
-    width = small.sum() / (edges * np.pi / 4)
+    perimeter = float(edges * np.pi / 4)
+    return perimeter / 2 / (2 * _BOX), float(small.sum()) / perimeter
+
+
+def _widened(ink: Greys, width: float) -> Greys:
+    """Widen strokes that would be thinner than MNIST's, from their width in the result."""
     if width >= _THIN:
         return ink
     for i in range(_round((_WIDENED - width) * max(ink.shape) / _BOX / 2)):

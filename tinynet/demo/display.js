@@ -11,7 +11,7 @@ const bars = net.classes.map((name, label) => {
   return { row, bar: row.querySelector(".bar"), percent: row.querySelector(".percent") };
 });
 
-let grids = [], untrained = false, drawn = new Uint8Array(784), answer = predict(drawn);
+let nothing = "", grids = [], untrained = false, drawn = new Uint8Array(784), answer = predict(drawn);
 
 /** Show the layers of the network, which changes when it is trained. */
 function showNetwork() {
@@ -43,11 +43,13 @@ function read() {
   for (let i = 0; i < grey.length; i++) grey[i] = alpha[4 * i + 3] / 255;
   const framed = frameDigit(grey, SIZE, SIZE);
   blank = framed === null;
+  nothing = largest(grey) ? "Not recognizable" : "No drawing";
   drawn = framed ?? new Uint8Array(784);
-  $("hint").hidden = !blank;
+  $("hint").hidden = largest(grey) > 0;
   showSeen();
   const { best, how } = showPrediction();
-  say(blank ? "The drawing area is empty" : `Prediction ${net.classes[best]}, ${how}`, 500);
+  const empty = largest(grey) ? "The drawing is not recognizable" : "The drawing area is empty";
+  say(blank ? empty : `Prediction ${net.classes[best]}, ${how}`, 500);
 }
 
 /** Predict the class of the drawing, by the present network. */
@@ -61,7 +63,7 @@ function showSeen() {
   const context = $("seen").getContext("2d"), image = context.createImageData(28, 28);
   drawn.forEach((byte, i) => image.data.set([byte, byte, byte, 255], 4 * i));
   context.putImageData(image, 0, 0);
-  const label = blank ? "No drawing" : "The drawing, scaled to 28 by 28 pixels";
+  const label = blank ? nothing : "The drawing, scaled to 28 by 28 pixels";
   $("seen").setAttribute("aria-label", label);
 }
 
@@ -99,7 +101,7 @@ function showAnswer(probabilities) {
   const low = probabilities[best] < 0.5 ? "low probability:" : "probability:";
   const how = best < 0 ? "The probabilities are not numbers" : `${low} ${percent(probabilities[best])}`;
   $("digit").textContent = blank || best < 0 ? "–" : net.classes[best];
-  $("sure").textContent = blank ? "No drawing" : untrained ? "The weights are random: press Train" : how;
+  $("sure").textContent = blank ? nothing : untrained ? "The weights are random: press Train" : how;
   return { best, how };
 }
 

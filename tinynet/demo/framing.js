@@ -3,6 +3,7 @@
 // A port of tinynet.datasets.frame_digit, which explains each step; paper.js has its first part.
 const BOX = 20, SIDE = 28;
 const roundUp = (value) => Math.floor(value + 0.5 + 1e-6);
+const total = (values) => values.reduce((sum, value) => sum + value, 0);
 
 function turn(values, h, w) {
   return values.map((_, i) => values[(i % h) * w + Math.floor(i / h)]);
@@ -126,7 +127,10 @@ function withoutRules(page, h, w) {
     const [low, high] = [0, 1].map((end) => [0, 1].map((axis) => (end
       ? largest([0, ...inside.map((piece) => piece.high[axis])])
       : smallest(inside.length ? inside.map((piece) => piece.low[axis]) : [0]))));
-    if (Math.max(high[0] - low[0], high[1] - low[1]) <= 0.1 * Math.max(h, w)) return page;
+    if (Math.max(high[0] - low[0], high[1] - low[1]) <= 0.1 * Math.max(h, w)) {
+      const isPage = closed || Math.max(rows.length, columns.length) >= 4;
+      return isPage && total(rest) < 0.05 * total(ink) ? null : page;
+    }
     const longer = (rules, axis) =>
       rules.filter(({ left, right }) => (closed
         ? right - left > high[axis] - low[axis] : left < low[axis] && high[axis] < right));
@@ -182,7 +186,10 @@ function isBox({ pixels, low, size: [rows, columns] }, w) {
   return covered.sort((a, b) => a - b)[1] >= 0.8;
 }
 
-/** Remove specks, boxes and ink at the border. Unlike in Python, several digits are not an error. */
+/**
+ * Remove specks, boxes and ink at the border; null for a texture. Unlike in Python, several digits
+ * are not an error.
+ */
 function digitOnly(ink, h, w) {
   const pieces = piecesOf(ink, h, w), touches = (piece) => piece.border.some(Boolean);
   const heaviest = (list) => list.reduce((best, piece) => (piece.mass > best.mass ? piece : best));
@@ -206,6 +213,10 @@ function digitOnly(ink, h, w) {
   const most = heaviest(kept), digit = new Float64Array(h * w);
   kept = kept.filter(({ mass, long }) =>
     mass >= (long < 0.2 * most.long ? 0.1 : 0.03) * most.mass);
+  const massOf = (list) => total(list.map(({ mass }) => mass)), around = pieces.filter(touches);
+  const isMixed = around.length > 6 && (most.mass < 0.5 * massOf(kept) ||
+    massOf(around) - heaviest(around).mass > 0.15 * massOf(pieces));
+  if (isMixed || kept.length > 1000 || most.long < 0.015 * Math.max(h, w)) return null;
   const extent = [0, 1].map((axis) => largest(kept.map((p) => p.high[axis])) -
     smallest(kept.map((p) => p.low[axis])));
   const gap = (p, q) => Math.max(...[0, 1].map((axis) =>
@@ -230,8 +241,8 @@ function scaled(ink, rows, columns, longest) {
   return shrink(shrink(ink, rows, columns, height), columns, height, width);
 }
 
-/** Widen strokes that would be thinner than those of MNIST; return { ink, rows, columns }. */
-function widened(ink, rows, columns) {
+/** Measure the length of all strokes, relative to the digit, and their width in the result. */
+function strokesOf(ink, rows, columns) {
   const [height, width] = sizeOf(rows, columns, 2 * BOX), small = scaled(ink, rows, columns, 2 * BOX);
   const at = (y, x) => (y < 0 || y >= height || x < 0 || x >= width ? 0 : small[y * width + x]);
   let sum = 0, edges = 0;
@@ -241,7 +252,12 @@ function widened(ink, rows, columns) {
       edges += Math.abs(at(y, x) - at(y - 1, x)) + Math.abs(at(y, x) - at(y, x - 1));
     }
   }
-  const stroke = sum / ((edges * Math.PI) / 4);
+  const perimeter = (edges * Math.PI) / 4;
+  return { length: perimeter / 2 / (2 * BOX), width: sum / perimeter };
+}
+
+/** Widen strokes that would be thinner than those of MNIST; return { ink, rows, columns }. */
+function widened(ink, rows, columns, stroke) {
   if (stroke >= 2.2) return { ink, rows, columns };
   const steps = roundUp(((2.4 - stroke) * Math.max(rows, columns)) / BOX / 2);
   for (let i = 0; i < steps; i++) {
@@ -278,19 +294,22 @@ function shrink(ink, h, w, count) {
 }
 
 /**
- * Convert a grayscale image (h rows, w columns, 0 to 1) to 28 x 28 bytes; null for a blank image.
+ * Convert a grayscale image (h rows, w columns, 0 to 1) to 28 x 28 bytes; null if it shows no digit.
  * The special cases of the Python function, 28 x 28 and more than 560 pixels, do not occur here.
  */
 function frameDigit(grey, h, w) {
   const found = inkOf(grey, h, w);
   if (!found) return null;
-  const page = digitOnly(withoutRules(found, h, w), h, w);
+  const unruled = withoutRules(found, h, w), page = unruled && digitOnly(unruled, h, w);
+  if (!page) return null;
   const { top, bottom, left, right } = extentOf(page, h, w);
   const cropped = new Float64Array((bottom - top + 1) * (right - left + 1));
   for (let y = top, i = 0; y <= bottom; y++, i += right - left + 1) {
     cropped.set(page.subarray(y * w + left, y * w + right + 1), i);
   }
-  const { ink, rows, columns } = widened(cropped, bottom - top + 1, right - left + 1);
+  const size = [bottom - top + 1, right - left + 1], stroke = strokesOf(cropped, ...size);
+  if (stroke.length > 6) return null;
+  const { ink, rows, columns } = widened(cropped, ...size, stroke.width);
   const [height, width] = sizeOf(rows, columns, BOX), box = scaled(ink, rows, columns, BOX);
   const strongest = largest(box);
 

@@ -108,13 +108,14 @@ function inkOf(grey, h, w) {
   };
   const sumOfSquares = (values) => inner(values).reduce((sum, value) => sum + value * value, 0);
   const negative = (values) => values.map((value) => -value);
-  const removed = closedOf(grey, h, w), opened = negative(closedOf(negative(grey), h, w));
+  const without = (isDark) => isDark ? closedOf(grey, h, w) : negative(closedOf(negative(grey), h, w));
   const isEven = papers[0].every((value) => value === papers[0][0]);
+  const both = isEven ? [] : [without(false), without(true)];
   const dark = grey.map((value, i) => Math.max(
-    Math.min(papers[0][i] - value, isEven ? 1 : removed[i] - value), 0));
+    Math.min(papers[0][i] - value, isEven ? 1 : both[1][i] - value), 0));
   const pale = grey.map((value, i) => Math.max(
-    Math.min(value - papers[0][i], isEven ? 1 : value - opened[i]), 0));
-  const isDark = sumOfSquares(dark) > sumOfSquares(pale), light = isDark ? removed : opened;
+    Math.min(value - papers[0][i], isEven ? 1 : value - both[0][i]), 0));
+  const isDark = sumOfSquares(dark) > sumOfSquares(pale), light = both[+isDark] ?? without(isDark);
   const biases = Float64Array.from(inner(light.map((value, i) => value - grey[i]))).sort();
   const closed = light.map((value) => value - biases[biases.length >> 1]);
   const [before, after] = [papers[0], closed].map((paper) => explainedBy(paper, grey, h, w, 0.05));
