@@ -419,14 +419,22 @@ def test_csv_append_aligns_columns(separator: str, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["a,b\n1,2\n", "epoch;loss\n0;0.5\n", "some notes\n"])
-def test_csv_append_requires_log_file(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "contents",
+    [
+        *(b"a,b\n1,2\n", b"epoch;loss\n0;0.5\n", b"some notes\n", b"no end of line"),
+        b'epoch,note\n0,"cut off',
+        b"epoch,loss\n0,\xff\n",
+        b"epoch,loss\n0," + b"1" * 200_000,
+    ],
+)
+def test_csv_append_requires_log_file(contents: bytes, tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    path.write_text(text)
+    path.write_bytes(contents)
     model = make()
-    with pytest.raises(ValueError, match="must have been written by CSVLogger"):
+    with pytest.raises(ValueError, match=r"log\.csv must have been written by CSVLogger"):
         fit(model, callbacks.CSVLogger(path, append=True))
-    assert (int(model.optimizer.iterations), path.read_text()) == (0, text)
+    assert (int(model.optimizer.iterations), path.read_bytes()) == (0, contents)
 
 
 SCHEDULE = tinynet.optimizers.schedules.ExponentialDecay(0.01, 10, 0.9)

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -483,6 +484,23 @@ def test_unreadable_files_are_named(
     assert out == ""
     assert re.fullmatch(r"tinynet: error: [^\n]*digit\.png[^\n]+\n", err)
     assert re.search(message, err)
+
+
+@pytest.mark.parametrize("content", ["a chunk of 4 GiB", "16 bits"])
+def test_declared_and_elongated_images_need_little_memory(
+    content: str, trained: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "digit.png"
+    if content == "16 bits":
+        Image.fromarray(np.zeros((20, 200_000), np.uint16)).save(path)
+    else:
+        at = WHOLE.index(b"IDAT")
+        path.write_bytes(WHOLE[: at - 4] + b"\xff" * 4 + WHOLE[at:])
+    tracemalloc.start()
+    main(["predict", str(trained / "model.tinynet"), str(path)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 << 20
 
 
 # ------------------------------------------------------------ info

@@ -444,6 +444,8 @@ def with_array(name: str, array: np.ndarray) -> bytes:
 
 MEMBERS = {name: npy(array) for name, array in TINY.items()}
 CLAIM = MEMBERS["x_train"].replace(b"(3, 28, 28), }       ", b"(300000, 28, 28), }  ")
+HEAD = MEMBERS["x_train"][:10]
+NAMED = zipped(MEMBERS)[:26] + b"\0\7" + zipped(MEMBERS)[28:]
 ENCRYPTED = zipped(MEMBERS).replace(b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0")
 # Cases: index of the damaged file in DAMAGED, its contents, and the error message.
 DAMAGED = [*IDX_FILES[:2], "given.npz"]
@@ -471,19 +473,34 @@ DAMAGE = {
     "flipped bit in data": (2, flipped(zipped(MEMBERS), 1000), "Bad CRC-32"),
     "flipped bit in name": (2, flipped(zipped(MEMBERS), 30), "differ"),
     "array missing": (2, npz({k: v for k, v in TINY.items() if k != "y_test"}), "y_test. Received"),
-    "float images": (2, with_array("x_test", np.zeros((2, 28, 28))), "Received: dtype=float64"),
-    "flat images": (2, with_array("x_test", np.zeros((2, 784), np.uint8)), r"shape=\(2, 784\)"),
+    "float images": (2, with_array("x_test", np.zeros((2, 28, 28))), "Received:.*<f8"),
+    "flat images": (
+        2,
+        with_array("x_test", np.zeros((2, 784), np.uint8)),
+        r"\(2, 784\)",
+    ),
     "images of 8 x 8": (
         2,
         with_array("x_test", np.zeros((2, 8, 8), np.uint8)),
         r"shape=\(2, 8, 8\)",
     ),
-    "one-hot": (2, with_array("y_test", np.zeros((2, 10), np.uint8)), r"shape=\(2, 10\)"),
+    "one-hot": (2, with_array("y_test", np.zeros((2, 10), np.uint8)), r"Received:.*\(2, 10\)"),
     "y_test 10": (2, with_array("y_test", np.array([1, 10], np.uint8)), "Received: 10"),
     "too few": (2, with_array("y_test", np.array([1], np.uint8)), "Received: 2 images, 1 labels"),
     "declares a larger shape": (2, zipped(MEMBERS | {"x_train": CLAIM}), "Received: 2352 bytes"),
     "npy 2.0": (2, zipped(MEMBERS | {"x_train": npy(TINY["x_train"], (2, 0))}), r"\(2, 0\)"),
     "no npy": (2, zipped(MEMBERS | {"x_train": b"images in no form"}), "magic string"),
+    "npy header without an end": (
+        2,
+        zipped(MEMBERS | {"x_train": HEAD + b"{'shape': (".ljust(118)}),
+        "Received: .*'shape': ",
+    ),
+    "npy header of many digits": (
+        2,
+        zipped(MEMBERS | {"x_train": CLAIM[:61] + b"4" * 3000}),
+        "must be a uint8 array with 3 dimensions",
+    ),
+    "name of 1792 bytes": (2, NAMED, "File name in directory"),
     "bzip2": (2, zipped(MEMBERS, zipfile.ZIP_BZIP2), "deflated"),
     "encrypted": (2, ENCRYPTED, "password required"),
 }
@@ -497,6 +514,7 @@ def test_damaged_file_is_named(tmp_path: Path, nowhere: Source, case: str) -> No
     with pytest.raises(ValueError, match=what) as caught:
         load(nowhere, file if which == 2 else tmp_path)
     assert str(file) in str(caught.value)
+    assert len(str(caught.value)) < 1000
 
 
 def test_random_damage_raises_or_is_harmless(tmp_path: Path, nowhere: Source) -> None:
@@ -533,7 +551,7 @@ def test_objects_are_never_unpickled(tmp_path: Path, nowhere: Source) -> None:
     data = npz(TINY | {"x_train": np.array([Planted()])})
     assert b"unpickled" in pickle.dumps(Planted())
     (tmp_path / "planted.npz").write_bytes(data)
-    with pytest.raises(ValueError, match="dtype=object"):
+    with pytest.raises(ValueError, match=r"Received:.*'\|O'"):
         load(nowhere, tmp_path / "planted.npz")
     assert not marker.exists()
 

@@ -206,6 +206,13 @@ class Linear(layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
+def test_models_without_layers_are_not_built() -> None:
+    model = tinynet.Model()
+    with pytest.raises(ValueError, match=r"Model must define call\(self, inputs\)"):
+        model.build((None, 3))
+    assert not model.built
+
+
 class Wrapper(tinynet.Model):
     """A model that serializes its layers in `get_config`."""
 

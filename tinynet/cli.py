@@ -15,6 +15,7 @@ import contextlib
 import copy
 import functools
 import hashlib
+import io
 import json
 import math
 import os
@@ -573,39 +574,42 @@ def _read_image(path: str) -> Array:
 
     Large images are downscaled.
     """
-    with open(path, "rb") as file:
-        head = file.read(16)
-        kinds = [kind for at, magic, kind in IMAGE_FILES if head[at:].startswith(magic)]
-        expected = f"{path} must be an image file, such as PNG or JPEG"
-        checks.require(kinds, expected, f"a file that begins with {head[:4]!r}")
-        try:
-            from PIL import Image, ImageOps
-        except ImportError as error:
-            how = "reading it requires Pillow, which is not installed: pip install pillow"
-            raise ImportError(f"{path} is a {kinds[0]} file; {how}") from error
-        expected = f"{path} must be in a supported format; convert it to PNG or JPEG"
-        checks.require(kinds[0] not in UNSUPPORTED, expected, f"a {kinds[0]} file")
-        file.seek(0)
-        damage: Any = (*DAMAGE, Image.DecompressionBombError)
-        try:
-            with warnings.catch_warnings():
-                # Ignore warnings about large images (rejected below) and about invalid metadata.
-                warnings.simplefilter("ignore")
-                image: Any = Image.open(file, formats=kinds[:1])
-                # A short header can declare more pixels than fit in memory.
-                expected = f"image must have at most {MAX_PIXELS:,} pixels"
-                received = f"{image.size[0]} x {image.size[1]} pixels"
-                checks.require(math.prod(image.size) <= MAX_PIXELS, expected, received)
-                image = ImageOps.exif_transpose(image)
-        except damage as error:
-            raise ValueError(f"{path} is a {kinds[0]} file that cannot be read: {error}") from error
+    contents = Path(path).read_bytes()
+    head = contents[:16]
+    kinds = [kind for at, magic, kind in IMAGE_FILES if head[at:].startswith(magic)]
+    expected = f"{path} must be an image file, such as PNG or JPEG"
+    checks.require(kinds, expected, f"a file that begins with {head[:4]!r}")
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        how = "reading it requires Pillow, which is not installed: pip install pillow"
+        raise ImportError(f"{path} is a {kinds[0]} file; {how}") from error
+    expected = f"{path} must be in a supported format; convert it to PNG or JPEG"
+    checks.require(kinds[0] not in UNSUPPORTED, expected, f"a {kinds[0]} file")
+    damage: Any = (*DAMAGE, Image.DecompressionBombError)
+    try:
+        with warnings.catch_warnings():
+            # Ignore warnings about large images (rejected below) and about invalid metadata.
+            warnings.simplefilter("ignore")
+            # Reading from a file, Pillow would allocate the declared size of a part of the file.
+            image: Any = Image.open(io.BytesIO(contents), formats=kinds[:1])
+            # A short header can declare more pixels than fit in memory.
+            expected = f"image must have at most {MAX_PIXELS:,} pixels"
+            received = f"{image.size[0]} x {image.size[1]} pixels"
+            checks.require(math.prod(image.size) <= MAX_PIXELS, expected, received)
+            image = ImageOps.exif_transpose(image)
+    except damage as error:
+        text = f"{path} is a {kinds[0]} file that cannot be read: {error!s:.500}"
+        raise ValueError(text) from error
+    factor = max(max(image.size) // (2 * framing.LARGEST), 1)
     if image.mode[:1] in "IF":  # 16 or 32 bits per pixel
-        values = np.asarray(image)
-        sixteen = image.mode == "I" and values.min() >= 0 and 255 < values.max() < 2**16
+        low, high = image.getextrema()
+        sixteen = image.mode[0] == "I" and low >= 0 and (255 < high < 2**16 or image.mode != "I")
+        values = np.asarray(image.convert(image.mode[0]).reduce(factor))
         return values.astype(np.uint16) if sixteen else values
     has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
     image = image.convert("RGBA" if has_alpha else "L" if image.mode in ("1", "L") else "RGB")
-    return np.asarray(image.reduce(max(max(image.size) // (2 * framing.LARGEST), 1)))
+    return np.asarray(image.reduce(factor))
 
 
 def _demo(args: argparse.Namespace) -> Result:

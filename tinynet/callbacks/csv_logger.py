@@ -63,15 +63,15 @@ class CSVLogger(Callback):
         """Create or empty the file, or read the header of the file to append to."""
         self.keys = None
         with open(self.filename, "a+b" if self.append else "wb") as file:
+            if header := next(iter(self._rows()), None):
+                old = f"{self.filename} must have been written by CSVLogger with the same separator"
+                expected = f"{old}, with 'epoch' as its first column"
+                checks.require(header[0] == "epoch", expected, checks.shorten(header))
+                self.keys = header[1:]
             if file.tell():
                 file.seek(-1, io.SEEK_END)
                 if file.read() not in (b"\n", b"\r"):
                     file.write(b"\r\n")
-        if header := next(iter(self._rows()), None):
-            old = "The existing file must have been written by CSVLogger with the same separator"
-            expected = f"{old}, with 'epoch' as its first column"
-            checks.require(header[0] == "epoch", expected, checks.shorten(header))
-            self.keys = header[1:]
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write a row."""
@@ -99,7 +99,12 @@ class CSVLogger(Callback):
 
     def _rows(self) -> list[list[str]]:
         with open(self.filename, newline="", encoding="utf-8-sig") as file:  # Excel adds a BOM
-            return [row for row in csv.reader(file, delimiter=self.sep) if row]
+            try:
+                rows = csv.reader(file, delimiter=self.sep, strict=True)
+                return [row for row in rows if row]
+            except (UnicodeDecodeError, csv.Error) as error:
+                expected = f"{self.filename} must have been written by CSVLogger"
+                raise ValueError(f"{expected}. Received: {error}") from error
 
 
 def _cell(value: Any) -> Any:

@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import io
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import IO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tinynet._core.checks import require
+from tinynet._core.checks import require, shorten
 
 __all__ = ["IDX_FILES", "LARGEST", "Dataset", "naming", "parse", "parse_idx", "parse_npz"]
 
@@ -32,6 +33,11 @@ IDX_FILES = (
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DIMENSIONS = (3, 1, 3, 1)
 LARGEST = 1 << 28  # maximum size of a file or array in bytes: five times MNIST
+#: Header of an array as NumPy writes it; NumPy's parser accepts Python literals of any kind.
+_HEADER = re.compile(
+    r"\{'descr': '([^']{1,10})', 'fortran_order': (True|False), "
+    r"'shape': \(([\d, ]{0,50})\), \} *\n"
+)
 DAMAGE = (ValueError, EOFError, RuntimeError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile)
 
 
@@ -41,7 +47,7 @@ def naming(name: str) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        raise ValueError(f"{name} is corrupted or not in MNIST format: {error}") from error
+        raise ValueError(f"{name} is corrupted or not in MNIST format: {error!s:.500}") from error
 
 
 def parse(files: Mapping[str, bytes]) -> Dataset:
@@ -85,11 +91,13 @@ def parse_npz(data: bytes) -> list[Array]:
             with archive.open(member) as stream:
                 version = np.lib.format.read_magic(stream)
                 require(version == (1, 0), f"{name} must be in npy format 1.0", f"{version}")
-                shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-                fits = dtype == np.uint8 and len(shape) == dimensions
+                header = stream.read(int.from_bytes(stream.read(2), "little")).decode("latin1")
+                found = _HEADER.fullmatch(header)
+                shape = tuple(map(int, re.findall(r"\d+", found[3]))) if found else ()
+                fits = found is not None and found[1] == "|u1" and len(shape) == dimensions
                 expected = f"{name} must be a uint8 array with {dimensions} dimensions"
-                require(fits, expected, f"dtype={dtype}, shape={shape}")
-                arrays.append(_values(stream, shape, "F" if fortran else "C"))
+                require(fits, expected, shorten(header))
+                arrays.append(_values(stream, shape, "F" if found and found[2] == "True" else "C"))
     return arrays
 
 

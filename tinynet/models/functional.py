@@ -243,6 +243,12 @@ class Network(Layer):
             kinds = iter(self._types_of_inputs or itertools.repeat(self.dtype))
             inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, next(kinds))), shape)
             self._outputs_for((inputs,), {}, self.call)
+            return
+        kind = type(self).__name__
+        expected = (
+            f"{kind} must define call(self, inputs), or be constructed from inputs and outputs"
+        )
+        checks.require(self._graph is not None, expected, "a model without layers")
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Compute the outputs. A functional model executes its graph.

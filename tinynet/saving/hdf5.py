@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -30,6 +31,12 @@ MAX_TEXTS = 100_000
 MAX_NAME = 60_000
 # Signature and version of a global heap collection, which stores strings.
 _HEAP = b"GCOL\x01\0\0\0"
+# Type of a string of variable length as HDF5 writes it, followed by the number of dimensions, which
+# is 0 or 1, whether there are limits of dimensions, the dimensions and limits, and for each string
+# its length (4 bytes), heap and number.
+_STRING = re.compile(
+    rb"\x19[\x01\x11]..\x10\0{3}\x10\0{3}\x01\0{5}\x08\0.{4}\x01([\0\x01])([\0\x01]).{5}", re.DOTALL
+)
 
 
 def write(fill: Callable[[Any], None]) -> bytes:
@@ -104,6 +111,7 @@ def opened(data: bytes) -> Iterator[Any]:
     import h5py
 
     _check_heaps(data)
+    _check_strings(data)
     errors = (OSError, RuntimeError, KeyError, TypeError, AttributeError, SystemError)
     expected = "The file must be a valid HDF5 file"
     with refusing(expected, *errors), h5py.File(io.BytesIO(data), "r") as file:
@@ -122,6 +130,19 @@ def _check_heaps(data: bytes) -> None:
             if at > min(end, len(data)) or (number == 0 and size == 0):
                 raise ValueError(f"The HDF5 heap is corrupted. Received: an entry of {size} bytes")
         start = data.find(_HEAP, start + 8)
+
+
+def _check_strings(data: bytes) -> None:
+    """Reject strings that are longer than the file, because HDF5 would allocate their memory."""
+    for found in _STRING.finditer(data):
+        rank, limited = found[1][0], found[2][0]
+        at = found.end()
+        count = min(int.from_bytes(data[at : at + 8], "little"), MAX_TEXTS) if rank else 1
+        at += 8 * rank * (1 + limited)
+        for place in range(at, min(at + 16 * count, len(data)), 16):
+            length = int.from_bytes(data[place : place + 4], "little")
+            expected = "A string in an HDF5 file must not be longer than the file"
+            require(length <= len(data), expected, f"{length:,} bytes")
 
 
 def find(group: Any, path: str) -> Any:

@@ -79,10 +79,10 @@ def _digest(parts: Iterable[bytes | memoryview]) -> bytes:
 
 def unpack(contents: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     """Parse an untrusted file into metadata and read-only arrays, after verifying everything."""
-    length, limit = int.from_bytes(contents[:8], "little"), min(len(contents) - 8, MAX_HEADER)
-    require(length <= limit, f"The header must have at most {limit:,} bytes", f"{length:,} bytes")
     expected = "The file must start with the header of a .tinynet file"
     require(contents.startswith(_BEGINNING, 8), expected, repr(contents[8:40]))
+    length, limit = int.from_bytes(contents[:8], "little"), min(len(contents) - 8, MAX_HEADER)
+    require(length <= limit, f"The header must have at most {limit:,} bytes", f"{length:,} bytes")
     view, given = memoryview(contents), contents[_DIGEST]
     found = _digest([view[: _DIGEST.start], _ZEROS, view[_DIGEST.stop :]])
     require(found == given, f"The file is corrupted: its SHA-256 is {found.decode()}", repr(given))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from tinynet import random
 from tinynet._core import checks
 from tinynet._core.atomic_files import write_atomically
 from tinynet.saving import configuration, json_format, keras_format, state, tinynet_format
@@ -288,13 +289,14 @@ def reading(path: Path) -> Iterator[Any]:
     _check_ending("filepath", path)
     checks.require(path.is_file(), "The file was not found", f"filepath={path}")
     kind = ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
-    contents = path.read_bytes()
+    contents, stream = path.read_bytes(), random._state()
     try:
         yield FORMATS[kind][1](contents)
     except (*_DAMAGE, *MALFORMED) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # an I/O error; a wrong offset in the file raises EINVAL
+        random._set_state(stream)  # drawn from to initialize layers
         what = str(error)
         if "Received: " not in what:  # raised by Python, NumPy or h5py
-            what = f"The file is corrupted. Received: {type(error).__name__}: {error}"
+            what = f"The file is corrupted. Received: {type(error).__name__}: {error!s:.500}"
         raise ValueError(f"{path} cannot be loaded. {what}") from error
