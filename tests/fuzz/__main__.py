@@ -1,0 +1,153 @@
+"""Run fuzzers: ``python -m tests.fuzz --format idx --inputs 10000000``.
+
+Each input must load as a value that works, or raise ValueError with a message that names the file,
+in one second and with little memory; see `engine.Judge`. Atheris searches for inputs that reach new
+code: ``pip install -e '.[fuzz]'``. Without it, inputs are mutated at random.
+
+The inputs that reach new code are kept in ``FOLDER/corpus``, and a later run starts with them. Each
+input that fails is kept in ``FOLDER/failures``, with the error message. The results are added to
+``tests/fuzzing.json`` during the run; with ``--resume``, a run continues one that was interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from pathlib import Path
+from typing import Any
+
+from tests.fuzz import FORMATS, results
+
+#: Seconds after which a new process continues.
+ROUND = 600
+#: Number of failures after which a run ends.
+MOST_FAILURES = 200
+STATUS = re.compile(r"#(\d+)\s.*?(?:cov: (\d+) )?(?:ft: (\d+) )?corp: (\d+)")
+EXECUTED = re.compile(r"stat::number_of_executed_units: *(\d+)")
+ERROR = re.compile(r"Uncaught Python exception: ===\n(.*)|ERROR: libFuzzer: (.*)")
+
+
+class Fuzzer:
+    """A run for one format, in one process after the other."""
+
+    def __init__(self, name: str, options: argparse.Namespace) -> None:
+        self.name, self.seed, self.stopped = name, options.seed, False
+        self.random = options.random or importlib.util.find_spec("atheris") is None
+        self.done, self.failures, self.found = 0, Counter[str](), dict[str, int]()
+        self.began = self.written = time.monotonic()
+        self.corpus = options.folder / "corpus" / name
+        self.failed = options.folder / "failures" / name
+        for folder in (self.corpus, self.failed):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.run = results.Run(options.results, name, options.seed)
+
+    def fuzz(self, inputs: int) -> None:
+        """Test a number of inputs."""
+        while self.done < inputs and not self.stopped:
+            self.process(inputs - self.done)
+            self.stopped |= self.failures.total() >= MOST_FAILURES
+
+    def process(self, inputs: int) -> None:
+        """Test inputs in a new process."""
+        memory = Path("/dev/shm")
+        with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+            command = [sys.executable, "-m", "tests.fuzz.engine", self.name, folder]
+            command += [f"--inputs={inputs}", f"--corpus={self.corpus}", f"--seconds={ROUND}"]
+            command += [f"--seed={self.seed + self.done}", *["--random"] * self.random]
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+
+            def stop(*_: Any) -> None:
+                self.stopped = True
+                process.terminate()
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, stop)
+            begun, last = self.done, deque[str](maxlen=200)
+            assert process.stdout is not None
+            for line in process.stdout:
+                if found := STATUS.match(line):
+                    names = ("edges", "features", "corpus")
+                    numbers = zip(names, found.groups()[1:], strict=True)
+                    self.found |= {key: int(n) for key, n in numbers if n}
+                elif not (found := EXECUTED.match(line)):
+                    last.append(line)
+                if found:
+                    self.done = begun + int(found[1])
+                    if time.monotonic() - self.written > 10:
+                        self.record()
+            if process.wait() and not self.stopped:
+                self.keep(Path(folder), "".join(last), process.returncode)
+        self.record()
+        reached = ", ".join(f"{n:,} {key}" for key, n in self.found.items())
+        failures = f"{self.failures.total():,} failures"
+        seconds = time.monotonic() - self.began
+        text = f"{self.name}: {self.done:,} inputs, {reached}, {failures}, {seconds:,.0f} s"
+        print(text, flush=True)
+
+    def record(self) -> None:
+        """Write the results until now."""
+        seconds, failures = round(time.monotonic() - self.began), self.failures.total()
+        self.run.update(inputs=self.done, **self.found, failures=failures, seconds=seconds)
+        self.written = time.monotonic()
+
+    def keep(self, folder: Path, text: str, code: int) -> None:
+        """Keep the input that failed, and the error message."""
+        files = [*folder.glob("*-*")] or [*folder.glob("input*")]
+        if not files:
+            raise SystemExit(f"{text}\nThe process failed before the first input.")
+        error = ERROR.search(text)
+        reason = (error[1] or error[2]) if error else f"exit code {code}"
+        self.failures[reason] += 1
+        for path in files:
+            kept = self.failed / path.name
+            shutil.copy(path, kept)
+            kept.with_name(f"{kept.name}.txt").write_text(text)
+            print(f"{self.name}: {reason}\n  input: {kept}", flush=True)
+
+
+def main() -> int:
+    """Run fuzzers; return 1 if an input failed."""
+    summary, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(description=summary, epilog=more)
+    parser.add_argument("--format", choices=[*FORMATS, "all"], default="all", help="file format")
+    parser.add_argument("--inputs", type=int, default=10_000, help="number of inputs per format")
+    parser.add_argument("--resume", action="store_true", help="count the inputs of recorded runs")
+    parser.add_argument("--random", action="store_true", help="do not use Atheris")
+    parser.add_argument("--seed", type=int, help="seed (random by default)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(".fuzz"), help="for corpus and failures"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=results.RECORD, help="file to add results to"
+    )
+    options = parser.parse_args()
+    options.seed = secrets.randbelow(2**30) if options.seed is None else options.seed
+    print(f"seed {options.seed}")
+    failed = 0
+    for name in FORMATS if options.format == "all" else [options.format]:
+        fuzzer = Fuzzer(name, options)
+        done = results.total(name, options.results) if options.resume else 0
+        fuzzer.fuzz(options.inputs - done)
+        failed += fuzzer.failures.total()
+        if fuzzer.stopped:
+            break
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

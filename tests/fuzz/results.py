@@ -1,0 +1,94 @@
+"""The record of fuzzing and of random programs, ``tests/fuzzing.json``, and its table.
+
+``python -m tests.fuzz.results --write`` writes the table to docs/guarantees.md.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import tinynet
+from tinynet._core.atomic_files import write_atomically
+
+RECORD = Path(__file__).parents[1] / "fuzzing.json"
+PAGE = Path(tinynet.__file__).parents[1] / "docs" / "guarantees.md"
+BEGIN, END = "<!-- fuzzing:begin -->", "<!-- fuzzing:end -->"
+TITLES = {
+    "idx": "IDX (datasets)",
+    "npz": "`.npz` (datasets)",
+    "png": "PNG (`tinynet predict`)",
+    "csv": "CSV (`CSVLogger` with `append=True`)",
+    "tinynet": "`.tinynet`",
+    "zip": "`.tinynet`, version 1",
+    "safetensors": "`.tinynet`, only the parser",
+    "json": "`.json`",
+    "backup": "`BackupAndRestore`",
+    "keras": "`.keras`",
+    "h5": "`.h5`",
+    "weights": "`.weights.h5`",
+    "keras programs": "random programs, compared with Keras",
+    "graphs programs": "random graphs, compared with Keras",
+    "backends programs": "random programs, compared between backends",
+    "threads programs": "random programs, compared between numbers of threads",
+    "files programs": "random programs, saved and loaded during training",
+}
+
+
+def read(path: Path = RECORD) -> list[dict[str, Any]]:
+    """Return the recorded runs."""
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def total(what: str, path: Path = RECORD) -> int:
+    """Return the number of inputs or programs of the recorded runs of a kind."""
+    return sum(run["inputs"] for run in read(path) if run["what"] == what)
+
+
+class Run:
+    """A run, whose results are added to a record, and updated there as often as wanted."""
+
+    def __init__(self, path: Path, what: str, seed: int) -> None:
+        now = datetime.datetime.now().isoformat(" ", "seconds")
+        about = {"what": what, "date": now, "version": tinynet.__version__, "seed": seed}
+        self.path, self.results = path, {**about, "inputs": 0}
+
+    def update(self, **results: Any) -> None:
+        """Write the results of the run until now."""
+        others = [run for run in read(self.path) if not self.is_own(run)]
+        self.results |= results
+        lines = ",\n".join(json.dumps(run) for run in [*others, self.results])
+        write_atomically(self.path, lambda file: file.write(f"[\n{lines}\n]\n".encode()))
+
+    def is_own(self, run: dict[str, Any]) -> bool:
+        """Return whether a recorded run is this one."""
+        return all(run[key] == self.results[key] for key in ("what", "date", "seed"))
+
+
+def block(runs: list[dict[str, Any]] | None = None) -> str:
+    """Return the table of the sums of all runs, between its markers."""
+    rows = ["| what | inputs or programs | edges | features | hours |", f"| ---{' | ---:' * 4} |"]
+    for what, title in TITLES.items():
+        own = [run for run in (read() if runs is None else runs) if run["what"] == what]
+        if own:
+            count, seconds = (sum(run[key] for run in own) for key in ("inputs", "seconds"))
+            most = [max(run.get(key, 0) for run in own) for key in ("edges", "features")]
+            cells = [title, f"{count:,}", *(f"{n:,}" if n else "" for n in most)]
+            rows.append(f"| {' | '.join(cells)} | {seconds / 3600:.1f} |")
+    return "\n".join([BEGIN, *rows, END])
+
+
+def written(text: str) -> str:
+    """Return the text of the page with the current table."""
+    start, end = text.index(BEGIN), text.index(END) + len(END)
+    return text[:start] + block() + text[end:]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(block())

@@ -1,0 +1,161 @@
+"""The files of the corpus load or are rejected, and the fuzzer reports each kind of failure."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinynet
+from tests.fuzz import FORMATS, corpus, engine, formats, mutators, results
+
+ROOT = Path(tinynet.__file__).parents[1]
+NEEDS = {"png": "PIL", "keras": "h5py", "h5": "h5py", "weights": "h5py"}
+
+
+@pytest.fixture
+def judge_of(tmp_path: Path) -> Any:
+    """Return a function that returns the check of the inputs of a format."""
+
+    def make(name: str) -> engine.Judge:
+        warnings.filterwarnings("ignore", "The optimizer state", UserWarning)
+        return engine.Judge(name, tmp_path)
+
+    tinynet.config.set_backend("numpy")
+    with warnings.catch_warnings():
+        yield make
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_corpus_loads_or_is_rejected(name: str, judge_of: Any) -> None:
+    pytest.importorskip(NEEDS.get(name, "numpy"), reason="needs the library of the format")
+    judge, files = judge_of(name), corpus.read(name)
+    assert files
+    assert {judge(data) for data in files.values()} == {"rejected", "loaded"}
+
+
+def test_corpus_is_small() -> None:
+    assert {path.stem for path in corpus.CORPUS.iterdir()} == {*FORMATS}
+    assert sum(path.stat().st_size for path in corpus.CORPUS.iterdir()) < 300_000
+
+
+def refuse(message: str) -> Any:
+    raise ValueError(message)
+
+
+def take_memory() -> None:
+    np.ones(engine.MEMORY // 4)
+
+
+def wait() -> None:
+    end = time.process_time() + 1.1 * engine.SECONDS
+    while time.process_time() < end:
+        pass
+
+
+def draw(path: Path) -> None:
+    tinynet.random.draw_seed()
+    refuse(path.name)
+
+
+#: What loading does, and the error of the check.
+VIOLATIONS: dict[str, tuple[Any, type[Exception], str]] = {
+    "another exception": (lambda path: {}["x"], KeyError, "x"),
+    "no name": (lambda path: refuse("bad"), AssertionError, "without the name of the file: bad"),
+    "long message": (lambda path: refuse(path.name * 500), AssertionError, "a long message"),
+    "out of memory": (lambda path: refuse(f"{path}: MemoryError"), AssertionError, "MemoryError"),
+    "too slow": (lambda path: wait(), AssertionError, "loading took 1.1 s"),
+    "too much memory": (lambda path: take_memory(), AssertionError, "MiB more than three files"),
+    "a setting": (lambda path: np.seterr(all="ignore"), AssertionError, "global state"),
+    "random numbers": (draw, AssertionError, "changed the global random state"),
+}
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_violations_are_reported(name: str, judge_of: Any) -> None:
+    load, error, match = VIOLATIONS[name]
+    judge = judge_of("idx")
+    judge.format = formats.Format(".idx", list, judge.format.mutate, load, lambda value: None)
+    with np.errstate(), pytest.raises(error, match=match):
+        judge(b"data")
+
+
+def test_flipped_bits_are_detected(judge_of: Any) -> None:
+    judge = judge_of("tinynet")
+    data = next(iter(judge.originals))
+    judge.flipped = data, "another model"
+    with pytest.raises(AssertionError, match="a flipped bit changed the model"):
+        judge(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("npz", "CRC-32"), ("png", "checksum"), ("tinynet", "SHA-256"), ("h5", "wrong checksum")],
+)
+@pytest.mark.filterwarnings("ignore:The optimizer state")
+def test_mutators_correct_checksums(name: str, damage: str, tmp_path: Path) -> None:
+    """Most errors are about contents, not about checksums."""
+    pytest.importorskip(NEEDS.get(name, "numpy"), reason="needs the library of the format")
+    format, rng, messages = formats.FORMATS[name], random.Random(0), []
+    path, seeds = tmp_path / f"input{format.suffix}", format.seeds()
+
+    def havoc(part: bytes) -> bytes:
+        return mutators.overwrite(part, rng)
+
+    for _ in range(100):
+        path.write_bytes(format.mutate(rng.choice(seeds), rng, havoc))
+        try:
+            format.load(path)
+        except ValueError as error:
+            messages.append(str(error).removeprefix(str(path))[:60])
+    assert len({*messages}) > 10
+    assert sum(damage in message for message in messages) < 20
+
+
+def fuzz(folder: Path, *arguments: str) -> str:
+    """Run the fuzzer for all formats, and return its output."""
+    command = [sys.executable, "-m", "tests.fuzz", "--inputs=60", f"--folder={folder}"]
+    command += [f"--results={folder / 'results.json'}", *arguments]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.mark.slow
+def test_random_mutants_of_all_formats(tmp_path: Path) -> None:
+    for needed in NEEDS.values():
+        pytest.importorskip(needed, reason="needs the libraries of all formats")
+    assert fuzz(tmp_path, "--random").count(": 60 inputs") == len(FORMATS)
+    runs = json.loads((tmp_path / "results.json").read_text())
+    assert [(run["what"], run["inputs"]) for run in runs] == [(name, 60) for name in FORMATS]
+    assert ": 60 inputs" not in fuzz(tmp_path, "--random", "--resume")
+
+
+@pytest.mark.slow
+def test_search_with_coverage(tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="needs Atheris")
+    assert "edges" in fuzz(tmp_path, "--format=idx")
+    assert json.loads((tmp_path / "results.json").read_text())[0]["edges"] > 10
+
+
+def test_table_of_results() -> None:
+    run = {"inputs": 1000, "edges": 5, "features": 7, "seconds": 1800}
+    runs = [{"what": "idx", **run}, {"what": "idx", **run, "edges": 6}]
+    runs.append({"what": "keras programs", "inputs": 10, "seconds": 360})
+    assert results.block(runs).split("\n")[3:-1] == [
+        "| IDX (datasets) | 2,000 | 6 | 7 | 1.0 |",
+        "| random programs, compared with Keras | 10 |  |  | 0.1 |",
+    ]
+
+
+def test_page_is_up_to_date() -> None:
+    text = results.PAGE.read_text(encoding="utf-8")
+    assert results.block() in text, "run: python -m tests.fuzz.results --write"
