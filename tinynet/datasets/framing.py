@@ -60,8 +60,8 @@ _APART, _SECOND = 0.2, 0.4
 _EMPTY = 0.05  # maximum ink next to the lines of an empty frame or page, relative to all ink
 _LINES = 4  # minimum number of parallel lines of an empty page
 # Texture or noise: more than 1,000 components; or more than 6 at the border, which have more than
-# 15% of the ink without their largest, or the largest component has less than 50% of what remains;
-# or strokes that are more than 6 times as long as the digit.
+# 15% of the ink without their largest, or the largest component has less than 50% of the remaining
+# ink; or strokes that are more than 6 times as long as the digit.
 _MANY, _CUT_OFF, _AROUND, _MAIN, _LONGEST = 1000, 6, 0.15, 0.5, 6
 _SMALLEST = 0.015  # minimum length of the largest component, as a fraction of the longer side
 _WHOLE = 0.8  # minimum height of a digit at the border, relative to the digit inside
