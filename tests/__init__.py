@@ -6,13 +6,16 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-import pytest
+try:
+    import pytest
+except ModuleNotFoundError:  # `python -m tests.parity` does not need it
+    pytest = None  # type: ignore[assignment]
 
 #: Timeout in seconds, after which a test is assumed to hang; far longer than any test takes, even
 #: on a busy machine.
 HUNG = 900
 #: Mark of tests that compare with Keras 3.13 or newer.
-newer_keras = pytest.mark.skipif(
+newer_keras = pytest and pytest.mark.skipif(
     sys.version_info < (3, 11), reason="needs Keras 3.13 or newer, which needs Python 3.11"
 )
 

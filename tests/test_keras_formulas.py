@@ -19,12 +19,37 @@ import tinynet
 from reference import keras_net
 from tests.compare import EPS
 from tests.internals import registry
-from tests.test_keras_features import loss_of_both, with_gradient
-from tinynet import activations
+from tinynet import activations, losses
+from tinynet._core.buffers import Workspace
 
-keras = keras_net.keras
+keras, tf = keras_net.keras, keras_net.tf
 
 REDUCTIONS = ["sum_over_batch_size", "mean", "sum", "none", "mean_with_sample_weight"]
+
+
+def with_gradient(function: Any, x: np.ndarray, upstream: Any = None) -> Any:
+    """Compute a function and its gradient with Keras."""
+    variable = tf.Variable(x)
+    with tf.GradientTape() as tape:
+        y = function(variable)
+        total = tf.reduce_sum(y) if upstream is None else y
+    d_x = tape.gradient(total, variable, output_gradients=upstream)
+    return y.numpy(), np.asarray(d_x)
+
+
+def loss_of_both(name: str, options: Any, y_true: Any, y_pred: Any, weight: Any) -> Any:
+    """Compute a loss with both libraries, and its gradients if the loss is a scalar."""
+    theirs, ours = (getattr(k.losses, name)(**options) for k in (keras, tinynet))
+    expected, gradient = with_gradient(lambda p: theirs(y_true, p, weight), y_pred)
+    found = ours(y_true, y_pred, weight)
+    if options["reduction"] == "none":  # Keras returns a column if the weights are a column
+        return found, expected.reshape(found.shape), None, gradient
+    labels = ours.prepare(y_true, y_pred.shape)
+    if weight is not None:
+        weight = losses.fit_weights(weight, ours.values_shape(labels, y_pred.shape))
+    value, d_y = ours.step(labels, y_pred, weight, Workspace())
+    assert value == pytest.approx(float(found), rel=8 * EPS, abs=8 * EPS)
+    return found, expected, d_y, gradient
 
 
 def pick(rng: np.random.Generator, *choices: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +18,19 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 
 import tinynet
 from reference import keras_net
-from tests.compare import EPS, assert_within
-from tinynet.program.tensor import as_tensors
+from tests.compare import EPS, assert_all_within, assert_within
+from tests.parity.cases import (
+    COMPOSED,
+    LAYERS,
+    MERGING,
+    OPTIMIZERS,
+    Case,
+    inputs_of,
+    label,
+    make_layer,
+    of,
+    optimizer_case,
+)
 
 keras, tf = keras_net.keras, keras_net.tf
 LIBRARIES = (keras, tinynet)
@@ -45,54 +56,6 @@ def draw(*shape: int) -> np.ndarray:
 
 # ------------------------------------------------------------ optimizers
 
-FTRL = {
-    **{"l2_regularization_strength": 0.1, "l2_shrinkage_regularization_strength": 0.2},
-    "gradient_accumulation_steps": 2,
-}
-OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
-    ("SGD", {}),
-    ("SGD", {"momentum": 0.9}),
-    ("SGD", {"momentum": 0.9, "nesterov": True}),
-    ("SGD", {"nesterov": True}),
-    ("SGD", {"clipnorm": 0.5}),
-    ("SGD", {"clipvalue": 0.3}),
-    ("SGD", {"global_clipnorm": 0.5}),
-    ("SGD", {"weight_decay": 0.1}),
-    ("SGD", {"momentum": 0.5, "weight_decay": 0.1, "clipnorm": 1.0}),
-    ("Adam", {}),
-    ("Adam", {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}),
-    ("Adam", {"amsgrad": True}),
-    ("Adam", {"weight_decay": 0.01}),
-    ("Adam", {"clipnorm": 0.5}),
-    ("Adam", {"clipvalue": 0.3}),
-    ("Adam", {"global_clipnorm": 0.5}),
-    ("Adam", {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 2}),
-    ("Adam", {"use_ema": True}),
-    ("Adam", {"gradient_accumulation_steps": 2}),
-    ("AdamW", {}),
-    ("AdamW", {"weight_decay": 0.1, "amsgrad": True}),
-    ("AdamW", {"use_ema": True, "gradient_accumulation_steps": 3}),
-    ("Nadam", {}),
-    ("Nadam", {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3}),
-    ("RMSprop", {}),
-    ("RMSprop", {"rho": 0.5, "epsilon": 1e-3}),
-    ("RMSprop", {"momentum": 0.5}),
-    ("RMSprop", {"centered": True, "epsilon": 1e-3}),
-    ("RMSprop", {"momentum": 0.5, "centered": True, "epsilon": 1e-3, "clipvalue": 1.0}),
-    ("Adagrad", {}),
-    ("Adagrad", {"initial_accumulator_value": 0.5, "epsilon": 1e-3}),
-    ("Adamax", {}),
-    ("Adamax", {"beta_1": 0.5, "beta_2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1}),
-    ("Adadelta", {}),
-    ("Adadelta", {"learning_rate": 1.0, "rho": 0.5, "epsilon": 1e-3, "clipnorm": 1.0}),
-    ("Ftrl", {}),
-    ("Ftrl", {"learning_rate": 0.1, "l1_regularization_strength": 0.1, "beta": 0.5}),
-    ("Ftrl", {"learning_rate": 0.1, "learning_rate_power": -0.8, "clipvalue": 2.0}),
-    ("Ftrl", {"learning_rate": 0.1, "learning_rate_power": 0.0}),
-    ("Ftrl", {"learning_rate": 0.1, "initial_accumulator_value": 1.0, **FTRL}),
-    ("Lion", {}),
-    ("Lion", {"beta_1": 0.5, "beta_2": 0.9, "use_ema": True, "weight_decay": 0.1}),
-]
 SCHEDULES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("ExponentialDecay", (0.1, 4, 0.5), {}),
     ("ExponentialDecay", (0.1, 4, 0.5), {"staircase": True}),
@@ -107,40 +70,11 @@ SCHEDULES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("CosineDecay", (0.1, 6), {"alpha": 0.2}),
     ("CosineDecay", (0.0, 6), {"warmup_target": 0.1, "warmup_steps": 3}),
 ]
-SHAPES = ((3, 2), (2,), ())
 
 
-def compare_steps(makers: list[Callable[[], Any]], steps: int = 7) -> None:
-    """Apply the same large and small gradients, and compare weights and state."""
-    start = [draw(*shape) for shape in SHAPES]
-    sizes = (1.0, 1e-3, 0.0, 30.0, 1.0, 1e-6, 0.5)
-    gradients = [[np.float32(size) * draw(*shape) for shape in SHAPES] for size in sizes[:steps]]
-    weights = [k.Variable(w, dtype="float32") for k in LIBRARIES for w in start]
-    theirs, ours = weights[:3], weights[3:]
-    optimizers = [make() for make in makers]
-    reach = np.zeros(3)
-    for step in gradients:
-        before = [w.numpy() for w in theirs]
-        optimizers[0].apply([tf.constant(g) for g in step], theirs)
-        optimizers[1].apply(step, ours)
-        moved = [np.abs(a.numpy() - b).max() for a, b in zip(theirs, before, strict=True)]
-        size = [np.abs(b).max() for b in before]
-        # A step rounds the weight once. The step size is computed with about ten operations, of
-        # which powers, square roots and the float32 learning rate have the largest errors. Moment
-        # estimates retain these errors, so the bound accumulates them over the steps.
-        reach += EPS * np.array(size) + 32 * EPS * np.array(moved)
-        for a, b, far in zip(ours, theirs, reach, strict=True):
-            assert_within(a.numpy(), b.numpy(), far + 1e-30, "weight")
-    states = [[np.asarray(v) for v in optimizer.variables] for optimizer in optimizers]
-    assert [v.shape for v in states[1]] == [v.shape for v in states[0]]
-    for a, b in zip(states[1], states[0], strict=True):
-        np.testing.assert_allclose(a, b, rtol=64 * EPS, atol=64 * EPS * np.abs(b).max())
-
-
-@pytest.mark.parametrize("row", OPTIMIZERS, ids=ids)
-def test_optimizers(row: tuple[str, dict[str, Any]]) -> None:
-    name, options = row
-    compare_steps([lambda k=k: getattr(k.optimizers, name)(**options) for k in LIBRARIES])
+@pytest.mark.parametrize("case", of("optimizers"), ids=label)
+def test_optimizers(case: Case) -> None:
+    assert_all_within(case.compare(case.run(tinynet), case.run(keras)))
 
 
 def test_tables_cover_optimizers_and_schedules() -> None:
@@ -158,167 +92,26 @@ def test_schedules(row: tuple[str, tuple[Any, ...], dict[str, Any]]) -> None:
         # The schedules perform a few operations on values of at most 0.1, the initial rate, and on
         # fractions between 0 and 1.
         assert float(ours(step)) == pytest.approx(float(theirs(step)), rel=0, abs=8 * EPS * 0.1)
-    makers = [
-        lambda k=k: k.optimizers.SGD(getattr(k.optimizers.schedules, name)(*arguments, **options))
-        for k in LIBRARIES
-    ]
-    compare_steps(makers, steps=6)
+
+    def make(k: Any) -> Any:
+        return k.optimizers.SGD(getattr(k.optimizers.schedules, name)(*arguments, **options))
+
+    case = optimizer_case("SGD", {"learning_rate": f"{name} {options}"}, make, steps=6)
+    assert_all_within(case.compare(case.run(tinynet), case.run(keras)))
 
 
 # ------------------------------------------------------------ layers
 
 
-class Inner(NamedTuple):
-    """A layer within a layer, for both libraries."""
-
-    name: str
-    options: dict[str, Any]
-
-    def __call__(self, k: Any) -> Any:
-        return getattr(k.layers, self.name)(**self.options)
-
-
-# Layers that are composed of operations.
-COMPOSED: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
-    ("LayerNormalization", {}, (6, 5)),
-    ("LayerNormalization", {"axis": [2, 1], "epsilon": 0.1}, (4, 2, 3)),
-    ("LayerNormalization", {"axis": 1, "center": False, "gamma_regularizer": "l2"}, (4, 3, 2)),
-    ("LayerNormalization", {"scale": False, "beta_constraint": "non_neg"}, (6, 5)),
-    ("UnitNormalization", {}, (6, 5)),
-    ("UnitNormalization", {"axis": [1, 2]}, (4, 3, 2)),
-    ("Normalization", {}, (6, 5)),
-    ("Normalization", {"axis": None, "invert": True}, (6, 5)),
-    ("Normalization", {"axis": (1, 2)}, (4, 3, 2)),
-    ("Normalization", {"mean": [0.1, 0.2, 0.3], "variance": [1.0, 2.0, 0.0]}, (4, 3)),
-    ("Normalization", {"axis": [1, -1], "mean": 0.1, "variance": 3}, (4, 3, 2)),
-    ("Embedding", {"input_dim": 7, "output_dim": 3}, (6, 5)),
-    ("Embedding", {"input_dim": 4, "output_dim": 2, "embeddings_regularizer": "l2"}, (6, 2, 2)),
-    ("Embedding", {"input_dim": 9, "output_dim": 2, "embeddings_constraint": "unit_norm"}, (6, 2)),
-    ("PReLU", {}, (6, 5)),
-    ("PReLU", {"shared_axes": 1, "alpha_initializer": "ones"}, (4, 3, 2)),
-    ("PReLU", {"shared_axes": [1, 2], "alpha_constraint": "max_norm"}, (4, 3, 2)),
-    ("ELU", {}, (6, 5)),
-    ("ELU", {"alpha": 0.3}, (4, 3, 2)),
-    ("GaussianNoise", {"stddev": 0.0}, (6, 5)),
-    ("GaussianDropout", {"rate": 0.0, "seed": 3}, (6, 5)),
-    ("Permute", {"dims": (2, 1)}, (4, 3, 2)),
-    ("Permute", {"dims": (3, 1, 2)}, (4, 3, 2, 2)),
-    ("RepeatVector", {"n": 3}, (6, 5)),
-    ("TimeDistributed", {"layer": Inner("Dense", {"units": 3, "activation": "relu"})}, (4, 3, 2)),
-    ("TimeDistributed", {"layer": Inner("BatchNormalization", {})}, (6, 3, 2)),
-    ("TimeDistributed", {"layer": Inner("Permute", {"dims": (2, 1)})}, (4, 3, 2, 2)),
-]
-LAYERS: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
-    ("Dense", {"units": 4}, (6, 5)),
-    ("Dense", {"units": 4, "activation": "relu"}, (6, 5)),
-    ("Dense", {"units": 4, "use_bias": False, "activation": "tanh"}, (6, 5)),
-    ("Dense", {"units": 3, "activation": "softmax"}, (4, 2, 5)),
-    ("BatchNormalization", {}, (8, 5)),
-    ("BatchNormalization", {"momentum": 0.5, "epsilon": 0.1}, (8, 5)),
-    ("BatchNormalization", {"center": False}, (8, 5)),
-    ("BatchNormalization", {"scale": False}, (8, 5)),
-    ("BatchNormalization", {"axis": 1}, (8, 3, 4)),
-    ("BatchNormalization", {}, (8, 3, 4)),
-    ("BatchNormalization", {"trainable": False}, (8, 5)),
-    ("Dropout", {"rate": 0.0}, (6, 5)),
-    ("Dropout", {"rate": 1.0}, (6, 5)),
-    ("Rescaling", {"scale": 1 / 255}, (6, 5)),
-    ("Rescaling", {"scale": 2.0, "offset": -1.0}, (6, 2, 3)),
-    ("Reshape", {"target_shape": (2, 3)}, (4, 6)),
-    ("Reshape", {"target_shape": (-1, 2)}, (4, 6)),
-    ("Flatten", {}, (4, 2, 3)),
-    ("Activation", {"activation": "gelu"}, (6, 5)),
-    ("ReLU", {}, (6, 5)),
-    ("ReLU", {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.5}, (6, 5)),
-    ("LeakyReLU", {}, (6, 5)),
-    ("LeakyReLU", {"negative_slope": 0.1}, (6, 5)),
-    ("Softmax", {}, (6, 5)),
-    ("Softmax", {"axis": 1}, (6, 3, 2)),
-    *COMPOSED,
-    ("ActivityRegularization", {"l1": 0.1}, (6, 5)),
-    ("Lambda", {"function": lambda k: lambda x: x * x}, (6, 5)),
-]
-MERGING: list[tuple[str, dict[str, Any], list[tuple[int, ...]]]] = [
-    ("Add", {}, [(6, 5)] * 3),
-    ("Subtract", {}, [(6, 2, 5), (6, 1, 5)]),
-    ("Multiply", {}, [(6, 5), (6, 1), (6, 5)]),
-    ("Average", {}, [(6, 5)] * 3),
-    ("Maximum", {}, [(6, 5)] * 2),
-    ("Minimum", {}, [(6, 5)] * 3),
-    ("Concatenate", {}, [(6, 5), (6, 2)]),
-    ("Concatenate", {"axis": 1}, [(6, 2, 5), (6, 3, 5)]),
-    ("Dot", {"axes": 1}, [(6, 5)] * 2),
-    ("Dot", {"axes": (2, 1), "normalize": True}, [(6, 2, 5), (6, 5, 3)]),
-]
-
-
 def test_table_covers_every_layer() -> None:
-    elsewhere = {"InputLayer", "Sequential"}
+    elsewhere = {"Sequential"}
     classes = classes_of(tinynet.layers, tinynet.layers.Layer)
     assert {name for name, *_ in (*LAYERS, *MERGING)} == classes - elsewhere
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("row", [*LAYERS, *MERGING], ids=ids)
-def test_layers(row: tuple[str, dict[str, Any], Any], training: bool) -> None:
-    name, _, shape = row
-    theirs, ours = (make_layer(k, row) for k in LIBRARIES)
-    x, start = inputs_of(row), None
-    for layer in (theirs, ours):
-        layer.build(open_shape(shape))
-        start = start or [(0.5 + np.abs(draw(*w.shape))).astype(w.dtype) for w in layer.weights]
-        layer.set_weights(start)
-    if name == "Normalization":
-        theirs.finalize_state()
-    given = tf.nest.map_structure(tf.constant, x)
-    with tf.GradientTape() as tape:
-        tape.watch(given)
-        y = theirs(given, training=training)
-    upstream = draw(*y.shape)
-    trained = [w.value for w in theirs.trainable_weights]
-    d_x, *d_w = tape.gradient(
-        y, [given, *trained], tf.constant(upstream), unconnected_gradients="zero"
-    )
-    tensors = as_tensors(x)
-    with tinynet.GradientTape() as own_tape:
-        own_tape.watch(tensors)
-        found = ours(tensors, training=training)
-    got, *got_w = own_tape.gradient(
-        found, [tensors, *ours.trainable_weights], upstream.copy(), unconnected_gradients="zero"
-    )
-    # Sums of at most 24 terms of a few units, each the result of a few functions.
-    largest = max(np.abs(array).max() for array in tf.nest.flatten(x))
-    room = 8 * EPS * np.sqrt(24) * (1 + largest) * (1 + float(np.abs(y).max()))
-    assert_within(found.numpy(), y.numpy(), room, "y")
-    for a, b in zip(ours.weights, theirs.weights, strict=True):
-        assert_within(a.numpy(), b.numpy(), room, a.name)
-    for a, b in zip(tf.nest.flatten([got, got_w]), tf.nest.flatten([d_x, d_w]), strict=True):
-        expected = tf.convert_to_tensor(b).numpy()
-        assert_within(np.asarray(a), expected, room * np.abs(upstream).max(), "gradient")
-
-
-def open_shape(shape: Any) -> Any:
-    """Return a shape, or each shape of a list, with a None batch size."""
-    if isinstance(shape, list):
-        return [open_shape(s) for s in shape]
-    return (None, *shape[1:])
-
-
-def make_layer(k: Any, row: Any) -> Any:
-    """Build the layer of a row of the table."""
-    return getattr(k.layers, row[0])(
-        **{key: value(k) if callable(value) else value for key, value in row[1].items()}
-    )
-
-
-def inputs_of(row: Any) -> Any:
-    """Draw inputs for a row of the table."""
-    name, options, shape = row
-    if name == "Embedding":
-        return RNG.integers(0, options["input_dim"], shape).astype(np.float32)
-    if isinstance(shape, list):
-        return [2 * draw(*s) for s in shape]
-    return 2 * draw(*shape)
+@pytest.mark.parametrize("case", of("layers"), ids=label)
+def test_layers(case: Case) -> None:
+    assert_all_within(case.compare(case.run(tinynet), case.run(keras)))
 
 
 def plain(config: Any) -> Any:
@@ -328,7 +121,7 @@ def plain(config: Any) -> Any:
 @pytest.mark.parametrize("row", COMPOSED, ids=ids)
 def test_composed_layers_match_keras(row: Any, tmp_path: Any) -> None:
     name, _, shape = row
-    x, y = inputs_of(row), draw(shape[0], 2)
+    x, y = inputs_of(row, RNG), draw(shape[0], 2)
     if name == "Embedding":
         x = x.astype(np.int64)
     nets = []
