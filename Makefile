@@ -3,7 +3,7 @@
 # everything that the other targets build, but not output/, where `make train` writes.
 export PYTHON
 
-.PHONY: train test lint docs dist release clean
+.PHONY: train test parity lint docs dist release clean
 
 train:
 	@.ci/environment
@@ -12,6 +12,10 @@ train:
 test:
 	@.ci/environment test
 	.venv/bin/python -m pytest
+
+parity:
+	@.ci/environment parity
+	.venv/bin/python -m tests.parity
 
 lint:
 	@.ci/environment lint

@@ -53,6 +53,7 @@ def folder(tmp_path: Path) -> Path:
         shutil.copy(ROOT / name, place)
     for name, source in (
         ("tinynet/__main__.py", "print('trained')"),
+        ("tests/parity/__main__.py", "print('compared')"),
         ("stub/pip/__main__.py", PIP),
         ("stub/pip/__init__.py", ""),
         ("stub/pip/_internal/__init__.py", ""),
@@ -116,6 +117,14 @@ def test_train_after_test_installs_nothing(folder: Path) -> None:
     assert pip_calls(folder)[0].endswith("--editable .[test]")
     output, _ = make(folder)
     assert output == [".venv/bin/python -m tinynet train", "trained"]
+
+
+@pytest.mark.wide
+def test_make_parity_installs_keras(folder: Path) -> None:
+    output, errors = make(folder, "parity")
+    assert (output[-1], errors) == ("compared", [])
+    assert output[1].startswith("Installing tinynet into .venv, and Keras on TensorFlow and on JAX")
+    assert pip_calls(folder)[0].endswith("--editable .[parity]")
 
 
 NEWER = "tinynet requires Python 3.10 or newer; install it, or select it: make PYTHON=python3.12"
