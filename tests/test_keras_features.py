@@ -29,6 +29,7 @@ from tests.parity.cases import (
     Case,
     X,
     label,
+    label_of,
     made,
     of,
     one_hot,
@@ -101,7 +102,7 @@ def test_loss_names_match_keras(name: str) -> None:
 CUBE = np.random.default_rng(7).standard_normal((6, 2, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("row", range(len(METRICS)), ids=[f"{n}{o}" for n, o, *_ in METRICS])
+@pytest.mark.parametrize("row", range(len(METRICS)), ids=[label_of(n, o) for n, o, *_ in METRICS])
 def test_metric_names_and_configurations(row: int) -> None:
     name, options, y_true, y_pred = METRICS[row]
     theirs, ours = (made(k, k.metrics, name, options) for k in (keras, tinynet))
