@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import functional
-from tinynet.exercises.exercise import Case, Exercise
+from tinynet.exercises.exercise import Case, Exercise, Values
 from tinynet.exercises.inputs import floats, normal, whole
 from tinynet.functional import Array
 
@@ -27,8 +27,16 @@ def _softmax(
 
 _OVERFLOW = "exp overflows or underflows; subtract the maximum of each row before exp"
 
+def _softmax_quantities(name: str, x: Array) -> Values:
+    z = x.astype(np.float64)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    y = e / e.sum(axis=1, keepdims=True)
+    return {"softmax(x)": y, "x": z, "exp(x - max)": e, "exp(x)": np.exp(z)}
+
+
 SOFTMAX = Exercise(
     name="softmax",
+    quantities=_softmax_quantities,
     solution=[functional.softmax],
     variants=lambda x, **wrong: _softmax(x, **wrong) if wrong else functional.softmax(x),
     cases=[

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.exercises.exercise import Exercise, Observation, observe
+from tinynet.exercises.exercise import Exercise, Observation, Values, observe
+from tinynet.exercises.formulas import Formulas, find_number
 from tinynet.functional import Array
 
 
@@ -113,7 +114,34 @@ _CHANGES: dict[str, Callable[[Any], Any]] = {
     "the last element of {}": lambda x: x[-1],
     "{} in reversed order": lambda x: x[::-1],
     "{} transposed": lambda x: x.T,
+    "{} with the columns in reversed order": lambda x: x[..., ::-1],
+    "{} standardized in each row": lambda x: (x - x.mean(axis=-1, keepdims=True))
+        / x.std(axis=-1, keepdims=True),
+    "{} scaled to the range from 0 to 1 in each row": lambda x: (x - x.min(axis=-1, keepdims=True))
+        / np.ptp(x, axis=-1, keepdims=True),
+    "{} / 10": lambda x: x / 10,
+    "10 * {}": lambda x: 10 * x,
     "{} without its fractional part": lambda x: x - np.trunc(x),
+}
+_CHANGES |= {
+    f"{{}} clipped to at {word} {bound}": partial(lambda clip, bound, x: clip(x, bound), clip, bound)
+    for word, clip in (("least", np.maximum), ("most", np.minimum))
+    for bound in (-100, -10, -5, -1, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.5, 0.9, 0.95, 0.99, 1, 5, 6, 10, 100)
+}
+_CHANGES |= {
+    f"{{}} + {epsilon}": partial(lambda epsilon, x: x + epsilon, epsilon)
+    for epsilon in (1, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6)
+}
+_CHANGES |= {
+    f"{{}} divided by the {word} of each row": partial(
+        lambda reduce, x: x / reduce(x, axis=-1, keepdims=True), reduce)
+    for word, reduce in (("maximum", np.max), ("sum", np.sum), ("norm", lambda x, **axis: np.sqrt(np.sum(x * x, **axis))))
+}
+_CHANGES |= {
+    f"{{}} clipped to the range from {low} to {high}": partial(
+        lambda low, high, x: np.clip(x, low, high), low, high)
+    for low, high in ((0, 1), (0, 5), (0, 6), (0, 10), (0, 100), (-2, 2), (-3, 3), (-5, 5), (-6, 6), (-10, 10), (-20, 20),
+                      (-30, 30), (-50, 50), (-100, 100), (-500, 500), (1e-3, 0.999), (0.01, 0.99), (0.05, 0.95), (0.1, 0.9))
 }
 #: Constants that may be used instead of an argument.
 _CONSTANTS = (0, 1, 2, 10, 0.5, 0.9, 0.95, 0.99, 0.999, 0.1, 0.01, 0.001,
@@ -195,11 +223,12 @@ class _Diagnosis:
             self._known,
             self._permuted,
             partial(self._related, relations),
+            self._formula,
             self._used,
         ]
         searches += [self._ignored, partial(self._related, parts)]
-        if meaning and "is wrong" not in meaning:  # it is more specific than a relation
-            searches[2:] = [self._ignored]
+        if meaning:  # it is more specific than a relation
+            searches[2:] = [self._formula, self._ignored]
         mistake = next(filter(None, (search() for search in searches)), "")
         mistake = mistake or meaning or self._unknown()
         return Finding(mistake, self._example())
@@ -269,10 +298,16 @@ class _Diagnosis:
                         change = partial(lambda constant, x: constant, constant)
                         yield message, _changed(variants, i, change)
 
-        return self._best(candidates())[0]
+        best = self._best(candidates(), exact=True)[0]
+        return best and f"{best}{self._about()}"
 
-    def _best(self, candidates: Iterable[tuple[str, Callable[..., Any]]]) -> tuple[str, float]:
-        """Return the mistake that explains most values, and how many are left."""
+    def _best(
+        self, candidates: Iterable[tuple[str, Callable[..., Any]]], exact: bool = False
+    ) -> tuple[str, float]:
+        """Return the mistake that explains most values, and how many are left.
+
+        If `exact`, it must explain all finite values.
+        """
         exercise, best = self.exercise, ""
         fewest: tuple[float, float] = math.inf, math.inf
         for message, function in candidates:
@@ -280,11 +315,17 @@ class _Diagnosis:
                 found = [self._observe(message, function, k) for k in range(len(exercise.cases))]
                 differ = _differences(exercise, self.given, found)
                 left = sum(not exercise.cases[k].about for k, _ in differ), len(differ)
+                if exact and any(self._is_finite(k) for k, _ in differ):
+                    continue
                 if left < fewest and self._is_evidence(left[1]) and not self._contradicts(found):
                     best, fewest = message, left
             if not any(fewest):
                 break
         return best, fewest[0]
+
+    def _is_finite(self, k: int) -> bool:
+        values = self.given[k].values.values()
+        return not self.given[k].problem and all(np.isfinite(v).all() for v in values)
 
     def _observe(self, message: str, function: Callable[..., Any], k: int) -> Observation:
         """Return the results of a mistake; those of known ones are kept."""
@@ -348,7 +389,9 @@ class _Diagnosis:
             if isinstance(value, int) or np.asarray(value).dtype.kind == "i":
                 new = np.full_like(value, value[0]) if np.ndim(value) else value + 1
             else:
-                new = np.float32(0.75) * value if np.ndim(value) else 0.75 * value
+                new = 0.75 * value
+                if np.ndim(value):  # a constant factor may have no effect
+                    new = np.roll(value, 1, -1) * np.linspace(0.5, 1, value.size, dtype=np.float32).reshape(value.shape)
             other = replace(case, args=(*case.args[:i], new, *case.args[i + 1 :]))
             given = observe(self.exercise, self.answer, other)
             expected = observe(self.exercise, self.exercise.variants, other)
@@ -383,12 +426,80 @@ class _Diagnosis:
             found.append({label: f"{self.name} {text}" for label, text in relate(a, b, inputs)})
             old = inputs.get(self.name)
             if old is not None and a.shape == b.shape == old.shape:  # a step
-                changes = relate(a - old, b - old, {})
+                changes = relate(a - old, b - old, {"": 0})
                 found[-1] |= {f"step {k}": f"the change of {self.name} {v}" for k, v in changes}
         common = [text for label, text in found[0].items() if all(label in f for f in found)]
         if not common or (len(found) == 1 and np.size(b) == 1):  # one number may be a coincidence
             return ""
         return f"{common[0]}{self._about()}"
+
+    def _formula(self) -> str:
+        """Return the formula of a wrong value, and where it is used instead of the correct one."""
+        exercise, name = self.exercise, self.name
+        given, expected = (o[self.first].values[name] for o in (self.given, self.expected))
+        if np.shape(given) != np.shape(expected):
+            return self._formula_of_another_shape()
+        cases = [k for k in range(len(exercise.cases)) if self._is_comparable(k)]
+        ordinary = [k for k in cases if not exercise.cases[k].about]
+        if not ordinary:
+            return ""
+        for chosen in (cases, ordinary) if len(cases) > len(ordinary) else (cases,):
+            quantities = [self._quantities(k) for k in chosen]
+            given, expected = (
+                [np.asarray(o[k].values[name], np.float64) for k in chosen]
+                for o in (self.given, self.expected)
+            )
+            if not given[0].ndim:
+                rtol = exercise.rtol.get(name, 1e-4)
+                formula = find_number(np.array(given), quantities, rtol)
+                right = find_number(np.array(expected), quantities, rtol)
+                if formula and formula != right:
+                    return f"{name} is {formula}{right and ' instead of '}{right}"
+                added = find_number(np.array(given) - np.array(expected), quantities, rtol)
+                if added and len({*map(float, given)}) > 3:
+                    return f"{name} is the correct value plus {added}".replace("plus -", "minus ")
+                continue
+            formulas = _formulas(exercise, name, tuple(chosen), quantities, expected)
+            wrong = [
+                ~np.isclose(a, b, 1e-4, 1e-5 * np.abs(b).max(initial=0))
+                for a, b in zip(given, expected, strict=True)
+            ]
+            parts = formulas.find(expected)[1]
+            for where, masks in (*regions(quantities, expected, wrong, name), ("", None)):
+                formula = formulas.find(given, masks, parts)[0]
+                right = formulas.find(expected, masks, parts)[0] if formula else ""
+                right = right or formulas.find(expected)[0]
+                if formula and formula != right:
+                    return f"{name} is {formula}{right and ' instead of '}{right}{where}"
+        return ""
+
+    def _formula_of_another_shape(self) -> str:
+        """Return the formula of a result of a wrong shape."""
+        found = [o.values.get(self.name) for o in self.given]
+        expected = [o.values.get(self.name) for o in self.expected]
+        cases = [k for k, a in enumerate(found)
+                 if a is not None and np.shape(a) != np.shape(expected[k]) and np.isfinite(a).all()]
+        shapes = [np.shape(found[k]) for k in cases]
+        if len(cases) < 2 or len({*map(len, shapes)}) > 1 or not shapes[0]:
+            return ""
+        given = [np.asarray(found[k], np.float64) for k in cases]
+        formulas = Formulas([self._quantities(k) for k in cases], shapes)
+        formula = formulas.find(given)[0]
+        if not formula:
+            return ""
+        return f"{self.name} is {formula}: it must have the shape {np.shape(expected[cases[0]])}"
+
+    def _is_comparable(self, k: int) -> bool:
+        a, b = (o[k].values.get(self.name) for o in (self.given, self.expected))
+        if a is None or b is None or np.shape(a) != np.shape(b):
+            return False
+        return bool(np.isfinite(a).all() and np.isfinite(b).all())
+
+    def _quantities(self, k: int) -> Values:
+        """Return the arguments of a case, or other quantities, for formulas."""
+        if self.exercise.quantities is not None:
+            return self.exercise.quantities(self.name, *self.exercise.cases[k].args)
+        return self._arguments(k)
 
     def _unknown(self) -> str:
         """Describe a wrong value whose cause is not known."""
@@ -428,6 +539,84 @@ class _Diagnosis:
             texts = _text(a[index]), _text(b[index])
         inputs = _listed(self._arguments(self.first))
         return f"{label} must be {texts[1]}. Received: {texts[0]}\n{inputs}"
+
+
+#: Formulas by exercise, result and cases.
+_known_formulas: dict[tuple[Any, ...], Formulas] = {}
+
+
+def _formulas(
+    exercise: Exercise, name: str, cases: tuple[int, ...], quantities: Any, expected: Any
+) -> Formulas:
+    key = exercise.name, name, cases
+    if key not in _known_formulas:
+        _known_formulas[key] = Formulas(quantities, [b.shape for b in expected])
+    return _known_formulas[key]
+
+
+def regions(
+    quantities: Sequence[Values], expected: Sequence[Array], wrong: Sequence[Array], name: str
+) -> Iterator[tuple[str, list[Array] | None]]:
+    """Yield conditions that all wrong elements fulfil, and no others: a text, and masks."""
+    count = sum(map(np.count_nonzero, wrong))
+    if count < 3 or sum(w.size for w in wrong) < 1.1 * count + 3:
+        return
+    options: dict[str, list[Array]] = {}
+    for label in quantities[0]:
+        values = [np.asarray(q[label], np.float64) for q in quantities]
+        if all(_fits(v, b) for v, b in zip(values, expected, strict=True)):
+            options[label] = [np.broadcast_to(v, b.shape) for v, b in zip(values, expected, strict=True)]
+            if values[0].shape == expected[0].shape and values[0].ndim == 2:
+                options[f"{label}.min(axis=1)"] = [v.min(axis=1)[:, None] + 0 * v for v in values]
+    options[f"the correct {name}"] = [*expected]
+    for axis in range(expected[0].ndim):
+        word = ("row", "column")[axis] if expected[0].ndim > 1 else "element"
+        index = [np.indices(b.shape)[axis] for b in expected]
+        options[f"the {word} number, counted from 0,"] = index
+        options[f"the {word} number, counted from the end,"] = [b.shape[axis] - i for b, i in zip(expected, index, strict=True)]
+    flat = np.concatenate([w.ravel() for w in wrong])
+    nonzero = np.concatenate([b.ravel() for b in expected]) != 0
+    for label, values in options.items():
+        q = np.concatenate([v.ravel() for v in values])
+        is_place = "number" in label  # where a correct 0 is not evidence
+        inside, outside = q[flat], q[~flat & (nonzero | (not is_place))]
+        if not outside.size:
+            continue
+        low, high = inside.min(), inside.max()
+        below, above = outside[outside < low], outside[outside > high]
+        if len(below) + len(above) < len(outside):
+            continue
+        ends = [(f"{label} > ", below, low)] if len(below) else []
+        ends += [(f"{label} < ", above, high)] if len(above) else []
+        found = [(text, len(o), _between(o.max() if "> " in text else bound, o.min() if "< " in text else bound)) for text, o, bound in ends]
+        if any(size < 5 and bound != "0" and not is_place for _, size, bound in found):
+            continue
+        ends = [text + bound for text, _, bound in found]
+        if len({*q}) == 2:
+            ends = [f"{label} is {low:g}"]
+        yield f" where {' and '.join(ends)}", [*wrong]
+    signs = {n: v for n, v in options.items() if all((a != 0).all() for a in v)}
+    for (a, x), (b, y) in itertools.combinations(signs.items(), 2):
+        for i, j in itertools.product((1, -1), repeat=2):
+            masks = [(i * u > 0) & (j * v > 0) for u, v in zip(x, y, strict=True)]
+            if all(map(np.array_equal, masks, wrong)):
+                yield f" where {a} {'<>'[i > 0]} 0 and {b} {'<>'[j > 0]} 0", masks
+
+
+def _fits(a: Array, b: Array) -> bool:
+    """Return whether an array can be broadcast to the shape of another."""
+    sizes = zip(a.shape[::-1], b.shape[::-1], strict=False)
+    return 0 < a.ndim <= b.ndim and all(i in (1, j) for i, j in sizes)
+
+
+def _between(low: float, high: float) -> str:
+    """Return the number between two others that is shortest."""
+    if low <= 0 <= high:
+        return "0"
+    for digits in range(-6, 8):
+        if low <= (number := round((low + high) / 2, digits)) <= high:
+            return f"{number:g}"
+    return f"{low:.3g}"
 
 
 def _listed(inputs: Mapping[str, Any]) -> str:
@@ -487,7 +676,10 @@ def relations(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str
             if b.ndim == 0 and a.ndim and is_close(reduce(a), b):
                 yield word, f"is not reduced to a number: the {word} of all elements is missing"
             for axis in range(b.ndim):
-                if a.shape == reduce(b, axis).shape and is_close(a, reduce(b, axis)):
+                if any(
+                    a.shape == r.shape and is_close(a, r)
+                    for r in (reduce(b, axis), reduce(b, axis, keepdims=True))
+                ):
                     yield f"{word} {axis}", f"is the {word} over axis {axis} of the correct values"
         for where, index in (("first", 0), ("last", -1)):
             if b.ndim and a.shape == b[index].shape and is_close(a, b[index]):
@@ -524,33 +716,22 @@ def parts(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, st
     """Yield which part of a given value is wrong: a label, and a message."""
     if a.shape != b.shape or not np.isfinite([a, b]).all() or not a.size or b.dtype == bool:
         return
-    a = a.astype(float)
-    wrong: Array = np.logical_not(np.isclose(a, b, 1e-4, 1e-5 * np.abs(b).max()))
-    for axis in range(min(a.ndim, 2)):
-        lines: Any = wrong.any(axis=1 - axis) if a.ndim == 2 else wrong
-        word = ("row", "column")[axis] if a.ndim == 2 else "element"
-        count = int(lines.argmax())  # of correct lines at the beginning
-        if count and lines[count:].all():
-            first = f"{count} {word}s" if count > 1 else word
-            yield f"only {count} {word}", f"is correct only in the first {first}"
-        if not lines[-1] and lines[:-1].all():
-            yield f"only last {word}", f"is correct only in the last {word}"
-        for where, index in (("first", 0), ("last", -1)):
-            if lines[index] and np.count_nonzero(lines) == 1 < len(lines):
-                yield f"{where} {word}", f"is wrong only in the {where} {word}"
+    yield from _factors(a, b, {})
     bounds = (("at most", a.max(), np.minimum), ("at least", a.min(), np.maximum))
     for word, bound, clip in bounds:
-        if np.count_nonzero(wrong & (a == bound)) > 1 and is_close(a, clip(b, bound)):
+        if np.count_nonzero(a == bound) > 1 and is_close(a, clip(b, bound)):
             yield f"{word} {bound:.4g}", f"is clipped to {word} {bound:.4g}"
     bound = float(np.abs(a).max())
-    if np.count_nonzero(wrong) > 1 and is_close(a, np.clip(b, -bound, bound)):
+    if np.count_nonzero(np.abs(a) == bound) > 1 and is_close(a, np.clip(b, -bound, bound)):
         yield f"clipped {bound:.4g}", f"is clipped to the range from {-bound:.4g} to {bound:.4g}"
-    for name, value in args.items():
-        for side, compare in (("negative", np.less), ("positive", np.greater)):
-            mask = np.asarray(compare(value, 0) if isinstance(value, np.ndarray) else True)
-            inside = mask.shape == a.shape and not mask.all() and not wrong[~mask].any()
-            if inside and 2 * np.count_nonzero(wrong) > np.count_nonzero(mask):
-                yield f"{name} {side}", f"is wrong where {name} is {side}"
+    if a.ndim and a.size > 3 and is_close(np.sort(a, None), np.sort(b, None)):
+        yield "order", "has the correct values, but in another order"
+    for axis in range(a.ndim):
+        lines = np.sum(a * b, axis, keepdims=True) / np.sum(b * b, axis, keepdims=True)
+        if a.ndim == 2 and min(a.shape) > 1 and is_close(a, lines * b):
+            word = ("column", "row")[axis]
+            shown = ", ".join(f"{f:.3g}" for f in lines.flat[:2])
+            yield f"{word}s", f"has {word}s that are wrong by a factor, which differs: {shown}, ..."
     if is_close(a, b, 5e-2):
         error = np.abs(a - b).max() / np.abs(b).max()
         yield "accuracy", f"is nearly correct: the relative error is {error:.1g}"
@@ -573,4 +754,5 @@ def _factors(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str,
                 shown = times if is_close(times, size) else size
                 named = "" if what == "2" else f" ({shown:.4g} is {what})"
                 yield f"{factor > 0} {large} {what}", text + named
-    yield f"factor {factor:.3g}", text
+    if not args:
+        yield f"factor {factor:.3g}", text

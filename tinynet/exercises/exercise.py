@@ -60,6 +60,7 @@ class Exercise:
 
     `observe` computes the compared values, in the order of comparison. `inputs` are the names of
     its inputs, if they differ from the arguments. `meaning` explains differences in these values.
+    `quantities` returns named values for formulas of a wrong result, from its name and the inputs.
     `rtol` replaces the tolerance of the cases for some values. `in_place` allows arguments to be
     updated in place. The task is in the file ``tasks.md``.
     """
@@ -74,6 +75,7 @@ class Exercise:
     inputs: Sequence[str] = ()
     meaning: Mapping[str, str] = dataclasses.field(default_factory=dict)
     rtol: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    quantities: Callable[..., Values] | None = None
     in_place: bool = False
 
     @property

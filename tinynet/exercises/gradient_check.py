@@ -59,9 +59,13 @@ def _norm(x: Array) -> float:
     return float(np.sqrt(np.sum(x * x)))
 
 
+def _weights(x: Array) -> Array:
+    return np.arange(1.0, x.size + 1).reshape(x.shape)
+
+
 def _observe(call: Caller, x: Array, wrong: Callable[[Array], Array]) -> Values:
     """Return the points at which a function is evaluated, and errors of two gradients."""
-    weights = np.arange(1.0, x.size + 1).reshape(x.shape)
+    weights = _weights(x)
     points: list[Array] = []
 
     def f(x: Array) -> float:
@@ -100,7 +104,17 @@ def _one_wrong(gradient: Array) -> Array:
 
 _X = np.array([[0.5, -1.0, 0.25], [1.5, 0.0, -0.5]])
 
+def _norms(name: str, x: Array, wrong: Callable[[Array], Array]) -> Values:
+    """Return norms, by which a wrong error may be divided."""
+    n = _weights(x) * np.exp(x)
+    g = wrong(n)
+    found = {"|n - g|": _norm(n - g), "|n|": _norm(n), "|g|": _norm(g), "|n + g|": _norm(n + g)}
+    found["(|n| + |g|)"] = _norm(n) + _norm(g)
+    return found | {"size": x.size}
+
+
 GRADIENT_CHECK = Exercise(
+    quantities=_norms,
     name="gradient_check",
     solution=[numeric_gradient, gradient_check],
     variants=lambda f, x, g, **wrong: (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinynet import functional
-from tinynet.exercises.exercise import Case, Exercise
+from tinynet.exercises.exercise import Case, Exercise, Values
 from tinynet.exercises.inputs import floats, labels, normal, probabilities, whole
 from tinynet.functional import Array
 
@@ -38,8 +38,17 @@ def _crossentropy(
     return reduce(values(y, p), p)
 
 
+def _probability_quantities(name: str, y: Array, p: Array) -> Values:
+    """Return the probabilities of the labels, of all classes, and the sizes."""
+    q = _chosen(y, p)
+    found = {"p_label": q, "(1 - p_label)": 1 - q, "log(p_label)": np.log(q), "p": p, "one_hot": _hot(y, p)}
+    found |= {"log(p)": np.log(p), "log(1 - p_label)": np.log(1 - q)}
+    return found | {"labels": y, "N": len(p), "C": p.shape[1]}
+
+
 CROSSENTROPY = Exercise(
     name="crossentropy",
+    quantities=_probability_quantities,
     solution=[functional.sparse_crossentropy, functional.sparse_softmax_crossentropy],
     variants=_crossentropy,
     cases=[
@@ -173,7 +182,14 @@ def _rows(y: Array, p: Array) -> Array:
 
 _UNSTABLE = "exp overflows; subtract the maximum of each row before exp, as in softmax"
 
+def _logits_quantities(name: str, y: Array, z: Array) -> Values:
+    p = functional.softmax(z.astype(np.float64))
+    found = {"softmax(logits)": p, "(softmax(logits) - one_hot)": p - _hot(y, p), "one_hot": _hot(y, p), "logits": z, "labels": y[:, None]}
+    return found | {"N": len(z), "C": z.shape[1]}
+
+
 LOGITS_GRADIENT = Exercise(
+    quantities=_logits_quantities,
     name="softmax_crossentropy_backward",
     solution=[
         functional.mean_softmax_crossentropy_backward,
@@ -301,7 +317,15 @@ def _scores(n: int, classes: int, seed: int) -> tuple[Array, Array]:
     return y, scores - scores.min() + 1
 
 
+def _accuracy_quantities(name: str, y: Array, s: Array) -> Values:
+    classes = s.argmax(axis=1)
+    found = {"(argmax == labels)": classes == y, "argmax": classes, "labels": y}
+    found |= {"max": s.max(axis=1), "scores[label]": _chosen(y, s)}
+    return found | {"(argmax - labels)": classes - y, "N": len(s), "C": s.shape[1]}
+
+
 ACCURACY = Exercise(
+    quantities=_accuracy_quantities,
     name="accuracy",
     solution=[functional.sparse_matches],
     variants=lambda y, s, **wrong: _accuracy(y, s, **wrong) if wrong else _reference_accuracy(y, s),

@@ -87,7 +87,15 @@ def _reference_momentum(w: Array, d_w: Array, m: Array, rate: float, momentum: f
     return w, m
 
 
+def _momentum_quantities(
+    name: str, w: Array, d_w: Array, m: Array, rate: float, momentum: float
+) -> Values:
+    found = {"w": w, "d_w": d_w, "m": m, "learning_rate": rate, "momentum": momentum}
+    return found if name == "m" else {"new m": momentum * m - rate * d_w} | found
+
+
 MOMENTUM = Exercise(
+    quantities=_momentum_quantities,
     name="momentum",
     solution=[functional.sgd_momentum],
     variants=lambda *args, **wrong: (
@@ -193,7 +201,22 @@ def _adam_case(seed: int, size: int, step: int, *rest: Any, scale: float = 1.0) 
     return Case((w, np.float32(scale) * d_w, m, v, step, *rest[:4]), *rest[4:])
 
 
+def _adam_quantities(name: str, w: Array, d_w: Array, m: Array, v: Array, *numbers: Any) -> Values:
+    names = ("step", "learning_rate", "beta_1", "beta_2", "epsilon")
+    step, _, beta_1, beta_2, epsilon = numbers
+    found = {"w": w, "d_w": d_w, "m": m, "v": v, **dict(zip(names, numbers, strict=True))}
+    if name != "w":
+        if name == "v":
+            found["new m"] = beta_1 * m + (1 - beta_1) * d_w
+        return found | {"(1 - beta_1**step)": 1 - beta_1**step, "(1 - beta_2**step)": 1 - beta_2**step}
+    new_m, new_v = beta_1 * m + (1 - beta_1) * d_w, beta_2 * v + (1 - beta_2) * d_w * d_w
+    m_hat, v_hat = new_m / (1 - beta_1**step), new_v / (1 - beta_2**step)
+    step = m_hat / (np.sqrt(v_hat) + epsilon)
+    return {"m_hat / (sqrt(v_hat) + epsilon)": step, "m_hat": m_hat, "v_hat": v_hat, "new m": new_m, "new v": new_v} | found
+
+
 ADAM = Exercise(
+    quantities=_adam_quantities,
     name="adam",
     solution=[functional.adam, functional.adam_step_size],
     variants=lambda *args, **wrong: _adam(*args, **wrong) if wrong else _reference_adam(*args),

@@ -36,10 +36,9 @@ def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Value
         "one value": np.ptp(w) > 0,
         "repeated": len(np.unique(np.abs(w))) > 0.9 * w.size,
         "order": np.abs(neighbours).max() < 0.05,
-        "standard deviation": std,
-        "fraction of the weights within one standard deviation": (np.abs(w) < std).mean(),
-        "smallest weight": w.min(),
+        "fraction of the weights within one standard deviation": (np.abs(w - w.mean()) < std).mean(),
         "largest weight": w.max(),
+        "smallest weight": w.min(),
         "repeatable": np.array_equal(w, again),
         "new": not np.array_equal(w, later),
     }
@@ -107,24 +106,27 @@ _STDS: dict[str, Callable[[int, int], float]] = {
 GLOROT_UNIFORM = Exercise(
     name="glorot_uniform",
     solution=[glorot_uniform],
+    quantities=lambda name, i, o, seed: {
+        "fan_in": i, "fan_out": o, "(fan_in + fan_out)": i + o,
+    },
     variants=lambda i, o, rng, draw=glorot_uniform: draw(i, o, rng),
     observe=_observe_kernel,
     inputs=["fan_in", "fan_out", "seed"],
     meaning={
-        "standard deviation": "the standard deviation must be limit / sqrt(3)",
         "fraction of the weights within one standard deviation": "the weights are not uniformly "
-        "distributed",
+        "distributed: draw them with rng.uniform, and do not add, round or clip them",
         "one value": "all weights are equal: draw a random number for each weight",
         "repeated": "weights are repeated: draw a random number for each weight",
         "order": "neighbouring weights are similar: draw independent random numbers",
         "repeatable": _SEED,
         "new": _NEW,
     },
-    rtol={"smallest weight": 2e-3, "largest weight": 2e-3},
+    rtol={"smallest weight": 1e-3, "largest weight": 1e-3},
     cases=[
         Case((200, 100, 1), rtol=0.025),
         Case((50, 600, 2), rtol=0.025),
         Case((300, 70, 3), rtol=0.025),
+        Case((120, 90, 4), rtol=0.025),
     ],
     mistakes={
         "draw": {
@@ -221,6 +223,7 @@ DROPOUT = Exercise(
     variants=lambda *args, **wrong: (
         _dropout(*args, **wrong) if wrong else _reference_dropout(*args)
     ),
+    quantities=lambda name, x, rate, seed: {"rate": rate},
     observe=_observe_dropout,
     inputs=["x", "rate", "seed"],
     meaning={
