@@ -32,6 +32,9 @@ def _case(n: int, d: int, u: int, about: str = "", why: str = "", scale: int = 1
 
 DENSE_BACKWARD = Exercise(
     name="dense_backward",
+    quantities=lambda name, d_y, x, kernel: {
+        "d_y": d_y, "x": x, "kernel": kernel, "(x @ kernel)": x @ kernel,
+    },
     solution=[functional.dense_backward, functional.dense_gradients],
     variants=_dense_backward,
     cases=[

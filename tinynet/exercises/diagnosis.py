@@ -217,18 +217,22 @@ class _Diagnosis:
         if self.name not in given.values:
             return Finding(self.exercise.meaning.get(self.name, f"does not return {self.name}"))
         if np.asarray(self.expected[self.first].values[self.name]).dtype == bool:  # a fact
-            return Finding(self.exercise.meaning[self.name])
+            mistake, left = self._single()
+            return Finding(mistake if not left else self.exercise.meaning[self.name])
         meaning = self.exercise.meaning.get(self.name, "")
         searches: list[Callable[[], str]] = [
             self._known,
             self._permuted,
-            partial(self._related, relations),
-            self._formula,
-            self._used,
+            self._cause,
+            self._ignored,
+            partial(self._related, parts),
         ]
-        searches += [self._ignored, partial(self._related, parts)]
         if meaning:  # it is more specific than a relation
             searches[2:] = [self._formula, self._ignored]
+            if np.ndim(given.values[self.name]) and self._quantities(self.first):
+                searches += [partial(self._related, relations)]
+        if self.name.startswith("shape"):
+            searches = [self._known]
         mistake = next(filter(None, (search() for search in searches)), "")
         mistake = mistake or meaning or self._unknown()
         return Finding(mistake, self._example())
@@ -247,38 +251,51 @@ class _Diagnosis:
         order = f"the arguments are {', '.join(names)}"
         return f"exchanges the arguments {names[i]} and {names[j]}: {order}"
 
+    def _single(self) -> tuple[str, float]:
+        """Return the known mistake with the same results, and how many values are left."""
+        variants, names = self.exercise.variants, self.exercise.arguments
+        options = ((message, partial(variants, **wrong)) for message, wrong in self.known.items())
+        exchanges = (
+            (self._order(i, j), _exchanged(variants, i, j))
+            for i, j in itertools.combinations(range(len(names)), 2)
+        )
+        return self._best(itertools.chain(options, exchanges))
+
     def _known(self) -> str:
         """Return the known mistake with the same results; two if one does not explain them."""
         variants, wrong = self.exercise.variants, self.known.items()
-        count = range(len(self.exercise.arguments))
-        best, fewest = self._best(
-            itertools.chain(
-                ((message, partial(variants, **options)) for message, options in wrong),
-                (
-                    (self._order(i, j), _exchanged(variants, i, j))
-                    for i, j in itertools.combinations(count, 2)
-                ),
+        best, fewest = self._single()
+        values = {float(o.values[self.name]) for o in self.given if np.ndim(o.values.get(self.name, ())) == 0}
+        if not fewest or 0 < len(values) < 3:
+            return best
+        if not best and not self.exercise.meaning.get(self.name):
+            related = self._related(relations) or self._formula(simple=True)
+            if related:
+                return related
+        effective = {  # that change the value in the first case
+            message
+            for message, options in wrong
+            if not _agree(
+                self._observe(message, partial(variants, **options), self.first),
+                self.expected[self.first],
+                self.name,
+                self._rtol(self.first),
             )
+        }
+        pairs = (
+            (f"{first}; also, {second}", partial(variants, **a, **b))
+            for (first, a), (second, b) in itertools.combinations(wrong, 2)
+            if not a.keys() & b.keys() and effective & {first, second}
         )
-        if fewest:
-            effective = {  # that change the value in the first case
-                message
-                for message, options in wrong
-                if not _agree(
-                    self._observe(message, partial(variants, **options), self.first),
-                    self.expected[self.first],
-                    self.name,
-                    self._rtol(self.first),
-                )
-            }
-            pairs = (
-                (f"{first}; also, {second}", partial(variants, **a, **b))
-                for (first, a), (second, b) in itertools.combinations(wrong, 2)
-                if not a.keys() & b.keys() and effective & {first, second}
-            )
-            both, remaining = self._best(pairs) if not self._is_binary() else ("", math.inf)
-            best = both if remaining < fewest else best
-        return best
+        both, remaining = self._best(pairs)
+        return both if remaining < fewest else best
+
+    def _cause(self) -> str:
+        """Return a formula of the value, or what is used instead of an argument, if simpler."""
+        formula = self._formula()
+        if formula and len(formula.partition(" instead of")[0]) < 60:
+            return formula
+        return self._used() or formula
 
     def _used(self) -> str:
         """Return what is used instead of an argument."""
@@ -291,6 +308,8 @@ class _Diagnosis:
                 if np.ndim(value) or isinstance(value, float):
                     is_float = np.asarray(value).dtype.kind == "f"
                     for text, change in _CHANGES.items() if is_float else ():
+                        if "clipped" in text and not np.ndim(value):
+                            continue
                         yield f"uses {text.format(name)}", _changed(variants, i, change)
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     for constant in _CONSTANTS:
@@ -433,22 +452,33 @@ class _Diagnosis:
             return ""
         return f"{common[0]}{self._about()}"
 
-    def _formula(self) -> str:
-        """Return the formula of a wrong value, and where it is used instead of the correct one."""
+    def _formula(self, simple: bool = False) -> str:
+        """Return the formula of a wrong value, and where it is used instead of the correct one.
+
+        If `simple`, the formula must be one quantity with a coefficient.
+        """
         exercise, name = self.exercise, self.name
         given, expected = (o[self.first].values[name] for o in (self.given, self.expected))
         if np.shape(given) != np.shape(expected):
-            return self._formula_of_another_shape()
+            return "" if simple else self._formula_of_another_shape()
         cases = [k for k in range(len(exercise.cases)) if self._is_comparable(k)]
         ordinary = [k for k in cases if not exercise.cases[k].about]
         if not ordinary:
             return ""
         for chosen in (cases, ordinary) if len(cases) > len(ordinary) else (cases,):
             quantities = [self._quantities(k) for k in chosen]
+            if not quantities[0]:
+                return ""
             given, expected = (
                 [np.asarray(o[k].values[name], np.float64) for k in chosen]
                 for o in (self.given, self.expected)
             )
+            if simple:
+                if not given[0].ndim:
+                    return ""
+                formulas = _formulas(exercise, name, tuple(chosen), quantities, expected)
+                formula, terms = formulas.find(given, only=2)
+                return formula and f"{name} is {formula} instead of {formulas.find(expected)[0]}"
             if not given[0].ndim:
                 rtol = exercise.rtol.get(name, 1e-4)
                 formula = find_number(np.array(given), quantities, rtol)
@@ -466,11 +496,32 @@ class _Diagnosis:
             ]
             parts = formulas.find(expected)[1]
             for where, masks in (*regions(quantities, expected, wrong, name), ("", None)):
-                formula = formulas.find(given, masks, parts)[0]
-                right = formulas.find(expected, masks, parts)[0] if formula else ""
+                quick = masks is not None
+                formula = formulas.find(given, masks, parts, quick=quick)[0]
+                right = formulas.find(expected, masks, parts, quick=True)[0] if formula else ""
                 right = right or formulas.find(expected)[0]
                 if formula and formula != right:
                     return f"{name} is {formula}{right and ' instead of '}{right}{where}"
+            if found := self._formulas_of_signs(formulas, quantities, given, expected):
+                return found
+            names = [{f"the correct {name}": b} for b in expected]
+            formula = Formulas(names, [b.shape for b in expected]).find(given)[0]
+            if formula and formula != f"the correct {name}":
+                return f"{name} is {formula}"
+        return ""
+
+    def _formulas_of_signs(
+        self, formulas: Formulas, quantities: Any, given: list[Array], expected: list[Array]
+    ) -> str:
+        """Return different formulas for positive and negative values of an argument."""
+        for label, value in quantities[0].items():
+            values = [np.asarray(q[label]) for q in quantities]
+            if [v.shape for v in values] != [b.shape for b in expected] or not np.any(value < 0):
+                continue
+            masks = [v > 0 for v in values]
+            found = [formulas.find(given, m, only=6)[0] for m in (masks, [~m for m in masks])]
+            if all(found):
+                return f"{self.name} is {found[0]} where {label} > 0, and {found[1]} elsewhere"
         return ""
 
     def _formula_of_another_shape(self) -> str:
@@ -515,7 +566,22 @@ class _Diagnosis:
             return f"{self.name} is not finite{about}"
         count = np.size(a) - np.count_nonzero(np.isclose(a, b, self.case.rtol, equal_nan=True))
         where = "" if np.size(a) in (1, count) else f" in {count} of {np.size(a)} elements"
+        where = self._region() or where
         return f"{self.name} is wrong{where}{about}"
+
+    def _region(self) -> str:
+        """Return where the value is wrong, if this follows from the quantities."""
+        cases = [k for k in range(len(self.given)) if self._is_comparable(k)]
+        cases = [k for k in cases if not self.exercise.cases[k].about]
+        given, expected = (
+            [np.asarray(o[k].values[self.name], np.float64) for k in cases]
+            for o in (self.given, self.expected)
+        )
+        if not cases or not expected[0].ndim:
+            return ""
+        wrong = [~np.isclose(a, b, 1e-4, 1e-5 * np.abs(b).max(initial=0)) for a, b in zip(given, expected)]
+        found = regions([self._quantities(k) for k in cases], expected, wrong, self.name)
+        return next((where for where, _ in found), "")
 
     def _about(self) -> str:
         """Describe unusual inputs, and why the result is wrong for them."""
@@ -531,6 +597,8 @@ class _Diagnosis:
         label = self.name
         if a.shape != b.shape:
             texts = f"shape {a.shape}", f"shape {b.shape}"
+            if a.ndim == b.ndim == 1 and max(a.size, b.size) < 12:
+                texts = str(a.tolist()), str(b.tolist())
         else:
             close = np.isclose(a, b, self.case.rtol, 0.1 * self.case.rtol, equal_nan=True)
             wrong = np.argwhere(~close if not close.all() else a != b)
@@ -559,7 +627,7 @@ def regions(
 ) -> Iterator[tuple[str, list[Array] | None]]:
     """Yield conditions that all wrong elements fulfil, and no others: a text, and masks."""
     count = sum(map(np.count_nonzero, wrong))
-    if count < 3 or sum(w.size for w in wrong) < 1.1 * count + 3:
+    if count < 3 or sum(w.size for w in wrong) < 1.05 * count + 2:
         return
     options: dict[str, list[Array]] = {}
     for label in quantities[0]:
@@ -675,6 +743,8 @@ def relations(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str
         for reduce, word in _REDUCTIONS if a.size and b.size else ():
             if b.ndim == 0 and a.ndim and is_close(reduce(a), b):
                 yield word, f"is not reduced to a number: the {word} of all elements is missing"
+            if b.ndim and not a.ndim and is_close(a, reduce(b)):
+                yield f"total {word}", f"is the {word} over all elements of the correct values"
             for axis in range(b.ndim):
                 if any(
                     a.shape == r.shape and is_close(a, r)
@@ -698,7 +768,7 @@ def relations(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str
     yield from _factors(a, b, args)
     for label, wrong, text in (
         ("integer", np.trunc(b), "is rounded to integers: create the result with a float dtype"),
-        *((f"{d}", np.round(b, d), f"is rounded to {d} decimals") for d in range(4)),
+        *((f"{d}", np.round(b, d), f"is rounded to {d} decimals") for d in range(not a.ndim, 4)),
         ("square", b * b, "is squared: the square root is missing"),
         ("root", np.sqrt(np.abs(b)), "is the square root of the correct value"),
     ):
@@ -734,7 +804,10 @@ def parts(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, st
             yield f"{word}s", f"has {word}s that are wrong by a factor, which differs: {shown}, ..."
     if is_close(a, b, 5e-2):
         error = np.abs(a - b).max() / np.abs(b).max()
-        yield "accuracy", f"is nearly correct: the relative error is {error:.1g}"
+        yield "accuracy", (
+            f"is nearly correct: the relative error is {error:.1g}, such as that of a small number "
+            "that is added, or of float16 or float32"
+        )
 
 
 def _factors(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -756,3 +829,5 @@ def _factors(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str,
                 yield f"{factor > 0} {large} {what}", text + named
     if not args:
         yield f"factor {factor:.3g}", text
+        if a.size > 2:
+            yield "factors", f"{text}, and by another factor in other cases"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -45,6 +44,12 @@ _FUNCTIONS: Mapping[str, tuple[int, Callable[[Array], Array]]] = {
     "{}[0]": (3, lambda x: x[0]),
     "{}[-1]": (3, lambda x: x[-1]),
     "cumsum({})": (3, lambda x: x.cumsum(axis=0)),
+    "cumsum({}, axis=1)": (3, lambda x: x.cumsum(axis=-1)),
+    "{}[:, :1]": (3, lambda x: x[..., :1]),
+    "maximum({}, 0)": (1, lambda x: np.maximum(x, 0)),
+    "minimum({}, 0)": (1, lambda x: np.minimum(x, 0)),
+    "log(1 + {})": (3, np.log1p),
+    "(exp({}) - 1)": (3, np.expm1),
 }
 _REDUCTIONS: Mapping[str, Callable[..., Any]] = {
     "sum": np.sum,
@@ -59,6 +64,7 @@ _OPERATIONS: Mapping[str, tuple[int, Callable[..., Array]]] = {
     "{} / {}": (2, np.divide),
     "maximum({}, {})": (2, np.maximum),
     "minimum({}, {})": (2, np.minimum),
+    "({} * {} > 0)": (2, lambda x, y: x * y > 0),
 }
 #: Functions of sums and means, for results that are numbers.
 _OUTER: Mapping[str, tuple[int, Callable[[Array], Array]]] = {
@@ -74,7 +80,12 @@ _OUTER: Mapping[str, tuple[int, Callable[[Array], Array]]] = {
 
 def _inner(name: str) -> str:
     """Put the name of a sum or product in parentheses."""
-    return f"({name})" if " " in re.sub(r"\([^()]*(\([^()]*\))*[^()]*\)", "", name) else name
+    depth, outside = 0, []
+    for character in name:
+        depth -= character == ")"
+        outside.append(character * (depth == 0))
+        depth += character == "("
+    return f"({name})" if " " in "".join(outside) else name
 
 
 def _atoms(quantities: Quantities, shape: tuple[int, ...]) -> dict[str, tuple[int, Array]]:
@@ -93,7 +104,15 @@ def _atoms(quantities: Quantities, shape: tuple[int, ...]) -> dict[str, tuple[in
     for name, value in arrays.items():
         add(name, 1, value)
         for text, (cost, function) in _FUNCTIONS.items():
-            add(text.format(_inner(name)), 1 + cost, function(value))
+            is_call = "({})" in text or "({}," in text
+            term, changed = text.format(name if is_call else _inner(name)), function(value)
+            add(term, 1 + cost, changed)
+            if len(shape) == 2 and changed.shape == shape and cost < 4:
+                rows = changed.sum(axis=1, keepdims=True)
+                add(f"{_inner(term)} / {_inner(term)}.sum(axis=1)", 3 + cost, changed / rows)
+        if value.shape == shape and len(shape) == 2:
+            rows = value.sum(axis=1, keepdims=True)
+            add(f"{_inner(name)} / {_inner(name)}.sum(axis=1)", 3, value / rows)
         for word, reduce in _REDUCTIONS.items():
             total = f"{_inner(name)}.{word}"
             if len(shape):
@@ -104,6 +123,7 @@ def _atoms(quantities: Quantities, shape: tuple[int, ...]) -> dict[str, tuple[in
                 add(f"{total}(axis=1)", 3 + (len(shape) == 1), rows if len(shape) > 1 else rows[:, 0])
                 if word == "sum":
                     add(f"(1 + {total}(axis=1))", 3, 1 + rows)
+                    add(f"({total}(axis=1) - 1)", 3, rows - 1)
     matrices = [(f"{_inner(n)}{t}", m) for n, x in arrays.items() if x.ndim == 2
                 for t, m in (("", x), (".T", x.T))]  # fmt: skip
     for (a, x), (b, y) in itertools.product(matrices, repeat=2) if len(shape) == 2 else ():
@@ -156,8 +176,9 @@ class _Coefficients:
             s = np.array([float(n[name]) for n in numbers])
             other = (f"({name} - 1)", s - 1) if (s >= 1).all() else (f"(1 - {name})", 1 - s)
             for text, value in ((name, s), other, (f"{name}**2", s * s), (f"(1 + {name})", 1 + s),
-                                (f"sqrt({name})", np.sqrt(np.abs(s)))):  # fmt: skip
-                if value.all():
+                                (f"sqrt({name})", np.sqrt(np.abs(s))),
+                                (f"log({name})", np.log(np.where(s > 1, s, 1)))):  # fmt: skip
+                if value.all() and np.isfinite(value).all():
                     powers[text, ""], powers["", text] = value, 1 / value
         found |= powers
         for ((a, b), x), ((c, d), y) in itertools.combinations(powers.items(), 2):
@@ -200,7 +221,7 @@ def _product(term: str, top: str, bottom: str, constant: float) -> str:
     divisors = [*([f"{1 / size:g}"] if inverse else []), *filter(None, [bottom])]
     text = " * ".join(factors)
     for divisor in divisors:
-        text += f" / {_inner(divisor)}" if " " in divisor and not divisor.startswith("(") else f" / {divisor}"
+        text += f" / {_inner(divisor)}"
     return text
 
 
@@ -223,8 +244,14 @@ class Formulas:
         given: Sequence[Array],
         masks: Sequence[Array] | None = None,
         parts: Sequence[int] = (),
+        only: int = 0,
+        quick: bool = False,
     ) -> tuple[str, list[int]]:
-        """Return the simplest formula of a result, and its terms; `parts` are probable terms."""
+        """Return the simplest formula of a result, and its terms; `parts` are probable terms.
+
+        `only` is the largest cost of a formula of one term, if not 0. `quick` is a search with
+        probable terms and one other.
+        """
         values = self.terms.values
         if masks is not None:
             values = [v[:, m.ravel()] for v, m in zip(values, masks, strict=True)]
@@ -235,12 +262,21 @@ class Formulas:
         count = len(self.terms.atoms)
         simple = np.flatnonzero((self.terms.costs < 4) | (np.arange(len(values[0])) < count))
         with np.errstate(all="ignore"):
+            if only:
+                return self._extend(given, values, [], np.flatnonzero(self.terms.costs <= only))
             for size in range(4):
                 for base in itertools.combinations(parts, size):
                     if (found := self._extend(given, values, [*base]))[0]:
                         return found
+                if quick:
+                    continue
                 for i in simple[simple < count] if size == 1 else ():
-                    if (found := self._extend(given, values, [int(i)], simple))[0]:
+                    among = None if self.terms.costs[i] == 1 else simple
+                    if (found := self._extend(given, values, [int(i)], among))[0]:
+                        return found
+                cheap = [i for i in range(count) if self.terms.costs[i] == 1 and i not in parts]
+                for base in itertools.combinations(cheap[:4], 2) if size == 2 else ():
+                    if (found := self._extend(given, values, [*base]))[0]:
                         return found
         return "", []
 
@@ -252,21 +288,25 @@ class Formulas:
         among: Array | None = None,
     ) -> tuple[str, list[int]]:
         """Add one term to a base, with coefficients that are named."""
-        solved = [
-            k
-            for k, (a, v) in enumerate(zip(given, values, strict=True))
-            if a.size > len(base) + 1 and _rest(a, v[base])
-        ]
-        solved.sort(key=lambda k: -given[k].size)
-        if not solved or given[solved[0]].size < len(base) + 3:
+        parts = []  # of each case: a sample of the elements, without the part that the base explains
+        for k, a in enumerate(given):
+            sample = slice(None, None, max(1, a.size // 40))
+            terms, a = values[k][:, sample], a[sample]
+            q, scale = _basis(terms[base]), np.abs(a).max(initial=0)
+            rest = a - q @ (q.T @ a)
+            if a.size > len(base) + 1 and np.abs(rest).max() > 1e-5 * scale:
+                parts.append((k, rest, scale, terms, q))
+        parts.sort(key=lambda part: -part[1].size)
+        if not parts or parts[0][1].size < len(base) + 3:
             return "", []
         left = np.arange(len(values[0])) if among is None else among
-        for k in solved:
-            left, _ = self._fitting(given[k], values[k], base, left)
-        if not left.size:
-            return "", []
+        for _, *part in parts:
+            left = left[_fitting(*part, left)[0]]
+            if not left.size:
+                return "", []
         left = left[np.argsort(self.terms.costs[left], kind="stable")][:2000]
-        factors = np.array([self._fitting(given[k], values[k], base, left, True)[1] for k in solved])
+        factors = np.array([_fitting(*part, left)[1] for _, *part in parts])
+        solved = [k for k, *_ in parts]
         candidates = [
             (self.terms.costs[left[i]] + cost, int(left[i]))
             for cost, i, _, _ in self._coefficients(solved).match(factors.T)
@@ -275,27 +315,6 @@ class Formulas:
             if found := self._verify(given, values, [*base, i], solved):
                 return found, [*base, i]
         return "", []
-
-    def _fitting(
-        self, a: Array, terms: Array, base: list[int], among: Array, every: bool = False
-    ) -> tuple[Array, Array]:
-        """Return the terms that explain a result together with a base, and their factors."""
-        scale, terms, basis = np.abs(a).max(), terms[among], terms[base]
-        usable = np.isfinite(terms).all(axis=1)
-        terms = np.where(usable[:, None], terms, 0)
-        before = np.einsum("ij,ij->i", terms, terms)
-        if base:
-            if not np.isfinite(basis).all():
-                return among[:0], among[:0]
-            q, sizes, _ = np.linalg.svd(basis.T, full_matrices=False)
-            q = q[:, sizes > 1e-9 * sizes.max(initial=0)]
-            terms, a = terms - terms @ q @ q.T, a - q @ (q.T @ a)
-        norms = np.einsum("ij,ij->i", terms, terms)
-        usable &= norms > 1e-9 * before
-        factors = np.where(usable, terms @ a / np.where(usable, norms, 1), 0)
-        error = np.abs(a - factors[:, None] * terms).max(axis=1)
-        fits = every | (usable & (error < 3e-5 * scale))
-        return among[fits], factors[fits]
 
     def _coefficients(self, cases: Sequence[int]) -> _Coefficients:
         key = tuple(cases)
@@ -320,12 +339,25 @@ class Formulas:
                 for k, fit in zip(solved, fits, strict=True)
                 if np.abs(fit[column] * matrices[k][:, column]).max() > 3e-3 * np.abs(given[k]).max()
             ]
-            known = self._coefficients([k for k, _ in exact]) if exact else None
-            options = known.match(np.array([[c for _, c in exact]])) if known else []
-            if not options or not known:
+            if not exact:
+                return ""
+            known = self._coefficients([k for k, _ in exact])
+            factors, one = np.array([[c for _, c in exact]]), 0
+            options = known.match(factors)
+            if not options and len(exact) > 1:  # such as 1 - 0.01 * learning_rate
+                options, one = known.match(1 - factors, 1e-2), 1
+            if not options:
                 return ""
             _, _, e, constant = min(options)
             name = known.names[e]
+            if one:
+                extra = _product("1", *name, abs(constant))
+                text = f"(1 {'+-'[constant > 0]} {extra})"
+                for k in range(len(given)):
+                    value = 1 - constant * every.values[every.names.index(name)][k]
+                    results[k] += value * matrices[k][:, column]
+                texts.append((False, _product(self.terms.name(term), text, "", 1.0)))
+                continue
             for k, value in enumerate(constant * every.values[every.names.index(name)]):
                 results[k] += value * matrices[k][:, column]
             texts.append((constant < 0, _product(self.terms.name(term), *name, constant)))
@@ -335,12 +367,29 @@ class Formulas:
         return text if all(map(_is_equal, results, given)) else ""
 
 
-def _rest(a: Array, basis: Array) -> bool:
-    """Return whether a base does not explain a result completely."""
-    if len(basis) and np.isfinite(basis).all():
-        a = a - basis.T @ np.linalg.lstsq(basis.T, a, rcond=None)[0]
-        return bool(np.abs(a).max() > 1e-5 * np.abs(basis).max())
-    return bool(a.any())
+def _basis(terms: Array) -> Array:
+    """Return an orthonormal basis of terms, as columns."""
+    if not len(terms) or not np.isfinite(terms).all():
+        return np.zeros((terms.shape[1], 0))
+    q, sizes, _ = np.linalg.svd(terms.T, full_matrices=False)
+    return q[:, sizes > 1e-9 * sizes.max(initial=0)]
+
+
+def _fitting(
+    rest: Array, scale: float, terms: Array, basis: Array, among: Array
+) -> tuple[Array, Array]:
+    """Return which terms explain the rest of a result, and their factors."""
+    terms = terms[among]
+    usable = np.isfinite(terms).all(axis=1)
+    terms = np.where(usable[:, None], terms, 0)
+    before = np.einsum("ij,ij->i", terms, terms)
+    if basis.size:
+        terms = terms - terms @ basis @ basis.T
+    norms = np.einsum("ij,ij->i", terms, terms)
+    usable &= norms > 1e-9 * before
+    factors = np.where(usable, terms @ rest / np.where(usable, norms, 1), 0)
+    error = np.abs(rest - factors[:, None] * terms).max(axis=1)
+    return usable & (error < 3e-5 * scale), factors
 
 
 def _numbers(quantities: Sequence[Quantities]) -> list[dict[str, float]]:
@@ -363,18 +412,25 @@ _NUMBERS: Mapping[str, Callable[[Array], Array]] = {
 
 def find_number(given: Array, quantities: Sequence[Quantities], rtol: float = _RTOL) -> str:
     """Return the simplest formula of a result that is one number in each case."""
-    if len(given) < 4 or not np.isfinite(given).all() or len({*given.tolist()}) < 3:
+    if len(given) < 4 or not np.isfinite(given).all():
+        return ""
+    if np.ptp(given) <= rtol * np.abs(given).max():
+        return f"{given[0]:.4g}"
+    if len({*given.tolist()}) < 3:
         return ""
     known, best = _Coefficients(_numbers(quantities)), (math.inf, "")
     shapes = {np.ndim(q): n for n, q in quantities[0].items() if np.ndim(q)}
     with np.errstate(all="ignore"):
         if not shapes:
-            for text, power in (("{}", given), ("sqrt({})", given**2)):
+            inverses = {"{}": given, "sqrt({})": given**2, "1 - {}": 1 - given, "log({})": np.exp(given)}
+            inverses |= {"log10({})": 10**given, "exp({})": np.log(given)}
+            for text, power in inverses.items():
                 found = known.match(power[None], rtol)
-                if found and (text == "{}" or (given > 0).all()):
+                if found and (text != "sqrt({})" or (given > 0).all()):
                     _, _, e, constant = min(found)
                     body = _product("1", *known.names[e], constant)
-                    return text.format(f"-{body}" if constant < 0 else body)
+                    found_text = text.format(f"-{body}" if constant < 0 else body)
+                    return found_text.replace("1 - -", "1 + ")
             return ""
         for name in shapes.values():
             terms = _Terms(quantities, [np.shape(q[name]) for q in quantities], 4)
@@ -385,7 +441,7 @@ def find_number(given: Array, quantities: Sequence[Quantities], rtol: float = _R
                         total = cost + extra + terms.costs[i] + n
                         if total < best[0]:
                             term = terms.name(i)
-                            inside = term[1:-1] if re.fullmatch(r"\([^()]*\)", term) else term
+                            inside = term[1:-1] if term[0] == "(" and _inner(term[1:-1]) == term else term
                             body = outer.format(text.format(inside))
                             sign = "-" if constant < 0 else ""
                             best = total, sign + _product(body, *known.names[e], constant)

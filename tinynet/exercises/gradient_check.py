@@ -63,6 +63,10 @@ def _weights(x: Array) -> Array:
     return np.arange(1.0, x.size + 1).reshape(x.shape)
 
 
+def _gradient(x: Array) -> Array:
+    return _weights(x) * (np.exp(x) + x * x)
+
+
 def _observe(call: Caller, x: Array, wrong: Callable[[Array], Array]) -> Values:
     """Return the points at which a function is evaluated, and errors of two gradients."""
     weights = _weights(x)
@@ -70,9 +74,10 @@ def _observe(call: Caller, x: Array, wrong: Callable[[Array], Array]) -> Values:
 
     def f(x: Array) -> float:
         points.append(np.array(x, np.float64))
-        return float(np.sum(weights * np.exp(np.asarray(x, np.float64))))
+        x = np.asarray(x, np.float64)
+        return float(np.sum(weights * (np.exp(x) + x**3 / 3)))
 
-    gradient = weights * np.exp(x)
+    gradient = _gradient(x)
     right, negative = (call(f, x, g)["error"] for g in (gradient, -gradient))
     steps = np.array([point - x for point in points if point.shape == x.shape])
     steps[np.abs(steps) < max(1e-3 * np.abs(steps).max(initial=0), 1e-15)] = 0  # rounding errors
@@ -81,7 +86,12 @@ def _observe(call: Caller, x: Array, wrong: Callable[[Array], Array]) -> Values:
     h = float(np.median(sizes)) if sizes.size else 0.0
     # Errors below 1e-6 are equal: they depend on the step size.
     is_accurate = np.ndim(right) == 0 and abs(float(right)) < 1e-6
-    is_error = np.ndim(right) == np.ndim(negative) == 0 and negative not in (0, False)
+    zero = call(f, x, 0 * gradient)["error"]
+    is_error = np.ndim(right) == np.ndim(zero) == 0 and negative is not False and 0 <= negative
+    is_error = bool(is_error and abs(float(zero) - 1) < 1e-6)  # of a numeric gradient
+    factor = (1 - float(right)) / (1 + float(right)) if is_error and right > 0.9 else 1.0
+    # If numeric is the gradient times a small or large factor, this is the factor or its inverse.
+    forms = {"missing": 2 * h, "precedence": h * h, "multiplied": 4 * h * h, "squared": h / 2}
     return {
         "used": bool(len(steps)),
         "moved": bool(steps.any()),
@@ -90,6 +100,7 @@ def _observe(call: Caller, x: Array, wrong: Callable[[Array], Array]) -> Values:
         "large": h < 2e-3 or is_accurate,
         "small": h > 3e-9,
         "sign": not (is_error and negative < 0.5 < right),
+        **{name: not h or abs(factor / form - 1) > 0.01 for name, form in forms.items()},
         "quotient": not (is_error and right > 0.9),
         "error of a wrong gradient": call(f, x, wrong(gradient))["error"],
         "accurate": is_accurate,
@@ -106,7 +117,7 @@ _X = np.array([[0.5, -1.0, 0.25], [1.5, 0.0, -0.5]])
 
 def _norms(name: str, x: Array, wrong: Callable[[Array], Array]) -> Values:
     """Return norms, by which a wrong error may be divided."""
-    n = _weights(x) * np.exp(x)
+    n = _gradient(x)
     g = wrong(n)
     found = {"|n - g|": _norm(n - g), "|n|": _norm(n), "|g|": _norm(g), "|n + g|": _norm(n + g)}
     found["(|n| + |g|)"] = _norm(n) + _norm(g)
@@ -134,6 +145,10 @@ GRADIENT_CHECK = Exercise(
         "small": "the step size h is too small, so that rounding errors dominate: use about 1e-5",
         "sign": "the error of a correct gradient is large, and that of its negative is small: the "
         "numeric gradient has the wrong sign, or gradient is added instead of subtracted",
+        "missing": "the difference f(x + h) - f(x - h) is not divided by 2 * h",
+        "precedence": "the quotient is multiplied by h: / 2 * h is not / (2 * h)",
+        "multiplied": "the difference is multiplied by 2 * h: divide by it",
+        "squared": "the difference is divided by h**2: divide by 2 * h",
         "quotient": "the numeric gradient is far from correct: check the sign and the parentheses "
         "in (f(x + h) - f(x - h)) / (2 * h)",
         "accurate": "the error of a correct gradient must be less than 1e-6: use central "
@@ -152,6 +167,8 @@ GRADIENT_CHECK = Exercise(
     mistakes={
         "change": {
             "divides by h instead of 2 * h, so that numeric is twice too large": lambda n: 2 * n,
+            "computes only the first element of numeric: return the error after the loop":
+                _part(0, 1),
             "does not compute the last element of numeric": _part(0, -1),
             "does not compute the first element of numeric": _part(1, None),
         },
@@ -193,6 +210,8 @@ GRADIENT_CHECK = Exercise(
                 lambda n, g: (np.abs(n - g) / (np.abs(n) + np.abs(g) + 1e-300)).mean(),
             "is 1 minus the cosine of the angle: use the norm of the difference":
                 lambda n, g: 1 - np.sum(n * g) / (_norm(n) * (_norm(g) or 1e-300)),
+            "is the cosine of the angle: use the norm of the difference":
+                lambda n, g: np.sum(n * g) / (_norm(n) * (_norm(g) or 1e-300)),
             "squares the numerator: use |numeric - gradient|":
                 lambda n, g: _norm(n - g) ** 2 / (_norm(n) + _norm(g)),
             "divides by the square root of the sum of the squared norms: add the norms":

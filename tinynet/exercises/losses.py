@@ -333,6 +333,12 @@ ACCURACY = Exercise(
         Case(_scores(12, 12, 34)),
         Case(_scores(17, 3, 0)),
         Case(_scores(13, 5, 2)),
+        Case(_scores(29, 4, 3)),
+        Case(_scores(19, 6, 4)),
+        Case((np.array([1, 0, 0, 2, 1]), floats(
+            [[4, 1, 2], [3, 2, 1], [3, 1, 2], [1, 3, 4], [1, 2, 3]]))),  # wrong at both ends
+        Case((np.array([1, 0, 2, 2, 1]), floats(
+            [[1, 3, 2], [1, 2, 4], [3, 1, 2], [1, 4, 3], [1, 4, 3]]))),  # correct only there
         Case((np.array([0, 1, 2, 1]), floats(
             [[5, 1, 0], [1, 4, 2], [3, 1, 2], [0.1, 1, 0.2]]))),
         Case((np.array([1]), floats([[0.1, 0.9]])), "a batch of one row", "it is correct"),
@@ -346,7 +352,12 @@ ACCURACY = Exercise(
         "predict": {
             "counts classes from 1: argmax counts from 0, as the labels do":
                 lambda s: s.argmax(axis=-1) + 1,
+            "compares the predictions with labels + 1": lambda s: s.argmax(axis=-1) - 1,
+            "uses the class with the second largest score":
+                lambda s: np.argsort(s, axis=-1)[:, -2],
             "uses argmin instead of argmax": lambda s: s.argmin(axis=-1),
+            "is 0 even if all predictions are correct: no comparison is True. Compare with == (not "
+            "with `is`), and each predicted class with its label": lambda s: -1,
             "uses argmax over the batch (axis=0) instead of the classes (axis=-1)":
                 lambda s: s.argmax(axis=0),
             "uses argmax over all elements: use axis=-1": lambda s: s.argmax(),
@@ -357,6 +368,10 @@ ACCURACY = Exercise(
                 lambda s: s.argmax(axis=-1)[:, None],
         },
         "value": {
+            "compares one number for the whole batch, argmax() of the scores and of the labels: "
+            "compare one class for each example": lambda y, s: float(s.argmax() == y.argmax()),
+            "applies argmax to the labels, which are classes already":
+                lambda y, s: (s.argmax(axis=-1) == y.argmax()).mean(),
             "is the mean score of the correct classes: compare predicted classes with labels":
                 lambda y, s: _chosen(y, s).mean(),
             "tests whether the score of the label is greater than 0.5: use argmax":
@@ -365,10 +380,13 @@ ACCURACY = Exercise(
                 lambda y, s: ((s > 0.5) == _hot(y, s)).mean(),
             "compares one-hot predictions with one-hot labels, N x C elements: compare classes":
                 lambda y, s: (_hot(s.argmax(axis=1), s) == _hot(y, s)).mean(),
-            "accepts the 2 largest scores: only the largest counts":
-                lambda y, s: (np.argsort(-s, axis=1)[:, :2] == y[:, None]).any(axis=1).mean(),
-            "accepts the 5 largest scores: only the largest counts":
-                lambda y, s: (np.argsort(-s, axis=1)[:, :5] == y[:, None]).any(axis=1).mean(),
+            **{
+                f"accepts the {k} largest scores: only the largest counts": partial(lambda k, y, s: (
+                    np.argsort(-s, axis=1)[:, :k] == y[:, None]).any(axis=1).mean(), k)
+                for k in (2, 3, 5)
+            },
+            "compares the score of the label with the mean of its row: use argmax":
+                lambda y, s: (_chosen(y, s) > s.mean(axis=1)).mean(),
             "rounds the scores first: compare them as they are":
                 lambda y, s: (np.round(s).argmax(axis=1) == y).mean(),
             "sorts the predictions and the labels: compare those of the same example":
@@ -404,6 +422,15 @@ ACCURACY = Exercise(
                 f"is divided by {n} instead of N": partial(lambda n, hits, s: hits.sum() / n, n)
                 for n in _SIZES
             },
+            "is 1 or 0, whether the first example is correct: return the result after the loop":
+                lambda hits, s: hits.flat[0] * 1.0,
+            "is 1 or 0, whether the last example is correct: count all examples":
+                lambda hits, s: hits.flat[-1] * 1.0,
+            "counts only the first example: return the result after the loop":
+                lambda hits, s: hits.flat[0] / hits.size,
+            "counts only the last example: add up all examples, with +=":
+                lambda hits, s: hits.flat[-1] / hits.size,
+            "is rounded to 0 or 1": lambda hits, s: np.round(hits.mean()),
             "is divided by N - 1 instead of N":
                 lambda hits, s: hits.sum() / max(hits.size - 1, 1),
             "counts the correct predictions: divide by the batch size": lambda hits, s: hits.sum(),

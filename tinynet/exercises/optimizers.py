@@ -29,7 +29,7 @@ SGD = Exercise(
         Case((floats([1, 2]), floats([2, -4]), 0.25)),
         Case((normal(5), normal(5, seed=1), 0.5)),
         Case((normal(7), 1000 * normal(7, seed=2), 0.125)),
-        Case((normal(3), normal(3, seed=3), 2.0)),
+        Case((normal(9), normal(9, seed=3), 2.0)),
     ],
     mistakes={
         "update": {
@@ -91,7 +91,7 @@ def _momentum_quantities(
     name: str, w: Array, d_w: Array, m: Array, rate: float, momentum: float
 ) -> Values:
     found = {"w": w, "d_w": d_w, "m": m, "learning_rate": rate, "momentum": momentum}
-    return found if name == "m" else {"new m": momentum * m - rate * d_w} | found
+    return found if name == "m" else {"new_m": momentum * m - rate * d_w} | found
 
 
 MOMENTUM = Exercise(
@@ -207,12 +207,14 @@ def _adam_quantities(name: str, w: Array, d_w: Array, m: Array, v: Array, *numbe
     found = {"w": w, "d_w": d_w, "m": m, "v": v, **dict(zip(names, numbers, strict=True))}
     if name != "w":
         if name == "v":
-            found["new m"] = beta_1 * m + (1 - beta_1) * d_w
+            found["new_m"] = beta_1 * m + (1 - beta_1) * d_w
         return found | {"(1 - beta_1**step)": 1 - beta_1**step, "(1 - beta_2**step)": 1 - beta_2**step}
     new_m, new_v = beta_1 * m + (1 - beta_1) * d_w, beta_2 * v + (1 - beta_2) * d_w * d_w
     m_hat, v_hat = new_m / (1 - beta_1**step), new_v / (1 - beta_2**step)
     step = m_hat / (np.sqrt(v_hat) + epsilon)
-    return {"m_hat / (sqrt(v_hat) + epsilon)": step, "m_hat": m_hat, "v_hat": v_hat, "new m": new_m, "new v": new_v} | found
+    return {"m_hat / (sqrt(v_hat) + epsilon)": step, "m_hat": m_hat, "v_hat": v_hat, "new_m": new_m, "new_v": new_v} | {
+        n: v for n, v in found.items() if n not in ("m", "v")
+    }
 
 
 ADAM = Exercise(
@@ -297,6 +299,9 @@ ADAM = Exercise(
             "the bias correction multiplies by 1 - beta**step: divide":
                 (lambda m, b1, b2, t: m * (1 - b1**t),
                  lambda v, b1, b2, t: v * (1 - b2**t)),
+            "the bias correction uses 0.9 and 0.999 instead of the arguments beta_1 and beta_2":
+                (lambda m, b1, b2, t: m / (1 - 0.9**t),
+                 lambda v, b1, b2, t: v / (1 - 0.999**t)),
             "the bias correction multiplies beta by step: use the power beta**step":
                 (lambda m, b1, b2, t: m / (1 - b1 * t),
                  lambda v, b1, b2, t: v / (1 - b2 * t)),

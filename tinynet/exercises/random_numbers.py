@@ -37,8 +37,8 @@ def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Value
         "repeated": len(np.unique(np.abs(w))) > 0.9 * w.size,
         "order": np.abs(neighbours).max() < 0.05,
         "fraction of the weights within one standard deviation": (np.abs(w - w.mean()) < std).mean(),
-        "largest weight": w.max(),
-        "smallest weight": w.min(),
+        "largest weight": round(float(w.max()), 4),
+        "smallest weight": round(float(w.min()), 4),
         "repeatable": np.array_equal(w, again),
         "new": not np.array_equal(w, later),
     }
@@ -170,12 +170,18 @@ def _observe_dropout(call: Caller, x: Array, rate: float, seed: int) -> Values:
     kept, kept_in_inference = (
         (a[a != 0] / x[a != 0]) if a.any() else np.zeros(1) for a in (y, inference)
     )
+    values, counts = np.unique(y[y != 0], return_counts=True)
+    replaced = values[counts.argmax()] if counts.max(initial=0) > 0.01 * y.size else 0.0
+    factor, exact = np.median(kept), 1 / (1 - rate)
+    measured = 1 / max(mask.mean(), 1e-9)
     return found | {
+        "value of the dropped elements": replaced,
+        "measured": not part or abs(factor / measured - 1) > 1e-6 or abs(factor / exact - 1) < 1e-5,
+        "constant": np.ptp(kept) < 1e-3 * np.abs(kept).max() or not kept.any(),
         "rows": not part or not (mask == mask[:1]).all(),
         "columns": not part or not (mask == mask[:, :1]).all(),
         "fraction of dropped elements": 1 - mask.mean(),
-        "factor of the kept elements": np.median(kept),
-        "constant": np.ptp(kept) < 1e-3 * np.abs(kept).max() or not kept.any(),
+        "factor of the kept elements": factor,
         "fraction of dropped elements in inference": np.mean(inference == 0),
         "factor of the kept elements in inference": np.median(kept_in_inference),
         "repeatable": np.array_equal(y, again),
@@ -227,7 +233,14 @@ DROPOUT = Exercise(
     observe=_observe_dropout,
     inputs=["x", "rate", "seed"],
     meaning={
-        "constant": "the kept elements are not all multiplied by the same factor",
+        "fraction of dropped elements": "the fraction of dropped elements must be rate: drop those "
+        "where rng.random(x.shape) < rate",
+        "factor of the kept elements": "the kept elements must be divided by 1 - rate",
+        "value of the dropped elements": "the dropped elements must be 0",
+        "measured": "divides by the fraction of the elements that were kept in this call, such as "
+        "mask.mean(): divide by 1 - rate",
+        "constant": "the kept elements are not all multiplied by the same factor: multiply x by a "
+        "mask of 0 and 1, and divide by 1 - rate",
         "finite": "y is not finite: dropped elements must be 0",
         "rows": "the mask is the same for all rows: draw a number for each element",
         "columns": "the mask drops whole rows: draw a number for each element",
@@ -310,6 +323,21 @@ def _batches(returned: Any) -> Values:
     if returned is None:
         raise AnswerError("returns None: return a list of pairs, or yield the pairs")
     found: Values = {"x": [], "labels": []}
+    if isinstance(returned, dict):
+        raise AnswerError("must return a list of pairs (x_batch, labels_batch). Received: a dict")
+    if isinstance(returned, tuple | list) and len(returned) == 2:
+        first, second = returned
+        if isinstance(first, np.ndarray) and isinstance(second, np.ndarray) and first.ndim == 2:
+            raise AnswerError(
+                "returns one batch: return a list of all pairs after the loop, or yield each pair"
+            ) if second.ndim < 2 else AnswerError("returns a list of x_batch without labels_batch")
+        if all(isinstance(part, list) and part for part in returned) and (
+            np.ndim(first[0]) == np.ndim(first[-1]) == 2 and len(first) > 1
+        ):
+            raise AnswerError(
+                "returns a list of all x_batch and a list of all labels_batch: return pairs, "
+                "zip(x_batches, labels_batches)"
+            )
     for pair in itertools.islice(returned, 1000):  # converted one by one: a buffer may be reused
         parts = [*pair.values()] if isinstance(pair, dict) else pair
         if not isinstance(parts, tuple | list) or len(parts) != 2:
@@ -346,8 +374,10 @@ def _observe_batches(call: Caller, n: int, batch_size: int, seed: int) -> Values
         return call(x, labels, batch_size, rng, convert=_batches)
 
     first, second, again = epoch(rng), epoch(rng), epoch(np.random.default_rng(seed))
+    if any(b.ndim == 1 and own.ndim == 2 for b, own in zip(first["x"], first["labels"])):
+        return {"order": False}
     if not all(b.ndim == 2 and b.shape[1] == 2 for b in first["x"] + second["x"] + again["x"]):
-        return {"rows": False}
+        return {"order": True, "rows": False}
     rows, later, same = (
         np.concatenate([b[:, 0] for b in e["x"]] or [[]]) for e in (first, second, again)
     )
@@ -357,12 +387,15 @@ def _observe_batches(call: Caller, n: int, batch_size: int, seed: int) -> Values
         orders = [np.concatenate([b[:, 0] for b in epoch(rng)["x"]]) for _ in range(50)]
         return {"uniform": _is_uniform(np.array(orders))}
     return {
+        "order": True,
         "rows": True,
         "columns": all((b[:, 1] == b[:, 0] + 100).all() for b in first["x"]),
         "vectors": all(own.shape == (len(b),) for b, own in pairs),
         "pairs": all(np.array_equal(own, 3 * b[:, 0]) for b, own in pairs),
         "shuffled": rows.tolist() != sorted(rows.tolist()),
-        "mixed": len(blocks) < 2 or any((np.diff(block) != 1).any() for block in blocks),
+        "mixed": max(map(len, blocks), default=0) < 2 or len(blocks) < 2 or any((np.diff(block) != 1).any() for block in blocks),
+        "distinct": all(len(np.unique(b)) == len(b) for b in blocks),
+        "total": len(rows) <= n,
         "repeated": len(np.unique(rows)) == len(rows),
         "sizes of the batches": np.array([len(b) for b in first["x"]]),
         "missing": len(np.unique(rows)) == n,
@@ -391,6 +424,7 @@ def _minibatches(
 MINIBATCHES = Exercise(
     name="minibatches",
     solution=[minibatches],
+    quantities=lambda *args: {},
     variants=_minibatches,
     observe=_observe_batches,
     inputs=["N", "batch_size", "seed"],
@@ -403,7 +437,13 @@ MINIBATCHES = Exercise(
         "rows": "each x_batch must have the shape (batch size, D): return pairs (x_batch, "
         "labels_batch)",
         "pairs": "the labels do not belong to the rows of x: use the same order for both",
-        "repeated": "examples are repeated: each must occur once in an epoch",
+        "order": "the pairs are (labels_batch, x_batch): return (x_batch, labels_batch)",
+        "distinct": "a batch contains the same example twice: draw without replacement, with "
+        "rng.permutation(N), once for all batches",
+        "total": "there are more than N examples in an epoch, because the batches overlap or are "
+        "padded: they start at range(0, N, batch_size), and the last one is smaller",
+        "repeated": "examples are repeated, and others are missing: each must occur once in an "
+        "epoch, so draw without replacement, with rng.permutation(N), once for all batches",
         "sizes of the batches": "all batches must have batch_size examples, except for a smaller "
         "one at the end",
         "missing": "examples are missing: each must occur once in an epoch",
@@ -438,6 +478,12 @@ MINIBATCHES = Exercise(
                 lambda n, size: [(i, i + size) for i in range(0, n - 1, size)],
             "omits one example: the first batch must start at 0, and the last one must end at N":
                 lambda n, size: [(i, i + size) for i in range(1, n, size)],
+            "loses the last batch: range(0, N, batch_size) ends at N":
+                lambda n, size: [(i, i + size) for i in range(0, n - size, size)],
+            "selects order[i:batch_size]: the batch ends at i + batch_size":
+                lambda n, size: [(i, size) for i in range(0, n, size)],
+            "has an empty batch at the end": lambda n, size: [
+                (i, i + size) for i in range(0, n + size, size)],
             "skips the first batch":
                 lambda n, size: [(i, i + size) for i in range(size, n, size)],
             "has batches of batch_size - 1 examples, so that examples are skipped":
