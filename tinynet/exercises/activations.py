@@ -10,7 +10,7 @@ import numpy as np
 
 from tinynet import functional
 from tinynet.exercises.exercise import Case, Exercise, Values
-from tinynet.exercises.inputs import floats, normal, whole
+from tinynet.exercises.inputs import floats, normal, positive, whole
 from tinynet.functional import Array
 
 
@@ -31,7 +31,8 @@ def _softmax_quantities(name: str, x: Array) -> Values:
     z = x.astype(np.float64)
     e = np.exp(z - z.max(axis=1, keepdims=True))
     y = e / e.sum(axis=1, keepdims=True)
-    return {"softmax(x)": y, "x": z, "exp(x - max)": e, "exp(x)": np.exp(z)}
+    found = {"softmax(x)": y, "x": z, "exp(x - max)": e, "exp(x)": np.exp(z)}
+    return found | {"exp(x - max).sum(axis=1)": e.sum(axis=1, keepdims=True)}
 
 
 SOFTMAX = Exercise(
@@ -122,6 +123,7 @@ RELU_BACKWARD = Exercise(
     cases=[
         Case((floats([[5, -7], [2, 3]]), floats([[-1, 4], [0.5, -2]]))),
         Case((normal(3, 4, seed=1), normal(3, 4, seed=2))),
+        Case((normal(2, 3, seed=1), positive(2, 3))),
         Case((1000 * normal(5, 2, seed=3), 100 * normal(5, 2, seed=4))),
         Case((normal(1, 3, seed=5), normal(1, 3, seed=8)), "a batch of one row",
              "the formula is the same for any shape"),

@@ -117,7 +117,8 @@ def _observe(call: Caller, x: Array, d_y: Array, slopes: Array) -> Values:
 
 
 def _case(n: int, d: int, about: str = "", why: str = "") -> Case:
-    arrays = (10 * normal(n, d, seed=n), normal(n, d, seed=8), floats([2, -0.5, 0.5, 3][:d]))
+    scale = np.where(np.arange(n) % 2, 1, 10)[:, None].astype(np.float32)
+    arrays = (scale * normal(n, d, seed=n), normal(n, d, seed=8), floats([2, -0.5, 0.5, 3][:d]))
     return Case(arrays, about, why)
 
 
@@ -154,7 +155,7 @@ CUSTOM_LAYER = Exercise(
         "use self.alpha in operations of tinynet.ops (not self.alpha.array or .numpy()), or write "
         "the sum of d_y * x over the negative x into work.gradients[0]",
     },
-    cases=[_case(5, 3), _case(7, 2), _case(1, 4, "a batch of one row", "alpha has the shape (D,)")],
+    cases=[_case(5, 3), _case(16, 2), _case(1, 4, "a batch of one row", "alpha has the shape (D,)")],
     mistakes={
         "is_trainable": {
             "alpha is not trainable": False,

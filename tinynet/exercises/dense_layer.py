@@ -34,6 +34,7 @@ DENSE_BACKWARD = Exercise(
     name="dense_backward",
     quantities=lambda name, d_y, x, kernel: {
         "d_y": d_y, "x": x, "kernel": kernel, "(x @ kernel)": x @ kernel,
+        "(d_y * (x @ kernel > 0))": d_y * (x @ kernel > 0),
     },
     solution=[functional.dense_backward, functional.dense_gradients],
     variants=_dense_backward,
@@ -76,6 +77,8 @@ DENSE_BACKWARD = Exercise(
                 lambda d, x, k: np.outer(x[-1], d[-1]),
             "d_kernel is that of the first example: add up all examples":
                 lambda d, x, k: np.outer(x[0], d[0]),
+            "d_kernel omits the first example": lambda d, x, k: x[1:].T @ d[1:],
+            "d_kernel omits the last example": lambda d, x, k: x[:-1].T @ d[:-1],
             "d_kernel is added to kernel: return only the gradient": lambda d, x, k: k + x.T @ d,
             "d_kernel is an elementwise product: it is the matrix product x.T @ d_y":
                 lambda d, x, k: x.T * d,

@@ -293,13 +293,14 @@ class _Diagnosis:
     def _cause(self) -> str:
         """Return a formula of the value, or what is used instead of an argument, if simpler."""
         formula = self._formula()
-        if formula and len(formula.partition(" instead of")[0]) < 60:
+        simple = formula.partition(" instead of")[0]
+        if formula and len(simple) < 60 and simple.count("(") < 5:
             return formula
         return self._used() or formula
 
     def _used(self) -> str:
         """Return what is used instead of an argument."""
-        names, variants = self.exercise.arguments, self.exercise.variants
+        names, conventions = self.exercise.arguments, (*self.exercise.also, {})
         if not np.isfinite(self.given[self.first].values[self.name]).all():
             return ""
 
@@ -310,12 +311,16 @@ class _Diagnosis:
                     for text, change in _CHANGES.items() if is_float else ():
                         if "clipped" in text and not np.ndim(value):
                             continue
-                        yield f"uses {text.format(name)}", _changed(variants, i, change)
+                        for options in conventions:
+                            variants = partial(self.exercise.variants, **options)
+                            yield f"uses {text.format(name)}", _changed(variants, i, change)
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     for constant in _CONSTANTS:
                         message = f"ignores the argument {name}, and uses {constant} instead"
                         change = partial(lambda constant, x: constant, constant)
-                        yield message, _changed(variants, i, change)
+                        for options in conventions:
+                            variants = partial(self.exercise.variants, **options)
+                            yield message, _changed(variants, i, change)
 
         best = self._best(candidates(), exact=True)[0]
         return best and f"{best}{self._about()}"
@@ -330,7 +335,7 @@ class _Diagnosis:
         exercise, best = self.exercise, ""
         fewest: tuple[float, float] = math.inf, math.inf
         for message, function in candidates:
-            if self._explains(message, function):
+            if self._explains(message, function, exact):
                 found = [self._observe(message, function, k) for k in range(len(exercise.cases))]
                 differ = _differences(exercise, self.given, found)
                 left = sum(not exercise.cases[k].about for k, _ in differ), len(differ)
@@ -366,14 +371,16 @@ class _Diagnosis:
             all(np.ndim(v) == 0 and v in (0, 1) for v in values) and len({*map(float, values)}) < 2
         )
 
-    def _rtol(self, k: int) -> float:
+    def _rtol(self, k: int, exact: bool = False) -> float:
+        if exact:  # such as to distinguish values of epsilon
+            return min(2e-5, self.exercise.cases[k].rtol)
         return self.exercise.tolerance(self.name, self.exercise.cases[k])
 
-    def _explains(self, message: str, function: Callable[..., Any]) -> bool:
+    def _explains(self, message: str, function: Callable[..., Any], exact: bool) -> bool:
         """Return whether a mistake has the given value in all necessary cases."""
         for k in [self.first, *self.needed]:
             found = self._observe(message, function, k)
-            if not _agree(self.given[k], found, self.name, self._rtol(k)):
+            if not _agree(self.given[k], found, self.name, self._rtol(k, exact)):
                 return False
             if _agree(found, self.expected[k], self.name, self._rtol(k)):
                 return False
@@ -465,7 +472,7 @@ class _Diagnosis:
         ordinary = [k for k in cases if not exercise.cases[k].about]
         if not ordinary:
             return ""
-        for chosen in (cases, ordinary) if len(cases) > len(ordinary) else (cases,):
+        for chosen in (cases, ordinary) if len(cases) > len(ordinary) else (ordinary,):
             quantities = [self._quantities(k) for k in chosen]
             if not quantities[0]:
                 return ""
@@ -477,8 +484,10 @@ class _Diagnosis:
                 if not given[0].ndim:
                     return ""
                 formulas = _formulas(exercise, name, tuple(chosen), quantities, expected)
-                formula, terms = formulas.find(given, only=2)
-                return formula and f"{name} is {formula} instead of {formulas.find(expected)[0]}"
+                formula, right = formulas.find(given, only=2)[0], formulas.find(expected)[0]
+                if formula in ("", right):
+                    return ""
+                return f"{name} is {formula} instead of {right}"
             if not given[0].ndim:
                 rtol = exercise.rtol.get(name, 1e-4)
                 formula = find_number(np.array(given), quantities, rtol)
@@ -486,7 +495,7 @@ class _Diagnosis:
                 if formula and formula != right:
                     return f"{name} is {formula}{right and ' instead of '}{right}"
                 added = find_number(np.array(given) - np.array(expected), quantities, rtol)
-                if added and len({*map(float, given)}) > 3:
+                if added not in ("", "0") and len({*map(float, given)}) > 3:
                     return f"{name} is the correct value plus {added}".replace("plus -", "minus ")
                 continue
             formulas = _formulas(exercise, name, tuple(chosen), quantities, expected)
@@ -495,7 +504,8 @@ class _Diagnosis:
                 for a, b in zip(given, expected, strict=True)
             ]
             parts = formulas.find(expected)[1]
-            for where, masks in (*regions(quantities, expected, wrong, name), ("", None)):
+            places = regions(quantities, expected, wrong, name) if chosen == ordinary else ()
+            for where, masks in (*places, ("", None)):
                 quick = masks is not None
                 formula = formulas.find(given, masks, parts, quick=quick)[0]
                 right = formulas.find(expected, masks, parts, quick=True)[0] if formula else ""
@@ -504,6 +514,8 @@ class _Diagnosis:
                     return f"{name} is {formula}{right and ' instead of '}{right}{where}"
             if found := self._formulas_of_signs(formulas, quantities, given, expected):
                 return found
+            if found := _clipped(given, expected):
+                return f"{name} is {found}"
             names = [{f"the correct {name}": b} for b in expected]
             formula = Formulas(names, [b.shape for b in expected]).find(given)[0]
             if formula and formula != f"the correct {name}":
@@ -671,6 +683,20 @@ def regions(
                 yield f" where {a} {'<>'[i > 0]} 0 and {b} {'<>'[j > 0]} 0", masks
 
 
+def _clipped(given: Sequence[Array], expected: Sequence[Array]) -> str:
+    """Return the bounds to which correct values are clipped."""
+    low, high = min(a.min() for a in given), max(a.max() for a in given)
+    counts = [sum(np.count_nonzero(a == bound) for a in given) for bound in (low, high)]
+    texts = [f"at {word} {bound:.4g}" for word, bound, count
+             in zip(("least", "most"), (low, high), counts, strict=True) if count > 2]  # fmt: skip
+    found = (
+        np.clip(b, low if counts[0] > 2 else None, high if counts[1] > 2 else None)
+        for b in expected
+    )
+    is_found = texts and all(map(is_close, given, found))
+    return f"clipped to {' and '.join(texts)}" if is_found else ""
+
+
 def _fits(a: Array, b: Array) -> bool:
     """Return whether an array can be broadcast to the shape of another."""
     sizes = zip(a.shape[::-1], b.shape[::-1], strict=False)
@@ -779,7 +805,7 @@ def relations(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str
     if (offset := float(np.median(a - b))) and is_close(a - offset, b):
         size = "large" if offset > 0 else "small"
         each = ", in every element" if a.ndim else ""
-        yield f"offset {offset:.4g}", f"is too {size} by {abs(offset):.4g}{each}"
+        yield f"offset {offset:.2g}", f"is too {size} by {abs(offset):.4g}{each}"
 
 
 def parts(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -787,13 +813,6 @@ def parts(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, st
     if a.shape != b.shape or not np.isfinite([a, b]).all() or not a.size or b.dtype == bool:
         return
     yield from _factors(a, b, {})
-    bounds = (("at most", a.max(), np.minimum), ("at least", a.min(), np.maximum))
-    for word, bound, clip in bounds:
-        if np.count_nonzero(a == bound) > 1 and is_close(a, clip(b, bound)):
-            yield f"{word} {bound:.4g}", f"is clipped to {word} {bound:.4g}"
-    bound = float(np.abs(a).max())
-    if np.count_nonzero(np.abs(a) == bound) > 1 and is_close(a, np.clip(b, -bound, bound)):
-        yield f"clipped {bound:.4g}", f"is clipped to the range from {-bound:.4g} to {bound:.4g}"
     if a.ndim and a.size > 3 and is_close(np.sort(a, None), np.sort(b, None)):
         yield "order", "has the correct values, but in another order"
     for axis in range(a.ndim):

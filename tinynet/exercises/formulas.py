@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,7 @@ _FUNCTIONS: Mapping[str, tuple[int, Callable[[Array], Array]]] = {
     "cumsum({})": (3, lambda x: x.cumsum(axis=0)),
     "cumsum({}, axis=1)": (3, lambda x: x.cumsum(axis=-1)),
     "{}[:, :1]": (3, lambda x: x[..., :1]),
+    "({} == {}.max(axis=1))": (3, lambda x: x == x.max(axis=-1, keepdims=True)),
     "maximum({}, 0)": (1, lambda x: np.maximum(x, 0)),
     "minimum({}, 0)": (1, lambda x: np.minimum(x, 0)),
     "log(1 + {})": (3, np.log1p),
@@ -105,7 +107,7 @@ def _atoms(quantities: Quantities, shape: tuple[int, ...]) -> dict[str, tuple[in
         add(name, 1, value)
         for text, (cost, function) in _FUNCTIONS.items():
             is_call = "({})" in text or "({}," in text
-            term, changed = text.format(name if is_call else _inner(name)), function(value)
+            term, changed = text.format(*2 * [name if is_call else _inner(name)]), function(value)
             add(term, 1 + cost, changed)
             if len(shape) == 2 and changed.shape == shape and cost < 4:
                 rows = changed.sum(axis=1, keepdims=True)
@@ -113,22 +115,24 @@ def _atoms(quantities: Quantities, shape: tuple[int, ...]) -> dict[str, tuple[in
         if value.shape == shape and len(shape) == 2:
             rows = value.sum(axis=1, keepdims=True)
             add(f"{_inner(name)} / {_inner(name)}.sum(axis=1)", 3, value / rows)
-        for word, reduce in _REDUCTIONS.items():
-            total = f"{_inner(name)}.{word}"
+        for (word, reduce), power in itertools.product(_REDUCTIONS.items(), (1, 2)):
+            if power == 2 and word not in ("sum", "mean"):
+                continue
+            total = f"{_inner(name)}.{word}" if power == 1 else f"({_inner(name)}**2).{word}"
             if len(shape):
-                add(f"{total}()", 4, reduce(value))
+                add(f"{total}()", 4, reduce(value**power))
             if value.ndim == 2:
-                rows = reduce(value, axis=1, keepdims=True)
-                add(f"{total}(axis=0)", 3, reduce(value, axis=0))
+                rows = reduce(value**power, axis=1, keepdims=True)
+                add(f"{total}(axis=0)", 3, reduce(value**power, axis=0))
                 add(f"{total}(axis=1)", 3 + (len(shape) == 1), rows if len(shape) > 1 else rows[:, 0])
-                if word == "sum":
+                if word == "sum" and power == 1:
                     add(f"(1 + {total}(axis=1))", 3, 1 + rows)
                     add(f"({total}(axis=1) - 1)", 3, rows - 1)
-    matrices = [(f"{_inner(n)}{t}", m) for n, x in arrays.items() if x.ndim == 2
-                for t, m in (("", x), (".T", x.T))]  # fmt: skip
-    for (a, x), (b, y) in itertools.product(matrices, repeat=2) if len(shape) == 2 else ():
+    matrices = [(f"{_inner(n)}{t}", m, c) for n, x in arrays.items() if x.ndim == 2
+                for t, m, c in (("", x, 1), (".T", x.T, 1), ("**2", x * x, 2))]  # fmt: skip
+    for (a, x, i), (b, y, j) in itertools.product(matrices, repeat=2) if len(shape) == 2 else ():
         if x.shape[1] == y.shape[0]:
-            add(f"{a} @ {b}", 2, x @ y)
+            add(f"{a} @ {b}", i + j, x @ y)
     return found
 
 
@@ -407,6 +411,8 @@ _NUMBERS: Mapping[str, Callable[[Array], Array]] = {
     "{} of the first example": lambda v: v[:, 0],
     "{} of the last example": lambda v: v[:, -1],
     "median({})": lambda v: np.median(v, axis=1),
+    "mean({}) without the first example": lambda v: v[:, 1:].mean(axis=1),
+    "mean({}) without the last example": lambda v: v[:, :-1].mean(axis=1),
 }
 
 
@@ -430,6 +436,7 @@ def find_number(given: Array, quantities: Sequence[Quantities], rtol: float = _R
                     _, _, e, constant = min(found)
                     body = _product("1", *known.names[e], constant)
                     found_text = text.format(f"-{body}" if constant < 0 else body)
+                    found_text = re.sub(r"^1 - \(1 - (\w+)\)$", r"\1", found_text)
                     return found_text.replace("1 - -", "1 + ")
             return ""
         for name in shapes.values():

@@ -60,7 +60,9 @@ def _norm(x: Array) -> float:
 
 
 def _weights(x: Array) -> Array:
-    return np.arange(1.0, x.size + 1).reshape(x.shape)
+    """Return weights with different signs and sizes."""
+    k = np.arange(1.0, x.size + 1)
+    return np.where(k % 3 == 2, -k, k).reshape(x.shape)
 
 
 def _gradient(x: Array) -> Array:
@@ -120,6 +122,7 @@ def _norms(name: str, x: Array, wrong: Callable[[Array], Array]) -> Values:
     n = _gradient(x)
     g = wrong(n)
     found = {"|n - g|": _norm(n - g), "|n|": _norm(n), "|g|": _norm(g), "|n + g|": _norm(n + g)}
+    found["(|n| * |g|)"] = _norm(n) * _norm(g)
     found["(|n| + |g|)"] = _norm(n) + _norm(g)
     return found | {"size": x.size}
 
@@ -167,6 +170,7 @@ GRADIENT_CHECK = Exercise(
     mistakes={
         "change": {
             "divides by h instead of 2 * h, so that numeric is twice too large": lambda n: 2 * n,
+            "takes the absolute value of the quotient: the gradient has a sign": np.abs,
             "computes only the first element of numeric: return the error after the loop":
                 _part(0, 1),
             "does not compute the last element of numeric": _part(0, -1),

@@ -78,6 +78,8 @@ CROSSENTROPY = Exercise(
             "is the median of the batch instead of the mean": lambda v, p: np.median(v),
             "is the value of the last example: add up all examples": lambda v, p: v.flat[-1],
             "is the value of the first example: add up all examples": lambda v, p: v.flat[0],
+            "counts only the last example: add up all examples, with +=":
+                lambda v, p: v.flat[-1] / len(p),
             "is the value of the first example, divided by N: return the result after the loop":
                 lambda v, p: v.flat[0] / len(p),
             "omits the last example": lambda v, p: v[:-1].sum() / len(p),
@@ -146,6 +148,7 @@ CROSSENTROPY = Exercise(
             "labels]": lambda y, p: -np.log(np.maximum(p[:, y], 1e-7)),
             "is the entropy of the probabilities, which ignores the labels":
                 lambda y, p: -(p * np.log(np.maximum(p, 1e-7))).sum(axis=1),
+            "is the accuracy": lambda y, p: p.argmax(axis=1) == y,
             "is the squared error": lambda y, p: ((p - _hot(y, p)) ** 2).sum(axis=1),
             "is the absolute error": lambda y, p: np.abs(p - _hot(y, p)).sum(axis=1),
             "counts class labels from -1: they are from 0 to C - 1":

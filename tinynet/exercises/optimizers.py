@@ -208,6 +208,7 @@ def _adam_quantities(name: str, w: Array, d_w: Array, m: Array, v: Array, *numbe
     if name != "w":
         if name == "v":
             found["new_m"] = beta_1 * m + (1 - beta_1) * d_w
+            found["(d_w - new_m)"] = d_w - found["new_m"]
         return found | {"(1 - beta_1**step)": 1 - beta_1**step, "(1 - beta_2**step)": 1 - beta_2**step}
     new_m, new_v = beta_1 * m + (1 - beta_1) * d_w, beta_2 * v + (1 - beta_2) * d_w * d_w
     m_hat, v_hat = new_m / (1 - beta_1**step), new_v / (1 - beta_2**step)
@@ -330,6 +331,7 @@ ADAM = Exercise(
             "epsilon is subtracted: add it to the square root":
                 lambda m, v, d, e: m / (np.sqrt(v) - e),
             "epsilon is added twice": lambda m, v, d, e: m / (np.sqrt(v) + 2 * e),
+            "epsilon is squared: sqrt(v) + epsilon": lambda m, v, d, e: m / (np.sqrt(v) + e * e),
             "epsilon is squared": lambda m, v, d, e: m / np.sqrt(v + e * e),
             "epsilon replaces small values of the square root: add it":
                 lambda m, v, d, e: m / np.maximum(np.sqrt(v), e),
