@@ -53,14 +53,8 @@ DENSE_BACKWARD = Exercise(
             "d_x is computed with kernel instead of kernel.T": lambda d, x, k: d @ k,
             "d_x is computed as kernel @ d_y: it is d_y @ kernel.T": lambda d, x, k: k @ d,
             "d_x is transposed: it is d_y @ kernel.T, not kernel @ d_y.T": lambda d, x, k: k @ d.T,
-            "d_x is an elementwise product: it is the matrix product d_y @ kernel.T":
-                lambda d, x, k: d * k.T,
             "d_x ignores the upstream gradient: it is d_y @ kernel.T": lambda d, x, k: k.T,
-            "d_x is the sum of kernel over the units, without d_y":
-                lambda d, x, k: np.tile(k.sum(axis=1), (len(d), 1)),
             "d_x is d_y, without kernel": lambda d, x, k: d,
-            "d_x is multiplied by x: the derivative of x @ kernel with respect to x is kernel":
-                lambda d, x, k: (d @ k.T) * x,
         },
         "d_kernel": {
             "d_kernel is computed with x instead of x.T": lambda d, x, k: x @ d,
@@ -79,11 +73,6 @@ DENSE_BACKWARD = Exercise(
                 lambda d, x, k: np.outer(x[0], d[0]),
             "d_kernel omits the first example": lambda d, x, k: x[1:].T @ d[1:],
             "d_kernel omits the last example": lambda d, x, k: x[:-1].T @ d[:-1],
-            "d_kernel is added to kernel: return only the gradient": lambda d, x, k: k + x.T @ d,
-            "d_kernel is an elementwise product: it is the matrix product x.T @ d_y":
-                lambda d, x, k: x.T * d,
-            "d_kernel is the product of sums over the batch: sum the products x * d_y":
-                lambda d, x, k: np.outer(x.sum(axis=0), d.sum(axis=0)),
             "d_kernel is not summed over the batch": lambda d, x, k: x[:, :, None] * d[:, None, :],
         },
         "d_bias": {
@@ -95,13 +84,6 @@ DENSE_BACKWARD = Exercise(
             "d_bias is not summed over the batch": lambda d, x, k: d,
             "d_bias has the shape (1, U) instead of (U,): sum without keepdims=True":
                 lambda d, x, k: d.sum(axis=0, keepdims=True),
-            "d_bias ignores the upstream gradient: it is the sum of d_y over the batch":
-                lambda d, x, k: np.ones_like(d[0]),
-            "d_bias is that of the first example: add up all examples": lambda d, x, k: d[0],
-            "d_bias is that of the last example: add up all examples": lambda d, x, k: d[-1],
-            "d_bias is the maximum over the batch: add up all examples": lambda d, x, k: d.max(0),
-            "d_bias is the sum of x: it must be the sum of d_y over the batch":
-                lambda d, x, k: x.sum(axis=0),
         },
     },
 )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from tinynet.exercises.changes import CONSTANTS, changes
 from tinynet.exercises.exercise import Exercise, Observation, Values, observe
 from tinynet.exercises.formulas import Formulas, find_number
+from tinynet.exercises.regions import clipped, differ, regions
 from tinynet.functional import Array
 
 
@@ -86,68 +89,8 @@ def is_close(a: Any, b: Any, rtol: float = 1e-4) -> bool:
     return np.allclose(a, b, rtol, 0.1 * rtol * finite.max(initial=0), equal_nan=True)
 
 
-#: Changes of an argument, by description.
-_CHANGES: dict[str, Callable[[Any], Any]] = {
-    "minus {}": np.negative,
-    "the absolute value of {}": np.abs,
-    "the square of {}": np.square,
-    "the square root of {}": lambda x: np.sqrt(np.abs(x)),
-    "the sign of {}": np.sign,
-    "exp({})": np.exp,
-    "1 - {}": lambda x: 1 - x,
-    "1 / {}": lambda x: 1 / x,
-    "1 + {}": lambda x: 1 + x,
-    "{} - 1": lambda x: x - 1,
-    "2 * {}": lambda x: 2 * x,
-    "half of {}": lambda x: x / 2,
-    "{} rounded to integers": np.trunc,
-    "{} clipped to the range from -1 to 1": lambda x: np.clip(x, -1, 1),
-    "the positive part of {}": lambda x: np.maximum(x, 0),
-    "the sum of {} over all elements": np.sum,
-    "the mean of {} over all elements": np.mean,
-    "the sum of {} over axis 0": lambda x: x.sum(axis=0),
-    "the mean of {} over axis 0": lambda x: x.mean(axis=0),
-    "the largest element of {}": np.max,
-    "{} divided by its length": lambda x: x / len(x),
-    "{} divided by its norm": lambda x: x / np.linalg.norm(x),
-    "the first element of {}": lambda x: x[0],
-    "the last element of {}": lambda x: x[-1],
-    "{} in reversed order": lambda x: x[::-1],
-    "{} transposed": lambda x: x.T,
-    "{} with the columns in reversed order": lambda x: x[..., ::-1],
-    "{} standardized in each row": lambda x: (x - x.mean(axis=-1, keepdims=True))
-        / x.std(axis=-1, keepdims=True),
-    "{} scaled to the range from 0 to 1 in each row": lambda x: (x - x.min(axis=-1, keepdims=True))
-        / np.ptp(x, axis=-1, keepdims=True),
-    "{} / 10": lambda x: x / 10,
-    "10 * {}": lambda x: 10 * x,
-    "{} without its fractional part": lambda x: x - np.trunc(x),
-}
-_CHANGES |= {
-    f"{{}} clipped to at {word} {bound}": partial(lambda clip, bound, x: clip(x, bound), clip, bound)
-    for word, clip in (("least", np.maximum), ("most", np.minimum))
-    for bound in (-100, -10, -5, -1, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.5, 0.9, 0.95, 0.99, 1, 5, 6, 10, 100)
-}
-_CHANGES |= {
-    f"{{}} + {epsilon}": partial(lambda epsilon, x: x + epsilon, epsilon)
-    for epsilon in (1, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6)
-}
-_CHANGES |= {
-    f"{{}} divided by the {word} of each row": partial(
-        lambda reduce, x: x / reduce(x, axis=-1, keepdims=True), reduce)
-    for word, reduce in (("maximum", np.max), ("sum", np.sum), ("norm", lambda x, **axis: np.sqrt(np.sum(x * x, **axis))))
-}
-_CHANGES |= {
-    f"{{}} clipped to the range from {low} to {high}": partial(
-        lambda low, high, x: np.clip(x, low, high), low, high)
-    for low, high in ((0, 1), (0, 5), (0, 6), (0, 10), (0, 100), (-2, 2), (-3, 3), (-5, 5), (-6, 6), (-10, 10), (-20, 20),
-                      (-30, 30), (-50, 50), (-100, 100), (-500, 500), (1e-3, 0.999), (0.01, 0.99), (0.05, 0.95), (0.1, 0.9))
-}
-#: Constants that may be used instead of an argument.
-_CONSTANTS = (0, 1, 2, 10, 0.5, 0.9, 0.95, 0.99, 0.999, 0.1, 0.01, 0.001,
-              1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)  # fmt: skip
-
-
+#: Formulas by exercise, result and cases.
+_known_formulas: dict[tuple[Any, ...], Formulas] = {}
 #: Results of known mistakes, by exercise, message and case.
 _known_results: dict[tuple[str, str, int], Observation] = {}
 
@@ -218,7 +161,8 @@ class _Diagnosis:
             return Finding(self.exercise.meaning.get(self.name, f"does not return {self.name}"))
         if np.asarray(self.expected[self.first].values[self.name]).dtype == bool:  # a fact
             mistake, left = self._single()
-            return Finding(mistake if not left else self.exercise.meaning[self.name])
+            about = f" ({self.case.about})" if self.case.about else ""
+            return Finding(mistake if not left else self.exercise.meaning[self.name] + about)
         meaning = self.exercise.meaning.get(self.name, "")
         searches: list[Callable[[], str]] = [
             self._known,
@@ -265,7 +209,11 @@ class _Diagnosis:
         """Return the known mistake with the same results; two if one does not explain them."""
         variants, wrong = self.exercise.variants, self.known.items()
         best, fewest = self._single()
-        values = {float(o.values[self.name]) for o in self.given if np.ndim(o.values.get(self.name, ())) == 0}
+        values = {
+            float(o.values[self.name])
+            for o in self.given
+            if np.ndim(o.values.get(self.name, ())) == 0
+        }
         if not fewest or 0 < len(values) < 3:
             return best
         if not best and not self.exercise.meaning.get(self.name):
@@ -300,26 +248,20 @@ class _Diagnosis:
 
     def _used(self) -> str:
         """Return what is used instead of an argument."""
-        names, conventions = self.exercise.arguments, (*self.exercise.also, {})
+        names = self.exercise.arguments
         if not np.isfinite(self.given[self.first].values[self.name]).all():
             return ""
 
         def candidates() -> Iterator[tuple[str, Callable[..., Any]]]:
             for name, value, i in zip(names, self.given[self.first].args, itertools.count()):
-                if np.ndim(value) or isinstance(value, float):
-                    is_float = np.asarray(value).dtype.kind == "f"
-                    for text, change in _CHANGES.items() if is_float else ():
-                        if "clipped" in text and not np.ndim(value):
-                            continue
-                        for options in conventions:
-                            variants = partial(self.exercise.variants, **options)
-                            yield f"uses {text.format(name)}", _changed(variants, i, change)
-                if isinstance(value, int | float) and not isinstance(value, bool):
-                    for constant in _CONSTANTS:
-                        message = f"ignores the argument {name}, and uses {constant} instead"
-                        change = partial(lambda constant, x: constant, constant)
-                        for options in conventions:
-                            variants = partial(self.exercise.variants, **options)
+                for options in (*self.exercise.also, {}):
+                    variants = partial(self.exercise.variants, **options)
+                    for text, change in changes(value):
+                        yield f"uses {text.format(name)}", _changed(variants, i, change)
+                    if isinstance(value, int | float) and not isinstance(value, bool):
+                        for constant in CONSTANTS:
+                            message = f"ignores the argument {name}, and uses {constant} instead"
+                            change = partial(lambda constant, x: constant, constant)
                             yield message, _changed(variants, i, change)
 
         best = self._best(candidates(), exact=True)[0]
@@ -417,7 +359,9 @@ class _Diagnosis:
             else:
                 new = 0.75 * value
                 if np.ndim(value):  # a constant factor may have no effect
-                    new = np.roll(value, 1, -1) * np.linspace(0.5, 1, value.size, dtype=np.float32).reshape(value.shape)
+                    new = np.roll(value, 1, -1) * np.linspace(
+                        0.5, 1, value.size, dtype=np.float32
+                    ).reshape(value.shape)
             other = replace(case, args=(*case.args[:i], new, *case.args[i + 1 :]))
             given = observe(self.exercise, self.answer, other)
             expected = observe(self.exercise, self.exercise.variants, other)
@@ -454,6 +398,8 @@ class _Diagnosis:
             if old is not None and a.shape == b.shape == old.shape:  # a step
                 changes = relate(a - old, b - old, {"": 0})
                 found[-1] |= {f"step {k}": f"the change of {self.name} {v}" for k, v in changes}
+        if any(np.any(o.values.get(self.name, 0)) for o in self.given):
+            found[0].pop("zero", None)
         common = [text for label, text in found[0].items() if all(label in f for f in found)]
         if not common or (len(found) == 1 and np.size(b) == 1):  # one number may be a coincidence
             return ""
@@ -464,99 +410,120 @@ class _Diagnosis:
 
         If `simple`, the formula must be one quantity with a coefficient.
         """
-        exercise, name = self.exercise, self.name
-        given, expected = (o[self.first].values[name] for o in (self.given, self.expected))
-        if np.shape(given) != np.shape(expected):
-            return "" if simple else self._formula_of_another_shape()
-        cases = [k for k in range(len(exercise.cases)) if self._is_comparable(k)]
-        ordinary = [k for k in cases if not exercise.cases[k].about]
-        if not ordinary:
+        shapes = [np.shape(o[self.first].values[self.name]) for o in (self.given, self.expected)]
+        if self.case.about and not np.isfinite(self.given[self.first].values[self.name]).all():
             return ""
-        for chosen in (cases, ordinary) if len(cases) > len(ordinary) else (ordinary,):
-            quantities = [self._quantities(k) for k in chosen]
-            if not quantities[0]:
-                return ""
-            given, expected = (
-                [np.asarray(o[k].values[name], np.float64) for k in chosen]
-                for o in (self.given, self.expected)
-            )
-            if simple:
-                if not given[0].ndim:
-                    return ""
-                formulas = _formulas(exercise, name, tuple(chosen), quantities, expected)
-                formula, right = formulas.find(given, only=2)[0], formulas.find(expected)[0]
-                if formula in ("", right):
-                    return ""
-                return f"{name} is {formula} instead of {right}"
-            if not given[0].ndim:
-                rtol = exercise.rtol.get(name, 1e-4)
-                formula = find_number(np.array(given), quantities, rtol)
-                right = find_number(np.array(expected), quantities, rtol)
-                if formula and formula != right:
-                    return f"{name} is {formula}{right and ' instead of '}{right}"
-                added = find_number(np.array(given) - np.array(expected), quantities, rtol)
-                if added not in ("", "0") and len({*map(float, given)}) > 3:
-                    return f"{name} is the correct value plus {added}".replace("plus -", "minus ")
+        if shapes[0] != shapes[1]:
+            return "" if simple else self._formula_of_another_shape()
+        for cases in {tuple(self._comparable(about)): 0 for about in (True, False)}:
+            if sum(not self.exercise.cases[k].about for k in cases) < 2:
                 continue
-            formulas = _formulas(exercise, name, tuple(chosen), quantities, expected)
-            wrong = [
-                ~np.isclose(a, b, 1e-4, 1e-5 * np.abs(b).max(initial=0))
-                for a, b in zip(given, expected, strict=True)
-            ]
-            parts = formulas.find(expected)[1]
-            places = regions(quantities, expected, wrong, name) if chosen == ordinary else ()
-            for where, masks in (*places, ("", None)):
-                quick = masks is not None
-                formula = formulas.find(given, masks, parts, quick=quick)[0]
-                right = formulas.find(expected, masks, parts, quick=True)[0] if formula else ""
-                right = right or formulas.find(expected)[0]
-                if formula and formula != right:
-                    return f"{name} is {formula}{right and ' instead of '}{right}{where}"
-            if found := self._formulas_of_signs(formulas, quantities, given, expected):
-                return found
-            if found := _clipped(given, expected):
-                return f"{name} is {found}"
-            names = [{f"the correct {name}": b} for b in expected]
-            formula = Formulas(names, [b.shape for b in expected]).find(given)[0]
-            if formula and formula != f"the correct {name}":
-                return f"{name} is {formula}"
+            quantities, given, expected = self._compared(cases)
+            if not quantities[0] or all(map(is_close, given, expected)):
+                continue
+            if not shapes[0]:
+                text = "" if simple else self._formula_of_number(quantities, given, expected)
+            else:
+                formulas = self._formulas(cases, quantities, expected)
+                if simple:
+                    found, right = formulas.find_term(given, None, 2), formulas.right.text
+                    text = f"{found} instead of {right}" if found not in ("", right) else ""
+                else:
+                    text = self._formula_of_array(formulas, quantities, given, expected)
+            if text:
+                return f"{self.name} is {text}"
         return ""
 
-    def _formulas_of_signs(
-        self, formulas: Formulas, quantities: Any, given: list[Array], expected: list[Array]
+    def _comparable(self, about: bool) -> list[int]:
+        """Return the cases in which the given value is finite; `about` includes unusual inputs."""
+        found = []
+        for k, case in enumerate(self.exercise.cases):
+            a, b = (o[k].values.get(self.name, np.nan) for o in (self.given, self.expected))
+            is_finite = np.shape(a) == np.shape(b) and np.isfinite(a).all() and np.isfinite(b).all()
+            if is_finite and (about or not case.about):
+                found.append(k)
+        return found
+
+    def _compared(self, cases: Sequence[int]) -> tuple[list[Values], list[Array], list[Array]]:
+        """Return the quantities, the given and the correct values of cases."""
+        given, expected = (
+            [np.asarray(o[k].values[self.name], np.float64) for k in cases]
+            for o in (self.given, self.expected)
+        )
+        return [self._quantities(k) for k in cases], given, expected
+
+    def _formulas(self, cases: tuple[int, ...], quantities: Any, expected: Any) -> Formulas:
+        key = self.exercise.name, self.name, cases
+        if key not in _known_formulas:
+            _known_formulas[key] = Formulas(quantities, expected)
+        return _known_formulas[key]
+
+    def _formula_of_number(
+        self, quantities: list[Values], given: list[Array], expected: list[Array]
     ) -> str:
-        """Return different formulas for positive and negative values of an argument."""
-        for label, value in quantities[0].items():
+        rtol = self.exercise.rtol.get(self.name, 1e-4)
+        a, b = np.array(given), np.array(expected)
+        formula, right = (find_number(values, quantities, rtol) for values in (a, b))
+        if formula not in ("", right):
+            return f"{formula}{right and ' instead of '}{right}"
+        added = find_number(a - b, quantities, rtol) if len({*a.tolist()}) > 3 else ""
+        text = f"the correct value plus {added}".replace("plus -", "minus ")
+        return text if added not in ("", "0") else ""
+
+    def _formula_of_array(
+        self,
+        formulas: Formulas,
+        quantities: list[Values],
+        given: list[Array],
+        expected: list[Array],
+    ) -> str:
+        right, formula, texts = formulas.right.text, formulas.find(given), []
+        if formula not in ("", right):
+            texts.append(f"{formula}{right and ' instead of '}{right}")
+        if not texts or re.search(r" [+-] ", formula):
+            texts += self._formulas_of_signs(formulas, quantities, given, expected)
+        wrong = [differ(a, b) for a, b in zip(given, expected, strict=True)]
+        is_ordinary = len(given) == len(self._comparable(about=False))
+        for where in regions(quantities, expected, wrong, self.name) if is_ordinary else ():
+            if part := formulas.find(given, wrong, quick=True):
+                usual = formulas.find(expected, wrong, quick=True) or right
+                texts.append(f"{part} instead of {usual} where {where}")
+        if found := clipped(given, expected) or min(texts, key=len, default=""):
+            return found
+        correct = f"the correct {self.name}"
+        formula = Formulas([{correct: b} for b in expected], expected).find(given)
+        return formula if formula != correct else ""
+
+    def _formulas_of_signs(
+        self,
+        formulas: Formulas,
+        quantities: list[Values],
+        given: list[Array],
+        expected: list[Array],
+    ) -> Iterator[str]:
+        """Yield different formulas for positive and negative values of an argument."""
+        for label in quantities[0]:
             values = [np.asarray(q[label]) for q in quantities]
-            if [v.shape for v in values] != [b.shape for b in expected] or not np.any(value < 0):
-                continue
-            masks = [v > 0 for v in values]
-            found = [formulas.find(given, m, only=6)[0] for m in (masks, [~m for m in masks])]
-            if all(found):
-                return f"{self.name} is {found[0]} where {label} > 0, and {found[1]} elsewhere"
-        return ""
+            if all(v.shape == b.shape for v, b in zip(values, expected, strict=True)):
+                masks = [v > 0 for v in values]
+                found = [formulas.find_term(given, m, 6) for m in (masks, [~m for m in masks])]
+                if all(found) and not all(m.all() for m in masks):
+                    yield f"{found[0]} where {label} > 0, and {found[1]} elsewhere"
 
     def _formula_of_another_shape(self) -> str:
         """Return the formula of a result of a wrong shape."""
-        found = [o.values.get(self.name) for o in self.given]
-        expected = [o.values.get(self.name) for o in self.expected]
-        cases = [k for k, a in enumerate(found)
-                 if a is not None and np.shape(a) != np.shape(expected[k]) and np.isfinite(a).all()]
-        shapes = [np.shape(found[k]) for k in cases]
-        if len(cases) < 2 or len({*map(len, shapes)}) > 1 or not shapes[0]:
+        pairs = {
+            k: (np.asarray(a.values[self.name], np.float64), np.shape(b.values[self.name]))
+            for k, (a, b) in enumerate(zip(self.given, self.expected, strict=True))
+            if self.name in a.values and self.name in b.values
+        }
+        pairs = {k: (a, b) for k, (a, b) in pairs.items() if a.shape != b and np.isfinite(a).all()}
+        given = [a for a, _ in pairs.values()]
+        if len(given) < 2 or len({a.ndim for a in given}) > 1 or not given[0].ndim:
             return ""
-        given = [np.asarray(found[k], np.float64) for k in cases]
-        formulas = Formulas([self._quantities(k) for k in cases], shapes)
-        formula = formulas.find(given)[0]
-        if not formula:
-            return ""
-        return f"{self.name} is {formula}: it must have the shape {np.shape(expected[cases[0]])}"
-
-    def _is_comparable(self, k: int) -> bool:
-        a, b = (o[k].values.get(self.name) for o in (self.given, self.expected))
-        if a is None or b is None or np.shape(a) != np.shape(b):
-            return False
-        return bool(np.isfinite(a).all() and np.isfinite(b).all())
+        formula = Formulas([self._quantities(k) for k in pairs], given).right.text
+        shape = pairs[min(pairs)][1]
+        return f"{self.name} is {formula}: it must have the shape {shape}" if formula else ""
 
     def _quantities(self, k: int) -> Values:
         """Return the arguments of a case, or other quantities, for formulas."""
@@ -579,21 +546,16 @@ class _Diagnosis:
         count = np.size(a) - np.count_nonzero(np.isclose(a, b, self.case.rtol, equal_nan=True))
         where = "" if np.size(a) in (1, count) else f" in {count} of {np.size(a)} elements"
         where = self._region() or where
+        if changed := self.given[self.first].modified:
+            about += f"; also, modifies its argument {changed}"
         return f"{self.name} is wrong{where}{about}"
 
     def _region(self) -> str:
         """Return where the value is wrong, if this follows from the quantities."""
-        cases = [k for k in range(len(self.given)) if self._is_comparable(k)]
-        cases = [k for k in cases if not self.exercise.cases[k].about]
-        given, expected = (
-            [np.asarray(o[k].values[self.name], np.float64) for k in cases]
-            for o in (self.given, self.expected)
-        )
-        if not cases or not expected[0].ndim:
-            return ""
-        wrong = [~np.isclose(a, b, 1e-4, 1e-5 * np.abs(b).max(initial=0)) for a, b in zip(given, expected)]
-        found = regions([self._quantities(k) for k in cases], expected, wrong, self.name)
-        return next((where for where, _ in found), "")
+        quantities, given, expected = self._compared(self._comparable(about=False))
+        wrong = [differ(a, b) for a, b in zip(given, expected, strict=True)]
+        found = regions(quantities, expected, wrong, self.name) if expected else ()
+        return next((f" where {where}" for where in found), "")
 
     def _about(self) -> str:
         """Describe unusual inputs, and why the result is wrong for them."""
@@ -619,98 +581,6 @@ class _Diagnosis:
             texts = _text(a[index]), _text(b[index])
         inputs = _listed(self._arguments(self.first))
         return f"{label} must be {texts[1]}. Received: {texts[0]}\n{inputs}"
-
-
-#: Formulas by exercise, result and cases.
-_known_formulas: dict[tuple[Any, ...], Formulas] = {}
-
-
-def _formulas(
-    exercise: Exercise, name: str, cases: tuple[int, ...], quantities: Any, expected: Any
-) -> Formulas:
-    key = exercise.name, name, cases
-    if key not in _known_formulas:
-        _known_formulas[key] = Formulas(quantities, [b.shape for b in expected])
-    return _known_formulas[key]
-
-
-def regions(
-    quantities: Sequence[Values], expected: Sequence[Array], wrong: Sequence[Array], name: str
-) -> Iterator[tuple[str, list[Array] | None]]:
-    """Yield conditions that all wrong elements fulfil, and no others: a text, and masks."""
-    count = sum(map(np.count_nonzero, wrong))
-    if count < 3 or sum(w.size for w in wrong) < 1.05 * count + 2:
-        return
-    options: dict[str, list[Array]] = {}
-    for label in quantities[0]:
-        values = [np.asarray(q[label], np.float64) for q in quantities]
-        if all(_fits(v, b) for v, b in zip(values, expected, strict=True)):
-            options[label] = [np.broadcast_to(v, b.shape) for v, b in zip(values, expected, strict=True)]
-            if values[0].shape == expected[0].shape and values[0].ndim == 2:
-                options[f"{label}.min(axis=1)"] = [v.min(axis=1)[:, None] + 0 * v for v in values]
-    options[f"the correct {name}"] = [*expected]
-    for axis in range(expected[0].ndim):
-        word = ("row", "column")[axis] if expected[0].ndim > 1 else "element"
-        index = [np.indices(b.shape)[axis] for b in expected]
-        options[f"the {word} number, counted from 0,"] = index
-        options[f"the {word} number, counted from the end,"] = [b.shape[axis] - i for b, i in zip(expected, index, strict=True)]
-    flat = np.concatenate([w.ravel() for w in wrong])
-    nonzero = np.concatenate([b.ravel() for b in expected]) != 0
-    for label, values in options.items():
-        q = np.concatenate([v.ravel() for v in values])
-        is_place = "number" in label  # where a correct 0 is not evidence
-        inside, outside = q[flat], q[~flat & (nonzero | (not is_place))]
-        if not outside.size:
-            continue
-        low, high = inside.min(), inside.max()
-        below, above = outside[outside < low], outside[outside > high]
-        if len(below) + len(above) < len(outside):
-            continue
-        ends = [(f"{label} > ", below, low)] if len(below) else []
-        ends += [(f"{label} < ", above, high)] if len(above) else []
-        found = [(text, len(o), _between(o.max() if "> " in text else bound, o.min() if "< " in text else bound)) for text, o, bound in ends]
-        if any(size < 5 and bound != "0" and not is_place for _, size, bound in found):
-            continue
-        ends = [text + bound for text, _, bound in found]
-        if len({*q}) == 2:
-            ends = [f"{label} is {low:g}"]
-        yield f" where {' and '.join(ends)}", [*wrong]
-    signs = {n: v for n, v in options.items() if all((a != 0).all() for a in v)}
-    for (a, x), (b, y) in itertools.combinations(signs.items(), 2):
-        for i, j in itertools.product((1, -1), repeat=2):
-            masks = [(i * u > 0) & (j * v > 0) for u, v in zip(x, y, strict=True)]
-            if all(map(np.array_equal, masks, wrong)):
-                yield f" where {a} {'<>'[i > 0]} 0 and {b} {'<>'[j > 0]} 0", masks
-
-
-def _clipped(given: Sequence[Array], expected: Sequence[Array]) -> str:
-    """Return the bounds to which correct values are clipped."""
-    low, high = min(a.min() for a in given), max(a.max() for a in given)
-    counts = [sum(np.count_nonzero(a == bound) for a in given) for bound in (low, high)]
-    texts = [f"at {word} {bound:.4g}" for word, bound, count
-             in zip(("least", "most"), (low, high), counts, strict=True) if count > 2]  # fmt: skip
-    found = (
-        np.clip(b, low if counts[0] > 2 else None, high if counts[1] > 2 else None)
-        for b in expected
-    )
-    is_found = texts and all(map(is_close, given, found))
-    return f"clipped to {' and '.join(texts)}" if is_found else ""
-
-
-def _fits(a: Array, b: Array) -> bool:
-    """Return whether an array can be broadcast to the shape of another."""
-    sizes = zip(a.shape[::-1], b.shape[::-1], strict=False)
-    return 0 < a.ndim <= b.ndim and all(i in (1, j) for i, j in sizes)
-
-
-def _between(low: float, high: float) -> str:
-    """Return the number between two others that is shortest."""
-    if low <= 0 <= high:
-        return "0"
-    for digits in range(-6, 8):
-        if low <= (number := round((low + high) / 2, digits)) <= high:
-            return f"{number:g}"
-    return f"{low:.3g}"
 
 
 def _listed(inputs: Mapping[str, Any]) -> str:
@@ -823,10 +693,8 @@ def parts(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, st
             yield f"{word}s", f"has {word}s that are wrong by a factor, which differs: {shown}, ..."
     if is_close(a, b, 5e-2):
         error = np.abs(a - b).max() / np.abs(b).max()
-        yield "accuracy", (
-            f"is nearly correct: the relative error is {error:.1g}, such as that of a small number "
-            "that is added, or of float16 or float32"
-        )
+        cause = "such as that of a small number that is added, or of float16 or float32"
+        yield "accuracy", f"is nearly correct: the relative error is {error:.1g}, {cause}"
 
 
 def _factors(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

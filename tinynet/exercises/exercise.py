@@ -226,7 +226,7 @@ def named_results(names: Sequence[str], returned: Any, state: Values) -> Values:
         ):
             raise AnswerError(f"must return only {listed}. Received: {len(returned)} values")
         returned = [returned]
-    elif state and isinstance(returned, np.ndarray) and returned.shape[:1] == (len(names),):
+    elif state and np.ndim(returned) > 1 and np.shape(returned)[0] == len(names):
         returned = list(returned)
     elif not isinstance(returned, tuple | list):
         if not state:

@@ -37,27 +37,11 @@ SGD = Exercise(
                 lambda w, d, r: w + r * d,
             "subtracts the learning rate instead of multiplying by it": lambda w, d, r: w - d - r,
             "ignores the learning rate": lambda w, d, r: w - d,
-            "ignores the learning rate, and adds the gradient: subtract learning_rate * d_w":
-                lambda w, d, r: w + d,
             "returns the step instead of the weights: w - learning_rate * d_w":
                 lambda w, d, r: r * d,
             "returns the negative step instead of the weights: w - learning_rate * d_w":
                 lambda w, d, r: -r * d,
             "divides by the learning rate": lambda w, d, r: w - d / r,
-            "multiplies the weights by the learning rate, too: w - learning_rate * d_w":
-                lambda w, d, r: r * (w - d),
-            "subtracts the weights from the step: w - learning_rate * d_w":
-                lambda w, d, r: r * d - w,
-            "multiplies the step by w: the step is learning_rate * d_w":
-                lambda w, d, r: w - r * d * w,
-            "uses only the sign of the gradient": lambda w, d, r: w - r * np.sign(d),
-            "divides the gradient by the number of weights":
-                lambda w, d, r: w - r * d / len(d),
-            "normalizes the gradient: the step is learning_rate * d_w":
-                lambda w, d, r: w - r * d / np.linalg.norm(d),
-            "sums the gradient over all weights: each weight has its own gradient":
-                lambda w, d, r: w - r * d.sum(),
-            "applies weight decay, too: w - learning_rate * d_w": lambda w, d, r: w - r * (d + w),
         },
     },
 )  # fmt: skip
@@ -117,46 +101,23 @@ MOMENTUM = Exercise(
             "velocity points downhill, and w = w + m": lambda m, d, r, k: k * m + r * d,
             "m does not contain the learning rate (PyTorch's definition): m = momentum * m - "
             "learning_rate * d_w": lambda m, d, r, k: k * m + d,
-            "m does not contain the learning rate: m = momentum * m - learning_rate * d_w":
-                lambda m, d, r, k: k * m - d,
             "m is an exponential moving average of the gradient: m = momentum * m - "
             "learning_rate * d_w": lambda m, d, r, k: k * m + (1 - k) * d,
-            "m is an exponential moving average of the steps: do not multiply by 1 - momentum":
-                lambda m, d, r, k: k * m - (1 - k) * r * d,
             "m does not decay: multiply the old velocity by momentum": lambda m, d, r, k: m - r * d,
-            "m decays by the factor 1 - momentum instead of momentum":
-                lambda m, d, r, k: (1 - k) * m - r * d,
             "m decays by the learning rate: learning_rate and momentum are exchanged":
                 lambda m, d, r, k: r * m - k * d,
-            "m multiplies the step by momentum, too: only the old velocity decays":
-                lambda m, d, r, k: k * (m - r * d),
-            "m only decays: the step of gradient descent is missing": lambda m, d, r, k: k * m,
-            "m adds momentum instead of multiplying by it": lambda m, d, r, k: k + m - r * d,
-            "m is the old velocity plus the gradient: m = momentum * m - learning_rate * d_w":
-                lambda m, d, r, k: m + d,
-            "m does not decay, and does not contain the learning rate": lambda m, d, r, k: m - d,
-            "m multiplies the old velocity by the learning rate, too":
-                lambda m, d, r, k: r * (k * m - d),
-            "m decays by momentum**2": lambda m, d, r, k: k * k * m - r * d,
-            "m is overwritten by the step: the old velocity is lost": lambda m, d, r, k: -r * d,
         },
         "w_rule": {
             "w subtracts the velocity: it points downhill already, w = w + m":
                 lambda w, d, old, m, r, k: w - m,
             "w is updated with the old velocity: update m first":
                 lambda w, d, old, m, r, k: w + old,
-            "w is a step of gradient descent without momentum: w = w + m":
-                lambda w, d, old, m, r, k: w - r * d,
             "w multiplies the velocity by the learning rate, which it already contains":
                 lambda w, d, old, m, r, k: w + r * m,
             "w subtracts the velocity times the learning rate: w = w + m":
                 lambda w, d, old, m, r, k: w - r * m,
             "w is updated with Nesterov momentum: w = w + m":
                 lambda w, d, old, m, r, k: w + k * m - r * d,
-            "w adds the step of gradient descent to the velocity, which contains it already":
-                lambda w, d, old, m, r, k: w + m - r * d,
-            "w subtracts the gradient without the velocity: w = w + m":
-                lambda w, d, old, m, r, k: w - d,
             "w is the velocity: add it to the weights": lambda w, d, old, m, r, k: m,
         },
     },
@@ -209,13 +170,20 @@ def _adam_quantities(name: str, w: Array, d_w: Array, m: Array, v: Array, *numbe
         if name == "v":
             found["new_m"] = beta_1 * m + (1 - beta_1) * d_w
             found["(d_w - new_m)"] = d_w - found["new_m"]
-        return found | {"(1 - beta_1**step)": 1 - beta_1**step, "(1 - beta_2**step)": 1 - beta_2**step}
+        return found | {
+            "(1 - beta_1**step)": 1 - beta_1**step,
+            "(1 - beta_2**step)": 1 - beta_2**step,
+        }
     new_m, new_v = beta_1 * m + (1 - beta_1) * d_w, beta_2 * v + (1 - beta_2) * d_w * d_w
     m_hat, v_hat = new_m / (1 - beta_1**step), new_v / (1 - beta_2**step)
     step = m_hat / (np.sqrt(v_hat) + epsilon)
-    return {"m_hat / (sqrt(v_hat) + epsilon)": step, "m_hat": m_hat, "v_hat": v_hat, "new_m": new_m, "new_v": new_v} | {
-        n: v for n, v in found.items() if n not in ("m", "v")
-    }
+    return {
+        "m_hat / (sqrt(v_hat) + epsilon)": step,
+        "m_hat": m_hat,
+        "v_hat": v_hat,
+        "new_m": new_m,
+        "new_v": new_v,
+    } | {n: v for n, v in found.items() if n not in ("m", "v")}
 
 
 ADAM = Exercise(
@@ -248,14 +216,6 @@ ADAM = Exercise(
             "m multiplies the old estimate by 1 - beta_1, and the gradient by beta_1: exchange "
             "them": lambda m, d, b1, b2: (1 - b1) * m + b1 * d,
             "m decays with beta_2 instead of beta_1": lambda m, d, b1, b2: b2 * m + (1 - b2) * d,
-            "m subtracts the gradient: add (1 - beta_1) * d_w":
-                lambda m, d, b1, b2: b1 * m - (1 - b1) * d,
-            "m contains the square of 1 - beta_1": lambda m, d, b1, b2: b1 * m + (1 - b1) ** 2 * d,
-            "m decays, but the gradient is missing": lambda m, d, b1, b2: b1 * m,
-            "m averages the square of the gradient: this is v":
-                lambda m, d, b1, b2: b1 * m + (1 - b1) * d * d,
-            "m is the gradient times 1 - beta_1: the old estimate is lost":
-                lambda m, d, b1, b2: (1 - b1) * d,
         },
         "v_rule": {
             "v does not decay: multiply it by beta_2": lambda v, d, b1, b2, m: v + (1 - b2) * d * d,
@@ -269,17 +229,8 @@ ADAM = Exercise(
                 lambda v, d, b1, b2, m: b2 * v + (1 - b2) * d,
             "v averages the absolute value of the gradient: average its square":
                 lambda v, d, b1, b2, m: b2 * v + (1 - b2) * np.abs(d),
-            "v squares 1 - beta_2, too: (1 - beta_2) * d_w**2":
-                lambda v, d, b1, b2, m: b2 * v + ((1 - b2) * d) ** 2,
-            "v is the larger of the old estimate and |d_w| (Adamax)":
-                lambda v, d, b1, b2, m: np.maximum(b2 * v, np.abs(d)),
             "v is the larger of the old and the new estimate (AMSGrad)":
                 lambda v, d, b1, b2, m: np.maximum(v, b2 * v + (1 - b2) * d * d),
-            "v adds up the squares (Adagrad): it must decay": lambda v, d, b1, b2, m: v + d * d,
-            "v averages the square of m: average the square of d_w":
-                lambda v, d, b1, b2, m: b2 * v + (1 - b2) * m * m,
-            "v is the square times 1 - beta_2: the old estimate is lost":
-                lambda v, d, b1, b2, m: (1 - b2) * d * d,
         },
         "correct_m correct_v": {
             "the bias correction of m and v is missing":
@@ -348,9 +299,7 @@ ADAM = Exercise(
             "w divides the learning rate by sqrt(step): the bias correction is sufficient":
                 lambda w, s, r, t: w - r / np.sqrt(t) * s,
             "w divides the learning rate by step": lambda w, s, r, t: w - r / t * s,
-            "w subtracts the step twice": lambda w, s, r, t: w - 2 * r * s,
             "w applies weight decay of 0.01 (AdamW)": lambda w, s, r, t: w - r * (s + 0.01 * w),
-            "w is the negative step: add it to the weights": lambda w, s, r, t: -r * s,
         },
         "used": {
             "w is updated with the old m: update m first":

@@ -1,0 +1,114 @@
+"""Regions in which a result is wrong, such as negative values of an argument."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinynet.functional import Array
+
+
+def differ(a: Array, b: Array) -> Array:
+    """Return which elements of a result are wrong."""
+    return np.logical_not(np.isclose(a, b, 1e-4, 1e-5 * np.abs(b).max(initial=0)))
+
+
+def regions(
+    quantities: Sequence[Mapping[str, Any]],
+    expected: Sequence[Array],
+    wrong: Sequence[Array],
+    name: str,
+) -> Iterator[str]:
+    """Yield conditions that hold for the wrong elements of all cases, and for no others."""
+    flat = np.concatenate([w.ravel() for w in wrong])
+    count = np.count_nonzero(flat)
+    if count < 3 or len(flat) < 1.05 * count + 2:
+        return
+    values = _values(quantities, expected)
+    zero = np.concatenate([b.ravel() for b in expected]) == 0
+    for label, arrays in (*values.items(), (f"the correct {name}", [*expected])):
+        if condition := _interval(label, _flat(arrays), flat, flat[:0]):
+            yield condition
+    for axis in range(expected[0].ndim):
+        word = ("row", "column")[axis] if expected[0].ndim > 1 else "element"
+        first = [np.indices(b.shape)[axis] for b in expected]
+        last = [b.shape[axis] - i for b, i in zip(expected, first, strict=True)]
+        for order, arrays in ((0, first), ("the end", last)):  # a correct 0 is no evidence
+            label = f"the {word} number, counted from {order},"
+            if condition := _interval(label, _flat(arrays), flat, zero & ~flat):
+                yield condition
+    signs = [(n, v) for n, v in values.items() if all(a.all() for a in v)]
+    for (a, x), (b, y) in itertools.combinations(signs, 2):
+        for i, j in itertools.product((1, -1), repeat=2):
+            if np.array_equal((i * _flat(x) > 0) & (j * _flat(y) > 0), flat):
+                yield f"{a} {'<>'[i > 0]} 0 and {b} {'<>'[j > 0]} 0"
+
+
+def _flat(arrays: Sequence[Array]) -> Array:
+    return np.concatenate([a.ravel() for a in arrays])
+
+
+def _values(
+    quantities: Sequence[Mapping[str, Any]], expected: Sequence[Array]
+) -> dict[str, list[Array]]:
+    """Return the quantities with the shape of the result, and the minima of their rows."""
+    found = {}
+    for label in quantities[0]:
+        arrays = [np.asarray(q[label], np.float64) for q in quantities]
+        if all(fits(v, b.shape) for v, b in zip(arrays, expected, strict=True)):
+            arrays = [np.broadcast_to(v, b.shape) for v, b in zip(arrays, expected, strict=True)]
+            found[label] = arrays
+            if arrays[0].ndim == 2:
+                found[f"{label}.min(axis=1)"] = [v.min(axis=1)[:, None] + 0 * v for v in arrays]
+    return found
+
+
+def fits(a: Array, shape: tuple[int, ...]) -> bool:
+    """Return whether an array can be broadcast to a shape."""
+    sizes = zip(a.shape[::-1], shape[::-1], strict=False)
+    return a.ndim <= len(shape) and bool(a.ndim) and all(i in (1, j) for i, j in sizes)
+
+
+def _interval(label: str, q: Array, wrong: Array, ignored: Array) -> str:
+    """Return the interval of a quantity that contains the wrong elements, and no others."""
+    inside, outside = q[wrong], q[~wrong & ~ignored] if ignored.size else q[~wrong]
+    low, high = inside.min(), inside.max()
+    below, above = outside[outside < low], outside[outside > high]
+    if not outside.size or len(below) + len(above) < len(outside):
+        return ""
+    if len({*q}) == 2:
+        return f"{label} is {low:g}"
+    ends = []
+    for sign, others, at in ((">", below, low), ("<", above, high)):
+        if len(others):
+            bound = _between(*sorted((at, others.max() if sign == ">" else others.min())))
+            if len(others) < 5 and bound != "0" and not ignored.size:
+                return ""
+            ends.append(f"{label} {sign} {bound}")
+    return " and ".join(ends)
+
+
+def _between(low: float, high: float) -> str:
+    """Return the number between two others that is shortest."""
+    if low <= 0 <= high:
+        return "0"
+    for digits in range(-6, 8):
+        if low <= (number := round((low + high) / 2, digits)) <= high:
+            return f"{number:g}"
+    return f"{low:.3g}"
+
+
+def clipped(given: Sequence[Array], expected: Sequence[Array]) -> str:
+    """Return the bounds to which correct values are clipped."""
+    low, high = min(a.min() for a in given), max(a.max() for a in given)
+    counts = [sum(np.count_nonzero(a == bound) for a in given) for bound in (low, high)]
+    bounds = [b if n > 2 else None for b, n in zip((low, high), counts, strict=True)]
+    if bounds == [None, None] or low == high:
+        return ""
+    if any(differ(a, np.clip(b, *bounds)).any() for a, b in zip(given, expected, strict=True)):
+        return ""
+    texts = zip(("at least", "at most"), bounds, strict=True)
+    return f"clipped to {' and '.join(f'{word} {b:.4g}' for word, b in texts if b is not None)}"
