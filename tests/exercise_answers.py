@@ -388,12 +388,15 @@ def train_only(rule: Any) -> Any:
 
 WRONG: dict[str, list[tuple[str, Any]]] = {
     "softmax": [
+        (r"x\*\*2 / \(x\*\*2\).sum", lambda x: x**2 / (x**2).sum(axis=1, keepdims=True)),
+        ("half of x", lambda x: softmax(x / 2)),
+        (r"range from 0 to 10", lambda x: softmax(np.clip(x, 0, 10))),
         ("overflows .* maximum of each row", lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)),
         ("maximum of the whole batch", lambda x: (e := np.exp(x - x.max())) / e.sum(1)[:, None]),
         (r"sums over the batch \(axis=0\)", lambda x: softmax(x.T).T),
         ("without keepdims", lambda x: np.exp(x) / np.exp(x).sum(axis=1)),
         ("does not divide by the sum", lambda x: np.exp(x - x.max(axis=1, keepdims=True))),
-        ("logarithm of the probabilities", lambda x: np.log(softmax(x))),
+        (r"log\(softmax\(x\)\)", lambda x: np.log(softmax(x))),
         ("clips the logits", lambda x: softmax(np.clip(x, -50, 50))),
         ("is transposed", lambda x: softmax(x).T if len(x) != len(x.T) else softmax(x)),
         ("modifies its argument x", lambda x: np.exp(np.subtract(x, x.max(1)[:, None], out=x))
@@ -404,8 +407,12 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("has only 1 of 3 rows", lambda x: softmax(x[:1])),
     ],
     "relu_backward": [
-        ("from -1 to 1", lambda d_y, x: np.clip(d_y, -1, 1) * (x > 0)),
-        ("range from", lambda d_y, x: np.clip(d_y, -50, 50) * (x > 0)),
+        (r"0 instead of .* where x > 0 and x < 0.[456]", lambda d_y, x: d_y * (x > 0.5)),
+        (r"d_y where x > 0, and 0.01 elsew", lambda d_y, x: np.where(x > 0, d_y, 0.01)),
+        (r"\(d_y \* x > 0\)", lambda d_y, x: d_y * x > 0),
+        ("in the last row", lambda d_y, x: np.append((d_y * (x > 0))[:-1], 0 * d_y[-1:], 0)),
+        ("at least -1 and at most 1", lambda d_y, x: np.clip(d_y, -1, 1) * (x > 0)),
+        ("at least -50 and at most 50", lambda d_y, x: np.clip(d_y, -50, 50) * (x > 0)),
         ("ignores the upstream gradient", lambda d_y, x: np.where(x > 0, 1, 0)),
         ("returns relu", lambda d_y, x: np.maximum(x, 0)),
         ("condition reversed", lambda d_y, x: d_y * (x <= 0)),
@@ -415,9 +422,11 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("modifies its argument d_y", zeroed),
         ("has the wrong sign", lambda d_y, x: -d_y * (x > 0)),
         ("elements that are not 0", lambda d_y, x: d_y[x > 0]),
-        ("3 times too large", lambda d_y, x: 3 * d_y * (x > 0)),
+        (r"3 \* \(d_y \* \(x > 0\)\)", lambda d_y, x: 3 * d_y * (x > 0)),
     ],
     "dense_backward": [
+        (r"0.1 \* kernel \+ x.T @ d_y", lambda d, x, k: (d @ k.T, x.T @ d + 0.1 * k, d.sum(0))),
+        (r"cumsum\(d_y\): it must have", lambda d, x, k: (d @ k.T, x.T @ d, d.cumsum(0))),
         ("d_bias is summed over the wrong axis", lambda d, x, k: (d @ k.T, x.T @ d, d.sum(1))),
         ("d_kernel is divided by the batch size", lambda d, x, k: (
             d @ k.T, x.T @ d / len(x), d.sum(0))),
@@ -430,6 +439,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("a dict with the keys", lambda d, x, k: {"d_x": d @ k.T, "dW": x.T @ d, "db": d.sum(0)}),
     ],
     "crossentropy": [
+        (r"exp\(-mean\(log\(p", lambda y, p: np.exp(-np.log(chosen(y, p) + 1e-9).mean())),
+        ("at most 0.5", lambda y, p: -np.log(np.clip(chosen(y, p), 1e-7, 0.5)).mean()),
         ("by 1e-10", lambda y, p: -np.log(np.maximum(chosen(y, p), 1e-10)).mean()),
         ("exchanges the arguments", lambda p, y: -np.log(np.maximum(chosen(y, p), 1e-7)).mean()),
         ("not finite", lambda y, p: -np.mean(np.log(chosen(y, p)))),
@@ -444,6 +455,9 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("by 0.001", lambda y, p: -np.mean(np.log(np.maximum(chosen(y, p), 1e-3)))),
     ],
     "softmax_crossentropy_backward": [
+        (r"- 0.9 \* one_hot / N", lambda y, z: (
+            softmax(z) - 0.9 * one_hot(y, z) - 0.1 / z.shape[1]) / len(y)),
+        (r"/ sqrt\(N\)", lambda y, z: (softmax(z) - one_hot(y, z)) / len(y) ** 0.5),
         ("the mean over the batch is missing", lambda y, z: softmax(z) - one_hot(y, z)),
         ("wrong sign", lambda y, z: (one_hot(y, z) - softmax(z)) / len(y)),
         ("subtracts the class labels as numbers", lambda y, z: (softmax(z) - y[:, None]) / len(y)),
@@ -455,10 +469,13 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("number of elements", lambda y, z: np.array((softmax(z) - one_hot(y, z)) / z.size)),
     ],
     "gradient_check": [
+        ("not divided", lambda f, x, g: ratio(2e-5 * differences(f, x), g)),
+        ("absolute value of the quotient", lambda f, x, g: ratio(np.abs(differences(f, x)), g)),
+        (r"1 - \|n - g\|", lambda f, x, g: 1 - ratio(differences(f, x), g)),
         ("one-sided", lambda f, x, g: ratio(differences(f, x, 1e-6, (1, 0)), g)),
         ("too large", lambda f, x, g: ratio(differences(f, x, 0.1), g)),
         ("too small", lambda f, x, g: ratio(differences(f, x, 1e-13), g)),
-        ("absolute error", lambda f, x, g: np.linalg.norm(differences(f, x) - g)),
+        (r"is \|n - g\| instead", lambda f, x, g: np.linalg.norm(differences(f, x) - g)),
         ("several elements", lambda f, x, g: ratio((f(x + 1e-5) - f(x - 1e-5)) / 2e-5, g)),
         ("wrong sign", lambda f, x, g: ratio(-differences(f, x), g)),
         ("h instead of 2", lambda f, x, g: ratio(2 * differences(f, x), g)),
@@ -467,6 +484,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
          / max(np.linalg.norm(differences(f, x)), np.linalg.norm(g))),
     ],
     "glorot_uniform": [
+        (r"sqrt\(6 / \(1 \+", lambda i, o, rng: limit(i, o + 1) * rng.uniform(-1, 1, (i, o))),
+        ("the middle", lambda i, o, rng: limit(i, o) * rng.random((i, o)) - 0.5),
         ("similar", lambda i, o, rng: np.sort(glorot(i, o, rng), axis=0)),
         ("repeated", lambda i, o, rng: glorot(i, o, rng)[np.arange(i) // 2]),
         ("times too large", lambda i, o, rng: 1.01 * glorot(i, o, rng)),
@@ -482,9 +501,11 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("replace the 2 by 6", lambda i, o, rng: rng.uniform(-1, 1, (i, o)) * (2 / (i + o)) ** 0.5),
     ],
     "sgd": [
-        ("learning_rate, and uses 0.01", lambda w, d, r: w - 0.01 * d),
+        (r"\(1 - 0.01 \* learning_rate\) \* w", lambda w, d, r: w - r * (d + 0.01 * w)),
+        ("d_w clipped to the range from -5 to 5", lambda w, d, r: w - r * np.clip(d, -5, 5)),
+        (r"w - 0.01 \* d_w", lambda w, d, r: w - 0.01 * d),
         ("2 times too large", lambda w, d, r: w - 2 * r * d),
-        ("only in the last element", lambda w, d, r: np.append((w - r * d)[:-1], w[-1])),
+        ("wrong in the last element", lambda w, d, r: np.append((w - r * d)[:-1], w[-1])),
         ("must return only w. Received: 2", lambda w, d, r: (w - r * d, d)),
         ("called again", sgd_with_state),
         ("adds the gradient", lambda w, d, r: w + r * d),
@@ -492,11 +513,13 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("returns None, and changes no argument", lambda w, d, r: None),
         ("ignores the learning rate", lambda w, d, r: w - d),
         ("divides by the learning rate", lambda w, d, r: w - d / r),
-        ("sign of the gradient", lambda w, d, r: w - r * np.sign(d)),
+        (r"learning_rate \* sign\(d_w\)", lambda w, d, r: w - r * np.sign(d)),
         ("not updated", lambda w, d, r: w),
         ("exchanges the arguments w and d_w", lambda w, d, r: d - r * w),
     ],
     "momentum": [
+        (r"\(1 - momentum\) \* m - learning_rate \* momentum", with_rule(
+            lambda w, d, m, r, k: (w + m, (1 - k) * m - k * r * d))),
         ("opposite sign", with_rule(lambda w, d, m, r, k: (w - k * m - r * d, k * m + r * d))),
         ("PyTorch", with_rule(lambda w, d, m, r, k: (w - r * (k * m + d), k * m + d))),
         ("exponential moving average", with_rule(
@@ -510,6 +533,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("does not decay", with_rule(lambda w, d, m, r, k: (w + m - r * d, m - r * d))),
     ],
     "adam": [
+        ("0.9 and 0.999", lambda *a: adam(
+            *a, power=lambda b, t: 1 - (0.9 if b == a[6] else 0.999) ** t)),
         ("epsilon", lambda *args: adam(*args[:-1], 1e-8)),
         ("bias correction of m and v is missing", functools.partial(adam, power=lambda b, t: 1)),
         (r"step \+ 1", functools.partial(adam, power=lambda b, t: 1 - b ** (t + 1))),
@@ -528,6 +553,15 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("must return w, m", lambda *args: adam(*args)[0]),
     ],
     "minibatches": [
+        ("two lists", lambda *args: [[*part] for part in zip(*minibatches(*args), strict=True)]),
+        ("one batch", lambda *args: minibatches(*args)[0]),
+        ("more than N", lambda x, y, n, rng: [
+            (x[o[i : i + n]], y[o[i : i + n]])
+            for o in [rng.permutation(len(x))] for i in range(len(x))]),
+        ("are not those of x", lambda *args: [(x / 255, y) for x, y in minibatches(*args)]),
+        (r"order\[i:batch_size\]", lambda x, y, n, rng: [
+            (x[p], y[p]) for o in [rng.permutation(len(x))] for i in range(0, len(x), n)
+            for p in [o[i:n]]]),
         ("not all orders", with_order(lambda n, rng: np.roll(np.arange(n), rng.integers(n))[::-1])),
         ("not all orders", with_order(lambda n, rng: np.append(rng.permutation(n - 1), n - 1))),
         ("drops the final partial batch", lambda x, y, n, rng: [
@@ -535,13 +569,19 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("labels do not belong", shuffled_apart),
         ("not shuffled", lambda x, y, n, rng: batches(x, y, n, rng, np.arange(len(x)))),
         ("same in each epoch", lambda x, y, n, rng: batches(x, y, n, np.random.default_rng(0))),
-        ("repeated", lambda x, y, n, rng: batches(x, y, n, rng, rng.integers(0, len(x), len(x)))),
+        ("same example twice", lambda x, y, n, rng: batches(
+            x, y, n, rng, rng.integers(0, len(x), len(x)))),
         ("consecutive examples", lambda x, y, n, rng: [
             *batches(x, y, n, rng, np.arange(len(x)))][::-1]),
         ("list of pairs", lambda x, y, n, rng: [x for x, y in batches(x, y, n, rng)]),
         ("returns None", lambda x, y, n, rng: None),
     ],
     "dropout": [
+        ("dropped elements is -1", train_only(
+            lambda x, r, rng: np.where(rng.random(x.shape) < r, -1, x / (1 - r)))),
+        ("mask.mean", train_only(
+            lambda x, r, rng: x * (m := rng.random(x.shape) >= r) / m.mean())),
+        ("same factor", train_only(lambda x, r, rng: x + rng.normal(0, r, x.shape))),
         ("independently", with_mask(
             lambda x, r, rng: (rng.random(x.shape) >= r) | (np.arange(x.shape[1]) == 0))),
         ("independently", with_mask(
@@ -564,6 +604,10 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             lambda x, r, rng: x * (rng.random((len(x), 1)) >= r) / (1 - r))),
     ],
     "accuracy": [
+        ("not with `is`", lambda y, s: np.mean([y[n] is s[n].argmax() for n in range(len(y))])),
+        ("one number for the whole batch", lambda y, s: float(s.argmax() == y.argmax())),
+        ("applies argmax to the labels", lambda y, s: np.mean(s.argmax(1) == y.argmax())),
+        ("last example", lambda y, s: float(s[-1].argmax() == y[-1])),
         ("logits of 1000|uses exp", lambda y, s: (np.exp(s).argmax(axis=1) == y).mean()),
         ("2 values are returned", lambda y, s: ((s.argmax(axis=1) == y).sum(), len(y))),
         ("argmin", lambda y, s: np.mean(s.argmin(1) == y)),
@@ -576,11 +620,13 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("rounded to 1 decimals", lambda y, s: round(float(np.mean(s.argmax(1) == y)), 1)),
     ],
     "custom_layer": [
+        (r"sqrt\(x\) where x > 0", layer(call=lambda self, x: ops.where(
+            x > 0, ops.sqrt(ops.abs(x)), self.alpha * x))),
         ("alpha is ignored", layer(call=lambda self, x: ops.relu(x))),
         ("one trainable weight", layer(build=lambda self, shape: setattr(self, "alpha", 0.25))),
         (r"shape \(1,\)", layer(build=lambda self, shape: setattr(
             self, "alpha", self.add_weight((1,), initializers.Constant(0.25))))),
-        ("0.25 initially", layer(start=1.0)),
+        ("initial alpha is 1", layer(start=1.0)),
         ("alpha is not trainable", layer(build=lambda self, shape: setattr(
             self, "alpha", self.add_weight((shape[-1],), initializers.Constant(0.25),
                                            trainable=False)))),

@@ -13,7 +13,7 @@ import pytest
 import tinynet
 from tests import exercise_answers
 from tinynet import config, exercises
-from tinynet.exercises import diagnosis, session
+from tinynet.exercises import formulas, regions, relations, session
 from tinynet.exercises.exercise import observe
 
 ALL = {exercise.name: exercise for exercise in session.EXERCISES}
@@ -128,21 +128,51 @@ def test_two_mistakes_are_named_together() -> None:
         (lambda b: 0 * b, "zero"),
         (lambda b: b.sum(axis=0), "sum 0"),
         (lambda b: b[-1], "last"),
-        (lambda b: np.minimum(b, 3), "at most 3"),
-        (lambda b: np.clip(b, -2, 2), "clipped 2"),
-        (lambda b: b * [[1], [0]], "last row"),
-        (lambda b: b * [1, 1, 0], "last column"),
+        (lambda b: b * [[1], [2]], "rows"),
+        (lambda b: b * [1, 1, 2], "columns"),
+        (lambda b: np.sort(b, None).reshape(b.shape), "order"),
     ],
 )
 def test_relations_of_results(given: Any, label: str) -> None:
     b = np.array([[1.25, -2.5, 3.125], [4.5, 5.25, -0.75]])
-    for relate in (diagnosis.relations, diagnosis.parts):
+    for relate in (relations.relations, relations.parts):
         found = dict(relate(given(b), b, {"x": np.ones((2, 3))}))
         if label in found:
             break
     assert label in found
-    assert not dict(diagnosis.relations(b[::-1] + b[0, 0], b, {}))
-    assert not dict(diagnosis.parts(b[::-1] + b[0, 0], b, {}))
+    assert not dict(relations.relations(b[::-1] + b[0, 0], b, {}))
+    assert not dict(relations.parts(b[::-1] + b[0, 0], b, {}))
+
+
+def test_formulas_hold_in_all_cases() -> None:
+    cases = [
+        {"a": np.arange(1.0, n), "b": np.arange(2.0, n + 1) ** 2, "rate": n / 7} for n in (8, 9)
+    ]
+    found = formulas.Formulas(cases, [2 * c["a"] - c["rate"] * c["b"] for c in cases])
+    assert found.right.text == "2 * a - rate * b"
+    assert found.find([c["a"] * c["rate"] for c in cases]) == "rate * a"
+    assert found.find([c["a"] * n for c, n in zip(cases, (3.3, 1.7), strict=True)]) == ""
+    numbers = [{"n": n, "p": np.arange(1.0, n)} for n in (5, 7, 9, 12)]
+    means = np.array([np.mean(c["p"] ** 2) for c in numbers])
+    assert formulas.find_number(means, numbers) == "mean(p**2)"
+    assert formulas.find_number(np.array([5.0, 7.0, 9.1, 13.0]), numbers) == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        (lambda x: x < 0, "where x < 0"),
+        (lambda x: (x > 1) & (x < 2.5), "where x > 1 and x < 2.5"),
+        (lambda x: np.arange(6)[:, None] + 0 * x == 5, "in the last row"),
+        (lambda x: np.arange(4) + 0 * x > 0, "except in the first column"),
+        (lambda x: np.arange(4) + 0 * x == 0, "in the first column"),
+        (lambda x: np.arange(24).reshape(x.shape) % 5 == 1, None),
+    ],
+)
+def test_regions_contain_exactly_the_wrong_elements(wrong: Any, where: str | None) -> None:
+    x = np.random.default_rng(0).permutation(np.arange(24.0) / 4 - 2.1).reshape(6, 4)
+    found = next(regions.regions([{"x": x}], [1 + 0 * x], [wrong(x)], "y"), None)
+    assert found == where
 
 
 def test_example_shows_arguments_of_failing_call() -> None:

@@ -8,7 +8,6 @@ case, such as the learning rate or the batch size.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 import re
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinynet._core.cached_property import cached_property
 from tinynet.exercises.terms import Coefficients, Quantities, Terms, bare, enclosed, numbers_of
 from tinynet.functional import Array
 
@@ -44,7 +44,7 @@ class Formulas:
         self._numbers = numbers_of(quantities)
         self._coefficients: dict[tuple[int, ...], Coefficients] = {}
 
-    @functools.cached_property
+    @cached_property
     def right(self) -> Formula:
         """Formula of the correct results."""
         return self._search([b.ravel() for b in self.expected], self.terms.values, (), False)
@@ -177,7 +177,9 @@ class Formulas:
 
 def _sum(terms: list[tuple[bool, str]]) -> str:
     """Return the text of a sum of terms, which may be negative."""
-    text = "".join((" - " if minus else " + ") + term for minus, term in sorted(terms))
+    text = "".join(
+        (" - " if minus else " + ") + term for minus, term in sorted(terms, key=lambda t: t[0])
+    )
     return text[3:] if text.startswith(" + ") else f"-{text[3:]}"
 
 
@@ -270,7 +272,7 @@ def _number_formulas(
             numbers = np.array([reduce(v) for v in terms.values]).T
             for outer, function in _OF_NUMBERS.items():
                 for cost, i, e, constant in known.match(given / function(numbers), rtol):
-                    body = outer.format(text.format(bare(terms.name(i))))
+                    body = outer.format(text.format(bare(terms.name(i)))).replace("mean(1)", "1")
                     total = cost + terms.costs[i] + n + (outer != "{}")
                     yield float(total), _signed(known, body, e, constant)
 

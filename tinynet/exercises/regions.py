@@ -22,7 +22,10 @@ def regions(
     wrong: Sequence[Array],
     name: str,
 ) -> Iterator[str]:
-    """Yield conditions that hold for the wrong elements of all cases, and for no others."""
+    """Yield conditions that hold for the wrong elements of all cases, and for no others.
+
+    Examples are "where x < 0" and "in the last row".
+    """
     flat = np.concatenate([w.ravel() for w in wrong])
     count = np.count_nonzero(flat)
     if count < 3 or len(flat) < 1.05 * count + 2:
@@ -31,20 +34,23 @@ def regions(
     zero = np.concatenate([b.ravel() for b in expected]) == 0
     for label, arrays in (*values.items(), (f"the correct {name}", [*expected])):
         if condition := _interval(label, _flat(arrays), flat, flat[:0]):
-            yield condition
+            yield f"where {condition}"
     for axis in range(expected[0].ndim):
         word = ("row", "column")[axis] if expected[0].ndim > 1 else "element"
         first = [np.indices(b.shape)[axis] for b in expected]
-        last = [b.shape[axis] - i for b, i in zip(expected, first, strict=True)]
-        for order, arrays in ((0, first), ("the end", last)):  # a correct 0 is no evidence
-            label = f"the {word} number, counted from {order},"
-            if condition := _interval(label, _flat(arrays), flat, zero & ~flat):
-                yield condition
+        last = [i - b.shape[axis] for b, i in zip(expected, first, strict=True)]
+        places = {"< 0.5": "in the first", "> 0": "except in the first",
+                  "> -1.5": "in the last", "< -1.5": "except in the last"}  # fmt: skip
+        found = [_interval("", _flat(n), flat, zero & ~flat).strip() for n in (first, last)]
+        if known := [places[condition] for condition in found if condition in places]:
+            yield f"{known[0]} {word}"
+        elif found[0]:
+            yield f"where n {found[0]} for the {word} number n, counted from 0"
     signs = [(n, v) for n, v in values.items() if all(a.all() for a in v)]
     for (a, x), (b, y) in itertools.combinations(signs, 2):
         for i, j in itertools.product((1, -1), repeat=2):
             if np.array_equal((i * _flat(x) > 0) & (j * _flat(y) > 0), flat):
-                yield f"{a} {'<>'[i > 0]} 0 and {b} {'<>'[j > 0]} 0"
+                yield f"where {a} {'<>'[i > 0]} 0 and {b} {'<>'[j > 0]} 0"
 
 
 def _flat(arrays: Sequence[Array]) -> Array:
@@ -84,28 +90,29 @@ def _interval(label: str, q: Array, wrong: Array, ignored: Array) -> str:
     ends = []
     for sign, others, at in ((">", below, low), ("<", above, high)):
         if len(others):
-            bound = _between(*sorted((at, others.max() if sign == ">" else others.min())))
+            bound = _between(others.max() if sign == ">" else others.min(), at)
             if len(others) < 5 and bound != "0" and not ignored.size:
                 return ""
             ends.append(f"{label} {sign} {bound}")
     return " and ".join(ends)
 
 
-def _between(low: float, high: float) -> str:
-    """Return the number between two others that is shortest."""
-    if low <= 0 <= high:
+def _between(outside: float, inside: float) -> str:
+    """Return the shortest number between two others, which may be that outside."""
+    if outside <= 0 < inside or inside < 0 <= outside:
         return "0"
     for digits in range(-6, 8):
-        if low <= (number := round((low + high) / 2, digits)) <= high:
+        number = round((outside + inside) / 2, digits)
+        if outside < number < inside or inside < number < outside:
             return f"{number:g}"
-    return f"{low:.3g}"
+    return f"{inside:.3g}"
 
 
 def clipped(given: Sequence[Array], expected: Sequence[Array]) -> str:
     """Return the bounds to which correct values are clipped."""
     low, high = min(a.min() for a in given), max(a.max() for a in given)
     counts = [sum(np.count_nonzero(a == bound) for a in given) for bound in (low, high)]
-    bounds = [b if n > 2 else None for b, n in zip((low, high), counts, strict=True)]
+    bounds = [b if n > 1 else None for b, n in zip((low, high), counts, strict=True)]
     if bounds == [None, None] or low == high:
         return ""
     if any(differ(a, np.clip(b, *bounds)).any() for a, b in zip(given, expected, strict=True)):

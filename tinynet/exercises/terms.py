@@ -29,7 +29,8 @@ FUNCTIONS: Mapping[str, tuple[int, Function]] = {
     "({} - 1)": (1, lambda x: x - 1),
     "(1 + {})": (2, lambda x: 1 + x),
     "sign({})": (2, np.sign),
-    "sqrt({})": (2, lambda x: np.sqrt(np.abs(x))),
+    "sqrt({})": (2, np.sqrt),
+    "sqrt(abs({}))": (3, lambda x: np.sqrt(np.abs(x))),
     "exp({})": (2, np.exp),
     "exp(-{})": (2, lambda x: np.exp(-x)),
     "log({})": (2, np.log),
@@ -102,12 +103,13 @@ def _candidates(name: str, x: Array, ndim: int) -> Iterator[tuple[str, int, Any]
             sum_of_rows = f"{_with_method(enclosed(term))}.sum(axis=1)"
             yield f"{enclosed(term)} / {sum_of_rows}", 3 + cost, value / total
     for text, reduce in _REDUCTIONS.items():
+        cost = 3 + ("**2" in text)
         if ndim:
-            yield text.format(enclosed(name), ""), 4, reduce(x)
+            yield text.format(enclosed(name), ""), 1 + cost, reduce(x)
         if x.ndim == 2:
-            yield text.format(enclosed(name), "axis=0"), 3, reduce(x, axis=0)
+            yield text.format(enclosed(name), "axis=0"), cost, reduce(x, axis=0)
             rows = reduce(x, axis=1, keepdims=ndim == 2)
-            yield text.format(enclosed(name), "axis=1"), 5 - ndim, rows
+            yield text.format(enclosed(name), "axis=1"), 2 + cost - ndim, rows
 
 
 def _atoms(quantities: Quantities, shape: tuple[int, ...]) -> dict[str, tuple[int, Array]]:
@@ -193,11 +195,12 @@ class Coefficients:
             for (a, x), (b, y) in itertools.combinations(series.items(), 2)
             if f"{a}{b}".isidentifier()
         }
-        found = {("", ""): np.ones(len(numbers)), **sums, **powers}
+        found = {("", ""): np.ones(len(numbers)), **powers}
         for ((a, b), x), ((c, d), y) in itertools.combinations(powers.items(), 2):
             if {a, b}.isdisjoint({c, d} - {""}):
                 top, bottom = (" * ".join(filter(None, pair)) for pair in ((a, c), (b, d)))
                 found.setdefault((top, bottom), x * y)
+        found |= sums
         self.names, self.values = [*found], np.array([*found.values()])
 
     def match(self, values: Array, rtol: float) -> list[tuple[float, int, int, float]]:
