@@ -52,7 +52,8 @@ def refuse(message: str) -> Any:
 
 
 def take_memory() -> None:
-    np.ones(engine.MEMORY // 4)
+    """Use more memory than the process, which other tests share, has used so far."""
+    np.ones((engine.peak() - engine.statm(1) + 2 * engine.MEMORY) // 8)
 
 
 def wait() -> None:

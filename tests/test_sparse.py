@@ -12,6 +12,7 @@ import scipy.sparse
 import tinynet as keras
 from tests import models
 from tests.internals import on_both
+from tinynet import sparse
 from tinynet.sparse import CompressedRows, LazyRows
 
 
@@ -249,3 +250,13 @@ def test_validation_data_is_compressed(rng: np.random.Generator, batches: list[i
     both = model.fit(x, y, epochs=2, validation_data=(x, y), verbose=0, callbacks=[watching])
     assert seen == [keras.config.backend() == "numba"] * 2
     assert both.history["val_loss"][-1] == model.evaluate(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("rows", [1, 300])
+def test_additional_element_is_zero(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code that scales `values`, or takes their maximum, does not use uninitialized memory."""
+    monkeypatch.setattr(sparse, "aligned", lambda shape, dtype: np.full(shape, 99, dtype))
+    x = np.eye(rows, 64, dtype=np.uint8)
+    compressed = CompressedRows(x, "float32")
+    assert compressed.values[-1] == compressed.indices[-1] == 0
+    assert compressed.values.max() == 1

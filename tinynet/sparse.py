@@ -74,6 +74,7 @@ class CompressedRows:
         room = int(self.indptr[-1]) + 1
         self.indices = aligned((room,), np.uint16 if self.narrow else np.int32)
         self.values = aligned((room,), dtype)
+        self.indices[-1] = self.values[-1] = 0
         for first, block in _blocks(x, self.dtype, rows, use is not None):
             starts = self.indptr[first:]
             if use is None:

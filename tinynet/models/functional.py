@@ -244,11 +244,11 @@ class Network(Layer):
             inputs = map_shapes(lambda s: SymbolicTensor(examples_of(s, next(kinds))), shape)
             self._outputs_for((inputs,), {}, self.call)
             return
-        kind = type(self).__name__
         expected = (
-            f"{kind} must define call(self, inputs), or be constructed from inputs and outputs"
+            f"{type(self).__name__} must define call(self, inputs), or have inputs and outputs"
         )
-        checks.require(self._graph is not None, expected, "a model without layers")
+        has_layers = self._graph is not None or type(self).call is not Network.call
+        checks.require(has_layers, expected, "a model without layers")
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Compute the outputs. A functional model executes its graph.
