@@ -424,7 +424,7 @@ def test_csv_append_aligns_columns(separator: str, tmp_path: Path) -> None:
     [
         *(b"a,b\n1,2\n", b"epoch;loss\n0;0.5\n", b"some notes\n", b"no end of line"),
         b'epoch,note\n0,"cut off',
-        b"epoch,loss\n0,\xff\n",
+        *(b"epoch,loss\n0,\xff\n", b"\xef", b"\xef\xbb"),
         b"epoch,loss\n0," + b"1" * 200_000,
     ],
 )

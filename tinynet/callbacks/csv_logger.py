@@ -98,13 +98,13 @@ class CSVLogger(Callback):
             file.write(text.getvalue())
 
     def _rows(self) -> list[list[str]]:
-        with open(self.filename, newline="", encoding="utf-8-sig") as file:  # Excel adds a BOM
-            try:
-                rows = csv.reader(file, delimiter=self.sep, strict=True)
-                return [row for row in rows if row]
-            except (UnicodeDecodeError, csv.Error) as error:
-                expected = f"{self.filename} must have been written by CSVLogger"
-                raise ValueError(f"{expected}. Received: {error}") from error
+        contents = Path(self.filename).read_bytes()
+        try:  # Excel adds a BOM; a file object would read a part of a BOM as an empty text
+            text = io.StringIO(contents.decode("utf-8-sig"), newline="")
+            return [row for row in csv.reader(text, delimiter=self.sep, strict=True) if row]
+        except (UnicodeDecodeError, csv.Error) as error:
+            expected = f"{self.filename} must have been written by CSVLogger"
+            raise ValueError(f"{expected}. Received: {error}") from error
 
 
 def _cell(value: Any) -> Any:
