@@ -37,10 +37,11 @@ def shorten(value: Any, limit: int = 60, depth: int = 3) -> str:
     elif isinstance(value, int) and value.bit_length() > 4 * limit:
         return f"an integer of {value.bit_length()} bits"
     if type(value) in _BRACKETS and value:
-        each = [value] if isinstance(value, list | tuple) else [value, value.values()]
-        parts = [[shorten(part, limit, depth - 1) if depth else "…" for part in p] for p in each]
-        inside = ", ".join(map(": ".join, zip(*parts, strict=True)))
-        start, end = _BRACKETS[type(value)]
+        inside, (start, end) = "", _BRACKETS[type(value)]
+        for entry in value.items() if isinstance(value, dict) else zip(value, strict=True):
+            if len(inside) <= limit:
+                texts = [shorten(part, limit, depth - 1) if depth else "…" for part in entry]
+                inside += ", " * bool(inside) + ": ".join(texts)
         comma = "," * (type(value) is tuple and len(value) == 1)
         text = f"{start}{inside}{comma}{end}"
     else:
