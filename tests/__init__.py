@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 try:
     import pytest
@@ -33,3 +36,13 @@ def mostly_wide(names: Iterable[str], *everyday: str) -> list[Any]:
     Wide tests also run in the other configurations of `.ci/run`.
     """
     return mostly_slow(names, *everyday, mark=pytest.mark.wide)
+
+
+class RandomNumbers(threading.local):
+    """Random number generator of a file; `conftest` resets it for each test, and in each thread."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._generator, name)

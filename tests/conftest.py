@@ -1,11 +1,14 @@
 """Shared fixtures, options and hooks of the tests."""
 
 import collections
+import functools
 import gc
+import inspect
 import os
 import secrets
 import signal
 import sys
+import threading
 import zlib
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -57,6 +60,21 @@ def chromium():
     window.close()
 
 
+# The settings are restored by `pytest_runtest_teardown`.
+@pytest.fixture(params=["numpy", "numba"])
+def backend(request):
+    """Set the backend, and return its name."""
+    tinynet.config.set_backend(request.param)
+    return request.param
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    """Set the number of threads, and return it."""
+    tinynet.config.set_num_threads(request.param)
+    return request.param
+
+
 # Seed for tests that must pass with any seed; set the variable to reproduce a failure.
 SESSION_SEED = int(os.environ.get("TINYNET_TEST_SEED") or secrets.randbelow(2**32))
 os.environ["TINYNET_TEST_SEED"] = str(SESSION_SEED)  # inherited by processes that run tests
@@ -80,6 +98,18 @@ def any_seed():
     return SESSION_SEED
 
 
+# `--parallel-threads` runs a test that uses one of these in one thread only: they change or read
+# the state of the process.
+THREAD_UNSAFE = {
+    "functions": [
+        *settings.setters(),
+        "tinynet.utils.register_keras_serializable",
+        "tracemalloc.*",
+    ],
+    "fixtures": ["keras"],
+}
+
+
 def pytest_addoption(parser):
     """Add the option for the backend."""
     parser.addoption("--backend", default="numba", choices=tinynet.config.BACKENDS)
@@ -93,6 +123,11 @@ def pytest_configure(config):
         hypothesis.settings.load_profile("busy")
     tinynet.config.set_backend(config.getoption("--backend"))
     settings.measure_briefly()
+    settings.limit_blas(int(os.environ["OPENBLAS_NUM_THREADS"]))
+    if config.pluginmanager.hasplugin("run-parallel"):
+        for kind, names in THREAD_UNSAFE.items():
+            for name in names:
+                config.addinivalue_line(f"thread_unsafe_{kind}", name)
     # A shell ignores SIGINT in background processes, and child processes would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -122,9 +157,33 @@ def show_each_value(items):
             item.add_marker(pytest.mark.wide)
 
 
+class InThreads:
+    """Test that `--parallel-threads` runs in several threads, in each as if it were alone."""
+
+    def __init__(self, item):
+        functools.update_wrapper(self, item.obj)
+        self.item, self.__globals__ = item, item.obj.__globals__  # read by the plugin
+
+    def __call__(self, **given):
+        if threading.current_thread() is threading.main_thread():
+            self.__wrapped__(**given)
+            return
+        before = settings.current()
+        start(self.item)
+        self.__wrapped__(**given)
+        assert settings.current() == before, "the test must be marked as thread_unsafe"
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Mark slow files and wide cases as slow, which excludes them from the fast tests."""
+    if config.getoption("parallel_threads", 1) != 1:
+        for item in items:
+            if isinstance(item, pytest.Function):
+                item.obj = InThreads(item)
+                # Threads receive different folders only as the argument `tmp_path`.
+                if "tmp_path" in {*item.fixturenames} - {*inspect.signature(item.obj).parameters}:
+                    item.add_marker(pytest.mark.thread_unsafe(reason="writes the same files"))
     show_each_value([item for item in items if item.get_closest_marker("each_value")])
     for item in items:
         if item.path.stem in SLOW_FILES or item.get_closest_marker("wide"):
@@ -142,22 +201,27 @@ def pytest_collection_finish():
 _BEFORE = pytest.StashKey()
 
 
-# Hooks are faster than an autouse fixture.
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-    """Reset names and seeds, so that a test is deterministic alone and in a full run.
+def start(item):
+    """Reset names and seeds, so that a test is deterministic alone, in a full run and in threads.
 
     Otherwise, random numbers would depend on how tests are distributed among processes, and in
     rare runs a gradient close to zero would make Adam take a full step.
     """
     registry.clear_names()
     tinynet.random.set_seed(0)
-    if "keras" in sys.modules:
-        sys.modules["keras"].utils.set_random_seed(0)
     numbers = getattr(getattr(item, "module", None), "RNG", None)
     if numbers is not None:
         own = np.random.default_rng(zlib.crc32(item.nodeid.encode()))
         numbers.bit_generator.state = own.bit_generator.state
+
+
+# Hooks are faster than an autouse fixture.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Start a test, and remember the settings."""
+    start(item)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
     item.stash[_BEFORE] = settings.current()
 
 

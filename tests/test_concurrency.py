@@ -11,36 +11,29 @@ import sys
 import threading
 import tracemalloc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinynet
-from tests import HUNG, models
+from tests import HUNG, RandomNumbers, models
 from tests.internals import printed
 from tests.models import bits
 from tinynet import Sequential, config, layers, optimizers
 
-RNG = np.random.default_rng(4)
+RNG = RandomNumbers(4)
 X = RNG.random((200, 30), np.float32) * (RNG.random((200, 30)) < 0.2)
 Y = RNG.integers(0, 3, 200)
 
 
-@pytest.fixture(params=["numpy", "numba"])
-def backend(request: pytest.FixtureRequest) -> str:
-    config.set_backend(request.param)
-    return request.param
-
-
 @pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest, backend: str) -> Iterator[int]:
+def threads(request: pytest.FixtureRequest, backend: str) -> int:
     if request.param > 1 and backend == "numpy":
         pytest.skip("multiple threads require the numba backend")
     config.set_num_threads(request.param)
-    yield request.param
-    config.set_num_threads(1)
+    return request.param
 
 
 def net(seed: int = 5, optimizer: Any = "adam") -> Any:
@@ -116,7 +109,39 @@ def test_models_can_be_created_in_threads() -> None:
         return [layer.name for layer in model.layers]
 
     names = together(*[make] * 6)
-    assert all(len(set(own)) == 20 for own in names)
+    assert names == [["dense", *(f"dense_{i}" for i in range(1, 20))]] * 6
+
+
+def test_seeds_of_threads_are_independent() -> None:
+    def experiment(seed: int) -> list[bytes]:
+        model = net(seed, optimizers.SGD(0.1))
+        model.fit(X, Y, epochs=2, verbose=0)
+        return bits(model)
+
+    expected = [experiment(seed) for seed in range(4)]
+    tinynet.random.set_seed(6)
+    following = tinynet.random.draw_seed()
+    tinynet.random.set_seed(6)
+    assert together(*(lambda i=i: experiment(i) for i in range(4))) == expected
+    assert tinynet.random.draw_seed() == following  # the main thread has its own seeds
+
+
+def test_undone_draws_of_other_threads_are_kept() -> None:
+    """A failed call restores the random state, unless another thread has drawn a seed."""
+
+    draw = tinynet.random.draw_seed
+    for others in ([], [draw]):
+        drawn = []
+
+        class Fails(layers.Layer):
+            def build(self, shape: Any) -> None:
+                drawn.extend([draw(), *together(*others)])  # noqa: B023  # called in this iteration
+                raise ValueError("stop")
+
+        with pytest.raises(ValueError, match="stop"):
+            Sequential([Fails()]).predict(X, verbose=0)
+        assert len(drawn) == 1 + len(others)
+        assert (draw() in drawn) == (not others)
 
 
 def test_training_in_thread_keeps_signal_handlers() -> None:

@@ -16,7 +16,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 
 import tinynet
 from reference import keras_net
-from tests import recorded
+from tests import RandomNumbers, recorded
 from tests.compare import EPS
 from tests.models import bits
 from tinynet import optimizers
@@ -25,7 +25,7 @@ from tinynet.compat import tensorflow as stand_in
 keras, tf = keras_net.keras, keras_net.tf
 LIBRARIES = ((keras, tf), (tinynet, stand_in))
 KERASES = (keras, tinynet)
-RNG = np.random.default_rng(15)
+RNG = RandomNumbers(15)
 X = RNG.standard_normal((12, 4)).astype("float32")
 Y = (X @ RNG.standard_normal((4, 3)) + 0.5).astype("float32")
 START = [RNG.standard_normal(shape).astype("float32") for shape in ((4, 5), (5,), (5, 3), (3,))]

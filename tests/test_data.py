@@ -308,12 +308,9 @@ FORMS: dict[str, Callable[[Any, Any, Any], tuple[Any, Any, Any]]] = {
 
 @pytest.mark.each_value
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("backend", ["numpy", "numba"], indirect=True)
 @pytest.mark.parametrize("dense", [False, True])
 def test_model_accepts_all_data_forms(form: str, backend: str, dense: bool) -> None:
-    before = keras.config.backend()
-    keras.config.set_backend(backend)
-
     def new() -> Any:
         return net(*[keras.layers.BatchNormalization()] * dense)
 
@@ -323,7 +320,6 @@ def test_model_accepts_all_data_forms(form: str, backend: str, dense: bool) -> N
     formed = [FORMS[form](*batch) for batch in batches]
     for made in (formed, [list(batch) for batch in formed], [tuple(batch) for batch in formed]):
         assert_alike(fit_batches(new(), made), expected)
-    keras.config.set_backend(before)
 
 
 class Batches(keras.utils.PyDataset):
@@ -552,15 +548,11 @@ def test_example_bytes_after_conversion() -> None:
     assert Examples((x, x[:, 0]), y, dtype=dtypes).example_bytes == 80 + 40
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 def test_threads_evaluate_compressed_rows(threads: int) -> None:
     rng = np.random.default_rng(0)
     x = (rng.random((3000, 50)) * (rng.random((3000, 50)) < 0.1)).astype("float32")
     y = rng.integers(0, 10, 3000)
     model = classifier(shape=(50,), classes=10, metrics=["accuracy"])
     expected = float(np.mean(model.predict(x, verbose=0).argmax(axis=1) == y))
-    before = keras.config.num_threads()
-    keras.config.set_num_threads(threads)
     found = model.evaluate(CompressedRows(x, "float32"), y, verbose=0)[1]
-    keras.config.set_num_threads(before)
     assert found == pytest.approx(expected)

@@ -16,6 +16,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 
 import tinynet
 from reference import keras_net
+from tests import RandomNumbers
 from tests.compare import EPS, assert_all_within, assert_within
 from tests.internals import registry
 from tests.parity.cases import (
@@ -38,7 +39,7 @@ from tinynet import activations, losses, metrics
 from tinynet._core.buffers import Workspace
 
 keras, tf = keras_net.keras, keras_net.tf
-RNG = np.random.default_rng(11)
+RNG = RandomNumbers(11)
 
 
 def draw(*shape: int) -> np.ndarray:

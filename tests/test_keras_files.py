@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinynet
+from tests import RandomNumbers
 from tests.models import GRAPHS, data_for, targets_for_mixed
 from tinynet._core import registry
 from tinynet.models import functional_config
@@ -22,7 +23,7 @@ WHOLE = [".keras", ".h5"]
 BOTH_WAYS = pytest.mark.parametrize(
     ("source", "target"), [(tinynet, keras), (keras, tinynet)], ids=["to Keras", "from Keras"]
 )
-RNG = np.random.default_rng(0)
+RNG = RandomNumbers(0)
 X = RNG.random((40, 3, 4), dtype=np.float32)
 Y = RNG.integers(0, 5, 40)
 

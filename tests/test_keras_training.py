@@ -18,6 +18,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 
 import tinynet
 from reference import keras_net
+from tests import RandomNumbers
 from tests.compare import EPS, assert_all_within, assert_within
 from tests.parity.cases import (
     COMPOSED,
@@ -34,7 +35,7 @@ from tests.parity.cases import (
 
 keras, tf = keras_net.keras, keras_net.tf
 LIBRARIES = (keras, tinynet)
-RNG = np.random.default_rng(12)
+RNG = RandomNumbers(12)
 #: Keras runs eagerly, as tracing takes seconds for each small model.
 EAGER: dict[Any, dict[str, Any]] = {keras: {"run_eagerly": True}, tinynet: {}}
 

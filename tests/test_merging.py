@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import tinynet
-from tests import recorded
+from tests import RandomNumbers, recorded
 from tinynet import layers, ops
 
-RNG = np.random.default_rng(0)
+RNG = RandomNumbers(0)
 
 
 def arrays(*shapes: tuple[int, ...]) -> list[np.ndarray]:

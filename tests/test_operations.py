@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import mostly_wide, newer_keras
+from tests import RandomNumbers, mostly_wide, newer_keras
 from tinynet import Variable, ops
 from tinynet.program import GradientTape
 from tinynet.program.tensor import as_tensor
 
-RNG = np.random.default_rng(3)
+RNG = RandomNumbers(3)
 
 
 def near(*shape: int) -> np.ndarray:

@@ -18,7 +18,7 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow: pip install -e '.[te
 import tinynet
 from reference import keras_net
 from reference.weights import get_optimizer_state, set_optimizer_state
-from tests import compare, mostly_slow, mostly_wide, newer_keras
+from tests import RandomNumbers, compare, mostly_slow, mostly_wide, newer_keras
 from tests.compare import EPS, Step, assert_all_within, assert_within, bounds
 
 keras = keras_net.keras
@@ -185,7 +185,7 @@ def pair() -> tuple[Any, Any, list[np.ndarray]]:
     return theirs, ours, theirs.get_weights()
 
 
-RNG = np.random.default_rng(7)
+RNG = RandomNumbers(7)
 X, Y = features(RNG, 53, 12), RNG.integers(0, 3, 53)
 WEIGHT = RNG.uniform(0.1, 3, 53).astype(np.float32)
 # 53 rows give six batches of 8 and a final partial batch of 5; with 11 validation rows, five

@@ -30,11 +30,6 @@ EXAMPLES = int(os.environ.get("TINYNET_TEST_EXAMPLES", "20"))
 quick = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@pytest.fixture
-def backend(request: pytest.FixtureRequest) -> None:
-    config.set_backend(request.param)
-
-
 def array(draw: Any, shape: Any, elements: Any = ANY, dtype: Any = np.float32) -> np.ndarray:
     # A few distinct values, arranged by a seed: drawing each element with hypothesis is slow.
     few = np.array(draw(st.lists(elements, min_size=1, max_size=12)), dtype)

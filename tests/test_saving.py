@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import tinynet
-from tests import mostly_wide, tinynet_files
+from tests import RandomNumbers, mostly_wide, tinynet_files
 from tests.models import bits, classifier, data_for, mixed, targets_for_mixed
 from tinynet import layers, saving
 from tinynet._core import registry
@@ -25,7 +25,7 @@ WHOLE = [".tinynet", ".keras", ".h5", ".hdf5"]
 COMPLETE = [".tinynet", ".keras"]
 EVERY = [".weights.h5", *WHOLE]
 KINDS = [*WHOLE[:3], ".weights.h5"]
-RNG = np.random.default_rng(0)
+RNG = RandomNumbers(0)
 X = RNG.random((50, 3, 4), dtype=np.float32)
 Y = RNG.integers(0, 5, 50)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,6 @@ from tests import models
 from tests.internals import on_both
 from tinynet import sparse
 from tinynet.sparse import CompressedRows, LazyRows
-
-
-@pytest.fixture(params=["numba", "numpy"])
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = keras.config.backend()
-    keras.config.set_backend(request.param)
-    yield request.param
-    keras.config.set_backend(before)
 
 
 def of_csr(x: Any, dtype: str = "float32") -> CompressedRows:

@@ -18,10 +18,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import tinynet as keras
+from tests import RandomNumbers
 from tinynet import visualize
 
 L = keras.layers
-RNG = np.random.default_rng(0)
+RNG = RandomNumbers(0)
 IMAGES = RNG.integers(0, 256, (7, 28, 28), dtype=np.uint8)
 TRUE = np.array([0, 1, 2, 0, 1, 2, 0])
 GUESS = np.array([0, 1, 2, 0, 2, 0, 1])

@@ -3,16 +3,19 @@
 If no seed is given, models, initializers and random functions draw a seed from a global random
 number generator, which `set_seed` seeds. Initially, it is seeded with entropy from the operating
 system. NumPy's global random state is neither read nor modified.
+
+The main thread seeds the generator of the process. Any other thread that calls `set_seed` has its
+own generator from then on, so that experiments in several threads are deterministic.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import functools
 import operator
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,11 +27,34 @@ from tinynet.program import TABLE, Array, Operation, apply
 from tinynet.program.tensor import to_array
 
 _lock = threading.Lock()
-_stream = np.random.default_rng()
+
+
+class _Seeds:
+    """Random number generator of seeds, and the generators that `sequence` returned since."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.generator = np.random.default_rng(seed)
+        self.drawn = 0
+        self.sequences: dict[int, SeedGenerator] = {}
+
+
+class _OfThread(threading.local):
+    """Generator of a thread that called `set_seed`, and the number of seeds that it has drawn."""
+
+    seeds: _Seeds | None = None
+    drawn = 0
+
+
+_process = _Seeds()
+_thread = _OfThread()
+
+
+def _current() -> _Seeds:
+    return _thread.seeds or _process
 
 
 def set_seed(seed: int) -> None:
-    """Set the global random seed.
+    """Set the global random seed; in a thread other than the main thread, of this thread only.
 
     Parameters
     ----------
@@ -43,14 +69,15 @@ def set_seed(seed: int) -> None:
     >>> draw_seed() == first
     True
     """
-    global _stream
+    global _process
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
         raise TypeError(f"seed must be a non-negative integer. Received: seed={seed!r:.60}")
     if operator.index(seed) < 0:
         raise ValueError(f"seed must be a non-negative integer. Received: seed={seed!r:.60}")
-    with _lock:
-        _stream = np.random.default_rng(seed)
-        sequence.cache_clear()
+    if threading.current_thread() is threading.main_thread():
+        _process, _thread.seeds = _Seeds(seed), None
+    else:
+        _thread.seeds = _Seeds(seed)
 
 
 def draw_seed() -> int:
@@ -66,20 +93,31 @@ def draw_seed() -> int:
     >>> draw_seed() >= 0
     True
     """
+    seeds = _current()
     with _lock:
-        return int(_stream.integers(2**63))
+        seeds.drawn += 1
+        _thread.drawn += 1
+        return int(seeds.generator.integers(2**63))
 
 
-def _state() -> Any:
-    """Return the state of the global random number generator, for `_set_state`."""
+@contextlib.contextmanager
+def _undone_on_error() -> Iterator[None]:
+    """Restore the random state if an error is raised, unless another thread has drawn a seed."""
+    seeds = _current()
     with _lock:
-        return copy.deepcopy(_stream.bit_generator.state)
+        state, others = copy.deepcopy(seeds.generator.bit_generator.state), _drawn_by_others(seeds)
+    try:
+        yield
+    except BaseException:
+        with _lock:
+            if _drawn_by_others(seeds) == others:
+                seeds.generator.bit_generator.state = state
+        raise
 
 
-def _set_state(state: Any) -> None:
-    """Restore the state of the global random number generator."""
-    with _lock:
-        _stream.bit_generator.state = state
+def _drawn_by_others(seeds: _Seeds) -> int:
+    """Return a number that changes whenever another thread draws a seed."""
+    return seeds.drawn - _thread.drawn
 
 
 def _renew() -> None:
@@ -147,10 +185,13 @@ class SeedGenerator(Configurable, np.random.Generator):
         self.seed, self.bit_generator.state = state
 
 
-@functools.cache
 def sequence(seed: int) -> SeedGenerator:
     """Return the generator for a seed: the same object on every call until `set_seed` is called."""
-    return SeedGenerator(seed)
+    sequences = _current().sequences
+    with _lock:
+        if seed not in sequences:
+            sequences[seed] = SeedGenerator(seed)
+    return sequences[seed]
 
 
 # ------------------------------------------------------------ operations

@@ -22,7 +22,7 @@ def global_state() -> tuple[Any, ...]:
 
 def random_state() -> Any:
     """Return the state of the global random number generator."""
-    return random._stream.bit_generator.state
+    return random._current().generator.bit_generator.state
 
 
 def classes() -> list[tuple[str, str, type]]:

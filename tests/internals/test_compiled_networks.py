@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tinynet as keras
-from tests import models
+from tests import RandomNumbers, models
 from tests.internals import on_both, train_rows
 from tinynet import Sequential, config, layers, losses, metrics, ops, optimizers
 
@@ -19,7 +19,7 @@ N = 22
 Build = Callable[[], Any]
 
 
-RNG = np.random.default_rng(5)
+RNG = RandomNumbers(5)
 X = RNG.random((N, 6), np.float32)
 LABELS = RNG.integers(0, 3, N)
 ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]

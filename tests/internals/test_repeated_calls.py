@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests import models
+from tests import RandomNumbers, models
 from tinynet import GradientTape, Sequential, Variable, config, layers
 from tinynet.models import Model
 from tinynet.program.tensor import Tensor
 
-RNG = np.random.default_rng(7)
+RNG = RandomNumbers(7)
 X = RNG.normal(size=(60, 6)).astype(np.float32)
 Y = RNG.integers(0, 3, 60)
 

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import inspect
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -26,7 +27,15 @@ __all__ += ["register_keras_serializable", "serialize_keras_object"]
 
 T = TypeVar("T")
 
-_used: Counter[str] = Counter()
+
+class _Names(threading.local):
+    """Counters that make names unique. As in Keras, each thread has its own."""
+
+    def __init__(self) -> None:
+        self.used: Counter[str] = Counter()
+
+
+_names = _Names()
 
 
 @functools.lru_cache(1024)
@@ -39,7 +48,7 @@ def snake_case(name: str) -> str:
 
 def unique_name(class_name: str) -> str:
     """Return a unique name for an instance of a class: ``"dense"``, then ``"dense_1"``."""
-    return numbered(snake_case(class_name), _used)
+    return numbered(snake_case(class_name), _names.used)
 
 
 def numbered(name: str, used: Counter[str]) -> str:
@@ -50,8 +59,8 @@ def numbered(name: str, used: Counter[str]) -> str:
 
 
 def clear_names() -> None:
-    """Reset the counters that make names unique."""
-    _used.clear()
+    """Reset the counters that make names unique, for the current thread."""
+    _names.used.clear()
 
 
 _registered: dict[str, Any] = {}

@@ -352,13 +352,8 @@ class Network(Layer):
         if self.built:
             yield
             return
-        stream = random._state()
-        with self._restoring_state(keeps=True):
-            try:
-                yield
-            except BaseException:
-                random._set_state(stream)
-                raise
+        with self._restoring_state(keeps=True), random._undone_on_error():
+            yield
 
     def _is_traceable(self) -> bool:
         """Return whether a call runs only library code, so that tracing has no side effects."""

@@ -289,13 +289,13 @@ def reading(path: Path) -> Iterator[Any]:
     _check_ending("filepath", path)
     checks.require(path.is_file(), "The file was not found", f"filepath={path}")
     kind = ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
-    contents, stream = path.read_bytes(), random._state()
+    contents = path.read_bytes()
     try:
-        yield FORMATS[kind][1](contents)
+        with random._undone_on_error():  # seeds are drawn to initialize layers
+            yield FORMATS[kind][1](contents)
     except (*_DAMAGE, *MALFORMED) as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # an I/O error; a wrong offset in the file raises EINVAL
-        random._set_state(stream)  # drawn from to initialize layers
         what = str(error)
         if "Received: " not in what:  # raised by Python, NumPy or h5py
             what = f"The file is corrupted. Received: {type(error).__name__}: {error!s:.500}"
