@@ -30,7 +30,7 @@ _lock = threading.Lock()
 
 
 class _Seeds:
-    """Random number generator of seeds, and the generators that `sequence` returned since."""
+    """Random number generator of seeds, and the generators that `_sequence` returned since."""
 
     def __init__(self, seed: int | None = None) -> None:
         self.generator = np.random.default_rng(seed)
@@ -185,7 +185,7 @@ class SeedGenerator(Configurable, np.random.Generator):
         self.seed, self.bit_generator.state = state
 
 
-def sequence(seed: int) -> SeedGenerator:
+def _sequence(seed: int) -> SeedGenerator:
     """Return the generator for a seed: the same object on every call until `set_seed` is called."""
     sequences = _current().sequences
     with _lock:

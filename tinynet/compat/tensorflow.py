@@ -598,7 +598,7 @@ def _seeded(call: Callable[..., Any]) -> Callable[..., Any]:
     def draw(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         if bound.arguments.get("seed") is not None:
-            bound.arguments["seed"] = _draw.sequence(bound.arguments["seed"])
+            bound.arguments["seed"] = _draw._sequence(bound.arguments["seed"])
         return call(*bound.args, **bound.kwargs)
 
     return draw
