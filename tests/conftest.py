@@ -112,9 +112,9 @@ THREAD_UNSAFE = {
     "functions": [
         *settings.setters(),
         "tinynet.utils.register_keras_serializable",
-        "tracemalloc.*",
+        *("signal.*", "tracemalloc.*"),
     ],
-    "fixtures": ["keras"],
+    "fixtures": ["keras", "default_interrupt", "numba_backend"],
 }
 
 
@@ -176,16 +176,15 @@ class InThreads:
         if threading.current_thread() is threading.main_thread():
             self.__wrapped__(**given)
             return
-        before = settings.current()
         start(self.item)
         self.__wrapped__(**given)
-        assert settings.current() == before, "the test must be marked as thread_unsafe"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     """Mark slow files and wide cases as slow, which excludes them from the fast tests."""
     if config.getoption("parallel_threads", 1) != 1:
+        settings.only_set_in_main_thread()
         for item in items:
             if isinstance(item, pytest.Function):
                 item.obj = InThreads(item)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
 from typing import Any
 
 from tinynet import config
@@ -16,6 +18,18 @@ def current() -> dict[str, Any]:
 def setters() -> list[str]:
     """Return the names of the functions that change settings."""
     return [f"{config.__name__}.set_{name}" for name in current()]
+
+
+def only_set_in_main_thread() -> None:
+    """Raise an error if a test that runs in several threads changes a setting."""
+
+    class Settings(SimpleNamespace):
+        def __setattr__(self, name: str, value: Any) -> None:
+            in_main = threading.current_thread() is threading.main_thread()
+            assert in_main, "a test that changes settings must be marked as thread_unsafe"
+            super().__setattr__(name, value)
+
+    config._settings = Settings(**current())
 
 
 def limit_blas(threads: int) -> None:
