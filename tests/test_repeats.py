@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinynet as keras
+from tests import HUNG
 from tests.models import classifier
 from tinynet import random, visualize
 from tinynet.repeats import Repeats
@@ -47,6 +49,19 @@ def test_parallel_runs() -> None:
     alone = keras.repeat(build, DATA, seeds=2, epochs=2)
     together = keras.repeat(lambda: build(), DATA, seeds=2, n_jobs=2, epochs=2)
     assert together.runs == alone.runs
+
+
+def test_runs_in_threads() -> None:
+    joblib = pytest.importorskip("joblib")
+    seeded = threading.Barrier(4)
+
+    def build_at_once() -> Any:
+        seeded.wait(HUNG)
+        return build()
+
+    alone = keras.repeat(build, DATA, seeds=4, epochs=2)
+    with joblib.parallel_config("threading", n_jobs=4):
+        assert keras.repeat(build_at_once, DATA, seeds=4, epochs=2).runs == alone.runs
 
 
 def test_without_joblib(monkeypatch: pytest.MonkeyPatch) -> None:

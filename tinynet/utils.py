@@ -127,7 +127,8 @@ def set_random_seed(seed: int) -> None:
     """Set the seeds of the random number generators of Python, NumPy and tinynet.
 
     The same seed results in the same weights, the same order of examples and bit-identical results
-    on the same machine with the same package versions. Apart from this function, tinynet uses the
+    on the same machine with the same package versions. In a thread other than the main thread, the
+    seed of tinynet is set for this thread only. Apart from this function, tinynet uses the
     global random states of Python and NumPy only in `tinynet.sklearn` with ``random_state=None``.
 
     Parameters
