@@ -114,7 +114,7 @@ THREAD_UNSAFE = {
         "tinynet.utils.register_keras_serializable",
         *("signal.*", "tracemalloc.*"),
     ],
-    "fixtures": ["keras", "default_interrupt", "numba_backend"],
+    "fixtures": ["chromium", "keras", "default_interrupt", "numba_backend"],
 }
 
 
