@@ -21,6 +21,7 @@ import tinynet as keras
 from tests import RandomNumbers
 from tinynet import visualize
 
+pytestmark = pytest.mark.thread_unsafe(reason="Matplotlib is not thread-safe")
 L = keras.layers
 RNG = RandomNumbers(0)
 IMAGES = RNG.integers(0, 256, (7, 28, 28), dtype=np.uint8)
