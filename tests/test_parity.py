@@ -21,6 +21,7 @@ from reference.weights import get_optimizer_state, set_optimizer_state
 from tests import RandomNumbers, compare, mostly_slow, mostly_wide, newer_keras
 from tests.compare import EPS, Step, assert_all_within, assert_within, bounds
 
+pytestmark = pytest.mark.thread_unsafe(reason="Keras is not thread-safe")
 keras = keras_net.keras
 SCCE = "sparse_categorical_crossentropy"
 SLOW, WIDE = pytest.mark.slow, pytest.mark.wide
