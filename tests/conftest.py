@@ -112,7 +112,7 @@ THREAD_UNSAFE = {
     "functions": [
         *settings.setters(),
         "tinynet.utils.register_keras_serializable",
-        *("signal.*", "tracemalloc.*"),
+        *("ast.*", "signal.*", "tracemalloc.*"),
     ],
     "fixtures": ["chromium", "keras", "default_interrupt", "numba_backend"],
 }

@@ -20,6 +20,7 @@ import tinynet
 from docs import public_names
 from tests import size
 
+pytestmark = pytest.mark.thread_unsafe(reason="parses source files")
 ROOT = Path(tinynet.__file__).parents[1]
 PACKAGE = ROOT / "tinynet"
 FILES = sorted(PACKAGE.rglob("*.py"))

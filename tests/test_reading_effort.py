@@ -9,6 +9,8 @@ import pytest
 
 from tests import reading_effort
 
+pytestmark = pytest.mark.thread_unsafe(reason="parses source files")
+
 
 @functools.cache
 def steps() -> list[reading_effort.Entered]:

@@ -10,6 +10,7 @@ import pytest
 
 from tests import size
 
+pytestmark = pytest.mark.thread_unsafe(reason="parses source files")
 BUDGETS = "[lines]\nmaths = {}\n"
 
 
