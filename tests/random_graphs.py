@@ -3,7 +3,8 @@
 A graph is drawn from a seed while it is built, with the same choices for Keras and tinynet. Both
 train it in float64 from the same weights, so that results differ by float64 rounding errors only.
 
-``python -m tests.random_graphs --programs 300`` compares many graphs, and prints failing seeds.
+``python -m tests.random_graphs --programs 300`` compares many graphs, prints failing seeds,
+and adds the result to ``tests/fuzzing.json``.
 """
 
 from __future__ import annotations
@@ -14,12 +15,38 @@ from typing import Any
 import numpy as np
 
 import tinynet
+from tests import random_programs
 from tests.random_programs import assert_close, floatx, main
 
 ROWS = 12
-MERGES = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"]
-ACTIVATIONS = ["tanh", "sigmoid", "softplus", "elu", "silu", "linear", "relu"]
-LOSSES = ["mse", "mae", "huber", "log_cosh", "categorical_crossentropy", "binary_crossentropy"]
+MERGES = {
+    **{name: {} for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")},
+    **{"Concatenate": {}, "Dot": {"axes": 1}},
+}
+# Keras computes with the float32 numbers sqrt(2) and 0.2.
+ACTIVATIONS = [a for a in random_programs.ACTIVATIONS if a not in ("gelu", "leaky_relu")]
+LOSSES = [
+    *("mse", "mae", "huber", "log_cosh", "categorical_crossentropy", "binary_crossentropy"),
+    *("kl_divergence", "poisson", "cosine_similarity", "squared_hinge", "categorical_hinge"),
+    *("msle", "mape", "binary_focal_crossentropy", "categorical_focal_crossentropy"),
+]
+ENDS = {
+    **dict.fromkeys(("categorical_crossentropy", "categorical_focal_crossentropy"), "softmax"),
+    **dict.fromkeys(("binary_crossentropy", "binary_focal_crossentropy"), "sigmoid"),
+    **{"kl_divergence": "softmax", "poisson": "softplus"},
+}
+# With learning rates that float32 represents exactly, and without powers, which tinynet rounds to
+# float32.
+OPTIMIZERS = [
+    ("SGD", {"learning_rate": 2**-4, "momentum": 0.5}),
+    ("SGD", {"learning_rate": 2**-4, "momentum": 0.5, "nesterov": True, "clipnorm": 1.0}),
+    ("SGD", {"learning_rate": 2**-4, "weight_decay": 2**-3, "global_clipnorm": 1.0}),
+    ("RMSprop", {"learning_rate": 2**-6, "epsilon": 2**-10}),
+    ("RMSprop", {"learning_rate": 2**-6, "epsilon": 2**-10, "momentum": 0.5, "clipvalue": 0.5}),
+    ("Adagrad", {"learning_rate": 2**-4, "epsilon": 2**-10, "initial_accumulator_value": 2**-3}),
+    ("Adadelta", {"learning_rate": 2**-1, "epsilon": 2**-10, "rho": 0.5}),
+    ("Ftrl", {"learning_rate": 2**-4, "initial_accumulator_value": 2**-3, "beta": 0.5}),
+]
 
 
 class Graph:
@@ -43,9 +70,8 @@ class Graph:
         elif self.unused:
             chosen[0] = self.unused[0]
         self.losses = [str(self.rng.choice(LOSSES)) for _ in chosen]
-        ends = {"categorical_crossentropy": "softmax", "binary_crossentropy": "sigmoid"}
         outputs = [
-            k.layers.Dense(3, ends.get(loss), name=f"out_{i}")(x)
+            k.layers.Dense(3, ENDS.get(loss), name=f"out_{i}")(x)
             for i, (x, loss) in enumerate(zip(chosen, self.losses, strict=True))
         ]
         self.model = k.Model(inputs, outputs)
@@ -53,7 +79,7 @@ class Graph:
         self.y = [self.rng.random((ROWS, 3)) for _ in outputs]
         self.y = [y / y.sum(1, keepdims=True) for y in self.y]
         self.factors = [float(f) for f in self.rng.uniform(0.3, 1.5, count)]
-        self.optimizer = int(self.rng.integers(3))
+        self.optimizer = OPTIMIZERS[self.rng.integers(len(OPTIMIZERS))]
         self.start = [0.5 * self.rng.standard_normal(w.shape) for w in self.model.weights]
         for weight, start in zip(self.model.weights, self.start, strict=True):
             start[:] = abs(start) + 0.5 if weight.name == "moving_variance" else start
@@ -91,13 +117,15 @@ class Graph:
         if kind < 6:
             y = self.pick()
             y = y if y.shape[-1] == width else self.dense(y, width)
-            return getattr(self.k.layers, str(self.rng.choice(MERGES)))()([x, y])
+            name = str(self.rng.choice([*MERGES]))
+            return getattr(self.k.layers, name)(**MERGES[name])([x, y])
         if kind == 6:
             y = self.pick()
             pairs = ops.einsum("bi,bj->bij", x[:, :3], y[:, :3])
             return self.dense(ops.reshape(pairs, (-1, min(width, 3) * min(int(y.shape[-1]), 3))))
         if kind == 7:
-            return self.k.layers.LayerNormalization()(x)
+            names = ("LayerNormalization", "UnitNormalization", "PReLU", "ELU", "Softmax")
+            return getattr(self.k.layers, str(self.rng.choice(names)))()(x)
         if kind > 13:
             return self.normalized(x)
         return (
@@ -113,14 +141,9 @@ class Graph:
         """Train from given weights; return the results to compare."""
         k = self.k
         self.model.set_weights(start)
-        optimizer = (  # learning rates that float32 represents exactly
-            lambda: k.optimizers.SGD(2**-4, momentum=0.5),
-            lambda: k.optimizers.SGD(2**-4, momentum=0.5, nesterov=True, clipnorm=1.0),
-            lambda: k.optimizers.RMSprop(2**-6, epsilon=2**-10),
-        )[self.optimizer]()
         several = len(self.losses) > 1
         self.model.compile(
-            optimizer,
+            getattr(k.optimizers, self.optimizer[0])(**self.optimizer[1]),
             self.losses if several else self.losses[0],
             loss_weights=self.factors if several else None,
             run_eagerly=k is not tinynet,

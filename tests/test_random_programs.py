@@ -10,19 +10,11 @@ import pytest
 
 import tinynet
 from tests import random_graphs, random_programs
+from tests.failed_programs import DIVERGES, FAILED
 
-COUNT, GRAPHS = 25, 10
-# Seeds of programs that failed in the past. A seed identifies a program only as long as
-# `random_programs.draw` is unchanged; before a change, convert these programs to explicit tests.
-FIXED = {
-    "backends": [5, 22, 36, 40, 44],  # float64 layers next to batch normalization
-    "files": [22],
-    "keras": [8, 46, 198],  # the order of metrics and their validation
-    "threads": [],
-}
-
-
-DIVERGES = 198  # three layers of exponentials
+# 100 programs in each session are compared with Keras.
+COUNTS = {"keras": 70, "backends": 25, "threads": 25, "files": 25}
+GRAPHS = 30
 
 
 @pytest.mark.parametrize("kind", random_programs.KINDS)
@@ -32,8 +24,8 @@ def test_random_programs_agree(kind: str, any_seed: int) -> None:
         pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
     if kind == "files":
         pytest.importorskip("h5py", reason="needs h5py")
-    for seed in (*FIXED[kind], *range(any_seed, any_seed + COUNT)):
-        random_programs.check(kind, seed)
+    for program in (*FAILED[kind], *range(any_seed, any_seed + COUNTS[kind])):
+        random_programs.check(kind, program)
 
 
 @pytest.mark.slow
@@ -57,7 +49,7 @@ def test_comparison_detects_differences() -> None:
 
 @pytest.mark.parametrize("kind", ["backends", "files", "threads"])
 def test_random_programs_that_diverge_agree(kind: str) -> None:
-    assert "diverged" in random_programs.draw(DIVERGES).run(tinynet, "float32")["history"]
+    assert "diverged" in DIVERGES.run(tinynet, "float32")["history"]
     random_programs.check(kind, DIVERGES)
 
 

@@ -13,43 +13,41 @@ from benchmarks.contenders import CONTENDERS
 from benchmarks.task import NETWORKS
 from benchmarks.worker import Worker
 from tests import random_programs
+from tests.failed_programs import FAILED
 from tinynet import config
 
 COUNT = 40
-# Seeds of programs that failed in the past: a norm over a single row, and weight decay combined
-# with a penalty or with clipping by norm.
-FIXED = [15, 31, 45, 49, 78]
 
 
-def run(seed: int) -> tuple[list[bytes], Any]:
+def run(program: random_programs.Program) -> tuple[list[bytes], Any]:
     """Run a random program; return all its results as bytes."""
     tinynet.utils.set_random_seed(1)
-    found = random_programs.draw(seed, dropout=True).run(tinynet, "float32")
+    found = program.run(tinynet, "float32")
     arrays = [*found["weights"], *found["model"].optimizer.variables, found["predict"]]
     bits = [np.asarray(a).tobytes() for a in arrays]
     return bits, (found["history"], found["evaluate"])
 
 
-def assert_rules_keep_results(seed: int) -> None:
+def assert_rules_keep_results(program: random_programs.Program) -> None:
     config.set_disabled_rules([])
-    bits, values = run(seed)
+    bits, values = run(program)
     for rule in config.rules():
         config.set_disabled_rules([rule])
-        without = run(seed)
-        assert without[0] == bits, f"program {seed} without {rule}"
+        without = run(program)
+        assert without[0] == bits, f"{program} without {rule}"
         np.testing.assert_equal(without[1], values)
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("seed", FIXED)
-def test_random_programs_without_each_rule(seed: int) -> None:
-    assert_rules_keep_results(seed)
+@pytest.mark.parametrize("program", FAILED["rules"], ids=lambda program: program.seed)
+def test_random_programs_without_each_rule(program: random_programs.Program) -> None:
+    assert_rules_keep_results(program)
 
 
 @pytest.mark.slow
 def test_many_random_programs_without_each_rule(any_seed: int) -> None:
     for seed in range(any_seed, any_seed + COUNT):
-        assert_rules_keep_results(seed)
+        assert_rules_keep_results(random_programs.draw(seed, dropout=True))
 
 
 @pytest.mark.slow
