@@ -5,12 +5,17 @@ They also give the same results after saving and loading. Each session uses a ne
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 import tinynet
-from tests import random_graphs, random_programs
+from tests import random_graphs, random_programs, supported
 from tests.failed_programs import DIVERGES, FAILED
+from tests.fuzz import results
 
 # 100 programs in each session are compared with Keras.
 COUNTS = {"keras": 70, "backends": 25, "threads": 25, "files": 25}
@@ -60,6 +65,39 @@ def test_comparison_of_nan_and_infinity() -> None:
         for a, b in ((found, [1.0, 1.0]), ([1.0, 1.0], found), (found, [-np.inf, 1.0])):
             with pytest.raises(AssertionError):
                 random_programs.assert_close(a, b, 1e-3, "different")
+
+
+def test_grammar_contains_all_names() -> None:
+    programs = map(str, map(random_programs.draw, range(1000)))
+    drawn = {name for program in programs for name in re.findall(r"'(\w+)'", program)}
+    kinds = supported.kinds()
+    groups = ("layers", "activations", "losses", "metrics", "optimizers", "optimizers.schedules")
+    groups += ("initializers", "regularizers", "constraints")
+    missing = {name for group in groups for name in kinds[group]} - drawn
+    # The input layer is created by `Input`. The comment before the grammar explains the others.
+    left_out = {"InputLayer", "Lambda", "Mean", "MeanMetricWrapper", "Sum"}
+    assert missing == {*left_out, *random_graphs.MERGES}
+
+
+def test_main_records_results_and_resumes(tmp_path: Path, capsys: Any) -> None:
+    seeds: list[int] = []
+
+    def compare(seed: int) -> str | None:
+        seeds.append(seed)
+        assert seed != 8, "wrong"
+        return "chaotic" if seed == 7 else None
+
+    arguments = ["--results", str(tmp_path / "record.json"), "--resume", "--programs"]
+    assert random_programs.main({"keras": compare}, [*arguments, "3", "--seed", "7"]) == 1
+    assert "keras programs: first seed 7" in (printed := capsys.readouterr()).out
+    assert "AssertionError: wrong" in printed.err
+    assert random_programs.main({"keras": compare}, [*arguments, "10", "--seed", "50"]) == 0
+    assert seeds == [7, 8, 9, *range(50, 57)]
+    first, second = results.read(tmp_path / "record.json")
+    assert [first[key] for key in ("what", "seed", "inputs")] == ["keras programs", 7, 3]
+    assert [first[key] for key in ("agree", "chaotic", "failures")] == [1, 1, 1]
+    assert [second[key] for key in ("seed", "inputs", "agree", "failures")] == [50, 7, 7, 0]
+    assert "| random programs, compared with Keras | 10 |" in results.block([first, second])
 
 
 def test_random_programs_are_deterministic() -> None:
