@@ -56,8 +56,8 @@ EMBEDDING: Spec = ("Embedding", {"input_dim": 7, "output_dim": [1, 3]})
 # If a row is looked up several times, these use the sum of its gradients, unlike Keras (see
 # docs/keras.md).
 NO_EMBEDDING = {"Adadelta", "Adamax", "Ftrl", "clipvalue"}
-# Keras does not support this for gradients of an embedding: it raises TypeError.
-NO_EMBEDDING |= {"loss_scale_factor"}
+# Keras does not support these for the gradients of an embedding, and raises errors.
+NO_EMBEDDING |= {"loss_scale_factor", "centered"}
 # Layers for any inputs, and blocks of layers for rows of one axis.
 HIDDEN: list[Spec] = [
     ("Activation", {"activation": ACTIVATIONS}),
@@ -388,12 +388,12 @@ def draw(seed: int, dropout: bool = False) -> Program:
     def maybe(chance: float) -> bool:
         return bool(rng.random() < chance)
 
-    def chosen(options: dict[str, Any]) -> dict[str, Any]:
+    def some(options: dict[str, Any]) -> dict[str, Any]:
         drawn = {key: one(v) if isinstance(v, list) else v for key, v in options.items()}
         return {key: value for key, value in drawn.items() if value is not ...}
 
     def spec(row: Named) -> Any:
-        return row if isinstance(row, str) else (row[0], chosen(row[1]))
+        return row if isinstance(row, str) else (row[0], some(row[1]))
 
     def named(row: Named) -> Any:  # otherwise, the name counts the objects of a class
         return spec(row if isinstance(row, str) else (row[0], {**row[1], "name": row[0].lower()}))
@@ -401,8 +401,10 @@ def draw(seed: int, dropout: bool = False) -> Program:
     def layer(row: Spec) -> Spec:
         name, options = spec(row)
         for weight, kind in itertools.product(WEIGHTS.get(name, ()), OBJECTS):
-            if maybe(0.12):
-                options[f"{weight}_{kind}"] = spec(one(OBJECTS[kind]))
+            chosen = spec(one(OBJECTS[kind]))
+            # If kernels, gammas or embeddings are 0, all classes have the same probability.
+            if maybe(0.12) and (chosen[0] != "Zeros" or weight in ("bias", "beta", "alpha")):
+                options[f"{weight}_{kind}"] = chosen
         # An L1 penalty has the gradient sign(x), where x may be a normalized constant: its sign is
         # that of a rounding error.
         if name != "ActivityRegularization" and maybe(0.05):
@@ -462,8 +464,11 @@ def draw(seed: int, dropout: bool = False) -> Program:
             schedule = spec(one(SCHEDULES))
     # Keras' metrics do not support sample weights for targets with several positions.
     weighted = maybe(0.3) and not places
-    fit = chosen(FIT)
+    fit, compiled = some(FIT), some(COMPILE)
     fit["epochs"] += fit.get("initial_epoch", 0)  # use_ema requires an epoch in Keras
+    if "steps_per_execution" in compiled:  # Keras runs at least this number of steps
+        for key in ("steps_per_epoch", "validation_steps"):
+            fit.pop(key, None)
     if (classes or (kind, output) == ("binary", (1,))) and maybe(0.2) and not (weighted or places):
         fit["class_weight"] = {0: 0.5, 1: 2.0}
     counted = not places and (head is not None or kind == "numbers")
@@ -480,7 +485,7 @@ def draw(seed: int, dropout: bool = False) -> Program:
         schedule=schedule,
         metrics=[named(metric) for metric in metrics if maybe(0.25)],
         weighted_metrics=[named(one(METRICS[kind]))] if maybe(0.2) else [],
-        compile=chosen(COMPILE),
+        compile=compiled,
         fit=fit,
         validation=one(["none", "none", "data", "split", "data" if places else "weighted"]),
         weighted=weighted,
