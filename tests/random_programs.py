@@ -44,9 +44,11 @@ ACTIVATIONS = [
     *("softsign", "leaky_relu", "hard_sigmoid", "relu6", "exponential", "swish", "hard_silu"),
     *("hard_swish", "softmax", "log_softmax"),
 ]
+# Not 1 unit, whose softmax or normalization is constant: then classes have the same probability,
+# and gradients are rounding errors.
 DENSE: Spec = (
     "Dense",
-    {"units": [1, 3, 6, 17], "activation": ACTIVATIONS, "use_bias": [..., False]},
+    {"units": [2, 3, 6, 17], "activation": ACTIVATIONS, "use_bias": [..., False]},
 )
 FIRST: list[Spec] = [
     ("Rescaling", {"scale": 0.5, "offset": [..., 0.1]}),
@@ -76,6 +78,7 @@ HIDDEN: list[Spec] = [
     ("UnitNormalization", {}),
 ]
 BLOCKS: list[list[Spec]] = [
+    [("Dense", {"units": 1, "activation": [None, "tanh", "gelu"], "use_bias": [..., False]})],
     [("RepeatVector", {"n": [2, 3]}), ("Permute", {"dims": [(1, 2), (2, 1)]}), ("Flatten", {})],
     [("RepeatVector", {"n": 2}), ("TimeDistributed", {"layer": DENSE}), ("Flatten", {})],
     [("Reshape", {"target_shape": [(-1, 1), (1, -1)]}), DENSE, ("Flatten", {})],
