@@ -92,12 +92,11 @@ def pytest_report_header():
     return f"seed of this session: TINYNET_TEST_SEED={SESSION_SEED}"
 
 
-def pytest_terminal_summary(terminalreporter, exitstatus, config):
-    """Print how to repeat a failed session, also with the option -q, which omits the header."""
-    if exitstatus == pytest.ExitCode.TESTS_FAILED:
-        order = config.getoption("randomly_seed", None)
-        options = "" if order is None else f" -p randomly --randomly-seed={order}"
-        terminalreporter.write_line(f"To repeat: TINYNET_TEST_SEED={SESSION_SEED} pytest{options}")
+def pytest_terminal_summary(terminalreporter, config):
+    """Print how to repeat the session; the option -q omits the header."""
+    order = config.getoption("randomly_seed", None)
+    options = "" if order is None else f" -p randomly --randomly-seed={order}"
+    terminalreporter.write_line(f"To repeat: TINYNET_TEST_SEED={SESSION_SEED} pytest{options}")
 
 
 @pytest.fixture
