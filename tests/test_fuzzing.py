@@ -148,12 +148,12 @@ def test_search_with_coverage(tmp_path: Path) -> None:
 
 
 def test_table_of_results() -> None:
-    run = {"inputs": 1000, "edges": 5, "features": 7, "seconds": 1800}
-    runs = [{"what": "idx", **run}, {"what": "idx", **run, "edges": 6}]
-    runs.append({"what": "keras programs", "inputs": 10, "seconds": 360})
+    run = {"inputs": 1000, "edges": 5, "features": 7, "failures": 0, "seconds": 1800}
+    runs = [{"what": "idx", **run}, {"what": "idx", **run, "edges": 6, "failures": 2}]
+    runs.append({"what": "keras programs", "inputs": 10, "failures": 0, "seconds": 360})
     assert results.block(runs).split("\n")[3:-1] == [
-        "| IDX (datasets) | 2,000 | 6 | 7 | 1.0 |",
-        "| random programs, compared with Keras | 10 |  |  | 0.1 |",
+        "| IDX (datasets) | 2,000 | 6 | 7 | 2 | 1.0 |",
+        "| random programs, compared with Keras | 10 |  |  | 0 | 0.1 |",
     ]
 
 

@@ -70,14 +70,16 @@ class Run:
 
 def block(runs: list[dict[str, Any]] | None = None) -> str:
     """Return the table of the sums of all runs, between its markers."""
-    rows = ["| what | inputs or programs | edges | features | hours |", f"| ---{' | ---:' * 4} |"]
+    header = ["what", "inputs or programs", "edges", "features", "failures", "hours"]
+    rows = [f"| {' | '.join(header)} |", f"| ---{' | ---:' * 5} |"]
     for what, title in TITLES.items():
         own = [run for run in (read() if runs is None else runs) if run["what"] == what]
         if own:
-            count, seconds = (sum(run[key] for run in own) for key in ("inputs", "seconds"))
+            keys = ("inputs", "failures", "seconds")
+            count, failures, seconds = (sum(run[key] for run in own) for key in keys)
             most = [max(run.get(key, 0) for run in own) for key in ("edges", "features")]
             cells = [title, f"{count:,}", *(f"{n:,}" if n else "" for n in most)]
-            rows.append(f"| {' | '.join(cells)} | {seconds / 3600:.1f} |")
+            rows.append(f"| {' | '.join(cells)} | {failures:,} | {seconds / 3600:.1f} |")
     return "\n".join([BEGIN, *rows, END])
 
 
