@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet as keras
+from benchmarks.harness import origin
 from benchmarks.problem import main_network
 
 Bytes = NDArray[np.uint8]
@@ -107,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
         _, mnist = keras.datasets.mnist.load_data()
     except FileNotFoundError as error:
         raise SystemExit(f"This benchmark requires MNIST. {error}") from error
-    start = time.perf_counter()
+    before, start = origin("numpy", "numba"), time.perf_counter()
     train, drawn = keras.datasets.drawn_digits.load_data(seed=options.seed)
     print(f"Generated or loaded 70,000 digits in {time.perf_counter() - start:.1f} s.")
 
@@ -116,6 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     model.fit(train[0] / scale, train[1], options.batch_size, options.epochs, verbose=0)
 
     result: dict[str, Any] = {
+        **before,
         "network": "784-128-10, trained only on 60,000 synthetic digits",
         "epochs": options.epochs,
         "batch_size": options.batch_size,

@@ -6,11 +6,17 @@ with `frame_digit`, and prints the accuracy of the model for each distortion. Wi
 it also evaluates scans of handwriting: an ``.npz`` file with ``images`` (N, H, W), ``sizes`` (N, 2)
 and ``labels`` (N,). ``--sheet FILE`` writes a PNG file with the misclassified scans: as scanned, as
 framed, and the true and predicted digits. Images that `frame_digit` rejects count as mistakes.
+
+Without a model, ``python -m benchmarks.handwriting --scans FILE`` runs ``tinynet train`` with and
+without ``--augment``, and writes the accuracies to ``handwriting.json``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +26,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import tinynet as keras
-from tinynet.datasets import frame_digit
+from benchmarks.harness import origin
+from benchmarks.staleness import RESULTS
+from tinynet import cli
+from tinynet.datasets import augment_digits, frame_digit
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -363,16 +372,63 @@ def write_sheet(path: Path, scans: list[Any], framed: Bytes, true: Any, found: A
     figure.savefig(path)
 
 
+def scanned(path: Path) -> tuple[list[Any], Any]:
+    """Read scans and their labels."""
+    with np.load(path) as file:
+        pages = zip(file["images"], file["sizes"], strict=True)
+        return [image[:height, :width] for image, (height, width) in pages], file["labels"]
+
+
+def by_digit(found: Any, true: Any) -> list[float]:
+    """Compute the accuracy for each digit."""
+    return [float(np.mean(found[true == digit] == digit)) for digit in range(10)]
+
+
+def write_results(scans: Path, out: Path) -> None:
+    """Train with and without ``--augment``, and write the results."""
+    result = {**origin("numpy", "numba"), "data": "MNIST", "networks": {}}
+    images, true = scanned(scans)
+    for option in ([], ["--augment"]):
+        with tempfile.TemporaryDirectory() as folder:
+            if cli.main(["train", "--data", "mnist", "--no-plots", "--out", folder, *option]):
+                raise SystemExit(1)
+            model = keras.models.load_model(Path(folder, "model.tinynet"))
+            about = json.loads(Path(folder, "history.json").read_text(encoding="utf-8"))
+        found, rejected, _ = read(model, images)
+        result["networks"][" ".join(["tinynet train", *option])] = {
+            "test": about["test_accuracy"],
+            "scans": float(np.mean(found == true)),
+            "rejected": rejected,
+            "digits": by_digit(found, true),
+        }
+    (x, y), _ = keras.datasets.mnist.load_data()
+    start = time.perf_counter()
+    varied = augment_digits(x) / np.float32(255)
+    middle = time.perf_counter()
+    model.fit(varied, y, verbose=0)
+    result["seconds"] = {"variations": middle - start, "epoch": time.perf_counter() - middle}
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result, indent=1)
+    (out / "handwriting.json").write_text(text + "\n", encoding="utf-8")
+    print(f"{text}\nWrote handwriting.json to {out}.")
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Print the accuracy for each distortion."""
+    """Print the accuracy for each distortion, or write the results of both networks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.handwriting", description=__doc__)
-    parser.add_argument("model", help="path of a model saved by tinynet train")
+    parser.add_argument("model", nargs="?", help="path of a model saved by tinynet train")
     parser.add_argument("--digits", type=int, default=300, help="test images for each distortion")
     parser.add_argument("--seed", type=int, default=0, help="seed of positions and distortions")
     parser.add_argument("--scans", type=Path, help=".npz file of scans")
     parser.add_argument("--sheet", type=Path, help="PNG file of the misclassified scans to write")
     parser.add_argument("--only", default="", help="only distortions with this text in their name")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="output folder without a model")
     options = parser.parse_args(arguments)
+    if options.model is None:
+        if options.scans is None:
+            parser.error("a model or --scans is required")
+        write_results(options.scans, options.out)
+        return
     model = keras.models.load_model(options.model)
     _, (digits, labels) = keras.datasets.mnist.load_data()
     chosen = np.random.default_rng(options.seed).permutation(len(digits))[: options.digits]
@@ -390,12 +446,10 @@ def main(arguments: list[str] | None = None) -> None:
     if rates:
         print(f"{'mean':36} {np.mean(rates):8.1%}")
     if options.scans:
-        with np.load(options.scans) as file:
-            images, sizes, true = file["images"], file["sizes"], file["labels"]
-        cut = [image[:h, :w] for image, (h, w) in zip(images, sizes, strict=True)]
+        cut, true = scanned(options.scans)
         found, refused, framed = read(model, cut)
         print(f"{'scans':36} {np.mean(found == true):8.1%} {refused:13}")
-        by = "  ".join(f"{d}: {np.mean(found[true == d] == d):.0%}" for d in range(10))
+        by = "  ".join(f"{d}: {rate:.0%}" for d, rate in enumerate(by_digit(found, true)))
         print(f"  by digit: {by}")
         if options.sheet:
             write_sheet(options.sheet, cut, framed, true, found)

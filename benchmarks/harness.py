@@ -266,6 +266,16 @@ def origin(*packages: str) -> dict[str, Any]:
     }
 
 
+def described(result: dict[str, Any]) -> str:
+    """Return the part of a caption that states the origin of a result."""
+    where = result["machine"]
+    versions = ", ".join(f"{name} {known}" for name, known in result["versions"].items())
+    return (
+        f"measured on {result['date']}: {where['cpu']}, {where['cores']} cores, {where['system']}, "
+        f"load average {where['load_before']}, Python {where['python']}; {versions}"
+    )
+
+
 #: Maximum load average for results that are committed.
 QUIET = 0.5
 

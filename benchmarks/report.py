@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import ablation
 from benchmarks.contenders import CONTENDERS
-from benchmarks.harness import QUIET, describe
+from benchmarks.harness import QUIET, describe, described
 from benchmarks.suites import FAST, ONLY_NETS, SUITES, tasks_of
 from benchmarks.targets import GRID, targets
 from benchmarks.task import EPOCH, Task
@@ -300,17 +300,15 @@ def text(result: Result) -> str:
 
 
 def caption(result: Result) -> str:
-    """Describe the date, machine, versions and rounds of a result."""
+    """Describe the date, machine, load, versions and rounds of a result."""
     machine = result["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     pinned = "each pinned to its cores" if machine["pinned"] else "not pinned to cores"
     names = result.get("names", [file_name(result)])
     suites = f"Suite{'s' if len(names) > 1 else ''} {', '.join(f'`{name}`' for name in names)}"
     lines = [
-        f"{suites}, measured on {result['date']}: {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['system']}, Python {machine['python']}; {versions}. Data: {result['data']}. "
-        f"Times are medians (with ranges, where shown) of {result['rounds']} interleaved rounds, "
-        f"{pinned}. Ratios are computed for each round; their median is shown."
+        f"{suites}, {described(result)}. Data: {result['data']}. Times are medians (with ranges, "
+        f"where shown) of {result['rounds']} interleaved rounds, {pinned}. "
+        "Ratios are computed for each round; their median is shown."
     ]
     if result.get("isa"):
         lines.append("AVX-512 was disabled for all libraries.")

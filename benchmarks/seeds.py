@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import tinynet
 from benchmarks import report
-from benchmarks.harness import origin
+from benchmarks.harness import described, origin
 from benchmarks.problem import load_digits, main_network
 from tinynet._core.text_tables import Table
 from tinynet.repeats import Repeats
@@ -101,7 +101,8 @@ def main(arguments: list[str] | None = None) -> None:
     source = f"{name}, {len(data[0][0]):,} images"
     title = f"Test accuracy from {options.seeds} seeds"
     header = ["library", "mean", "std", "min", "max", "mean loss"]
-    note = f"Permutation test for the difference of the means: p = {probability:.2f}."
+    note = f"Permutation test for the difference of the means: p = {probability:.2f}. "
+    note += f"Accuracies, {described(before)}."
     table = Table(f"{title}: {source}", header, rows, note)
     print(table)
 

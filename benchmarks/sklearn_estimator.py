@@ -24,7 +24,7 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from benchmarks import report
-from benchmarks.harness import origin
+from benchmarks.harness import described, origin
 from benchmarks.problem import load_digits as load_mnist
 from tinynet._core.text_tables import Table
 from tinynet.sklearn import TinyNetClassifier
@@ -100,7 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
             figures = {"seconds": seconds.tolist(), "accuracy": scores.tolist()}
             records.append({"task": task, "kind": kind, "settings": settings, **figures})
     header = ["data", "estimator", "fit time (s)", "relative to tinynet", "test accuracy"]
-    note = f"{options.rounds} rounds; median (range); the ratio is the median over the rounds."
+    note = f"{options.rounds} rounds; median (range); the ratio is the median over the rounds; "
+    note += f"{described(before)}."
     table = Table("TinyNetClassifier and MLPClassifier", header, rows, note, (0, 1))
     print(table)
     options.out.mkdir(parents=True, exist_ok=True)

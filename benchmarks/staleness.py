@@ -22,6 +22,8 @@ RESULTS = ROOT / "benchmarks" / "results"
 MEASURED = ("functional", "kernels", "program", "training")
 #: Commands that write results, by file name; all others are suites.
 COMMANDS = {
+    "drawn_digits": "python -m benchmarks.drawn_digits",
+    "handwriting": "python -m benchmarks.handwriting --scans FILE",
     "nets-avx2": "python -m benchmarks --suite nets --isa avx2",
     "seeds": "python -m benchmarks.seeds",
     "sklearn_estimator": "python -m benchmarks.sklearn_estimator",

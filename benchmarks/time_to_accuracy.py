@@ -29,7 +29,7 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.contenders import ROOT
-from benchmarks.harness import QUIET, Process, SkipError, machine, origin
+from benchmarks.harness import QUIET, Process, SkipError, described, machine, origin
 from benchmarks.problem import load_digits
 from benchmarks.recipes import PARTS, RECIPES, Recipe
 from benchmarks.staleness import code_hash
@@ -180,14 +180,9 @@ def tables(result: Result) -> list[Table]:
 
 def _caption(result: Result, runs: list[Result]) -> str:
     """Describe the machine, its load and the versions."""
-    where, loads = result["machine"], [run["load"] for run in runs]
+    loads = [run["load"] for run in runs]
     load = f"median {statistics.median(loads)}, maximum {max(loads)}"
-    versions = ", ".join(f"{name} {known}" for name, known in sorted(result["versions"].items()))
-    return (
-        f"Measured until {result['date']}: {where['cpu']}, {where['cores']} cores, "
-        f"{where['system']}, Python {where['python']}; {versions}. Seconds are medians. Load "
-        f"average at the start of the runs: {load}."
-    )
+    return f"Median seconds, {described(result)}. Load average at the start of the runs: {load}."
 
 
 def plot(result: Result, path: Path) -> None:
