@@ -388,7 +388,7 @@ def train_only(rule: Any) -> Any:
 
 WRONG: dict[str, list[tuple[str, Any]]] = {
     "softmax": [
-        (r"x\*\*2 / \(x\*\*2\).sum", lambda x: x**2 / (x**2).sum(axis=1, keepdims=True)),
+        (r"x\*\*2 instead of exp", lambda x: x**2 / (x**2).sum(axis=1, keepdims=True)),
         ("half of x", lambda x: softmax(x / 2)),
         (r"range from 0 to 10", lambda x: softmax(np.clip(x, 0, 10))),
         ("overflows .* maximum of each row", lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)),
@@ -505,7 +505,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("d_w clipped to the range from -5 to 5", lambda w, d, r: w - r * np.clip(d, -5, 5)),
         (r"w - 0.01 \* d_w", lambda w, d, r: w - 0.01 * d),
         ("2 times too large", lambda w, d, r: w - 2 * r * d),
-        ("wrong in the last element", lambda w, d, r: np.append((w - r * d)[:-1], w[-1])),
+        ("not updated in the last element", lambda w, d, r: np.append((w - r * d)[:-1], w[-1])),
         ("must return only w. Received: 2", lambda w, d, r: (w - r * d, d)),
         ("called again", sgd_with_state),
         ("adds the gradient", lambda w, d, r: w + r * d),

@@ -148,14 +148,14 @@ def test_formulas_hold_in_all_cases() -> None:
     cases = [
         {"a": np.arange(1.0, n), "b": np.arange(2.0, n + 1) ** 2, "rate": n / 7} for n in (8, 9)
     ]
-    found = formulas.Formulas(cases, [2 * c["a"] - c["rate"] * c["b"] for c in cases])
+    found = formulas.Formulas(cases, [2 * c["a"] - c["rate"] * c["b"] for c in cases], 2)
     assert found.right.text == "2 * a - rate * b"
     assert found.find([c["a"] * c["rate"] for c in cases]) == "rate * a"
     assert found.find([c["a"] * n for c, n in zip(cases, (3.3, 1.7), strict=True)]) == ""
     numbers = [{"n": n, "p": np.arange(1.0, n)} for n in (5, 7, 9, 12)]
     means = np.array([np.mean(c["p"] ** 2) for c in numbers])
-    assert formulas.find_number(means, numbers) == "mean(p**2)"
-    assert formulas.find_number(np.array([5.0, 7.0, 9.1, 13.0]), numbers) == ""
+    assert formulas.NumberFormulas(numbers).find(means) == "mean(p**2)"
+    assert formulas.NumberFormulas(numbers).find(np.array([5.0, 7.0, 9.1, 13.0])) == ""
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_answers_receive_copies() -> None:
         return result
 
     result = exercises.check("relu_backward", clearing)
-    assert result.mistake.startswith("modifies its argument d_y, x")
+    assert result.mistake.startswith("modifies its arguments d_y and x")
     assert exercises.check("relu_backward", lambda d_y, x: d_y * (x > 0)).passed
 
 

@@ -24,6 +24,8 @@ def _softmax(
     return after(e / total(e))
 
 
+_ROW = "the sum is over the classes, axis=-1"
+_LARGE = "logits above 88, whose exp overflows in float32"
 _OVERFLOW = "exp overflows or underflows; subtract the maximum of each row before exp"
 
 
@@ -45,8 +47,8 @@ SOFTMAX = Exercise(
         Case((np.log(floats([[1, 3], [1, 1], [4, 1]])),)),
         Case((3 * normal(5, 4),)),
         Case((normal(4, 7).astype(np.float64),)),
-        Case((normal(1, 6),), "a batch of one row", "the sum is over the classes, axis=-1"),
-        Case((normal(2, 5) + 100,), "logits above 88, whose exp overflows in float32", _OVERFLOW),
+        Case((normal(1, 6),), "a batch of one row", _ROW),
+        Case((normal(2, 5) + 100,), _LARGE, _OVERFLOW),
         Case((normal(3, 5) + 1000,), "logits of 1000", _OVERFLOW),
         Case((normal(3, 5) - 1000,), "logits of -1000", _OVERFLOW),
         Case((normal(2, 3) + floats([[-800], [800]]),), "rows with very different logits",
@@ -54,8 +56,34 @@ SOFTMAX = Exercise(
         Case((floats([[0, 1000, -1000], [500, 500, -700]]),), "very different logits in a row",
              _OVERFLOW),
     ],
+    fresh=[
+        Case((4 * normal(6, 3, seed=20),)),
+        Case((10 * normal(3, 8, seed=21),)),
+        Case((0.1 * normal(7, 2, seed=22) + 3,)),
+        Case((normal(1, 4, seed=23),), "a batch of one row", _ROW),
+        Case((normal(4, 3, seed=24) + 200,), _LARGE, _OVERFLOW),
+        Case((3 * normal(4, 4, seed=25) + 1000,), "logits of 1000", _OVERFLOW),
+        Case((3 * normal(4, 4, seed=26) - 1000,), "logits of -1000", _OVERFLOW),
+        Case((15 * normal(5, 4, seed=27),), "very different logits in a row", _OVERFLOW),
+    ],
+    steps={
+        "row_max": lambda x: x.max(axis=1, keepdims=True),
+        "shifted": lambda x, row_max: x - row_max,
+        "exp_shifted": lambda shifted: np.exp(shifted),
+        "exp_sum": lambda exp_shifted: exp_shifted.sum(axis=1, keepdims=True),
+        "y": lambda exp_shifted, exp_sum: exp_shifted / exp_sum,
+    },
+    labels={
+        "row_max": "max",
+        "shifted": "(x - max)",
+        "exp_shifted": "exp(x - max)",
+        "exp_sum": "the sum of exp",
+    },
     mistakes={
         "shift": {
+            "the search for the maximum starts at 0, so that rows of negative logits underflow to "
+            "0 / 0: start at -np.inf or at the first element":
+                lambda x: np.maximum(x.max(axis=-1, keepdims=True), 0),
             "overflows for logits above 88 (709 in float64): subtract the maximum of each row "
             "before exp": lambda x: 0,
             "subtracts the maximum of the whole batch, so that rows with much smaller logits "
@@ -105,6 +133,13 @@ def _relu_backward(d_y: Array, x: Array, formula: Any = None, slope: Any = None)
 
 RELU_BACKWARD = Exercise(
     name="relu_backward",
+    quantities=lambda name, d_y, x: {"d_y": d_y, "x": x, "relu(x)": np.maximum(x, 0),
+                                       "tanh(x)": np.tanh(x), "sigmoid(x)": functional.sigmoid(x)},
+    fresh=[
+        Case((normal(4, 3, seed=20), 5 * normal(4, 3, seed=21))),
+        Case((30 * normal(2, 6, seed=22), normal(2, 6, seed=23))),
+        Case((normal(7, 5, seed=24), 0.1 * normal(7, 5, seed=25))),
+    ],
     solution=[functional.relu_backward],
     variants=_relu_backward,
     cases=[
@@ -144,7 +179,7 @@ RELU_BACKWARD = Exercise(
             "has a slope of -1 for negative x, the derivative of |x|: it must be 0":
                 np.sign,
             "has the slope 0 for x > 6, the derivative of relu6": lambda x: (x > 0) & (x < 6),
-            "has one condition for the whole array: compare each element of x with 0":
+            "tests one condition for the whole array: compare each element of x with 0":
                 lambda x: (x > 0).all(),
             "uses the derivative of sigmoid":
                 lambda x: functional.sigmoid(x) * (1 - functional.sigmoid(x)),

@@ -17,6 +17,10 @@ def _norm(x: Array, **axis: Any) -> Array:
     return np.sqrt(np.sum(x * x, **axis))
 
 
+def _largest(x: Array, **axis: Any) -> Any:
+    return np.abs(x).max(**axis)
+
+
 def _row_by_row(x: Array, center: Callable[..., Any], size: Callable[..., Any]) -> Array:
     axis = {"axis": -1, "keepdims": True}
     return (x - center(x, **axis)) / size(x, **axis)
@@ -56,19 +60,24 @@ def _of_arrays() -> Iterator[tuple[str, Change]]:
         "the mean of {} over axis 0": lambda x: x.mean(axis=0),
         "the largest element of {}": np.max,
         "{} divided by its length": lambda x: x / len(x),
-        "{} divided by its norm": lambda x: x / np.linalg.norm(x),
         "the first element of {}": lambda x: x[0],
         "the last element of {}": lambda x: x[-1],
         "{} in reversed order": lambda x: x[::-1],
         "{} with the columns in reversed order": lambda x: x[..., ::-1],
         "{} transposed": lambda x: x.T,
+        "{} minus its mean": lambda x: x - x.mean(),
+        "{} minus the mean of each row": lambda x: x - x.mean(axis=-1, keepdims=True),
+        "{} minus the mean of each column": lambda x: x - x.mean(axis=0),
         "{} standardized in each row": partial(_row_by_row, center=np.mean, size=np.std),
         "{} scaled to the range from 0 to 1 in each row":
             partial(_row_by_row, center=np.min, size=np.ptp),
     }  # fmt: skip
     yield from found.items()
-    for word, reduce in (("maximum", np.max), ("sum", np.sum), ("norm", _norm)):
+    for word, reduce in (("maximum", np.max), ("sum", np.sum), ("norm", _norm), ("mean", np.mean),
+                         ("standard deviation", np.std), ("range", np.ptp),
+                         ("largest absolute value", _largest)):  # fmt: skip
         change = partial(_row_by_row, center=lambda x, **axis: 0, size=reduce)
+        yield f"{{}} divided by its {word}", partial(lambda reduce, x: x / reduce(x), reduce)
         yield f"{{}} divided by the {word} of each row", change
     for b in (1e-3, 0.01, 0.05, 0.1, 0.5, 1, 2, 3, 5, 6, 10, 20, 30, 50, 100, 500):
         for low in (b, -b):

@@ -193,7 +193,7 @@ CUSTOM_LAYER = Exercise(
         },
         "negative": {
             "y is alpha instead of alpha * x for negative x": lambda x, a: a + 0 * x,
-            "has the wrong sign for negative x: y is alpha * x": lambda x, a: -a * x,
+            "y has the wrong sign for negative x: it is alpha * x": lambda x, a: -a * x,
             "y is an exponential linear unit, alpha * (exp(x) - 1), for negative x":
                 lambda x, a: a * (ops.exp(x) - 1),
             "y uses the absolute value of alpha": lambda x, a: ops.abs(a) * x,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,20 @@ DENSE_BACKWARD = Exercise(
         _case(4, 3, 1, "a layer with one unit", "the shapes of the gradients are those of the "
               "arrays"),
     ],
+    fresh=[_case(4, 6, 3), _case(7, 2, 5, scale=10), _case(9, 8, 4), _case(6, 3, 8)],
+    steps={
+        "d_x": lambda d_y, kernel: d_y @ kernel.T,
+        "d_kernel": lambda d_y, x: x.T @ d_y,
+        "d_bias": lambda d_y: d_y.sum(axis=0),
+    },
     mistakes={
+        "d_kernel d_bias": {
+            f"d_kernel and d_bias are those of the {where} example: add up all examples, with +=": (
+                partial(lambda i, d, x, k: np.outer(x[i], d[i]), at),
+                partial(lambda i, d, x, k: d[i], at),
+            )
+            for where, at in (("first", 0), ("last", -1))
+        },
         "d_x": {
             "d_x is computed with kernel instead of kernel.T": lambda d, x, k: d @ k,
             "d_x is computed as kernel @ d_y: it is d_y @ kernel.T": lambda d, x, k: k @ d,

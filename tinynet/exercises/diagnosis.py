@@ -21,9 +21,11 @@ import numpy as np
 
 from tinynet.exercises.changes import CONSTANTS, changes
 from tinynet.exercises.exercise import Exercise, Observation, Values, observe
-from tinynet.exercises.formulas import Formulas, find_number
+from tinynet.exercises.formulas import Formulas, NumberFormulas
 from tinynet.exercises.regions import clipped, differ, regions
 from tinynet.exercises.relations import is_close, parts, relations
+from tinynet.exercises.substitutions import substitutions
+from tinynet.exercises.terms import enclosed
 from tinynet.functional import Array
 
 
@@ -46,15 +48,40 @@ def examine(exercise: Exercise, function: Any) -> Finding | None:
     if not wrong[fewest]:
         changed = next((o.modified for o in given if o.modified), "")
         if changed:
-            return Finding(f"modifies its argument {changed}: compute the result in a new array")
+            several = " and " in changed
+            where = "new arrays" if several else "a new array"
+            return Finding(
+                f"modifies its argument{'s' * several} {changed}: compute the result in {where}"
+            )
         again = observe(exercise, function, cases[-1])
         if _differences(exercise, [*given[:-1], again], given):
-            return Finding(
-                "returns another result if it is called again with the same arguments: "
-                "do not keep values between calls"
-            )
+            return Finding(_STATE)
         return None
-    return _Diagnosis(exercise, function, given, tried[fewest], wrong[fewest]).finding()
+    first = wrong[fewest][0][0]
+    again = observe(exercise, function, cases[first])
+    if "repeatable" not in exercise.meaning and not _is_same(given[first], again):
+        return Finding(_STATE)
+    more = replace(exercise, cases=[*cases, *exercise.fresh])
+    given, expected = (
+        [*found, *(observe(exercise, answer, case) for case in exercise.fresh)]
+        for found, answer in ((given, function), (tried[fewest], correct[fewest]))
+    )
+    return _Diagnosis(
+        more, function, given, expected, _differences(more, given, expected)
+    ).finding()
+
+
+_STATE = (
+    "returns another result if it is called again with the same arguments: do not keep values "
+    "between calls, such as the number of calls"
+)
+
+
+def _is_same(a: Observation, b: Observation) -> bool:
+    """Return whether two calls had the same results, or the same problem."""
+    if a.problem or b.problem:
+        return a.kind == b.kind
+    return all(name in b.values and _agree(a, b, name, 1e-6) for name in a.values)
 
 
 def _observe_all(exercise: Exercise, function: Any) -> list[Observation]:
@@ -80,11 +107,13 @@ def _agree(a: Observation, b: Observation, name: str, rtol: float) -> bool:
         return bool(a.kind == b.kind and a.kind)
     if name not in a.values or name not in b.values:
         return False
+    if isinstance(b.values[name], str):
+        return bool(a.values[name] == b.values[name])
     return is_close(a.values[name], b.values[name], rtol)
 
 
 #: Formulas by exercise, result and cases.
-_known_formulas: dict[tuple[Any, ...], Formulas] = {}
+_known_formulas: dict[tuple[Any, ...], Any] = {}
 #: Results of known mistakes, by exercise, message and case.
 _known_results: dict[tuple[str, str, int], Observation] = {}
 
@@ -132,16 +161,16 @@ class _Diagnosis:
         self.case = exercise.cases[self.first]
         failing = [k for k, name in wrong if name in (self.name, "")]
         ordinary = [k for k in failing if not exercise.cases[k].about]
+        alike = [k for k in failing if exercise.cases[k].about == self.case.about]
         #: Cases that a mistake must explain.
-        self.needed = ordinary if not self.case.about else [self.first]
+        self.needed = ordinary if not self.case.about else alike
 
     def finding(self) -> Finding:
         """Return the mistake, with the first wrong value."""
         given, results = self.given[self.first], self.exercise.results
         if given.problem:
-            about = f" for {self.case.about}" if self.case.about else ""
             names = dict(zip(self.exercise.arguments, given.args, strict=False))
-            mistake = self._exchange() or given.problem + about
+            mistake = self._exchange() or given.problem + self._reason()
             return Finding(mistake, _listed(names or self._arguments(self.first)))
         if self.name in given.unchanged:
             if len(given.unchanged) == len(results):
@@ -150,9 +179,15 @@ class _Diagnosis:
                 return Finding(mistake + reason, self._example())
             if is_close(given.values[self.name], self._arguments(self.first)[self.name]):
                 mistake = f"must return {', '.join(results)}, or update them in place. Received: "
-                return Finding(f"{mistake}one value, and an unchanged {self.name}", self._example())
+                received = f"no result, and an unchanged {self.name}: {self.name} = ... inside a "
+                received += "function does not change the caller's array"
+                if results[0] not in given.unchanged:
+                    received = f"one value, and an unchanged {self.name}"
+                return Finding(mistake + received, self._example())
         if self.name not in given.values:
             return Finding(self.exercise.meaning.get(self.name, f"does not return {self.name}"))
+        if isinstance(given.values[self.name], str):  # the mistake
+            return Finding(given.values[self.name], _listed(self._arguments(self.first)))
         if np.asarray(self.expected[self.first].values[self.name]).dtype == bool:  # a fact
             mistake, left = self._single()
             about = f" ({self.case.about})" if self.case.about else ""
@@ -183,6 +218,17 @@ class _Diagnosis:
             if not _differences(self.exercise, found, self.expected):
                 return self._order(i, j)
         return ""
+
+    def _reason(self) -> str:
+        """Return the property of the inputs for which the answer raises the exception."""
+        cases = self.exercise.cases
+        failing = [bool(o.problem) for o in self.given]
+        for text, holds in self.exercise.properties.items():
+            if [bool(holds(*case.args)) for case in cases] == failing:
+                return f" for {text}"
+        about = self.case.about
+        others = [f for f, case in zip(failing, cases, strict=True) if case.about == about]
+        return f" for {about}" if about and all(others) else ""
 
     def _order(self, i: int, j: int) -> str:
         names = self.exercise.arguments
@@ -240,16 +286,36 @@ class _Diagnosis:
 
     def _cause(self) -> str:
         """Return a formula of the value, or what is used instead of an argument, if simpler."""
+        if step := self._step():
+            return min(filter(None, (step, self._used())), key=len)
         formula = self._formula()
         simple = formula.partition(" instead of")[0]
         if formula and len(simple) < 60 and simple.count("(") < 5:
             return formula
         return self._used() or formula
 
+    def _step(self) -> str:
+        """Return which step of the correct computation uses another value."""
+        steps, names = self.exercise.steps, self.exercise.arguments
+        if not steps:
+            return ""
+
+        def answer(change: Callable[..., Values], *args: Any) -> Values:
+            found = change(dict(zip(names, args, strict=True)))
+            return {name: found[f"new_{name}" * (f"new_{name}" in found) or name]
+                    for name in self.exercise.results}  # fmt: skip
+
+        found = substitutions(steps, dict(zip(names, self.given[self.first].args, strict=True)))
+        candidates = ((message, partial(answer, change)) for message, change in found)
+        message = self._best(candidates, exact=True)[0]
+        return re.sub(
+            r"^new_", "", re.sub(r"\w+", lambda m: self.exercise.labels.get(m[0], m[0]), message)
+        )
+
     def _used(self) -> str:
         """Return what is used instead of an argument."""
         names = self.exercise.arguments
-        if not np.isfinite(self.given[self.first].values[self.name]).all():
+        if not np.isfinite(self.given[self.first].values[self.name]).any():
             return ""
 
         def candidates() -> Iterator[tuple[str, Callable[..., Any]]]:
@@ -291,7 +357,9 @@ class _Diagnosis:
 
     def _is_finite(self, k: int) -> bool:
         values = self.given[k].values.values()
-        return not self.given[k].problem and all(np.isfinite(v).all() for v in values)
+        return not self.given[k].problem and all(
+            np.isfinite(v).all() for v in values if not isinstance(v, str)
+        )
 
     def _observe(self, message: str, function: Callable[..., Any], k: int) -> Observation:
         """Return the results of a mistake; those of known ones are kept."""
@@ -417,16 +485,21 @@ class _Diagnosis:
             return ""
         if shapes[0] != shapes[1]:
             return "" if simple else self._formula_of_another_shape()
-        for cases in {tuple(self._comparable(about)): 0 for about in (True, False)}:
+        sets = [*{tuple(self._comparable(about)): 0 for about in (True, False)}]
+        kinds = (False, True)[: 1 if shapes[0] else 2]
+        for is_added, cases in itertools.product(kinds, sets):
             if sum(not self.exercise.cases[k].about for k in cases) < 2:
                 continue
             quantities, given, expected = self._compared(cases)
             if not quantities[0] or all(map(is_close, given, expected)):
                 continue
             if not shapes[0]:
-                text = "" if simple else self._formula_of_number(quantities, given, expected)
+                search = self._known_search(cases, NumberFormulas, quantities)
+                a, b = np.array(given), np.array(expected)
+                text = "" if simple else self._formula_of_number(search, a, b, is_added)
             else:
-                formulas = self._formulas(cases, quantities, expected)
+                fitted = sum(k < len(self.exercise.cases) - len(self.exercise.fresh) for k in cases)
+                formulas = self._known_search(cases, Formulas, quantities, expected, fitted)
                 if simple:
                     found, right = formulas.find_term(given, None, 2), formulas.right.text
                     text = f"{found} instead of {right}" if found not in ("", right) else ""
@@ -454,24 +527,20 @@ class _Diagnosis:
         )
         return [self._quantities(k) for k in cases], given, expected
 
-    def _formulas(self, cases: tuple[int, ...], quantities: Any, expected: Any) -> Formulas:
+    def _known_search(self, cases: tuple[int, ...], kind: Callable[..., Any], *args: Any) -> Any:
         key = self.exercise.name, self.name, cases
         if key not in _known_formulas:
-            _known_formulas[key] = Formulas(quantities, expected)
+            _known_formulas[key] = kind(*args)
         return _known_formulas[key]
 
-    def _formula_of_number(
-        self, quantities: list[Values], given: list[Array], expected: list[Array]
-    ) -> str:
+    def _formula_of_number(self, search: NumberFormulas, a: Array, b: Array, is_added: bool) -> str:
         rtol = self.exercise.rtol.get(self.name, 1e-4)
-        a, b = np.array(given), np.array(expected)
-        formula, right = (find_number(values, quantities, rtol) for values in (a, b))
-        if formula not in ("", right):
-            return f"{formula}{right and ' instead of '}{right}"
-        has_arrays = any(np.ndim(q) for q in quantities[0].values()) and len({*a.tolist()}) > 3
-        added = find_number(a - b, quantities, rtol) if has_arrays else ""
-        text = f"the correct value plus {added}".replace("plus -", "minus ")
-        return text if added not in ("", "0") else ""
+        if is_added:
+            added = search.find(a - b, rtol) if search.has_arrays and len({*a.tolist()}) > 3 else ""
+            text = f"the correct value plus {added}".replace("plus -", "minus ")
+            return text if added not in ("", "0") else ""
+        formula, right = search.find(a, rtol), search.find(b, rtol)
+        return f"{formula}{right and ' instead of '}{right}" if formula not in ("", right) else ""
 
     def _formula_of_array(
         self,
@@ -487,17 +556,39 @@ class _Diagnosis:
             texts += self._formulas_of_signs(formulas, quantities, given, expected)
         wrong = [differ(a, b) for a, b in zip(given, expected, strict=True)]
         is_ordinary = len(given) == len(self._comparable(about=False))
-        for where in regions(quantities, expected, wrong, self.name) if is_ordinary else ():
-            if part := formulas.find(given, wrong, quick=True):
+        part, parts = formulas.find_few(given, wrong) if is_ordinary else ("", [])
+        same = [~differ(a, b) for a, b in zip(parts, expected, strict=True)] if part else None
+        for where in regions(quantities, expected, wrong, self.name, same) if is_ordinary else ():
+            if part == self.name:
+                return f"not updated {where}"
+            if part := part or formulas.find(given, wrong, quick=True):
                 usual = formulas.find(expected, wrong, quick=True) or right
                 texts.append(f"{part} instead of {usual} {where}")
+        if part and not texts:
+            count = sum(np.count_nonzero(w) for w in wrong)
+            total = sum(w.size for w in wrong)
+            texts.append(f"{part} instead of {right} in {count} of {total} elements")
         if bounds := clipped(given, expected):
             return bounds
+        if not texts:
+            texts += self._formulas_of_factors(formulas, quantities, given)
         if texts:  # the shortest one, with a preference for those that show the correct formula
             return min(texts, key=lambda text: len(text) - 9 * (" instead of " in text))
         correct = f"the correct {self.name}"
-        formula = Formulas([{correct: b} for b in expected], expected).find(given)
+        formula = Formulas([{correct: b} for b in expected], expected, len(given)).find(given)
         return formula if formula != correct else ""
+
+    def _formulas_of_factors(
+        self, formulas: Formulas, quantities: list[Values], given: list[Array]
+    ) -> Iterator[str]:
+        """Yield the product of the first quantity, such as d_y, and a formula of the others."""
+        first = next(iter(quantities[0]))
+        values = [np.asarray(q[first]) for q in quantities]
+        if all(v.shape == a.shape and v.all() for v, a in zip(values, given, strict=True)):
+            rest = [{n: v for n, v in q.items() if n != first} for q in quantities]
+            ratios = [a / v for a, v in zip(given, values, strict=True)]
+            if formula := Formulas(rest, ratios, formulas.fitted).right.text:
+                yield f"{first} * {enclosed(formula)} instead of {formulas.right.text}"
 
     def _formulas_of_signs(
         self,
@@ -526,7 +617,7 @@ class _Diagnosis:
         given = [a for a, _ in pairs.values()]
         if len(given) < 2 or len({a.ndim for a in given}) > 1 or not given[0].ndim:
             return ""
-        formula = Formulas([self._quantities(k) for k in pairs], given).right.text
+        formula = Formulas([self._quantities(k) for k in pairs], given, len(given)).right.text
         shape = pairs[min(pairs)][1]
         return f"{self.name} is {formula}: it must have the shape {shape}" if formula else ""
 

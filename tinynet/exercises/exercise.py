@@ -61,8 +61,12 @@ class Exercise:
     `observe` computes the compared values, in the order of comparison. `inputs` are the names of
     its inputs, if they differ from the arguments. `meaning` explains differences in these values.
     `quantities` returns named values for formulas of a wrong result, from its name and the inputs.
-    `rtol` replaces the tolerance of the cases for some values. `in_place` allows arguments to be
-    updated in place. The task is in the file ``tasks.md``.
+    `steps` are functions of the arguments and of the results of earlier steps, by name, which
+    compute the correct results, and `labels` are their texts in messages. `fresh` are cases on
+    which only wrong answers are evaluated: a mistake must explain them, too. `properties` are
+    conditions of the inputs, by description, which may be the reason of an exception. `rtol`
+    replaces the tolerance of the cases for some values. `in_place` allows arguments to be updated
+    in place. The task is in the file ``tasks.md``.
     """
 
     name: str
@@ -76,6 +80,10 @@ class Exercise:
     meaning: Mapping[str, str] = dataclasses.field(default_factory=dict)
     rtol: Mapping[str, float] = dataclasses.field(default_factory=dict)
     quantities: Callable[..., Values] | None = None
+    steps: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fresh: Sequence[Case] = ()
+    properties: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
     in_place: bool = False
 
     @property
@@ -103,10 +111,12 @@ class Exercise:
 
     @property
     def wrong(self) -> dict[str, dict[str, Any]]:
-        """Options of each mistake, by message."""
+        """Options of each mistake, by message; a message about the result begins with its name."""
         found = {}
         for names, table in self.mistakes.items():
-            for message, value in table.items():
+            for text, value in table.items():
+                is_about_result = text.startswith(("is ", "has "))
+                message = f"{self.results[0]} {text}" if is_about_result else text
                 values = value if " " in names else (value,)
                 found[message] = dict(zip(names.split(), values, strict=True))
         return found
@@ -164,7 +174,7 @@ def observe(exercise: Exercise, function: Any, case: Case) -> Observation:
         left = exercise.results[0 if returned is None else count :]
         found.unchanged = [name for name in left if name not in changed]
         if not exercise.in_place:
-            found.modified = found.modified or ", ".join(changed)
+            found.modified = found.modified or " and ".join(changed)
         return result
 
     try:
@@ -176,6 +186,8 @@ def observe(exercise: Exercise, function: Any, case: Case) -> Observation:
 
 def is_same(a: Array, b: Array) -> bool:
     """Return whether an argument is unchanged, or restored up to rounding errors."""
+    if a.shape == b.shape and a.tobytes() == b.tobytes():
+        return True
     return a.shape == b.shape and np.allclose(a, b, 1e-6, 1e-12, equal_nan=True)
 
 

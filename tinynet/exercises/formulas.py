@@ -31,23 +31,35 @@ class Formula(NamedTuple):
     terms: tuple[int, ...] = ()
 
 
+class _Sample(NamedTuple):
+    """Elements of a case on which terms are compared: the values, and those of all terms."""
+
+    case: int
+    given: Array
+    terms: Array
+    scale: float
+
+
 class Formulas:
     """Search for formulas of results that are arrays.
 
-    The terms of the formula of the correct results, `right`, are probable in others, too.
+    The terms of the formula of the correct results, `right`, are probable in others, too. Only the
+    first `fitted` cases are used in the search; a formula must hold in the others, too.
     """
 
-    def __init__(self, quantities: Sequence[Quantities], expected: Sequence[Array]) -> None:
+    def __init__(
+        self, quantities: Sequence[Quantities], expected: Sequence[Array], fitted: int
+    ) -> None:
         with np.errstate(all="ignore"):
-            self.terms = Terms(quantities, [b.shape for b in expected])
-        self.expected = expected
+            self.terms = Terms(quantities, [b.shape for b in expected], fitted=fitted)
+        self.expected, self.fitted = expected, fitted
         self._numbers = numbers_of(quantities)
         self._coefficients: dict[tuple[int, ...], Coefficients] = {}
 
     @cached_property
     def right(self) -> Formula:
         """Formula of the correct results."""
-        return self._search([b.ravel() for b in self.expected], self.terms.values, (), False)
+        return self._search(self.expected, None, (), False)
 
     def find(
         self, given: Sequence[Array], masks: Sequence[Array] | None = None, quick: bool = False
@@ -56,34 +68,76 @@ class Formulas:
 
         If `quick`, it consists of probable terms and one other.
         """
-        values = self.terms.values
-        if masks is not None:
-            values = [v[:, m.ravel()] for v, m in zip(values, masks, strict=True)]
-            given = [a[m] for a, m in zip(given, masks, strict=True)]
-        return self._search([a.ravel() for a in given], values, self.right.terms, quick).text
+        return self._search(given, masks, self.right.terms, quick).text
 
     def find_term(self, given: Sequence[Array], masks: Sequence[Array] | None, cost: int) -> str:
         """Return one term with a coefficient that is equal to a result, and at most so complex."""
-        values = self.terms.values
-        if masks is not None:
-            values = [v[:, m.ravel()] for v, m in zip(values, masks, strict=True)]
-            given = [a[m] for a, m in zip(given, masks, strict=True)]
         if not any(a.any() for a in given):
             return "0"
         among = np.flatnonzero(self.terms.costs <= cost)
         with np.errstate(all="ignore"):
-            return self._extend([a.ravel() for a in given], values, (), among).text
+            return self._extend(given, masks, self._samples(given, masks), (), among).text
+
+    def find_few(self, given: Sequence[Array], masks: Sequence[Array]) -> tuple[str, list[Array]]:
+        """Return one term, with its values, that is equal to the few selected elements of cases."""
+        known = self._known(range(len(given)))
+        values = np.concatenate([a[m] for a, m in zip(given, masks, strict=True)])
+        if not values.any():
+            return "0", [0 * a for a in given]
+        found: list[tuple[float, str, int, Array]] = []
+        for i in np.flatnonzero(self.terms.costs < 4).tolist():
+            factors = np.ones(len(given))
+            for k, (a, m) in enumerate(zip(given, masks, strict=True)):
+                if m.any():
+                    term = self.terms.column(k, i)[m.ravel()]
+                    factors[k] = np.median(a[m] / term)
+                    if not np.abs(a[m] - factors[k] * term).max() <= _RTOL * np.abs(a[m]).max():
+                        break
+            else:
+                cost, name = self.terms.costs[i], self.terms.name(i)
+                if np.abs(factors - 1).max() < _RTOL and len({*values.tolist()}) > 2:
+                    found.append((cost, name, i, factors))
+                elif len(given) > 3 and all(m.any() for m in masks):
+                    for extra, _, e, c in known.match(factors[None], _RTOL):
+                        text = _sum([(c < 0, known.text(name, e, c))])
+                        found.append((cost + extra, text, i, factors))
+        if not found:
+            return "", []
+        _, text, i, factors = min(found, key=lambda f: f[:2])
+        pairs = enumerate(zip(given, factors, strict=True))
+        return text, [f * self.terms.column(k, i).reshape(a.shape) for k, (a, f) in pairs]
+
+    def _samples(self, given: Sequence[Array], masks: Sequence[Array] | None) -> list[_Sample]:
+        """Return samples of the elements of the fitted cases, the smallest one first."""
+        found = []
+        for k in range(self.fitted):
+            at = np.arange(given[k].size) if masks is None else np.flatnonzero(masks[k])
+            found.append((k, at[:: max(1, at.size // 40)]))
+        found.sort(key=lambda pair: -pair[1].size)
+        few = found[0][1]
+        found.insert(0, (found[0][0], few[:: max(1, few.size // 9)]))
+        return [
+            _Sample(k, a[at], self.terms.values[k][:, at], np.abs(a[at]).max(initial=0))
+            for k, at in found
+            for a in (given[k].ravel(),)
+        ]
 
     def _search(
-        self, given: list[Array], values: list[Array], probable: tuple[int, ...], quick: bool
+        self,
+        given: Sequence[Array],
+        masks: Sequence[Array] | None,
+        probable: tuple[int, ...],
+        quick: bool,
     ) -> Formula:
-        if not any(a.any() for a in given):
+        shown = given if masks is None else [a[m] for a, m in zip(given, masks, strict=True)]
+        if not any(a.any() for a in shown):
             return Formula(0, "0")
         costs, count = self.terms.costs, len(self.terms.atoms)
         every, simple = np.arange(len(costs)), np.flatnonzero(costs < 4)
         others = [i for i in range(count) if i not in probable and not quick]
         named = [i for i in others if costs[i] == 1]
         simple = np.union1d(simple, every[:count])
+        samples = self._samples(given, masks)
         with np.errstate(all="ignore"):
             for size in range(4):
                 bases = [(base, every) for base in itertools.combinations(probable, size)]
@@ -92,39 +146,43 @@ class Formulas:
                 elif size == 2:
                     bases += [(base, every) for base in itertools.combinations(named[:4], 2)]
                 best = min(
-                    (self._extend(given, values, *base) for base in bases), default=Formula()
+                    (self._extend(given, masks, samples, *base) for base in bases),
+                    default=Formula(),
                 )
                 if best.text:
                     return best
         return Formula()
 
     def _extend(
-        self, given: list[Array], values: list[Array], base: tuple[int, ...], among: Array
+        self,
+        given: Sequence[Array],
+        masks: Sequence[Array] | None,
+        samples: Sequence[_Sample],
+        base: tuple[int, ...],
+        among: Array,
     ) -> Formula:
         """Add one term to a base, with coefficients that are named."""
-        parts = []  # a sample of the elements of each case, without what the base explains
-        for k, a in enumerate(given):
-            sample = slice(None, None, max(1, a.size // 40))
-            terms, scale = values[k][:, sample], np.abs(a).max(initial=0)
+        found: dict[int, Array] = {}
+        for k, a, terms, scale in samples:
             basis = _basis(terms[[*base]])
-            rest = a[sample] - basis @ (basis.T @ a[sample])
+            rest = a - basis @ (basis.T @ a)
             if a.size > len(base) + 1 and np.abs(rest).max() > 1e-5 * scale:
-                parts.append((k, rest, scale, terms, basis))
-        parts.sort(key=lambda part: -part[1].size)
-        if not parts or parts[0][1].size < len(base) + 3:
+                if not found and a.size < len(base) + 3:
+                    return Formula()
+                usable, factors = _factors(terms[among], rest, scale, basis)
+                among = among[usable]
+                found = {i: f[usable] for i, f in found.items()} | {k: factors[usable]}
+                if not among.size:
+                    return Formula()
+        if not found:
             return Formula()
-        for _, *part in parts:
-            among = among[_factors(among, *part)[0]]
-            if not among.size:
-                return Formula()
-        among = among[np.argsort(self.terms.costs[among], kind="stable")][:2000]
-        factors = np.array([_factors(among, *part)[1] for _, *part in parts])
-        cases = [k for k, *_ in parts]
-        matches = self._known(cases).match(factors.T, _RTOL)
+        order = np.argsort(self.terms.costs[among], kind="stable")[: 200 * len(found)]
+        among, factors = among[order], np.array([f[order] for f in found.values()])
+        matches = self._known([*found]).match(factors.T, _RTOL)
         candidates = sorted((self.terms.costs[among[i]] + cost, int(among[i]))
                             for cost, i, _, _ in matches)  # fmt: skip
         for cost, i in candidates[:10]:
-            if text := self._verified(given, values, (*base, i), cases):
+            if text := self._verified(given, masks, (*base, i)):
                 return Formula(float(cost + self.terms.costs[[*base]].sum()), text, (*base, i))
         return Formula()
 
@@ -135,20 +193,31 @@ class Formulas:
         return self._coefficients[key]
 
     def _verified(
-        self, given: list[Array], values: list[Array], chosen: tuple[int, ...], cases: list[int]
+        self, given: Sequence[Array], masks: Sequence[Array] | None, chosen: tuple[int, ...]
     ) -> str:
-        """Return the formula of terms with their coefficients, if it is equal to the result."""
-        columns = [v[[*chosen]].T for v in values]
-        if not all(np.isfinite(c).all() for c in columns):
-            return ""
-        cases = [k for k in cases if columns[k].any(axis=0).all()]
-        fits = [np.linalg.lstsq(columns[k], given[k], rcond=None)[0] for k in cases]
+        """Return the formula of terms with their coefficients, if it is equal to the result.
+
+        This includes the cases that are not used in the search.
+        """
+        selected: list[Any] = [m.ravel() for m in masks or [np.ones(a.shape, bool) for a in given]]
+        given = [a.ravel()[m] for a, m in zip(given, selected, strict=True)]
+        columns, fits = {}, {}
+        for k in reversed(range(len(given))):  # those that are not used in the search first
+            columns[k] = np.array([self.terms.column(k, i)[selected[k]] for i in chosen]).T
+            if not np.isfinite(columns[k]).all():
+                return ""
+            if len(columns[k]) > len(chosen) and columns[k].any(axis=0).all():
+                fit, _, rank, _ = np.linalg.lstsq(columns[k], given[k], rcond=None)
+                if not _is_equal(columns[k] @ fit, given[k]):
+                    return ""
+                if rank == len(chosen):
+                    fits[k] = fit
         every = self._known(range(len(given)))
         results, texts = [np.zeros(a.shape) for a in given], []
         for column, term in enumerate(chosen):
             exact = [  # cases in which the coefficient is not lost in rounding errors
                 (k, fit[column])
-                for k, fit in zip(cases, fits, strict=True)
+                for k, fit in fits.items()
                 if np.abs(fit[column] * columns[k][:, column]).max() > 3e-3 * np.abs(given[k]).max()
             ]
             if not exact:
@@ -195,11 +264,8 @@ def _basis(terms: Array) -> Array:
     return q[:, sizes > 1e-9 * sizes.max(initial=0)]
 
 
-def _factors(
-    among: Array, rest: Array, scale: float, terms: Array, basis: Array
-) -> tuple[Array, Array]:
+def _factors(terms: Array, rest: Array, scale: float, basis: Array) -> tuple[Array, Array]:
     """Return which terms explain the rest of a result, and their factors."""
-    terms = terms[among]
     usable: Any = np.isfinite(terms).all(axis=1)
     terms = np.where(usable[:, None], terms, 0)
     before = np.square(terms).sum(axis=1)
@@ -223,6 +289,8 @@ _REDUCTIONS: Mapping[str, Callable[[Array], Array]] = {
     "median({})": lambda v: np.median(v, axis=1),
     "mean({}) without the first example": lambda v: v[:, 1:].sum(axis=1) / (v.shape[1] - 1),
     "mean({}) without the last example": lambda v: v[:, :-1].sum(axis=1) / (v.shape[1] - 1),
+    "sum({}) without the first example": lambda v: v[:, 1:].sum(axis=1),
+    "sum({}) without the last example": lambda v: v[:, :-1].sum(axis=1),
 }
 _OF_NUMBERS: Mapping[str, Callable[[Array], Array]] = {
     "{}": np.positive,
@@ -243,38 +311,45 @@ _INVERSE: Mapping[str, Callable[[Array], Array]] = {
 }
 
 
-def find_number(given: Array, quantities: Sequence[Quantities], rtol: float = _RTOL) -> str:
-    """Return the simplest formula of a result that is one number in each case."""
-    if len(given) < 4 or not np.isfinite(given).all():
-        return ""
-    if np.ptp(given) <= rtol * np.abs(given).max():
-        return f"{given[0]:.4g}"
-    if len({*given.tolist()}) < 3:
-        return ""
-    with np.errstate(all="ignore"):
-        text = min(_number_formulas(given, quantities, rtol), default=(0, ""))[1]
-    return re.sub(r"^1 - \(1 - (\w+)\)$", r"\1", text).replace("1 - -", "1 + ")
+class NumberFormulas:
+    """Search for formulas of results that are one number in each case."""
 
+    def __init__(self, quantities: Sequence[Quantities]) -> None:
+        self._known = Coefficients(numbers_of(quantities))
+        shapes = {np.ndim(q): n for n, q in quantities[0].items() if np.ndim(q)}
+        self.has_arrays = bool(shapes)
+        with np.errstate(all="ignore"):
+            self._terms = [
+                Terms(quantities, [np.shape(q[name]) for q in quantities], 4)
+                for name in shapes.values()
+            ]
 
-def _number_formulas(
-    given: Array, quantities: Sequence[Quantities], rtol: float
-) -> Iterator[tuple[float, str]]:
-    """Yield costs and formulas of numbers."""
-    known = Coefficients(numbers_of(quantities))
-    shapes = {np.ndim(q): n for n, q in quantities[0].items() if np.ndim(q)}
-    if not shapes:
-        for extra, (text, invert) in enumerate(_INVERSE.items()):
+    def find(self, given: Array, rtol: float = _RTOL) -> str:
+        """Return the simplest formula of a result."""
+        if len(given) < 4 or not np.isfinite(given).all():
+            return ""
+        if np.ptp(given) <= rtol * np.abs(given).max():
+            return f"{given[0]:.4g}"
+        if len({*given.tolist()}) < 3:
+            return ""
+        with np.errstate(all="ignore"):
+            text = min(self._formulas(given, rtol), default=(0, ""))[1]
+        return re.sub(r"^1 - \(1 - (\w+)\)$", r"\1", text).replace("1 - -", "1 + ")
+
+    def _formulas(self, given: Array, rtol: float) -> Iterator[tuple[float, str]]:
+        """Yield costs and formulas."""
+        known = self._known
+        for extra, (text, invert) in enumerate(_INVERSE.items()) if not self._terms else ():
             for cost, _, e, constant in known.match(invert(given)[None], rtol):
                 yield cost + 5 * extra, text.format(_signed(known, "1", e, constant))
-    for name in shapes.values():
-        terms = Terms(quantities, [np.shape(q[name]) for q in quantities], 4)
-        for n, (text, reduce) in enumerate(_REDUCTIONS.items()):
-            numbers = np.array([reduce(v) for v in terms.values]).T
-            for outer, function in _OF_NUMBERS.items():
-                for cost, i, e, constant in known.match(given / function(numbers), rtol):
-                    body = outer.format(text.format(bare(terms.name(i)))).replace("mean(1)", "1")
-                    total = cost + terms.costs[i] + n + (outer != "{}")
-                    yield float(total), _signed(known, body, e, constant)
+        for terms in self._terms:
+            for n, (text, reduce) in enumerate(_REDUCTIONS.items()):
+                numbers = np.array([reduce(v) for v in terms.values]).T
+                for outer, function in _OF_NUMBERS.items():
+                    for cost, i, e, constant in known.match(given / function(numbers), rtol):
+                        term = text.format(bare(terms.name(i))).replace("mean(1)", "1")
+                        total = cost + terms.costs[i] + n + (outer != "{}")
+                        yield float(total), _signed(known, outer.format(term), e, constant)
 
 
 def _signed(known: Coefficients, term: str, e: int, constant: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.exercises.exercise import Caller, Case, Exercise, Values
+from tinynet.exercises.exercise import AnswerError, Caller, Case, Exercise, Values
 from tinynet.functional import Array
 
 Function = Callable[[Array], float]
@@ -73,41 +73,114 @@ def _observe(call: Caller, x: Array, wrong: Callable[[Array], Array]) -> Values:
     """Return the points at which a function is evaluated, and errors of two gradients."""
     weights = _weights(x)
     points: list[Array] = []
+    dtypes: set[Any] = set()
 
     def f(x: Array) -> float:
         points.append(np.array(x, np.float64))
+        dtypes.add(np.asarray(x).dtype)
         x = np.asarray(x, np.float64)
         return float(np.sum(weights * (np.exp(x) + x**3 / 3)))
 
     gradient = _gradient(x)
-    right, negative = (call(f, x, g)["error"] for g in (gradient, -gradient))
+    right = call(f, x, gradient)["error"]
     steps = np.array([point - x for point in points if point.shape == x.shape])
     steps[np.abs(steps) < max(1e-3 * np.abs(steps).max(initial=0), 1e-15)] = 0  # rounding errors
     single = np.count_nonzero(steps, axis=tuple(range(1, steps.ndim))) if len(steps) else steps
-    sizes = np.abs(steps[steps != 0])
-    h = float(np.median(sizes)) if sizes.size else 0.0
+    sizes = [np.unique(np.round(np.abs(s), 13)) for s in (steps[steps > 0], steps[steps < 0])]
+    h = float(np.median(np.abs(steps[steps != 0]))) if steps.any() else 0.0
     # Errors below 1e-6 are equal: they depend on the step size.
     is_accurate = np.ndim(right) == 0 and abs(float(right)) < 1e-6
-    zero = call(f, x, 0 * gradient)["error"]
-    is_error = np.ndim(right) == np.ndim(zero) == 0 and negative is not False
-    # The error of a gradient of 0 is 1, also if the numeric gradient is wrong.
-    is_error = bool(is_error and negative >= 0 and abs(float(zero) - 1) < 1e-6)
-    factor = (1 - float(right)) / (1 + float(right)) if is_error and right > 0.9 else 1.0
-    # If numeric is the gradient times a small or large factor, this is the factor or its inverse.
-    forms = {"missing": 2 * h, "precedence": h * h, "multiplied": 4 * h * h, "squared": h / 2}
-    return {
+    is_single = not (single > 1).any()
+    both = bool((steps > 0).any() and (steps < 0).any())
+    symmetric = len(sizes[0]) == len(sizes[1]) and np.allclose(sizes[0], sizes[1], 1e-3)
+    found = {
         "used": bool(len(steps)),
+        "float64": is_accurate or np.dtype(np.float32) not in dtypes,
         "moved": bool(steps.any()),
-        "single": not (single > 1).any(),
-        "both": bool((steps > 0).any() and (steps < 0).any()),
+        "restored": is_single or single[0] > 1 or (np.diff(single) < 0).any(),
+        "single": is_single,
+        "both": both,
+        "symmetric": is_accurate or not both or symmetric,
         "large": h < 2e-3 or is_accurate,
         "small": h > 3e-9,
-        "sign": not (is_error and negative < 0.5 < right),
-        **{name: not h or abs(factor / form - 1) > 0.01 for name, form in forms.items()},
-        "quotient": not (is_error and right > 0.9),
+    }
+    return found | {
+        "quotient": _quotient(call, h, bool(is_accurate)) if all(found.values()) else "",
         "error of a wrong gradient": call(f, x, wrong(gradient))["error"],
         "accurate": is_accurate,
     }
+
+
+_ONE_SIDED = (
+    "uses one-sided differences, whose error is proportional to h: use central differences, "
+    "(f(x + h) - f(x - h)) / (2 * h)"
+)
+
+
+def _slope(call: Caller, slope: float, x: float, curvature: float = 0.0) -> float:
+    """Return the numeric gradient of a function of x, which follows from the returned errors.
+
+    The result is nan if the returned values are not the relative errors of any gradient.
+    """
+
+    def f(x: Array) -> float:
+        return float(np.sum(slope * x + curvature * np.square(x)))
+
+    def error(gradient: float) -> float:
+        try:
+            return float(np.mean(call(f, np.array([x]), np.array([gradient]))["error"]))
+        except AnswerError:  # such as a division by zero
+            return float("nan")
+
+    least = min(error(1.0), error(-1.0))
+    size = max(1 - least, 1e-16) / max(1 + least, 1e-9)
+    for n in (size, 1 / size, -size, -1 / size):
+        double = error(2 * n)
+        if np.allclose([error(n), error(-n), double], [0, 1, 1 / 3], 0, 0.02):
+            n *= 2 * (1 - double) / (1 + double)
+            if np.allclose([error(n), error(-n), error(4 * n)], [0, 1, 0.6], 0, 1e-4):
+                return n
+    return float("nan")
+
+
+def _quotient(call: Caller, h: float, is_accurate: bool) -> str:
+    """Describe a wrong difference quotient: that of a linear function is exact for each h."""
+    n, quadratic = (_slope(call, 1, 0.0, curvature) for curvature in (0, 1 / h))
+    if np.isfinite(n) and abs(quadratic / n - 1) > 1e-2:
+        return _ONE_SIDED
+    if is_accurate:
+        return ""
+    negative = _slope(call, -1, 0.0)
+    others = [_slope(call, slope, slope) / slope for slope in (0.3, 0.7, 1.9)]
+    if not np.isfinite([n, negative, *others]).all():
+        return ""
+    other = max(others, key=lambda other: abs(other / n - 1))
+    if abs(other / n - 1) > 1e-4:
+        return (
+            f"rounding errors are too large: with h = {h:.3g}, the difference quotient of a linear "
+            f"function with the slope 1 is {other:.6g}. Compute with float64, and use h of about "
+            "1e-5"
+        )
+    if np.allclose([n, -negative], 1, 1e-6):
+        return ""
+    if abs(n / negative - 1) < 1e-3:
+        return "takes the absolute value of the quotient: the gradient has a sign"
+    sign = "the numeric gradient has the wrong sign: use f(x + h) - f(x - h)" if n < 0 else ""
+    if abs(n + 1) < 1e-3:
+        return sign
+    observed = f"f is called at x + h and x - h with h = {h:.3g}, but the difference is"
+    names = {"h": h, "3 * h": 3 * h, "4 * h": 4 * h, "h / 2": h / 2, "h**2": h * h,
+             "2 * h**2": 2 * h * h, "4 * h**2": 4 * h * h}  # fmt: skip
+    texts = {f"divided by {name} instead of 2 * h": d for name, d in names.items()}
+    texts |= {
+        "not divided by 2 * h": 1.0,
+        "multiplied by h instead of divided by 2 * h": 1 / h,
+        "multiplied by 2 * h: divide by it": 1 / (2 * h),
+        "divided by 2, and multiplied by h: / 2 * h is not / (2 * h)": 2 / h,
+        f"divided by {2 * h / abs(n):.4g} instead of 2 * h = {2 * h:.4g}": 2 * h / abs(n),
+    }
+    text = next(t for t, d in texts.items() if abs(abs(n) * d / (2 * h) - 1) < 1e-2)
+    return f"{observed} {text}" + ("; also, " + sign if sign else "")
 
 
 def _one_wrong(gradient: Array) -> Array:
@@ -124,6 +197,8 @@ def _norms(name: str, x: Array, wrong: Callable[[Array], Array]) -> Values:
     n = _gradient(x)
     g = wrong(n)
     found = {"|n - g|": _norm(n - g), "|n|": _norm(n), "|g|": _norm(g), "|n + g|": _norm(n + g)}
+    for text, reduce in (("sum", np.sum), ("max", np.max)):
+        found |= {f"{text}(|{k}|)": reduce(np.abs(v)) for k, v in {"n - g": n - g, "g": g}.items()}
     found["(|n| * |g|)"] = _norm(n) * _norm(g)
     found["(|n| + |g|)"] = _norm(n) + _norm(g)
     return found | {"size": x.size}
@@ -142,23 +217,25 @@ GRADIENT_CHECK = Exercise(
         "used": "does not call f with arrays of the shape of x: use f(x + h) and f(x - h)",
         "moved": "calls f only at x itself: copy x before a change, with x.copy() (xp = x is "
         "another name of the same array), and use steps of a float dtype",
+        "restored": "does not restore x after each step, so that several elements are changed: set "
+        "the element to its old value before the next one",
         "single": "changes several elements of x together: change one element at a time, and "
         "restore it before the next one",
-        "both": "uses one-sided differences, whose error is proportional to h: use central "
-        "differences, (f(x + h) - f(x - h)) / (2 * h)",
+        "both": _ONE_SIDED,
+        "symmetric": "f is called at x + h and x - h with different h: use the same step size on "
+        "both sides",
+        "float64": "f is called with float32 arrays, whose rounding errors are too large: keep "
+        "float64",
         "large": "the step size h is too large: use about 1e-5",
         "small": "the step size h is too small, so that rounding errors dominate: use about 1e-5",
-        "sign": "the error of a correct gradient is large, and that of its negative is small: the "
-        "numeric gradient has the wrong sign, or gradient is added instead of subtracted",
-        "missing": "the difference f(x + h) - f(x - h) is not divided by 2 * h",
-        "precedence": "the quotient is multiplied by h: / 2 * h is not / (2 * h)",
-        "multiplied": "the difference is multiplied by 2 * h: divide by it",
-        "squared": "the difference is divided by h**2: divide by 2 * h",
-        "quotient": "the numeric gradient is far from correct: check the sign and the parentheses "
-        "in (f(x + h) - f(x - h)) / (2 * h)",
         "accurate": "the error of a correct gradient must be less than 1e-6: use central "
         "differences, (f(x + h) - f(x - h)) / (2 * h), and h of about 1e-5",
     },
+    fresh=[
+        Case((_X[1:] - 0.3, lambda g: 1.7 * g)),
+        Case((_X.T + 0.1, _one_wrong)),
+        Case((_X[:, :2].reshape(-1) - 0.2, lambda g: g + 0.2)),
+    ],
     cases=[
         Case((_X, lambda g: 2 * g)),
         Case((_X[:1, :2], _one_wrong)),
@@ -171,9 +248,6 @@ GRADIENT_CHECK = Exercise(
     ],
     mistakes={
         "change": {
-            "divides by h instead of 2 * h, so that numeric is twice too large": lambda n: 2 * n,
-            "divides by 4 * h instead of 2 * h, so that numeric is half as large": lambda n: n / 2,
-            "takes the absolute value of the quotient: the gradient has a sign": np.abs,
             "computes only the first element of numeric: return the error after the loop":
                 _part(0, 1),
             "does not compute the last element of numeric": _part(0, -1),

@@ -49,6 +49,18 @@ def _probability_quantities(name: str, y: Array, p: Array) -> Values:
     return found | {"labels": y, "N": len(p), "C": p.shape[1]}
 
 
+_EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
+_SAME = "the formula is the same"
+#: Properties of class labels that may be the reason of an exception.
+_LABELS: dict[str, Callable[[Array, Array], Any]] = {
+    "class labels in which the last class does not occur": lambda y, p: y.max() < p.shape[1] - 1,
+    "class labels in which a class does not occur": lambda y, p: len({*y}) < p.shape[1],
+    "more examples than classes": lambda y, p: len(p) > p.shape[1],
+    "more classes than examples": lambda y, p: len(p) < p.shape[1],
+    "an array that is not square": lambda y, p: len(p) != p.shape[1],
+}
+
+
 CROSSENTROPY = Exercise(
     name="crossentropy",
     quantities=_probability_quantities,
@@ -59,7 +71,7 @@ CROSSENTROPY = Exercise(
         Case((np.array([1, 0]), floats([[0.75, 0.25], [0.5, 0.5]]))),
         Case((labels(5, 4), probabilities(5, 4))),
         Case((labels(7, 3, seed=1), probabilities(7, 3))),
-        Case((np.array([2]), probabilities(1, 3)), "a batch of one row", "the formula is the same"),
+        Case((np.array([2]), probabilities(1, 3)), "a batch of one row", _SAME),
         Case((labels(23, 12, seed=2), probabilities(23, 12))),
         Case((np.array([0, 1]), floats([[3e-7, 1], [0.999, 1e-3]])), "small probabilities",
              "clip only those below 1e-7", 0.03),
@@ -68,8 +80,19 @@ CROSSENTROPY = Exercise(
         Case((np.array([0, 1]), floats([[0, 1], [0.5, 0.5]])), "a label of probability 0",
              "its loss must be that of the probability 1e-7", 0.01),
     ],
+    fresh=[
+        Case((labels(6, 3, seed=20), probabilities(6, 3, seed=21))),
+        Case((labels(9, 5, seed=22), probabilities(9, 5, seed=23))),
+        Case((np.array([1, 0, 1, 0]), probabilities(4, 4, seed=24))),
+        Case((np.array([3]), probabilities(1, 4, seed=25)), "a batch of one row", _SAME),
+        Case((np.array([0, 2, 1]), floats([[0.2, 0.3, 0.5], [0.6, 0.4, 0], [0.1, 0.8, 0.1]])),
+             "a label of probability 0", "its loss must be that of the probability 1e-7", 0.01),
+    ],
+    properties=_LABELS,
     mistakes={
         "reduce": {
+            "leaves out the examples of probability 0: clip the probability to 1e-7":
+                lambda v, p: v[v < 16].mean(),
             "the mean over the batch is missing: the loss is the sum": lambda v, p: v.sum(),
             "the mean over the batch is missing: one value for each example is returned":
                 lambda v, p: v,
@@ -102,7 +125,7 @@ CROSSENTROPY = Exercise(
             **{
                 f"replaces probabilities of 0 by {epsilon}: the lower bound must be 1e-7":
                     epsilon
-                for epsilon in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
+                for epsilon in _EPSILONS
             },
         },
         "values": {
@@ -157,6 +180,14 @@ def _logits_gradient(
     return after((q - target(y, q)) / over(logits), q, logits)
 
 
+def _clipped_gradient(
+    epsilon: float, d: Array, p: Array, z: Array, bound: Callable[..., Array] = np.maximum
+) -> Array:
+    """Apply the chain rule to -1 / p, with a lower bound of p that is not differentiated."""
+    d_p = np.where(d < 0, -1 / bound(p, np.float32(epsilon)), 0) / np.float32(len(p))
+    return functional.softmax_backward(d_p, p, p)
+
+
 def _reference_gradient(y: Array, logits: Array) -> Array:
     p = functional.softmax(logits)
     return functional.mean_softmax_crossentropy_backward(p.dtype.type(1), p, y)
@@ -170,6 +201,9 @@ def _rows(y: Array, p: Array) -> Array:
 
 
 _UNSTABLE = "exp overflows; subtract the maximum of each row before exp, as in softmax"
+
+
+_WIDE = ("very different logits in a row", "the gradient is between -1 / N and 1 / N")
 
 
 def _logits_quantities(name: str, y: Array, z: Array) -> Values:
@@ -200,13 +234,22 @@ LOGITS_GRADIENT = Exercise(
         Case((labels(5, 4), normal(5, 4))),
         Case((labels(7, 3, seed=1), 3 * normal(7, 3))),
         Case((labels(14, 12, seed=1), normal(14, 12))),
-        Case((np.array([2]), normal(1, 4)), "a batch of one row", "the formula is the same"),
+        Case((np.array([2]), normal(1, 4)), "a batch of one row", _SAME),
         Case((labels(4, 3), normal(4, 3) + 1000), "logits of 1000", _UNSTABLE),
         Case((labels(2, 3), normal(2, 3) + floats([[-800], [800]])),
              "rows with very different logits", _UNSTABLE),
-        Case((np.array([2, 1]), floats([[0, 1000, -1000], [500, 500, -700]])),
-             "very different logits in a row", "the gradient is between -1 / N and 1 / N"),
+        Case((np.array([2, 1]), floats([[0, 1000, -1000], [500, 500, -700]])), *_WIDE),
     ],
+    fresh=[
+        Case((labels(6, 3, seed=20), 2 * normal(6, 3, seed=21))),
+        Case((labels(9, 5, seed=22), 4 * normal(9, 5, seed=23))),
+        Case((np.array([1, 0, 1, 0]), normal(4, 4, seed=24))),
+        Case((np.array([3]), normal(1, 4, seed=25)), "a batch of one row", _SAME),
+        Case((labels(6, 3, seed=26), 2 * normal(6, 3, seed=26) + 1000), "logits of 1000",
+             _UNSTABLE),
+        *(Case((labels(8, 4, seed=k), k * normal(8, 4, seed=k)), *_WIDE) for k in (12, 25, 60)),
+    ],
+    properties=_LABELS,
     mistakes={
         "over": {
             "the mean over the batch is missing: divide by N": lambda z: 1,
@@ -238,7 +281,7 @@ LOGITS_GRADIENT = Exercise(
                 lambda d, p, z: d * p * (1 - p),
             "applies the derivative of softmax twice":
                 lambda d, p, z: functional.softmax_backward(d, p, p),
-            "is zero except for the class of the label: softmax(logits) - one_hot(labels) is not":
+            "is 0 except in the column of each label: it is softmax(logits) / N in the others":
                 lambda d, p, z: np.where(d < 0, d, 0),
             "is that with respect to the probabilities, -1 / p: multiply by the derivative of "
             "softmax": lambda d, p, z: np.where(d < 0, -1 / p, 0) / np.float32(len(p)),
@@ -251,6 +294,18 @@ LOGITS_GRADIENT = Exercise(
                 lambda d, p, z: np.maximum(d, 0),
             "is -1 / N at the label, without the probability":
                 lambda d, p, z: np.where(d < 0, d - p / np.float32(len(p)), d),
+            **{
+                f"is 0 if the probability of the label is less than {epsilon:g}, because the "
+                "probability is clipped: use (softmax(logits) - one_hot) / N":
+                    partial(_clipped_gradient, epsilon)
+                for epsilon in (*_EPSILONS, 1e-7)
+            },
+            **{
+                f"is too small if the probability of the label is not much greater than "
+                f"{epsilon:g}, which is added to it: use (softmax(logits) - one_hot) / N":
+                    partial(_clipped_gradient, epsilon, bound=np.add)
+                for epsilon in (*_EPSILONS, 1e-7)
+            },
             "returns the loss, not its gradient":
                 lambda d, p, z: -np.log(np.where(d < 0, p, 1)).sum(axis=1).mean(),
             "is averaged over the batch: it must have the shape of the logits":
@@ -334,10 +389,19 @@ ACCURACY = Exercise(
         Case((np.array([1]), floats([[0.1, 0.9]])), "a batch of one row", "it is correct"),
         Case((np.array([1, 0]), floats([[0.9, 0.1], [0.3, 0.7]])), "predictions that are all "
              "wrong", "the accuracy is 0"),
-        Case((np.array([2, 0, 1]), -_scores(3, 3, 3)[1]), "negative logits", "the largest counts"),
+        Case((np.array([2, 1, 0]), floats([[-3, -2, -1], [-4, -1, -2], [-2, -1, -3]])),
+             "negative logits", "the largest counts"),
         Case((np.array([0, 1, 1]), floats([[1000, 900], [900, 1000], [-900, -1000]])),
              "logits of 1000", "compare the logits themselves, because exp overflows"),
     ],
+    fresh=[
+        Case(_scores(31, 4, 41)),
+        Case(_scores(16, 7, 42)),
+        Case(_scores(47, 3, 43)),
+        Case((_scores(22, 5, 44)[0], _scores(22, 5, 44)[1] / 8)),
+        Case((labels(5, 4, 45), -_scores(5, 4, 45)[1]), "negative logits", "the largest counts"),
+    ],
+    properties=_LABELS,
     mistakes={
         "predict": {
             "counts classes from 1: argmax counts from 0, as the labels do":
@@ -347,6 +411,15 @@ ACCURACY = Exercise(
             "uses the class with the second largest score":
                 lambda s: np.argsort(s, axis=-1)[:, -2],
             "uses argmin instead of argmax": lambda s: s.argmin(axis=-1),
+            "starts the search for the largest score at 0, so that class 0 is predicted for "
+            "negative scores: start at -np.inf":
+                lambda s: np.where(s.max(axis=-1) > 0, s.argmax(axis=-1), 0),
+            "uses argsort(...)[-1], the order of the scores of the last example, instead of "
+            "argsort(...)[:, -1]": lambda s: np.resize(s.argsort(axis=-1)[-1], len(s)),
+            "uses argsort(...)[0], the order of the scores of the first example, instead of "
+            "argsort(...)[:, -1]": lambda s: np.resize(s.argsort(axis=-1)[0], len(s)),
+            "uses argsort over the batch (axis=0) instead of the classes (axis=-1)":
+                lambda s: s.argsort(axis=0)[:, -1],
             "is 0 even if all predictions are correct: no comparison is True. Compare with == (not "
             "with `is`), and each predicted class with its label": lambda s: -1,
             "uses argmax over the batch (axis=0) instead of the classes (axis=-1)":
@@ -365,6 +438,8 @@ ACCURACY = Exercise(
                 lambda y, s: (s.argmax(axis=-1) == y.argmax()).mean(),
             "tests whether the score of the label is greater than 0.5: use argmax":
                 lambda y, s: (_chosen(y, s) > 0.5).mean(),
+            "compares the score of the label with the largest one of the whole batch: use that of "
+            "its row": lambda y, s: (_chosen(y, s) == s.max()).mean(),
             "compares each score with 0.5: use argmax over the classes":
                 lambda y, s: ((s > 0.5) == _hot(y, s)).mean(),
             "compares one-hot predictions with one-hot labels, N x C elements: compare classes":

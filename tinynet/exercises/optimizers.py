@@ -31,6 +31,11 @@ SGD = Exercise(
         Case((normal(7), 1000 * normal(7, seed=2), 0.125)),
         Case((normal(9), normal(9, seed=3), 2.0)),
     ],
+    fresh=[
+        Case((normal(4, seed=20), normal(4, seed=21), 0.03)),
+        Case((100 * normal(16, seed=22), 30 * normal(16, seed=23), 1.3)),
+        Case((normal(2, seed=24), 50 * normal(2, seed=25), 0.7)),
+    ],
     mistakes={
         "update": {
             "adds the gradient, so that the loss increases: subtract learning_rate * d_w":
@@ -71,6 +76,9 @@ def _reference_momentum(w: Array, d_w: Array, m: Array, rate: float, momentum: f
     return w, m
 
 
+_REST = ("the first step, with the velocity 0", "it is a step of gradient descent")
+
+
 def _momentum_quantities(
     name: str, w: Array, d_w: Array, m: Array, rate: float, momentum: float
 ) -> Values:
@@ -80,6 +88,15 @@ def _momentum_quantities(
 
 MOMENTUM = Exercise(
     quantities=_momentum_quantities,
+    steps={
+        "new_m": lambda m, d_w, learning_rate, momentum: momentum * m - learning_rate * d_w,
+        "new_w": lambda w, new_m: w + new_m,
+    },
+    fresh=[
+        Case((normal(6, seed=20), normal(6, seed=21), normal(6, seed=22), 0.05, 0.95)),
+        Case((normal(17, seed=23), 0.1 * normal(17, seed=24), normal(17, seed=25), 1.5, 0.5)),
+        Case((normal(4, seed=20), normal(4, seed=21), np.zeros(4, np.float32), 0.15, 0.85), *_REST),
+    ],
     name="momentum",
     solution=[functional.sgd_momentum],
     variants=lambda *args, **wrong: (
@@ -92,8 +109,7 @@ MOMENTUM = Exercise(
         Case((normal(5), normal(5, seed=1), normal(5, seed=2), 0.5, 0.9)),
         Case((normal(7), normal(7, seed=3), normal(7, seed=4), 0.125, 0.6)),
         Case((normal(13), 1000 * normal(13, seed=3), 100 * normal(13, seed=4), 0.2, 0.7)),
-        Case((normal(3), normal(3, seed=5), np.zeros(3, np.float32), 0.3, 0.8), "the first step, "
-             "with the velocity 0", "it is a step of gradient descent"),
+        Case((normal(3), normal(3, seed=5), np.zeros(3, np.float32), 0.3, 0.8), *_REST),
     ],
     mistakes={
         "m_rule": {
@@ -162,6 +178,12 @@ def _adam_case(seed: int, size: int, step: int, *rest: Any, scale: float = 1.0) 
     return Case((w, np.float32(scale) * d_w, m, v, step, *rest[:4]), *rest[4:])
 
 
+_FIRST = (
+    "the first step",
+    "the length of the first step of Adam is the learning rate, because of the bias correction",
+)
+
+
 def _adam_quantities(name: str, w: Array, d_w: Array, m: Array, v: Array, *numbers: Any) -> Values:
     names = ("step", "learning_rate", "beta_1", "beta_2", "epsilon")
     step, _, beta_1, beta_2, epsilon = numbers
@@ -188,6 +210,21 @@ def _adam_quantities(name: str, w: Array, d_w: Array, m: Array, v: Array, *numbe
 
 ADAM = Exercise(
     quantities=_adam_quantities,
+    steps={
+        "new_m": lambda m, d_w, beta_1: beta_1 * m + (1 - beta_1) * d_w,
+        "m_hat": lambda new_m, beta_1, step: new_m / (1 - beta_1**step),
+        "new_v": lambda v, d_w, beta_2: beta_2 * v + (1 - beta_2) * d_w**2,
+        "v_hat": lambda new_v, beta_2, step: new_v / (1 - beta_2**step),
+        "new_w": lambda w, m_hat, v_hat, learning_rate, epsilon: (
+            w - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
+        ),
+    },
+    fresh=[
+        _adam_case(20, 2, 5, 0.1, 0.85, 0.9, 1e-7),
+        _adam_case(21, 9, 3, 2.0, 0.5, 0.8, 1e-6),
+        _adam_case(22, 17, 11, 0.01, 0.9, 0.95, 1e-7, scale=0.01),
+        _adam_case(23, 8, 1, 0.2, 0.8, 0.95, 1e-7, *_FIRST),
+    ],
     name="adam",
     solution=[functional.adam, functional.adam_step_size],
     variants=lambda *args, **wrong: _adam(*args, **wrong) if wrong else _reference_adam(*args),
@@ -200,8 +237,7 @@ ADAM = Exercise(
         _adam_case(3, 5, 2, 0.25, 0.8, 0.95, 1e-7),
         _adam_case(5, 3, 7, 0.5, 0.7, 0.9, 1e-7),
         _adam_case(7, 11, 4, 3.0, 0.6, 0.85, 1e-7, scale=1000),
-        _adam_case(6, 6, 1, 0.5, 0.9, 0.99, 1e-7, "the first step", "the length of the first step "
-                   "of Adam is the learning rate, because of the bias correction"),
+        _adam_case(6, 6, 1, 0.5, 0.9, 0.99, 1e-7, *_FIRST),
         Case((normal(4), 1e-6 * normal(4, seed=1), np.zeros(4, np.float32),
               np.zeros(4, np.float32), 1, 0.5, 0.9, 0.99, 1e-6), "gradients of the size of epsilon",
              "add epsilon to the square root of v, in the denominator"),
@@ -268,7 +304,8 @@ ADAM = Exercise(
                 lambda m, b1, b2, t: m / (1 - b2**t),
         },
         "correct_v": {
-            "the bias correction of v is applied after the square root: apply it to v":
+            "sqrt(v) is divided by 1 - beta_2**step instead of its square root: the bias "
+            "correction of v is applied before the square root":
                 lambda v, b1, b2, t: v / (1 - b2**t) ** 2,
             "the bias correction of v is missing: divide by 1 - beta_2**step":
                 lambda v, b1, b2, t: v,

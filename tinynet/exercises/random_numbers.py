@@ -22,6 +22,36 @@ _SEED = "the same seed of rng must result in the same numbers: draw all of them 
 _NEW = "a second call with the same rng must draw new numbers: do not set a seed in the function"
 
 
+def _is_plausible(counts: Array, probabilities: Any) -> bool:
+    """Return whether counts are those of events with these probabilities, by a chi-square test.
+
+    If they are, the result is False with a probability of about 1e-9: the approximation of Wilson
+    and Hilferty (1931) is normally distributed, and 6 is its quantile of 1 - 1e-9.
+    """
+    expected = counts.sum() * np.broadcast_to(probabilities, counts.shape)
+    chi_square, k = np.sum((counts - expected) ** 2 / expected), counts.size - 1
+    return bool(((chi_square / k) ** (1 / 3) - 1 + 2 / (9 * k)) / np.sqrt(2 / (9 * k)) < 6)
+
+
+def _has_rank_one(w: Array) -> bool:
+    """Return whether rows or columns of random numbers depend on each other.
+
+    Then, their largest singular value, or that of their phases, is much larger than the largest of
+    independent numbers. It is approximated by power iteration.
+    """
+    limit = 1.3 * (np.sqrt(len(w)) + np.sqrt(len(w.T)))
+    for a in (w, np.exp(2j * np.pi * (w - w.min()) / (np.ptp(w) or 1))):
+        a = a - a.mean()
+        v = a[0].conj()
+        for _ in range(3):
+            u = np.einsum("ij,j", a, v)
+            v = np.einsum("ij,i", a, (u / np.linalg.norm(u)).conj())
+            size, v = np.linalg.norm(v), v.conj() / np.linalg.norm(v)
+        if size > limit * a.std():
+            return True
+    return False
+
+
 def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Values:
     """Return statistics of the initial weights."""
     rng = np.random.default_rng(seed)
@@ -39,6 +69,7 @@ def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Value
         "one value": np.ptp(w) > 0,
         "repeated": len(np.unique(np.abs(w))) > 0.9 * w.size,
         "order": np.abs(neighbours).max() < 0.05,
+        "dependent": not _has_rank_one(w),
         "standard deviation of another distribution": 0.0 if is_uniform else std,
         "middle of the weights": middle if abs(middle) > 0.01 * half else 0.0,
         "largest weight": w.max(),
@@ -118,6 +149,8 @@ GLOROT_UNIFORM = Exercise(
         "one value": "all weights are equal: draw a random number for each weight",
         "repeated": "weights are repeated: draw a random number for each weight",
         "order": "neighbouring weights are similar: draw independent random numbers",
+        "dependent": "rows or columns of the weights depend on each other: draw a random number "
+        "for each weight",
         "repeatable": _SEED,
         "new": _NEW,
     },
@@ -130,7 +163,7 @@ GLOROT_UNIFORM = Exercise(
     ],
     mistakes={
         "draw": {
-            "the kernel has the shape (fan_out, fan_in): it must be (fan_in, fan_out)":
+            "has the shape (fan_out, fan_in): it must have the shape (fan_in, fan_out)":
                 lambda i, o, rng: rng.uniform(-_limit(i, o), _limit(i, o), (o, i)),
             "is between 0 and limit: the smallest weight must be -limit":
                 lambda i, o, rng: rng.uniform(0, _limit(i, o), (i, o)),
@@ -156,6 +189,13 @@ GLOROT_UNIFORM = Exercise(
 def _observe_dropout(call: Caller, x: Array, rate: float, seed: int) -> Values:
     """Return the result of inference, and statistics of the results of training."""
     rng = np.random.default_rng(seed)
+    if x.size < 10:
+        masks = np.array([np.ravel(call(x, rate, True, rng)["y"]) != 0 for _ in range(2000)])
+        if masks.shape[1] != x.size:
+            return {"independent": False}
+        patterns = np.array([*itertools.product((False, True), repeat=x.size)])
+        counts = np.bincount(masks @ 2 ** np.arange(x.size)[::-1], minlength=len(patterns))
+        return {"independent": _is_plausible(counts, np.where(patterns, 1 - rate, rate).prod(1))}
     if x.size < 100:
         results = [call(x, rate, True, rng)["y"] for _ in range(300)]
         return {"independent": {y.shape for y in results} == {x.shape} and _is_independent(results)}
@@ -255,6 +295,7 @@ DROPOUT = Exercise(
         Case((100 * positive(150, 150, seed=2), 0.37, 3), rtol=0.04),
         Case((positive(200, 150, seed=2), 0.05, 3), rtol=0.15),
         Case((positive(6, 5), 0.4, 5)),
+        Case((positive(2, 3), 0.4, 6)),
         Case((positive(90, 50, seed=3), 0.0, 4), "a rate of 0", "no element is dropped"),
     ],
     rtol=dict.fromkeys(
@@ -350,14 +391,25 @@ def _batches(returned: Any) -> Values:
     return found
 
 
-def _is_uniform(orders: Array) -> bool:
-    """Return whether random orders, one in each row, are those of independent permutations."""
+def _observe_orders(orders: Array) -> Values:
+    """Return facts about random orders of a few examples, one in each row."""
     n = orders.shape[1]
-    places = np.argsort(orders, axis=1)
-    between = (places[:, :, None] - places[:, None, :]) % n
-    between[:, np.arange(n), np.arange(n)] = places  # distinct places, and distances of each pair
-    distinct = [len(np.unique(column)) for column in between.reshape(len(orders), -1).T]
-    return min(distinct) >= n / 2
+    every = np.array([*itertools.permutations(range(n))])
+    code = n ** np.arange(n)
+    counts = np.array([np.count_nonzero(orders @ code == o @ code) for o in every])
+    places = [[np.count_nonzero(orders[:, k] == i) for i in range(n)] for k in range(n)]
+    frequency = f"in {len(orders)} epochs of {n} examples, the order"
+    most, least = (f"{every[k].tolist()} occurs {counts[k]} times" for k in
+                   (counts.argmax(), counts.argmin()))  # fmt: skip
+    return {
+        "stays": np.diagonal(places).any(),
+        "places": np.all(places),
+        "orders": counts.all(),
+        "uniform": "" if _is_plausible(counts, 1 / len(every)) else (
+            f"some orders are more frequent than others: {frequency} {most}, and {least}. Use "
+            "rng.permutation(N)"
+        ),
+    }  # fmt: skip
 
 
 def _observe_batches(call: Caller, n: int, batch_size: int, seed: int) -> Values:
@@ -369,21 +421,24 @@ def _observe_batches(call: Caller, n: int, batch_size: int, seed: int) -> Values
     def epoch(rng: Generator) -> Values:
         return call(x, labels, batch_size, rng, convert=_batches)
 
-    first, second, again = epoch(rng), epoch(rng), epoch(np.random.default_rng(seed))
+    first, second, third = epoch(rng), epoch(rng), epoch(rng)
+    again = epoch(np.random.default_rng(seed))
     if any(
         b.ndim == 1 and own.ndim == 2 for b, own in zip(first["x"], first["labels"], strict=True)
     ):
         return {"order": False}
-    if not all(b.ndim == 2 and b.shape[1] == 2 for b in first["x"] + second["x"] + again["x"]):
+    if not all(
+        b.ndim == 2 and b.shape[1] == 2 for e in (first, second, third, again) for b in e["x"]
+    ):
         return {"order": True, "rows": False}
-    rows, later, same = (
-        np.concatenate([b[:, 0] for b in e["x"]] or [[]]) for e in (first, second, again)
+    rows, later, last, same = (
+        np.concatenate([b[:, 0] for b in e["x"]] or [[]]) for e in (first, second, third, again)
     )
     pairs = [*zip(first["x"], first["labels"], strict=True)]
     blocks = [np.sort(b[:, 0]) for b in first["x"] if len(b)]
-    if batch_size == 1 and len(rows) == n:
-        orders = [np.concatenate([b[:, 0] for b in epoch(rng)["x"]]) for _ in range(50)]
-        return {"uniform": _is_uniform(np.array(orders))}
+    if n < 5 and len(rows) == n:
+        orders = [np.concatenate([b[:, 0] for b in epoch(rng)["x"]]) for _ in range(4000)]
+        return _observe_orders(np.array(orders))
     return {
         "order": True,
         "rows": True,
@@ -400,7 +455,7 @@ def _observe_batches(call: Caller, n: int, batch_size: int, seed: int) -> Values
         "repeated": len(np.unique(rows)) == len(rows),
         "sizes of the batches": np.array([len(b) for b in first["x"]]),
         "missing": len(np.unique(rows)) == n,
-        "new": not np.array_equal(rows, later),
+        "new": not (np.array_equal(rows, later) and np.array_equal(rows, last)),
         "repeatable": np.array_equal(rows, same),
     }
 
@@ -434,7 +489,11 @@ MINIBATCHES = Exercise(
         "columns": "the columns of x are in another order: change only that of the rows",
         "vectors": "each labels_batch must have the shape (batch size,): select labels with the "
         "same indices as the rows of x",
-        "uniform": "not all orders are possible: use rng.permutation(N), which draws each order "
+        "stays": "no example ever stays at its place, as in a shuffle with j < i instead of j <= "
+        "i: not all orders are possible",
+        "places": "examples never occur at some places: not all orders are possible. Use "
+        "rng.permutation(N)",
+        "orders": "not all orders are possible: use rng.permutation(N), which draws each order "
         "with the same probability",
         "rows": "each x_batch must have the shape (batch size, D): return pairs (x_batch, "
         "labels_batch)",
@@ -462,19 +521,20 @@ MINIBATCHES = Exercise(
         Case((40, 7, 3)),
         Case((21, 5, 5)),
         Case((12, 1, 6)),
+        Case((4, 2, 7)),
         Case((20, 32, 4), "a batch size greater than N", "there is one batch, with all examples"),
     ],
     mistakes={
         "positions": {
             "drops the final partial batch":
                 lambda n, size: [(i, i + size) for i in range(0, n - size + 1, size)],
-            "has an empty batch at the end if batch_size divides N":
+            "returns an empty batch at the end if batch_size divides N":
                 lambda n, size: [(i, i + size) for i in range(0, n // size * size + 1, size)],
-            "has batches of batch_size + 1 examples":
+            "returns batches of batch_size + 1 examples":
                 lambda n, size: [(i, i + size + 1) for i in range(0, n, size + 1)],
-            "has batch_size batches, instead of batches of batch_size examples":
+            "returns batch_size batches, instead of batches of batch_size examples":
                 lambda n, size: [(i, i + -(-n // size)) for i in range(0, n, -(-n // size))],
-            "has only the first batch: return the list after the loop":
+            "returns only the first batch: return the list after the loop":
                 lambda n, size: [(0, size)],
             "loses the final batch if it contains one example":
                 lambda n, size: [(i, i + size) for i in range(0, n - 1, size)],
@@ -484,11 +544,11 @@ MINIBATCHES = Exercise(
                 lambda n, size: [(i, i + size) for i in range(0, n - size, size)],
             "selects order[i:batch_size]: the batch ends at i + batch_size":
                 lambda n, size: [(i, size) for i in range(0, n, size)],
-            "has an empty batch at the end": lambda n, size: [
+            "returns an empty batch at the end": lambda n, size: [
                 (i, i + size) for i in range(0, n + size, size)],
             "skips the first batch":
                 lambda n, size: [(i, i + size) for i in range(size, n, size)],
-            "has batches of batch_size - 1 examples, so that examples are skipped":
+            "returns batches of batch_size - 1 examples, so that examples are skipped":
                 lambda n, size: [(i, i + size - 1) for i in range(0, n, size)],
         },
     },

@@ -21,17 +21,21 @@ def regions(
     expected: Sequence[Array],
     wrong: Sequence[Array],
     name: str,
+    same: Sequence[Array] | None = None,
 ) -> Iterator[str]:
     """Yield conditions that hold for the wrong elements of all cases, and for no others.
 
-    Examples are "where x < 0" and "in the last row".
+    Examples are "where x < 0" and "in the last row". The elements `same` may be in a region, too:
+    its wrong value is equal to the correct one there.
     """
     flat = np.concatenate([w.ravel() for w in wrong])
     count = np.count_nonzero(flat)
     if count < 3 or len(flat) < 1.05 * count + 2:
         return
     values = _values(quantities, expected)
-    zero = np.concatenate([b.ravel() for b in expected]) == 0
+    if same is None:
+        same = [b == 0 for b in expected]
+    ignored = np.concatenate([s.ravel() for s in same]) & ~flat
     for label, arrays in (*values.items(), (f"the correct {name}", [*expected])):
         if condition := _interval(label, _flat(arrays), flat, flat[:0]):
             yield f"where {condition}"
@@ -41,11 +45,14 @@ def regions(
         last = [i - b.shape[axis] for b, i in zip(expected, first, strict=True)]
         places = {"< 0.5": "in the first", "> 0": "except in the first",
                   "> -1.5": "in the last", "< -1.5": "except in the last"}  # fmt: skip
-        found = [_interval("", _flat(n), flat, zero & ~flat).strip() for n in (first, last)]
+        found = [_interval("", _flat(n), flat, ignored).strip() for n in (first, last)]
+        odd = _interval("", _flat(first) % 2, flat, ignored).strip()
         if known := [places[condition] for condition in found if condition in places]:
             yield f"{known[0]} {word}"
         elif found[0]:
             yield f"where n {found[0]} for the {word} number n, counted from 0"
+        if odd:
+            yield f"in every second {word}"
     signs = [(n, v) for n, v in values.items() if all(a.all() for a in v)]
     for (a, x), (b, y) in itertools.combinations(signs, 2):
         for i, j in itertools.product((1, -1), repeat=2):

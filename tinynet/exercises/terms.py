@@ -102,6 +102,8 @@ def _candidates(name: str, x: Array, ndim: int) -> Iterator[tuple[str, int, Any]
             total = value.sum(axis=1, keepdims=True)
             sum_of_rows = f"{_with_method(enclosed(term))}.sum(axis=1)"
             yield f"{enclosed(term)} / {sum_of_rows}", 3 + cost, value / total
+    for part, rows in (("[:-1]", x[:-1]), ("[1:]", x[1:])) if x.ndim == 2 else ():
+        yield f"{enclosed(name)}{part}.sum(axis=0)", 4, rows.sum(axis=0)
     for text, reduce in _REDUCTIONS.items():
         cost = 3 + ("**2" in text)
         if ndim:
@@ -112,16 +114,27 @@ def _candidates(name: str, x: Array, ndim: int) -> Iterator[tuple[str, int, Any]
             yield text.format(enclosed(name), "axis=1"), 2 + cost - ndim, rows
 
 
+def _reordered(x: Array) -> Iterator[tuple[str, int, Array]]:
+    yield "", 0, x
+    yield " transposed", 1, x.T
+    yield " reshaped instead of transposed", 2, x.reshape(x.shape[::-1])
+
+
 def _atoms(quantities: Quantities, shape: tuple[int, ...]) -> dict[str, tuple[int, Array]]:
     """Return functions of one quantity with a shape, and matrix products, with their costs."""
     found = {"1": (0, np.ones(shape))}
     arrays = {n: np.asarray(q, np.float64) for n, q in quantities.items() if np.ndim(q)}
-    matrices = [(f"{enclosed(n)}{t}", m, c) for n, x in arrays.items() if x.ndim == len(shape) == 2
-                for t, m, c in (("", x, 1), (".T", x.T, 1), ("**2", x * x, 2))]  # fmt: skip
+    matrices = [
+        (f"{enclosed(n)}{t}", m, c)
+        for n, x in arrays.items() if x.ndim == len(shape) == 2
+        for t, m, c in (("", x, 1), (".T", x.T, 1), ("**2", x * x, 2),
+                        (f".reshape({n}.T.shape)", x.reshape(x.shape[::-1]), 2))
+    ]  # fmt: skip
     products = (
-        (f"{a} @ {b}", i + j, x @ y)
+        (f"{a} @ {b}{text}", i + j + cost, value)
         for (a, x, i), (b, y, j) in itertools.product(matrices, repeat=2)
         if x.shape[1] == y.shape[0]
+        for text, cost, value in _reordered(x @ y)
     )
     functions = (_candidates(name, x, len(shape)) for name, x in arrays.items())
     for name, cost, value in itertools.chain(*functions, products):
@@ -134,18 +147,25 @@ def _atoms(quantities: Quantities, shape: tuple[int, ...]) -> dict[str, tuple[in
 class Terms:
     """Functions of quantities, and products and quotients of two of them.
 
-    `values` are those of each case, with a row for each term; `costs` are those of the terms. The
-    first terms are the `atoms`, functions of one quantity. `limit` is the largest cost of products.
+    `values` are those of the first `fitted` cases, with a row for each term; `column` returns those
+    of any case. `costs` are those of the terms. The first terms are the `atoms`, functions of one
+    quantity. `limit` is the largest cost of products.
     """
 
     def __init__(
-        self, quantities: Sequence[Quantities], shapes: Sequence[tuple[int, ...]], limit: int = 6
+        self,
+        quantities: Sequence[Quantities],
+        shapes: Sequence[tuple[int, ...]],
+        limit: int = 6,
+        fitted: int | None = None,
     ) -> None:
         cases = [_atoms(q, s) for q, s in zip(quantities, shapes, strict=True)]
         costs = {n: cost for n, (cost, _) in cases[0].items() if all(n in case for case in cases)}
         self.atoms = sorted(costs, key=lambda n: costs[n])
         cost = np.array([costs[n] for n in self.atoms])
         atoms = [np.array([case[n][1].ravel() for n in self.atoms]) for case in cases]
+        self._atoms = atoms
+        atoms = atoms[:fitted]
         is_number = np.array([n != "1" and "> 0" not in n and "< 0" not in n for n in self.atoms])
         self._pairs: list[tuple[str, int, int]] = []
         all_costs, all_values = [cost], [[v] for v in atoms]
@@ -162,6 +182,14 @@ class Terms:
                     values.append(function(v[i], v[j]))
         self.costs = np.concatenate(all_costs)
         self.values = [np.concatenate(values) for values in all_values]
+
+    def column(self, case: int, index: int) -> Array:
+        """Return the values of a term in a case."""
+        if index < len(self.atoms):
+            return self._atoms[case][index]
+        text, i, j = self._pairs[index - len(self.atoms)]
+        with np.errstate(all="ignore"):
+            return _OPERATIONS[text][1](self._atoms[case][i], self._atoms[case][j])
 
     def name(self, index: int) -> str:
         """Return the name of a term."""
