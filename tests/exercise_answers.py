@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import fractions
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -240,6 +241,18 @@ def glorot(i: int, o: int, rng: Any) -> Any:
     return rng.uniform(-1, 1, (i, o)) * np.sqrt(6 / (i + o))
 
 
+def shuffled_by_swaps(partner: Any) -> Any:
+    """Return mini-batches in an order of which each element is exchanged with a partner."""
+
+    def order(n: int, rng: Any) -> Any:
+        found = np.arange(n)
+        for i in range(n - 1, -1, -1):
+            found[[i, j]] = found[[(j := partner(i, n, rng)), i]]
+        return found
+
+    return with_order(order)
+
+
 CORRECT: dict[str, list[Any]] = {
     "softmax": [
         softmax,
@@ -337,6 +350,8 @@ CORRECT: dict[str, list[Any]] = {
         batches_split,
         batches_of_copies,
         lambda x, y, n, rng: list(batches(x, y, n, rng, rng.choice(len(x), len(x), replace=False))),
+        shuffled_by_swaps(lambda i, n, rng: rng.integers(i + 1)),
+        with_order(lambda n, rng: np.argsort(rng.standard_normal(n))),
     ],
     "dropout": [
         lambda x, r, training, rng: x * (rng.random(x.shape) >= r) / (1 - r) if training else x,
@@ -361,6 +376,19 @@ CORRECT: dict[str, list[Any]] = {
         lambda: layers.PReLU(alpha_initializer=initializers.Constant(0.25)),
     ],
 }  # fmt: skip
+
+
+def gradient_check_without_restoring(f: Any, x: Any, g: Any) -> Any:
+    numeric = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        x[i] += 1e-5
+        above = f(x)
+        x[i] -= 2e-5
+        numeric[i] = (above - f(x)) / 2e-5
+    return ratio(numeric, g)
+
+
+CALLS = itertools.count(1)
 
 
 def raising(*args: Any) -> Any:
@@ -388,6 +416,11 @@ def train_only(rule: Any) -> Any:
 
 WRONG: dict[str, list[tuple[str, Any]]] = {
     "softmax": [
+        ("largest absolute value of each", lambda x: softmax(x / np.abs(x).max(1)[:, None])),
+        ("maximum starts at 0", lambda x: (e := np.exp(x - np.maximum(x.max(1), 0)[:, None]))
+         / e.sum(1)[:, None]),
+        (r"the sum of exp uses exp\(x\)", lambda x: np.exp(x - x.max(1)[:, None])
+         / np.exp(x).sum(1)[:, None]),
         (r"x\*\*2 instead of exp", lambda x: x**2 / (x**2).sum(axis=1, keepdims=True)),
         ("half of x", lambda x: softmax(x / 2)),
         (r"range from 0 to 10", lambda x: softmax(np.clip(x, 0, 10))),
@@ -407,6 +440,11 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("has only 1 of 3 rows", lambda x: softmax(x[:1])),
     ],
     "relu_backward": [
+        (r"d_y \* \(x \* \(1 - x\)\)", lambda d_y, x: d_y * x * (1 - x)),
+        (r"relu\(x\)\*\*2", lambda d_y, x: d_y * (1 - np.maximum(x, 0) ** 2)),
+        ("x minus its mean", lambda d_y, x: d_y * (x > x.mean())),
+        ("d_y instead of 0 in the last row", lambda d_y, x: np.append(
+            (d_y * (x > 0))[:-1], d_y[-1:], 0)),
         (r"0 instead of .* where x > 0 and x < 0.[456]", lambda d_y, x: d_y * (x > 0.5)),
         (r"d_y where x > 0, and 0.01 elsew", lambda d_y, x: np.where(x > 0, d_y, 0.01)),
         (r"\(d_y \* x > 0\)", lambda d_y, x: d_y * x > 0),
@@ -425,6 +463,12 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         (r"3 \* \(d_y \* \(x > 0\)\)", lambda d_y, x: 3 * d_y * (x > 0)),
     ],
     "dense_backward": [
+        (r"kernel.reshape", lambda d, x, k: (d @ k.reshape(k.T.shape), x.T @ d, d.sum(0))),
+        ("reshaped", lambda d, x, k: (d @ k.T, (d.T @ x).reshape(k.shape), d.sum(0))),
+        ("0 instead of .* in the first row", lambda d, x, k: (
+            d @ k.T, x.T @ d * (np.arange(len(k)) > 0)[:, None], d.sum(0))),
+        ("d_kernel and d_bias are those of the last", lambda d, x, k: (
+            d @ k.T, np.outer(x[-1], d[-1]), d[-1])),
         (r"0.1 \* kernel \+ x.T @ d_y", lambda d, x, k: (d @ k.T, x.T @ d + 0.1 * k, d.sum(0))),
         (r"cumsum\(d_y\): it must have", lambda d, x, k: (d @ k.T, x.T @ d, d.cumsum(0))),
         ("d_bias is summed over the wrong axis", lambda d, x, k: (d @ k.T, x.T @ d, d.sum(1))),
@@ -439,6 +483,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("a dict with the keys", lambda d, x, k: {"d_x": d @ k.T, "dW": x.T @ d, "db": d.sum(0)}),
     ],
     "crossentropy": [
+        ("leaves out", lambda y, p: -np.log((q := chosen(y, p))[q > 0]).mean()),
+        ("without the last", lambda y, p: -np.log(chosen(y, p) + 1e-7)[:-1].sum() / len(y)),
         (r"exp\(-mean\(log\(p", lambda y, p: np.exp(-np.log(chosen(y, p) + 1e-9).mean())),
         ("at most 0.5", lambda y, p: -np.log(np.clip(chosen(y, p), 1e-7, 0.5)).mean()),
         ("by 1e-10", lambda y, p: -np.log(np.maximum(chosen(y, p), 1e-10)).mean()),
@@ -455,6 +501,10 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("by 0.001", lambda y, p: -np.mean(np.log(np.maximum(chosen(y, p), 1e-3)))),
     ],
     "softmax_crossentropy_backward": [
+        ("probability is clipped", lambda y, z: functional.softmax_backward(
+            -one_hot(y, z) / np.maximum(p := softmax(z), 1e-7) / len(y), p, p)),
+        ("the last class does not occur", lambda y, z: (
+            softmax(z) - np.eye(max(y) + 1)[y]) / len(y)),
         (r"- 0.9 \* one_hot / N", lambda y, z: (
             softmax(z) - 0.9 * one_hot(y, z) - 0.1 / z.shape[1]) / len(y)),
         (r"/ sqrt\(N\)", lambda y, z: (softmax(z) - one_hot(y, z)) / len(y) ** 0.5),
@@ -469,6 +519,14 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("number of elements", lambda y, z: np.array((softmax(z) - one_hot(y, z)) / z.size)),
     ],
     "gradient_check": [
+        ("h = 1e-06, .* by h instead", lambda f, x, g: ratio(2 * differences(f, x, 1e-6), g)),
+        (r"0.0001, .* 4 \* h instead", lambda f, x, g: ratio(differences(f, x, 1e-4) / 2, g)),
+        ("multiplied by h: / 2", lambda f, x, g: ratio(1e-8 * differences(f, x, 1e-4), g)),
+        ("one-sided", lambda f, x, g: ratio(differences(f, x, 1e-8, (1, 0)), g)),
+        ("float32", lambda f, x, g: ratio(differences(lambda x: f(np.float32(x)), x), g)),
+        ("rounding errors", lambda f, x, g: ratio(differences(lambda x: np.float32(f(x)), x), g)),
+        ("different h", lambda f, x, g: ratio(differences(f, x, 1e-5, (2, -1)), g)),
+        ("does not restore", gradient_check_without_restoring),
         ("not divided", lambda f, x, g: ratio(2e-5 * differences(f, x), g)),
         ("absolute value of the quotient", lambda f, x, g: ratio(np.abs(differences(f, x)), g)),
         (r"1 - \|n - g\|", lambda f, x, g: 1 - ratio(differences(f, x), g)),
@@ -501,6 +559,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("replace the 2 by 6", lambda i, o, rng: rng.uniform(-1, 1, (i, o)) * (2 / (i + o)) ** 0.5),
     ],
     "sgd": [
+        ("not updated in the first", lambda w, d, r: np.append(w[:1], (w - r * d)[1:])),
+        ("every second", lambda w, d, r: w - r * d * (np.arange(len(w)) % 2)),
         (r"\(1 - 0.01 \* learning_rate\) \* w", lambda w, d, r: w - r * (d + 0.01 * w)),
         ("d_w clipped to the range from -5 to 5", lambda w, d, r: w - r * np.clip(d, -5, 5)),
         (r"w - 0.01 \* d_w", lambda w, d, r: w - 0.01 * d),
@@ -533,6 +593,13 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("does not decay", with_rule(lambda w, d, m, r, k: (w + m - r * d, m - r * d))),
     ],
     "adam": [
+        (r"v uses \(1 - beta_1\) \* d_w", lambda *args: adam(
+            *args, square=lambda d: ((1 - args[6]) * d) ** 2)),
+        (r"w uses .* instead of learning_rate", lambda w, d, m, v, t, r, b1, b2, e: adam(
+            w, d, m, v, t, r * np.sqrt(1 - b2**t) / (1 - b1**t), b1, b2, e)),
+        ("called again", lambda *args: adam(*args[:4], next(CALLS), *args[5:])),
+        ("w is not updated in the last", lambda w, *args: Adam(
+            np.append(adam(w, *args).w[:-1], w[-1]), *adam(w, *args)[1:])),
         ("0.9 and 0.999", lambda *a: adam(
             *a, power=lambda b, t: 1 - (0.9 if b == a[6] else 0.999) ** t)),
         ("epsilon", lambda *args: adam(*args[:-1], 1e-8)),
@@ -563,6 +630,9 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             (x[p], y[p]) for o in [rng.permutation(len(x))] for i in range(0, len(x), n)
             for p in [o[i:n]]]),
         ("not all orders", with_order(lambda n, rng: np.roll(np.arange(n), rng.integers(n))[::-1])),
+        ("ever stays", shuffled_by_swaps(lambda i, n, rng: rng.integers(i) if i else 0)),
+        ("more frequent", shuffled_by_swaps(lambda i, n, rng: rng.integers(n))),
+        ("more frequent", with_order(lambda n, rng: np.argsort(rng.integers(0, n, n)))),
         ("not all orders", with_order(lambda n, rng: np.append(rng.permutation(n - 1), n - 1))),
         ("drops the final partial batch", lambda x, y, n, rng: [
             pair for pair in batches(x, y, n, rng) if len(pair[0]) == n]),
@@ -582,6 +652,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("mask.mean", train_only(
             lambda x, r, rng: x * (m := rng.random(x.shape) >= r) / m.mean())),
         ("same factor", train_only(lambda x, r, rng: x + rng.normal(0, r, x.shape))),
+        ("independently", with_mask(
+            lambda x, r, rng: (rng.random((len(x), 1)) + rng.random(x.shape[1])) % 1 >= r)),
         ("independently", with_mask(
             lambda x, r, rng: (rng.random(x.shape) >= r) | (np.arange(x.shape[1]) == 0))),
         ("independently", with_mask(
@@ -604,6 +676,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             lambda x, r, rng: x * (rng.random((len(x), 1)) >= r) / (1 - r))),
     ],
     "accuracy": [
+        (r"argsort\(...\)\[-1\]", lambda y, s: np.mean(np.resize(s.argsort(1)[-1], len(y)) == y)),
+        ("largest score at 0", lambda y, s: np.mean((s * (s > 0)).argmax(1) == y)),
         ("not with `is`", lambda y, s: np.mean([y[n] is s[n].argmax() for n in range(len(y))])),
         ("one number for the whole batch", lambda y, s: float(s.argmax() == y.argmax())),
         ("applies argmax to the labels", lambda y, s: np.mean(s.argmax(1) == y.argmax())),

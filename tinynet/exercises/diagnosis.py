@@ -307,7 +307,7 @@ class _Diagnosis:
 
         found = substitutions(steps, dict(zip(names, self.given[self.first].args, strict=True)))
         candidates = ((message, partial(answer, change)) for message, change in found)
-        message = self._best(candidates, exact=True)[0]
+        message = self._best(candidates, exact=True, only=self.name)[0]
         return re.sub(
             r"^new_", "", re.sub(r"\w+", lambda m: self.exercise.labels.get(m[0], m[0]), message)
         )
@@ -334,18 +334,22 @@ class _Diagnosis:
         return best and f"{best}{self._about()}"
 
     def _best(
-        self, candidates: Iterable[tuple[str, Callable[..., Any]]], exact: bool = False
+        self,
+        candidates: Iterable[tuple[str, Callable[..., Any]]],
+        exact: bool = False,
+        only: str = "",
     ) -> tuple[str, float]:
         """Return the mistake that explains most values, and how many are left.
 
-        If `exact`, it must explain all finite values.
+        If `exact`, it must explain all finite values, or those with the name `only`.
         """
         exercise, best = self.exercise, ""
         fewest: tuple[float, float] = math.inf, math.inf
         for message, function in candidates:
             if self._explains(message, function, exact):
                 found = [self._observe(message, function, k) for k in range(len(exercise.cases))]
-                differ = _differences(exercise, self.given, found)
+                pairs = _differences(exercise, self.given, found)
+                differ = [(k, name) for k, name in pairs if only in ("", name)]
                 left = sum(not exercise.cases[k].about for k, _ in differ), len(differ)
                 if exact and any(self._is_finite(k) for k, _ in differ):
                     continue

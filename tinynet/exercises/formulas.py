@@ -176,7 +176,7 @@ class Formulas:
                     return Formula()
         if not found:
             return Formula()
-        order = np.argsort(self.terms.costs[among], kind="stable")[: 200 * len(found)]
+        order = np.argsort(self.terms.costs[among], kind="stable")[: 50 if len(found) < 3 else 2000]
         among, factors = among[order], np.array([f[order] for f in found.values()])
         matches = self._known([*found]).match(factors.T, _RTOL)
         candidates = sorted((self.terms.costs[among[i]] + cost, int(among[i]))

@@ -88,10 +88,6 @@ def _momentum_quantities(
 
 MOMENTUM = Exercise(
     quantities=_momentum_quantities,
-    steps={
-        "new_m": lambda m, d_w, learning_rate, momentum: momentum * m - learning_rate * d_w,
-        "new_w": lambda w, new_m: w + new_m,
-    },
     fresh=[
         Case((normal(6, seed=20), normal(6, seed=21), normal(6, seed=22), 0.05, 0.95)),
         Case((normal(17, seed=23), 0.1 * normal(17, seed=24), normal(17, seed=25), 1.5, 0.5)),

@@ -33,25 +33,6 @@ def _is_plausible(counts: Array, probabilities: Any) -> bool:
     return bool(((chi_square / k) ** (1 / 3) - 1 + 2 / (9 * k)) / np.sqrt(2 / (9 * k)) < 6)
 
 
-def _has_rank_one(w: Array) -> bool:
-    """Return whether rows or columns of random numbers depend on each other.
-
-    Then, their largest singular value, or that of their phases, is much larger than the largest of
-    independent numbers. It is approximated by power iteration.
-    """
-    limit = 1.3 * (np.sqrt(len(w)) + np.sqrt(len(w.T)))
-    for a in (w, np.exp(2j * np.pi * (w - w.min()) / (np.ptp(w) or 1))):
-        a = a - a.mean()
-        v = a[0].conj()
-        for _ in range(3):
-            u = np.einsum("ij,j", a, v)
-            v = np.einsum("ij,i", a, (u / np.linalg.norm(u)).conj())
-            size, v = np.linalg.norm(v), v.conj() / np.linalg.norm(v)
-        if size > limit * a.std():
-            return True
-    return False
-
-
 def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Values:
     """Return statistics of the initial weights."""
     rng = np.random.default_rng(seed)
@@ -69,7 +50,6 @@ def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Value
         "one value": np.ptp(w) > 0,
         "repeated": len(np.unique(np.abs(w))) > 0.9 * w.size,
         "order": np.abs(neighbours).max() < 0.05,
-        "dependent": not _has_rank_one(w),
         "standard deviation of another distribution": 0.0 if is_uniform else std,
         "middle of the weights": middle if abs(middle) > 0.01 * half else 0.0,
         "largest weight": w.max(),
@@ -149,8 +129,6 @@ GLOROT_UNIFORM = Exercise(
         "one value": "all weights are equal: draw a random number for each weight",
         "repeated": "weights are repeated: draw a random number for each weight",
         "order": "neighbouring weights are similar: draw independent random numbers",
-        "dependent": "rows or columns of the weights depend on each other: draw a random number "
-        "for each weight",
         "repeatable": _SEED,
         "new": _NEW,
     },
