@@ -322,13 +322,13 @@ class _Diagnosis:
             for name, value, i in zip(names, self.given[self.first].args, itertools.count()):
                 for options in (*self.exercise.also, {}):
                     variants = partial(self.exercise.variants, **options)
-                    for text, change in changes(value):
-                        yield f"uses {text.format(name)}", _changed(variants, i, change)
                     if isinstance(value, int | float) and not isinstance(value, bool):
                         for constant in CONSTANTS:
                             message = f"ignores the argument {name}, and uses {constant} instead"
-                            change = partial(lambda constant, x: constant, constant)
-                            yield message, _changed(variants, i, change)
+                            fixed = partial(lambda constant, x: constant, constant)
+                            yield message, _changed(variants, i, fixed)
+                    for text, change in changes(value):
+                        yield f"uses {text.format(name)}", _changed(variants, i, change)
 
         best = self._best(candidates(), exact=True)[0]
         return best and f"{best}{self._about()}"
@@ -502,7 +502,8 @@ class _Diagnosis:
                 a, b = np.array(given), np.array(expected)
                 text = "" if simple else self._formula_of_number(search, a, b, is_added)
             else:
-                fitted = sum(k < len(self.exercise.cases) - len(self.exercise.fresh) for k in cases)
+                known = len(self.exercise.cases) - len(self.exercise.fresh)
+                fitted = min(6, sum(k < known for k in cases))
                 formulas = self._known_search(cases, Formulas, quantities, expected, fitted)
                 if simple:
                     found, right = formulas.find_term(given, None, 2), formulas.right.text

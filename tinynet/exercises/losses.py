@@ -418,6 +418,8 @@ ACCURACY = Exercise(
             "argsort(...)[:, -1]": lambda s: np.resize(s.argsort(axis=-1)[-1], len(s)),
             "uses argsort(...)[0], the order of the scores of the first example, instead of "
             "argsort(...)[:, -1]": lambda s: np.resize(s.argsort(axis=-1)[0], len(s)),
+            "selects argsort(...)[-1], a row: argsort(...)[:, -1] is the last column":
+                lambda s: s.argsort(axis=-1)[-1],
             "uses argsort over the batch (axis=0) instead of the classes (axis=-1)":
                 lambda s: s.argsort(axis=0)[:, -1],
             "is 0 even if all predictions are correct: no comparison is True. Compare with == (not "

@@ -86,7 +86,8 @@ def _changes(name: str, values: Values) -> Iterator[tuple[str, Change]]:
         if (other, text) != (name, "{}") and (shape or text == "{}"):
             yield text.format(other), _product(function, other)
     for constant in (1e-3, 0.01, 0.1, 0.5, 0.9, 1, 2):
-        yield f"({name} + {constant})", functools.partial(lambda c, v: v[name] + c, constant)
+        if shape:
+            yield f"({name} + {constant})", functools.partial(lambda c, v: v[name] + c, constant)
         yield f"{constant} * {name}", functools.partial(lambda c, v: v[name] * c, constant)
     scales = dict(_scales([n for n, v in values.items() if not np.ndim(v) and n != name]))
     for text, scale in scales.items():
