@@ -269,9 +269,10 @@ def origin(*packages: str) -> dict[str, Any]:
 def described(result: dict[str, Any]) -> str:
     """Return the part of a caption that states the origin of a result."""
     where = result["machine"]
+    cores = f"{where['cores']} core{'s' * (where['cores'] > 1)}"
     versions = ", ".join(f"{name} {known}" for name, known in result["versions"].items())
     return (
-        f"measured on {result['date']}: {where['cpu']}, {where['cores']} cores, {where['system']}, "
+        f"measured on {result['date']}: {where['cpu']}, {cores}, {where['system']}, "
         f"load average {where['load_before']}, Python {where['python']}; {versions}"
     )
 

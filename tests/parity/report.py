@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness import described
 from benchmarks.report import markdown
 from tests.parity.network import EPOCH, FIRST, LAST_BOUND, QUANTITIES, VARIANTS
 
@@ -161,12 +162,7 @@ def seeds_table() -> str:
 
 def about(report: Report) -> str:
     """Describe the machine, the versions and the command."""
-    machine = report["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    return (
-        f"Measured on {report['date']} by `{report['command']}`: {machine['cpu']}, "
-        f"{machine['system']}, Python {machine['python']}; {versions}. Data: {report['data']}."
-    )
+    return f"`{report['command']}`, {described(report)}. Data: {report['data']}."
 
 
 def accuracies(report: Report) -> str:
