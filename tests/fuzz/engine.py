@@ -83,10 +83,10 @@ class Judge:
             drawn = readers.random_state() != stream
             assert not drawn, "a rejected file changed the global random state"
         seconds, most = time.process_time() - began, peak()
-        assert seconds < SECONDS, f"loading took {seconds:.1f} s"
         if most > self.highest:  # only then the peak is due to this input
             excess = most - used - 3 * len(data)
             assert excess < MEMORY, f"loading took {excess >> 20} MiB more than three files"
+        assert seconds < SECONDS, f"loading took {seconds:.1f} s"
         if outcome == "loaded":
             self.format.use(loaded)
             if data == self.flipped[0]:
