@@ -217,6 +217,21 @@ def sgd_with_state(w: Any, d: Any, r: float, state: Any = {}) -> Any:  # noqa: B
     return w - r * total
 
 
+def momentum_with_state(
+    w: Any,
+    d: Any,
+    m: Any,
+    rate: float,
+    momentum: float,
+    state: Any = {},  # noqa: B006  # the mistake
+) -> Any:
+    """Use the velocity of the last call if it has the same size, instead of m."""
+    m = momentum * state.get(len(d), 0) - rate * d
+    state.clear()
+    state[len(d)] = m
+    return w + m, m
+
+
 def minibatches(x: Any, y: Any, n: int, rng: Any) -> Any:
     order = rng.permutation(len(x))
     return [(x[order[i : i + n]], y[order[i : i + n]]) for i in range(0, len(x), n)]
@@ -293,7 +308,7 @@ CORRECT: dict[str, list[Any]] = {
         lambda y, p: -np.mean(np.log(np.clip(chosen(y, p), 1e-7, 1))),
         crossentropy_in_loops,
         lambda y, p: float(functional.sparse_crossentropy(y, p, 1e-7).mean()),
-        lambda y, p: -(one_hot(y, p) * np.log(p + 1e-7)).sum() / len(y),
+        lambda y, p: -(one_hot(y, p) * np.log(np.clip(p, 1e-7, 1 - 1e-7))).sum() / len(y),
         lambda y, p: np.array(np.mean(-np.log(np.clip(p, 1e-7, 1 - 1e-7))[np.arange(len(y)), y])),
     ],
     "softmax_crossentropy_backward": [
@@ -442,6 +457,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     "relu_backward": [
         (r"d_y \* \(x \* \(1 - x\)\)", lambda d_y, x: d_y * x * (1 - x)),
         (r"relu\(x\)\*\*2", lambda d_y, x: d_y * (1 - np.maximum(x, 0) ** 2)),
+        (r"one condition .* \(x > 0\).any\(\)", lambda d_y, x: d_y * (x > 0).any()),
+        ("between 0 and 1", lambda d_y, x: d_y * (x.astype(int) > 0)),
         ("x minus its mean", lambda d_y, x: d_y * (x > x.mean())),
         ("d_y instead of 0 in the last row", lambda d_y, x: np.append(
             (d_y * (x > 0))[:-1], d_y[-1:], 0)),
@@ -483,6 +500,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("a dict with the keys", lambda d, x, k: {"d_x": d @ k.T, "dW": x.T @ d, "db": d.sum(0)}),
     ],
     "crossentropy": [
+        ("adds 1e-7 to", lambda y, p: -(one_hot(y, p) * np.log(p + 1e-7)).sum() / len(y)),
+        ("only probabilities of 0", lambda y, p: -np.log(chosen(y, np.where(p, p, 1e-7))).mean()),
         ("leaves out", lambda y, p: -np.log((q := chosen(y, p))[q > 0]).mean()),
         ("without the last", lambda y, p: -np.log(chosen(y, p) + 1e-7)[:-1].sum() / len(y)),
         (r"exp\(-mean\(log\(p", lambda y, p: np.exp(-np.log(chosen(y, p) + 1e-9).mean())),
@@ -542,7 +561,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
          / max(np.linalg.norm(differences(f, x)), np.linalg.norm(g))),
     ],
     "glorot_uniform": [
-        (r"sqrt\(6 / \(1 \+", lambda i, o, rng: limit(i, o + 1) * rng.uniform(-1, 1, (i, o))),
+        ("weights are 0", lambda i, o, rng: rng.uniform(-1, 1, (i, o)) * (6 // (i + o))),
+        (r"fan_out \+ 1\)", lambda i, o, rng: limit(i, o + 1) * rng.uniform(-1, 1, (i, o))),
         ("the middle", lambda i, o, rng: limit(i, o) * rng.random((i, o)) - 0.5),
         ("similar", lambda i, o, rng: np.sort(glorot(i, o, rng), axis=0)),
         ("repeated", lambda i, o, rng: glorot(i, o, rng)[np.arange(i) // 2]),
@@ -578,6 +598,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("exchanges the arguments w and d_w", lambda w, d, r: d - r * w),
     ],
     "momentum": [
+        ("keeps values between calls", momentum_with_state),
         (r"\(1 - momentum\) \* m - learning_rate \* momentum", with_rule(
             lambda w, d, m, r, k: (w + m, (1 - k) * m - k * r * d))),
         ("opposite sign", with_rule(lambda w, d, m, r, k: (w - k * m - r * d, k * m + r * d))),
@@ -621,6 +642,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     ],
     "minibatches": [
         ("two lists", lambda *args: [[*part] for part in zip(*minibatches(*args), strict=True)]),
+        ("same memory", lambda *args: [
+            (part, y) for part in [minibatches(*args)[0][0]] for _, y in minibatches(*args)]),
         ("one batch", lambda *args: minibatches(*args)[0]),
         ("more than N", lambda x, y, n, rng: [
             (x[o[i : i + n]], y[o[i : i + n]])
@@ -631,7 +654,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             for p in [o[i:n]]]),
         ("not all orders", with_order(lambda n, rng: np.roll(np.arange(n), rng.integers(n))[::-1])),
         ("ever stays", shuffled_by_swaps(lambda i, n, rng: rng.integers(i) if i else 0)),
-        ("more frequent", shuffled_by_swaps(lambda i, n, rng: rng.integers(n))),
+        ("more frequent.* one of all N", shuffled_by_swaps(lambda i, n, rng: rng.integers(n))),
         ("more frequent", with_order(lambda n, rng: np.argsort(rng.integers(0, n, n)))),
         ("not all orders", with_order(lambda n, rng: np.append(rng.permutation(n - 1), n - 1))),
         ("drops the final partial batch", lambda x, y, n, rng: [
@@ -649,6 +672,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
     "dropout": [
         ("dropped elements is -1", train_only(
             lambda x, r, rng: np.where(rng.random(x.shape) < r, -1, x / (1 - r)))),
+        ("rounds down", train_only(
+            lambda x, r, rng: x * ((rng.random(x.shape) >= r) // (1 - r)))),
         ("mask.mean", train_only(
             lambda x, r, rng: x * (m := rng.random(x.shape) >= r) / m.mean())),
         ("same factor", train_only(lambda x, r, rng: x + rng.normal(0, r, x.shape))),
@@ -680,6 +705,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("largest score at 0", lambda y, s: np.mean((s * (s > 0)).argmax(1) == y)),
         ("not with `is`", lambda y, s: np.mean([y[n] is s[n].argmax() for n in range(len(y))])),
         ("one number for the whole batch", lambda y, s: float(s.argmax() == y.argmax())),
+        ("first wrong", lambda y, s: np.cumprod(s.argmax(1) == y).mean()),
         ("applies argmax to the labels", lambda y, s: np.mean(s.argmax(1) == y.argmax())),
         ("last example", lambda y, s: float(s[-1].argmax() == y[-1])),
         ("logits of 1000|uses exp", lambda y, s: (np.exp(s).argmax(axis=1) == y).mean()),
@@ -710,6 +736,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             x > 0, x, self.alpha.array * x))),
         ("0 for negative x, that of relu", layer(WithBackward, backward=lambda self, d, work, n=1: (
             WithBackward.backward(self, d, work) * (work.x > 0)))),
+        ("not written if need_d_x is False", layer(WithBackward, backward=(
+            lambda self, d, work, need=True: WithBackward.backward(self, d, work) if need else d))),
         ("subclass of tinynet.layers.Layer", dict),
         ("a class of layers", lambda x: x),
     ],

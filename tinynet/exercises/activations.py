@@ -131,6 +131,15 @@ def _relu_backward(d_y: Array, x: Array, formula: Any = None, slope: Any = None)
     return formula(d_y, x)
 
 
+#: Conditions about a whole array instead of each element.
+_CONDITIONS: dict[str, Callable[[Array], Any]] = {
+    "(x > 0).all()": lambda x: (x > 0).all(),
+    "(x > 0).any()": lambda x: (x > 0).any(),
+    "x.sum() > 0": lambda x: x.sum() > 0,
+    "x[0, 0] > 0": lambda x: x.flat[0] > 0,
+}
+
+
 RELU_BACKWARD = Exercise(
     name="relu_backward",
     quantities=lambda name, d_y, x: {"d_y": d_y, "x": x, "relu(x)": np.maximum(x, 0),
@@ -146,6 +155,7 @@ RELU_BACKWARD = Exercise(
         Case((floats([[5, -7], [2, 3]]), floats([[-1, 4], [0.5, -2]]))),
         Case((normal(3, 4, seed=1), normal(3, 4, seed=2))),
         Case((normal(2, 3, seed=1), positive(2, 3))),
+        Case((normal(3, 2, seed=1), -positive(3, 2))),
         Case((1000 * normal(5, 2, seed=3), 100 * normal(5, 2, seed=4))),
         Case((normal(1, 3, seed=5), normal(1, 3, seed=8)), "a batch of one row",
              "the formula is the same for any shape"),
@@ -179,8 +189,13 @@ RELU_BACKWARD = Exercise(
             "has a slope of -1 for negative x, the derivative of |x|: it must be 0":
                 np.sign,
             "has the slope 0 for x > 6, the derivative of relu6": lambda x: (x > 0) & (x < 6),
-            "tests one condition for the whole array: compare each element of x with 0":
-                lambda x: (x > 0).all(),
+            "has the slope 0 for x between 0 and 1: compare x with 0, without converting it to int":
+                lambda x: x >= 1,
+            **{
+                f"tests one condition for the whole array, such as {text}: compare each element of "
+                "x with 0": condition
+                for text, condition in _CONDITIONS.items()
+            },
             "uses the derivative of sigmoid":
                 lambda x: functional.sigmoid(x) * (1 - functional.sigmoid(x)),
             "uses the derivative of tanh": lambda x: 1 - np.tanh(x) ** 2,

@@ -41,7 +41,7 @@ def _of_numbers() -> Iterator[tuple[str, Change]]:
         "10 * {}": lambda x: 10 * x,
         "half of {}": lambda x: x / 2,
         "{} / 10": lambda x: x / 10,
-        "{} rounded to integers": np.trunc,
+        "{} converted to integers": np.trunc,
         "{} without its fractional part": lambda x: x - np.trunc(x),
     }
     yield from found.items()

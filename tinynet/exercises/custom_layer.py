@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,15 +103,21 @@ def _observe(call: Caller, x: Array, d_y: Array, slopes: Array) -> Values:
         }
         found["free"] = alpha.constraint is None and alpha.regularizer is None
         alpha.assign(slopes)
-        inputs = Variable(x)
-        with GradientTape() as tape:
-            output = layer(inputs)
-            total = ops.sum(output * d_y)
-        gradients = tape.gradient(total, [inputs, alpha])
-        found |= {"weights": len(layer.weights), "y for another alpha": as_numbers("y", output)}
-        names = ("gradient with respect to x", "gradient with respect to alpha")
-        pairs = zip(names, gradients, strict=True)
-        return found | {name: as_numbers(name, g) for name, g in pairs if g is not None}
+        found["y for another alpha"] = as_numbers("y", layer(inputs := Variable(x)))
+        found["weights"] = len(layer.weights)
+
+        def gradients(source: Any, *wanted: Any) -> Sequence[Any]:
+            with GradientTape() as tape:
+                total = ops.sum(layer(source) * d_y)
+            return tape.gradient(total, wanted)
+
+        both, (first,) = gradients(inputs, inputs, alpha), gradients(x, alpha)
+        for word, gradient in zip(("x", "alpha"), both, strict=True):
+            if gradient is not None:
+                name = f"gradient with respect to {word}"
+                found[name] = as_numbers(name, gradient)
+        found["always"] = first is None or np.allclose(first, both[1], 1e-4)  # need_d_x is False
+        return found
 
     return call(convert=use)
 
@@ -157,6 +163,8 @@ CUSTOM_LAYER = Exercise(
         "y in training": "y must be the same for training=True",
         "free": "alpha must have no constraint and no regularizer",
         "weights": "the layer must have one weight, and not create another in each call",
+        "always": "the gradient with respect to alpha is not written if need_d_x is False, as in "
+        "the first layer of a model: then only the gradient with respect to x is not needed",
         "gradient with respect to x": "the gradient with respect to x is wrong: it is d_y where "
         "x > 0, else alpha * d_y",
         "gradient with respect to alpha": "the gradient with respect to alpha is missing or wrong: "

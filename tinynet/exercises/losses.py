@@ -49,7 +49,7 @@ def _probability_quantities(name: str, y: Array, p: Array) -> Values:
     return found | {"labels": y, "N": len(p), "C": p.shape[1]}
 
 
-_EPSILONS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
+_EPSILONS = ("0.01", "0.001", "1e-4", "1e-5", "1e-6", "1e-8", "1e-9", "1e-10", "1e-12", "1e-15")
 _SAME = "the formula is the same"
 #: Properties of class labels that may be the reason of an exception.
 _LABELS: dict[str, Callable[[Array, Array], Any]] = {
@@ -73,8 +73,8 @@ CROSSENTROPY = Exercise(
         Case((labels(7, 3, seed=1), probabilities(7, 3))),
         Case((np.array([2]), probabilities(1, 3)), "a batch of one row", _SAME),
         Case((labels(23, 12, seed=2), probabilities(23, 12))),
-        Case((np.array([0, 1]), floats([[3e-7, 1], [0.999, 1e-3]])), "small probabilities",
-             "clip only those below 1e-7", 0.03),
+        Case((np.array([0, 0, 1, 0]), floats([[1e-6, 1], [2e-7, 1], [1, 1e-7], [5e-8, 1]])),
+             "probabilities of about 1e-7", "replace only those below 1e-7 by 1e-7", 2e-3),
         Case((np.array([1, 1]), floats([[0, 1], [0.5, 0.5]])), "another class of probability 0",
              "0 * log(0) is nan: clip the probabilities before the logarithm", 1e-3),
         Case((np.array([0, 1]), floats([[0, 1], [0.5, 0.5]])), "a label of probability 0",
@@ -91,8 +91,6 @@ CROSSENTROPY = Exercise(
     properties=_LABELS,
     mistakes={
         "reduce": {
-            "leaves out the examples of probability 0: clip the probability to 1e-7":
-                lambda v, p: v[v < 16].mean(),
             "the mean over the batch is missing: the loss is the sum": lambda v, p: v.sum(),
             "the mean over the batch is missing: one value for each example is returned":
                 lambda v, p: v,
@@ -116,21 +114,33 @@ CROSSENTROPY = Exercise(
                 lambda p: np.log(np.minimum(p, 1e-7)),
             "clips the probabilities to at most 0.9": lambda p: np.log(np.minimum(p, 0.9)),
             "clips the probabilities to at most 0.99": lambda p: np.log(np.minimum(p, 0.99)),
-            "ignores examples of probability 0: clip the probability to 1e-7":
-                lambda p: np.where(p > 1e-7, np.log(p), 0),
         },
         "epsilon": {
             "the loss is not finite if the probability of a label is 0: clip the probabilities "
             "to at least 1e-7 before the logarithm": 0,
             **{
                 f"replaces probabilities of 0 by {epsilon}: the lower bound must be 1e-7":
-                    epsilon
+                    float(epsilon)
                 for epsilon in _EPSILONS
             },
         },
         "values": {
             "is nan if a probability is 0, because of 0 * log(0): clip the probabilities to at "
             "least 1e-7": lambda y, p: -(_hot(y, p) * np.log(p)).sum(axis=1),
+            "leaves out the examples of probability 0: replace probabilities below 1e-7 by 1e-7":
+                lambda y, p: -np.log(np.maximum((q := _chosen(y, p))[q > 0], 1e-7)),
+            "leaves out the examples of probability 0, and replaces no others: replace "
+            "probabilities below 1e-7 by 1e-7": lambda y, p: -np.log((q := _chosen(y, p))[q > 0]),
+            "uses a loss of 0 for a probability of 0: replace probabilities below 1e-7 by 1e-7":
+                lambda y, p: -np.log(np.where((q := _chosen(y, p)) > 0, q, 1)),
+            "replaces only probabilities of 0 by 1e-7: replace all that are less than 1e-7":
+                lambda y, p: -np.log(np.where(_chosen(y, p) == 0, 1e-7, _chosen(y, p))),
+            **{
+                f"adds {epsilon} to the probability: replace probabilities below 1e-7 by 1e-7, "
+                "as np.maximum(p, 1e-7) does":
+                    partial(lambda e, y, p: -np.log(_chosen(y, p) + e), float(epsilon))
+                for epsilon in ("1e-7", *_EPSILONS[:6])
+            },
             "is the logarithm of the mean probability: take the logarithm first, then the mean":
                 lambda y, p: -np.log(np.maximum(_chosen(y, p).mean(), 1e-7)),
             "sums log(p) of all classes: only the class of the label counts":
@@ -295,16 +305,16 @@ LOGITS_GRADIENT = Exercise(
             "is -1 / N at the label, without the probability":
                 lambda d, p, z: np.where(d < 0, d - p / np.float32(len(p)), d),
             **{
-                f"is 0 if the probability of the label is less than {epsilon:g}, because the "
+                f"is 0 if the probability of the label is less than {epsilon}, because the "
                 "probability is clipped: use (softmax(logits) - one_hot) / N":
-                    partial(_clipped_gradient, epsilon)
-                for epsilon in (*_EPSILONS, 1e-7)
+                    partial(_clipped_gradient, float(epsilon))
+                for epsilon in (*_EPSILONS, "1e-7")
             },
             **{
                 f"is too small if the probability of the label is not much greater than "
-                f"{epsilon:g}, which is added to it: use (softmax(logits) - one_hot) / N":
-                    partial(_clipped_gradient, epsilon, bound=np.add)
-                for epsilon in (*_EPSILONS, 1e-7)
+                f"{epsilon}, which is added to it: use (softmax(logits) - one_hot) / N":
+                    partial(_clipped_gradient, float(epsilon), bound=np.add)
+                for epsilon in (*_EPSILONS, "1e-7")
             },
             "returns the loss, not its gradient":
                 lambda d, p, z: -np.log(np.where(d < 0, p, 1)).sum(axis=1).mean(),
@@ -479,6 +489,10 @@ ACCURACY = Exercise(
                 lambda hits, s: hits.flat[-1] / hits.size,
             "is rounded to 0 or 1": lambda hits, s: np.round(hits.mean()),
             "counts the correct predictions: divide by the batch size": lambda hits, s: hits.sum(),
+            "stops at the first wrong prediction: count all examples":
+                lambda hits, s: np.logical_and.accumulate(hits.ravel()).mean(),
+            "stops at the first correct prediction: count all examples":
+                lambda hits, s: hits.any() / hits.size,
             "returns one value for each example: take the mean": lambda hits, s: hits,
             "is a percentage: return a fraction between 0 and 1": lambda hits, s: 100 * hits.mean(),
             "is the error rate, 1 - accuracy: compare with ==": lambda hits, s: 1 - hits.mean(),

@@ -6,7 +6,7 @@ Statistics of the results are compared, because the random numbers may be drawn 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,7 @@ def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Value
     neighbours = [np.corrcoef(a[:-1].ravel(), a[1:].ravel())[0, 1] for a in (w, w.T)]
     return {
         "shape of the kernel": np.array(w.shape),
+        "zero": w.any(),
         "one value": np.ptp(w) > 0,
         "repeated": len(np.unique(np.abs(w))) > 0.9 * w.size,
         "order": np.abs(neighbours).max() < 0.05,
@@ -126,6 +127,7 @@ GLOROT_UNIFORM = Exercise(
         "is 0",
         "standard deviation of another distribution": "the weights are not uniformly "
         "distributed: draw them with rng.uniform, and do not add, round or clip them",
+        "zero": "all weights are 0: limit must not be 0, as with 6 // (fan_in + fan_out)",
         "one value": "all weights are equal: draw a random number for each weight",
         "repeated": "weights are repeated: draw a random number for each weight",
         "order": "neighbouring weights are similar: draw independent random numbers",
@@ -300,6 +302,7 @@ DROPOUT = Exercise(
             "multiplies the kept elements by 1 - rate: divide by it": lambda rate: 1 - rate,
             "multiplies the kept elements by 2, regardless of rate: divide by 1 - rate":
                 lambda rate: 2.0,
+            "divides by 1 - rate with //, which rounds down: use /": lambda rate: 1 // (1 - rate),
             "divides the kept elements twice by 1 - rate": lambda rate: 1 / (1 - rate) ** 2,
             "divides the kept elements by sqrt(1 - rate): divide by 1 - rate":
                 lambda rate: 1 / np.sqrt(1 - rate),
@@ -342,6 +345,7 @@ def _batches(returned: Any) -> Values:
     if returned is None:
         raise AnswerError("returns None: return a list of pairs, or yield the pairs")
     found: Values = {"x": [], "labels": []}
+    batches: list[Array] = []
     if isinstance(returned, tuple | list) and len(returned) == 2:
         x, labels = returned
         if isinstance(x, np.ndarray) and x.ndim == 2 and np.ndim(labels) == 1:
@@ -364,9 +368,28 @@ def _batches(returned: Any) -> Values:
             )
         for name, part in zip(found, parts, strict=True):
             found[name].append(as_numbers(f"{name}_batch", part))
+        batches.append(np.asarray(parts[0]))
+    starts, sizes = {b.ctypes.data for b in batches}, [b.size for b in batches]
+    is_one_buffer = len(batches) > 1 and len(starts) == 1 and 0 < sizes[0] == max(sizes)
+    if is_one_buffer and isinstance(returned, tuple | list):
+        raise AnswerError(
+            "returns batches that are the same memory, so that each batch overwrites the one "
+            "before, or is a copy of it: create a new array for each batch"
+        )
     if len(found["x"]) == 1000:
         raise AnswerError("yields more batches than examples: stop at the end of the epoch")
     return found
+
+
+def _naive_orders(places: Sequence[int]) -> Array:
+    """Return all results of exchanging each example with one of all, which are equally likely."""
+    found = []
+    for others in itertools.product(places, repeat=len(places)):
+        order = [*range(len(places))]
+        for i, j in zip(places, others, strict=True):
+            order[i], order[j] = order[j], order[i]
+        found.append(order)
+    return np.array(found)
 
 
 def _observe_orders(orders: Array) -> Values:
@@ -377,6 +400,13 @@ def _observe_orders(orders: Array) -> Values:
     counts = np.array([np.count_nonzero(orders @ code == o @ code) for o in every])
     places = [[np.count_nonzero(orders[:, k] == i) for i in range(n)] for k in range(n)]
     frequency = f"in {len(orders)} epochs of {n} examples, the order"
+    naive = [
+        _is_plausible(counts, np.array([np.all(found == o, 1).sum() for o in every]) / len(found))
+        for found in map(_naive_orders, (range(n), range(n)[::-1]))
+    ]
+    cause = "Use"
+    if any(naive):
+        cause = "Each example is exchanged with one of all N, not only of those that follow: use"
     most, least = (f"{every[k].tolist()} occurs {counts[k]} times" for k in
                    (counts.argmax(), counts.argmin()))  # fmt: skip
     return {
@@ -384,8 +414,8 @@ def _observe_orders(orders: Array) -> Values:
         "places": np.all(places),
         "orders": counts.all(),
         "uniform": "" if _is_plausible(counts, 1 / len(every)) else (
-            f"some orders are more frequent than others: {frequency} {most}, and {least}. Use "
-            "rng.permutation(N)"
+            f"some orders are more frequent than others: {frequency} {most}, and {least}. "
+            f"{cause} rng.permutation(N)"
         ),
     }  # fmt: skip
 

@@ -89,7 +89,7 @@ class Result:
             return f"{self.exercise}: correct. Passed {len(_passed)} of {len(EXERCISES)} exercises."
         lines = [f"{self.exercise}: not correct yet.", *_wrapped(f"Mistake: {self.mistake}.")]
         if self.example:
-            lines += f"Example: {self.example}".split("\n")
+            lines += f"Example: {self.example}".replace(": for ", ":\nfor ").split("\n")
         return "\n  ".join([*lines, f"exercises.hint({self.exercise!r}) shows a hint."])
 
 

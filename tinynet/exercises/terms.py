@@ -117,7 +117,7 @@ def _candidates(name: str, x: Array, ndim: int) -> Iterator[tuple[str, int, Any]
 def _reordered(x: Array) -> Iterator[tuple[str, int, Array]]:
     yield "", 0, x
     yield " transposed", 1, x.T
-    yield " reshaped instead of transposed", 2, x.reshape(x.shape[::-1])
+    yield " reshaped, not transposed,", 2, x.reshape(x.shape[::-1])
 
 
 def _atoms(quantities: Quantities, shape: tuple[int, ...]) -> dict[str, tuple[int, Array]]:
