@@ -2,9 +2,9 @@
 
 Measures the seconds in which dense networks reach a mean test accuracy on MNIST, on two cores. The
 time begins with uint8 images in memory and ends with a trained model. It includes the creation of
-the model, and the conversion and compression of the images. It does not include imports and
-compilation, for which an untimed run trains for an epoch. All libraries follow the recipes in
-``recipes.py``, and take turns for each seed.
+the model, and the conversion and compression of the images. Before each run, the same process
+trains for an epoch, so that imports, compilation and cold caches are not included. All libraries
+follow the recipes in ``recipes.py``, and take turns for each seed.
 
 Results are written after each run, and the next call adds the missing ones. ``--parts`` shows the
 effect of the parts of each recipe: tinynet trains on 50,000 of the training images, and classifies
@@ -58,14 +58,16 @@ class Race:
             test = x[order[50_000:]], y[order[50_000:]]
             x, y = x[order[:50_000]], y[order[:50_000]]
         kept = len(x) // recipe.batch * recipe.batch
-        self.train = functools.partial(ENTRIES[entry], recipe, x[:kept], y[:kept])
+        data = {"x": x[:kept], "y": y[:kept]}
+        self.train = functools.partial(ENTRIES[entry], recipe, **data)
+        self.warm_up = functools.partial(ENTRIES[entry], replace(recipe, epochs=1, plain=0), **data)
         self.images, self.labels = test
-        ENTRIES[entry](replace(recipe, epochs=1, plain=0), x[:kept], y[:kept], 0)
 
     def run(self, seed: int) -> dict[str, float]:
         """Train with a seed; return the time in seconds and the accuracy."""
+        self.warm_up(seed=seed)
         start = time.perf_counter()
-        predict = self.train(seed)
+        predict = self.train(seed=seed)
         seconds = time.perf_counter() - start
         accuracy = float(np.mean(predict(self.images) == self.labels))
         return {"seconds": round(seconds, 4), "accuracy": round(accuracy, 4)}
