@@ -1,7 +1,9 @@
 """Recipes of the benchmark `time_to_accuracy`: how a dense network is trained on MNIST.
 
 Each recipe was chosen by training on 50,000 of the 60,000 training images and classifying the other
-10,000. The test images were not used for any choice.
+10,000; for 97 %, the accuracies after training on 40,000 and on 50,000 images were extrapolated to
+60,000. Of the recipes that reach the goal, the fastest was chosen. The test images were not used
+for any choice.
 """
 
 from __future__ import annotations
@@ -86,8 +88,8 @@ _LARGE: dict[str, Any] = {
     "beta_1": 0.9, "beta_2": 0.999, "smoothing": 0.1, "variations": "strokes", "plain": 1,
 }  # fmt: skip
 RECIPES = {
-    "97 %": Recipe(0.97, 0.15, batch=60, rate=0.009, warmup=0.05),
-    "98 %": Recipe(0.98, 0.6, epochs=4, rate=0.008, variations="shifts", plain=1),
+    "97 %": Recipe(0.97, 0.15, batch=96, rate=0.012, warmup=0.05),
+    "98 %": Recipe(0.98, 0.6, epochs=3, batch=100, rate=0.009, variations="shifts", plain=1),
     "98.5 %": Recipe(0.985, 4, epochs=14, rate=0.006, variations="shifts"),
     "99 %": Recipe(0.99, 60, (512, 256), epochs=10, rate=0.002, **_LARGE),
     "99.4 %": Recipe(0.994, 600, (1024, 512), epochs=30, rate=0.0015, **_LARGE),
