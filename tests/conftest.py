@@ -142,10 +142,10 @@ def pytest_configure(config):
 
 # Files that compile kernels, start processes or a browser, or compare long tables with Keras.
 SLOW_FILES = {
-    *("test_benchmarks", "test_concurrency", "test_demo", "test_drawn_digits"),
-    *("test_fault_injection", "test_hostile_files", "test_keras_features", "test_keras_files"),
-    *("test_keras_formulas", "test_keras_training", "test_object_code", "test_reference"),
-    *("test_sklearn", "test_thread_pool"),
+    *("test_benchmarks", "test_concurrency", "test_demo", "test_demo_training"),
+    *("test_drawn_digits", "test_fault_injection", "test_hostile_files", "test_keras_features"),
+    *("test_keras_files", "test_keras_formulas", "test_keras_training", "test_object_code"),
+    *("test_reference", "test_sklearn", "test_thread_pool", "test_time_to_accuracy"),
 }
 
 

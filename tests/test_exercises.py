@@ -39,7 +39,11 @@ def test_correct_answers_pass(name: str, answer: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "mistake", "answer"),
-    [(n, m, a) for n, row in exercise_answers.WRONG.items() for m, a in row],
+    [
+        pytest.param(name, *answer, marks=pytest.mark.wide if i > 2 else ())
+        for name, answers in exercise_answers.WRONG.items()
+        for i, answer in enumerate(answers)
+    ],
 )
 def test_mistakes_are_named(name: str, mistake: str, answer: Any) -> None:
     result = exercises.check(name, answer)
