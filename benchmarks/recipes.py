@@ -2,8 +2,8 @@
 
 Each recipe was chosen by training on 50,000 of the 60,000 training images and classifying the other
 10,000; for 97 %, the accuracies after training on 40,000 and on 50,000 images were extrapolated to
-60,000. Of the recipes that reach the goal, the fastest was chosen. The test images were not used
-for any choice.
+60,000. The recipes of 97 and 98 % are the fastest tried ones that reach the goal on these images.
+The test images were not used for training or for comparing recipes.
 """
 
 from __future__ import annotations

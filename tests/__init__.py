@@ -7,8 +7,6 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 try:
     import pytest
 except ModuleNotFoundError:  # `python -m tests.parity` does not need it
@@ -42,6 +40,8 @@ class RandomNumbers(threading.local):
     """Random number generator of a file; `conftest` resets it for each test, and in each thread."""
 
     def __init__(self, seed: int) -> None:
+        import numpy as np  # not above: `tests.parity` sets the number of BLAS threads before
+
         self._generator = np.random.default_rng(seed)
 
     def __getattr__(self, name: str) -> Any:

@@ -552,6 +552,20 @@ def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) 
     return False
 
 
+def compare_runs(
+    program: Program, found: Any, expected: Any, base: dict[str, Any], size: float, room: float
+) -> str | None:
+    """Assert that runs are the same, or return "chaotic" if `is_chaotic` is true of `base`."""
+    try:
+        for run in found:
+            assert_same_run(run, expected, room)
+    except DifferenceError:
+        if not is_chaotic(program, base, size, room):
+            raise
+        return "chaotic"
+    return None
+
+
 @contextmanager
 def floatx(libraries: Any, dtype: str) -> Any:
     """Temporarily compute in another float dtype, including losses and metrics."""
@@ -595,13 +609,7 @@ def compare_with_keras(program: Program) -> str | None:
         return "diverged"
     # tinynet computes Adam's bias correction with float32 powers, like Keras in float32: an error
     # of up to 1e-5 of a step. A wrong formula gives a hundred times as much.
-    try:
-        assert_same_run(found, expected, 1e-4)
-    except DifferenceError:
-        if not is_chaotic(program, found, 1e-5, 1e-4):
-            raise
-        return "chaotic"
-    return None
+    return compare_runs(program, [found], expected, found, 1e-5, 1e-4)
 
 
 def compare_backends(program: Program) -> str | None:
@@ -624,14 +632,7 @@ def compare_backends(program: Program) -> str | None:
     # Twenty steps with sums of at most 60 terms, forward and backward through four layers; if a
     # pre-activation lies on different sides of a kink in float32 and float64, the weights differ by
     # a fraction of a step.
-    try:
-        for run in rounded:
-            assert_same_run(run, exact, 2e-3)
-    except DifferenceError:
-        if not is_chaotic(program, exact, 1e-6, 2e-3):
-            raise
-        return "chaotic"
-    return None
+    return compare_runs(program, rounded, exact, exact, 1e-6, 2e-3)
 
 
 def compare_threads(program: Program) -> None:

@@ -60,11 +60,10 @@ def substitutions(steps: Steps, inputs: Values) -> Iterator[tuple[str, Callable[
     """Yield messages, and functions from the inputs to the results of all steps."""
     values = compute(steps, inputs)
     known, used = [*inputs], set[str]()
-    for step, function in steps.items():
+    for number, (step, function) in enumerate(steps.items(), 1):
+        following = [*steps.values()][number:]
         for name in _parameters(function):
-            later = any(
-                name in _parameters(f) for f in [*steps.values()][[*steps].index(step) + 1 :]
-            )
+            later = any(name in _parameters(f) for f in following)
             for text, change in _changes(name, {n: values[n] for n in known}):
                 for keep in (False, True)[: 1 + later]:
                     where = "" if keep and name not in used else f"{step} "
