@@ -37,6 +37,7 @@ def tinynet(recipe: Recipe, x: Array, y: Array, seed: int) -> Predict:
     import tinynet
     from tinynet import layers, losses, optimizers
 
+    tinynet.config.set_num_threads("auto")
     tinynet.utils.set_random_seed(seed)
     hidden = [layers.Dense(units, "relu") for units in recipe.hidden]
     model = tinynet.Sequential([layers.Flatten(), *hidden, layers.Dense(10)])

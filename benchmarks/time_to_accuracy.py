@@ -64,13 +64,14 @@ class Race:
         self.images, self.labels = test
 
     def run(self, seed: int) -> dict[str, float]:
-        """Train with a seed; return the time in seconds and the accuracy."""
+        """Train with a seed; return the time in seconds, the accuracy and the mean busy cores."""
         self.warm_up(seed=seed)
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         predict = self.train(seed=seed)
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - start_cpu
         accuracy = float(np.mean(predict(self.images) == self.labels))
-        return {"seconds": round(seconds, 4), "accuracy": round(accuracy, 4)}
+        measured = {"seconds": seconds, "accuracy": accuracy, "cores": cpu / seconds}
+        return {name: round(value, 4) for name, value in measured.items()}
 
 
 class Track:
@@ -151,16 +152,17 @@ def tables(result: Result) -> list[Table]:
             deviation = statistics.pstdev(run["accuracy"] for run in runs)
             missed = "" if _mean(runs) >= recipe.goal else ", missed"
             accuracy = f"{100 * _mean(runs):.2f} % ({100 * deviation:.2f}){missed}"
-            rows.append(
-                [f"{goal} in {recipe.seconds:g} s", sizes, entry, spread, accuracy, len(runs)]
-            )
+            cores = f"{statistics.fmean(run['cores'] for run in runs):.1f}"
+            target = f"{goal} in {recipe.seconds:g} s"
+            rows.append([target, sizes, entry, spread, accuracy, cores, len(runs)])
             all_runs += runs
         skipped += [
             f"{goal}, {entry} was skipped: {why}." for entry, why in found["skipped"].items()
         ]
     shown = []
     if rows:
-        header = ["goal", "network", "library", "seconds (range)", "mean accuracy (std)", "seeds"]
+        header = ["goal", "network", "library", "seconds (range)"]
+        header += ["mean accuracy (std)", "busy cores", "seeds"]
         note = "\n".join([_caption(result, all_runs), *skipped])
         shown.append(Table(TITLE, header, rows, note, (0, 1, 2)))
     rows, all_runs = [], []

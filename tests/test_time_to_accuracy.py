@@ -14,7 +14,7 @@ from benchmarks import entries, time_to_accuracy
 from benchmarks.entries import ENTRIES
 from benchmarks.harness import SkipError
 from benchmarks.recipes import PARTS, RECIPES, Recipe
-from tinynet import datasets, optimizers
+from tinynet import config, datasets, optimizers
 
 SMALL = Recipe(0.8, 1, (32,), epochs=3, batch=50)
 
@@ -36,6 +36,10 @@ def test_entries_learn(entry: str, variations: str, digits: Any) -> None:
     (x, y), (x_test, y_test) = digits
     predict = ENTRIES[entry](replace(SMALL, variations=variations, plain=1), x, y, 0)
     assert np.mean(predict(x_test) == y_test) > 0.8
+    if entry == "tinynet":
+        used = config.num_threads()
+        config.set_num_threads("auto")
+        assert used == config.num_threads()
 
 
 def test_rates_are_those_of_the_schedule(digits: Any) -> None:
@@ -122,7 +126,11 @@ class Fake:
     def ask(self, **request: Any) -> Any:
         if request["do"] == "enter":
             return {"versions": {"numpy": "9.9"}}
-        return {"seconds": 0.1 * (request["seed"] + 1), "accuracy": 0.97 + request["seed"] / 1000}
+        return {
+            "seconds": 0.1 * (request["seed"] + 1),
+            "accuracy": 0.97 + request["seed"] / 1000,
+            "cores": 1.94,
+        }
 
     def close(self) -> None:
         pass
@@ -149,8 +157,8 @@ def test_next_call_adds_missing_runs(run: Any, capsys: Any, monkeypatch: Any) ->
     printed = capsys.readouterr().out
     assert printed.count("  97 %, seed 0, tinynet: 0.10 s, 0.9700") == 1
     rows = [line.split() for line in printed.splitlines() if line.startswith("  97 % in 0.15 s")]
-    assert rows[-2][7:] == ["0.20", "(0.10", "–", "0.30)", "97.10", "%", "(0.08)", "3"]
-    missed = "98 % in 0.6 s 784-128-10 tinynet 0.20 (0.10 – 0.30) 97.10 % (0.08), missed 3"
+    assert rows[-2][7:] == ["0.20", "(0.10", "–", "0.30)", "97.10", "%", "(0.08)", "1.9", "3"]
+    missed = "98 % in 0.6 s 784-128-10 tinynet 0.20 (0.10 – 0.30) 97.10 % (0.08), missed 1.9 3"
     assert missed in " ".join(printed.split())
     changed = {**RECIPES, "97 %": replace(RECIPES["97 %"], rate=0.5)}
     monkeypatch.setattr(time_to_accuracy, "RECIPES", changed)
