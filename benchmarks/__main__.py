@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import sys
 import time
 from pathlib import Path
 
 from benchmarks import report
 from benchmarks.contenders import CONTENDERS, ROOT, only_avx2
-from benchmarks.harness import QUIET, machine, origin
+from benchmarks.harness import QUIET, machine, origin, save
 from benchmarks.suites import SUITES
 
 COMMITTED = Path(__file__).resolve().parent / "results"
@@ -100,9 +99,8 @@ def main(argv: list[str] | None = None) -> int:
             "lines": outcome.lines,
             "records": outcome.records,
         }
-        text = json.dumps(result, indent=1, ensure_ascii=False)
         files.append(report.file_name(result))
-        (folder / f"{files[-1]}.json").write_text(text + "\n", encoding="utf-8")
+        save(result, folder / f"{files[-1]}.json")
     # Plot at the end: plots need memory, which would affect the measurements of the cold suite.
     for name, result in report.read(folder).items():
         if name in files:

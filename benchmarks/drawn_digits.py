@@ -9,7 +9,6 @@ writes ``drawn_digits.json`` and ``drawn_digits.png``.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet as keras
-from benchmarks.harness import origin
+from benchmarks.harness import origin, save
 from benchmarks.problem import main_network
 
 Bytes = NDArray[np.uint8]
@@ -148,9 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     for digit in range(10):
         chosen = images[wrong[labels[wrong] == digit][:20]]
         mistakes[digit, : len(chosen)] = chosen
-    options.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=2)
-    (options.out / "drawn_digits.json").write_text(text + "\n", encoding="utf-8")
+    save(result, options.out / "drawn_digits.json")
     plot(
         options.out / "drawn_digits.png",
         drawn,

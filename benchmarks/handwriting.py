@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import tinynet as keras
-from benchmarks.harness import origin
+from benchmarks.harness import origin, save
 from benchmarks.staleness import RESULTS
 from tinynet import cli
 from tinynet.datasets import augment_digits, frame_digit
@@ -407,10 +407,8 @@ def write_results(scans: Path, out: Path) -> None:
     middle = time.perf_counter()
     model.fit(varied, y, verbose=0)
     result["seconds"] = {"variations": middle - start, "epoch": time.perf_counter() - middle}
-    out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1)
-    (out / "handwriting.json").write_text(text + "\n", encoding="utf-8")
-    print(f"{text}\nWrote handwriting.json to {out}.")
+    save(result, out / "handwriting.json")
+    print(f"{json.dumps(result, indent=1)}\nWrote handwriting.json to {out}.")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 import tinynet
 from benchmarks import report
-from benchmarks.harness import described, origin
+from benchmarks.harness import described, origin, save
 from benchmarks.problem import load_digits, main_network
 from tinynet._core.text_tables import Table
 from tinynet.repeats import Repeats
@@ -106,8 +105,6 @@ def main(arguments: list[str] | None = None) -> None:
     table = Table(f"{title}: {source}", header, rows, note)
     print(table)
 
-    options.out.mkdir(parents=True, exist_ok=True)
-    report.write_table(options.out / "seeds.md", table)
     result = {
         **before,
         "data": name,
@@ -117,8 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
         "runs": {kind: each.runs for kind, each in runs.items()},
         "chance": probability,
     }
-    text = json.dumps(result, indent=2)
-    (options.out / "seeds.json").write_text(text + "\n", encoding="utf-8")
+    save(result, options.out / "seeds.json")
+    report.write_table(options.out / "seeds.md", table)
     figure = plot_runs(accuracies, title, source)
     figure.axes[0].set_ylabel("test accuracy")
     figure.savefig(options.out / "seeds.png", dpi=150)

@@ -10,7 +10,6 @@ number of BLAS threads and with one, which is faster on a busy machine. The prog
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from pathlib import Path
@@ -24,7 +23,7 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from benchmarks import report
-from benchmarks.harness import described, origin
+from benchmarks.harness import described, origin, save
 from benchmarks.problem import load_digits as load_mnist
 from tinynet._core.text_tables import Table
 from tinynet.sklearn import TinyNetClassifier
@@ -104,9 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
     note += f"{described(before)}."
     table = Table("TinyNetClassifier and MLPClassifier", header, rows, note, (0, 1))
     print(table)
-    options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "sklearn_estimator.json"
-    path.write_text(json.dumps({**before, "records": records}, indent=2) + "\n", encoding="utf-8")
+    save({**before, "records": records}, path)
     report.write_table(path.with_suffix(".md"), table)
     print(f"Wrote {path} and .md.")
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.contenders import ROOT
-from benchmarks.harness import QUIET, Process, SkipError, described, machine, origin
+from benchmarks.harness import QUIET, Process, SkipError, described, machine, origin, save
 from benchmarks.problem import load_digits
 from benchmarks.recipes import PARTS, RECIPES, Recipe
 from benchmarks.staleness import code_hash
@@ -252,28 +252,26 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    options.out.mkdir(parents=True, exist_ok=True)
     code = code_hash()
 
-    def save() -> None:
+    def save_result() -> None:
         codes = {goal["code"] for goal in result["goals"].values()} or {code}
         result.update(date=origin()["date"], code=codes.pop() if len(codes) == 1 else "several")
         result["goals"] = {
             goal: result["goals"][goal] for goal in RECIPES if goal in result["goals"]
         }
-        text = json.dumps(result, indent=1, ensure_ascii=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        save(result, path)
 
     for goal in options.goals:
         if options.parts:
             result["parts"][goal] = parts(goal, options.seeds, result["versions"])
-            save()
+            save_result()
             continue
         about = {"recipe": RECIPES[goal].fields(), "code": code}
         if options.again or not about.items() <= result["goals"].get(goal, {}).items():
             result["goals"][goal] = {**about, "runs": {}}
         result["goals"][goal]["skipped"] = {}
-        race(goal, options.entries, options.seeds, result, save)
+        race(goal, options.entries, options.seeds, result, save_result)
     shown = tables(result)
     print(*shown, sep="\n\n")
     report.write_table(path.with_suffix(".md"), *shown)
