@@ -2,7 +2,8 @@
 
 Each recipe was chosen by training on 50,000 of the 60,000 training images and classifying the other
 10,000; for 97 %, the accuracies after training on 40,000 and on 50,000 images were extrapolated to
-60,000. The recipes of 97 and 98 % are the fastest tried ones that reach the goal on these images.
+60,000. The recipes of 97 and 98 % are the fastest tried ones that reach the goal on these images;
+for 99.4 %, the mean of three seeds was 99.39 % after 30 epochs and above the goal after 45.
 The test images were not used for training or for comparing recipes.
 """
 
@@ -92,7 +93,7 @@ RECIPES = {
     "98 %": Recipe(0.98, 0.6, epochs=3, batch=100, rate=0.009, variations="shifts", plain=1),
     "98.5 %": Recipe(0.985, 4, epochs=14, rate=0.006, variations="shifts"),
     "99 %": Recipe(0.99, 60, (512, 256), epochs=10, rate=0.002, **_LARGE),
-    "99.4 %": Recipe(0.994, 600, (1024, 512), epochs=30, rate=0.0015, **_LARGE),
+    "99.4 %": Recipe(0.994, 600, (1024, 512), epochs=45, rate=0.0015, **_LARGE),
 }
 
 #: Changes of a recipe that show the effect of its parts, with Keras' defaults for the optimizer.
