@@ -29,10 +29,9 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.contenders import ROOT
-from benchmarks.harness import QUIET, Process, SkipError, described, machine, origin, save
+from benchmarks.harness import QUIET, Process, SkipError, described, origin, save
 from benchmarks.problem import load_digits
 from benchmarks.recipes import PARTS, RECIPES, Recipe
-from benchmarks.staleness import code_hash
 from tinynet._core.text_tables import Table
 
 #: Library and number of threads of each entry.
@@ -209,9 +208,8 @@ def plot(result: Result, path: Path) -> None:
     drawing.savefig(path, dpi=120)
 
 
-def _read(path: Path) -> Result:
+def _read(path: Path, here: Result) -> Result:
     """Return the results so far if they were measured on the same kind of machine."""
-    here = origin()
     if path.exists():
         result: Result = json.loads(path.read_text(encoding="utf-8"))
         if result["machine"]["cpu"] == here["machine"]["cpu"]:
@@ -241,22 +239,22 @@ def main(arguments: list[str] | None = None) -> int:
     out = "output folder (default: benchmarks/results)"
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help=out)
     options = parser.parse_args(arguments)
-    load = machine()["load_before"]
+    here = origin()
+    load, code = here["machine"]["load_before"], here["code"]
     if load > QUIET and not options.force:
         expected = f"the load average must be at most {QUIET}; use --force"
         print(f"error: {expected}. Received: {load}", file=sys.stderr)
         return 1
     path = options.out / "time_to_accuracy.json"
     try:
-        result = _read(path)
+        result = _read(path, here)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    code = code_hash()
 
     def save_result() -> None:
         codes = {goal["code"] for goal in result["goals"].values()} or {code}
-        result.update(date=origin()["date"], code=codes.pop() if len(codes) == 1 else "several")
+        result.update(date=here["date"], code=codes.pop() if len(codes) == 1 else "several")
         result["goals"] = {
             goal: result["goals"][goal] for goal in RECIPES if goal in result["goals"]
         }
