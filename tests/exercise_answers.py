@@ -429,6 +429,14 @@ def train_only(rule: Any) -> Any:
     return lambda x, r, t, rng: rule(x, r, rng) if t else x
 
 
+def rows_exchanged(x: Any, y: Any, size: int, rng: Any) -> Any:
+    x, y = x.copy(), y.copy()
+    for i, j in enumerate(rng.integers(np.arange(len(x)), len(x))):
+        x[i], x[j] = x[j], x[i]
+        y[i], y[j] = y[j], y[i]
+    return batches(x, y, size, rng, np.arange(len(x)))
+
+
 WRONG: dict[str, list[tuple[str, Any]]] = {
     "softmax": [
         ("largest absolute value of each", lambda x: softmax(x / np.abs(x).max(1)[:, None])),
@@ -453,6 +461,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("raises ZeroDivisionError: no answer yet", raising),
         ("must accept 1 argument,", lambda: 0),
         ("has only 1 of 3 rows", lambda x: softmax(x[:1])),
+        ("square root of the number of columns", lambda x: softmax(x / np.sqrt(x.shape[1]))),
     ],
     "relu_backward": [
         (r"d_y \* \(x \* \(1 - x\)\)", lambda d_y, x: d_y * x * (1 - x)),
@@ -518,6 +527,10 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("one value for each example", lambda y, p: -np.log(chosen(y, p) + 1e-9)),
         ("must return loss as an array of numbers", lambda y, p: "0.3"),
         ("by 0.001", lambda y, p: -np.mean(np.log(np.maximum(chosen(y, p), 1e-3)))),
+        ("smooths the labels", lambda y, p: -((0.9 * one_hot(y, p) + 0.1 / p.shape[1])
+         * np.log(np.maximum(p, 1e-7))).sum(axis=1).mean()),
+        ("whose probability is below 1e-7",
+         lambda y, p: -np.log((q := chosen(y, p))[q >= 1e-7]).mean()),
     ],
     "softmax_crossentropy_backward": [
         ("probability is clipped", lambda y, z: functional.softmax_backward(
@@ -536,6 +549,9 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             np.exp(z) / np.exp(z).sum(1, keepdims=True) - one_hot(y, z)) / len(y)),
         ("must return only d_logits", lambda y, z: (softmax(z), softmax(z))),
         ("number of elements", lambda y, z: np.array((softmax(z) - one_hot(y, z)) / z.size)),
+        ("labels without the last class", lambda y, z: (softmax(z)[:, : y.max() + 1]
+         - np.eye(y.max() + 1)[y]) / len(z)),
+        ("-one_hot .* as // does", lambda y, z: (softmax(z) - one_hot(y, z)) // len(z)),
     ],
     "gradient_check": [
         ("h = 1e-06, .* by h instead", lambda f, x, g: ratio(2 * differences(f, x, 1e-6), g)),
@@ -559,6 +575,9 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("does not call f", lambda f, x, g: np.linalg.norm(g)),
         ("larger norm", lambda f, x, g: np.linalg.norm(differences(f, x) - g)
          / max(np.linalg.norm(differences(f, x)), np.linalg.norm(g))),
+        ("h is too small", lambda f, x, g: ratio(differences(f, x, np.finfo(float).eps), g)),
+        ("elements of x that are 0", lambda f, x, g: ratio(differences(f, x, 1e-5 * np.abs(x)), g)),
+        ("array of integers", lambda f, x, g: ratio(differences(f, x).astype(int), g)),
     ],
     "glorot_uniform": [
         ("weights are 0", lambda i, o, rng: rng.uniform(-1, 1, (i, o)) * (6 // (i + o))),
@@ -577,6 +596,10 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         (r"shape \(fan_out, fan_in\)", lambda i, o, rng: rng.uniform(
             -limit(i, o), limit(i, o), (o, i))),
         ("replace the 2 by 6", lambda i, o, rng: rng.uniform(-1, 1, (i, o)) * (2 / (i + o)) ** 0.5),
+        (r"shape of the kernel is \(201, 100\)", lambda i, o, rng: glorot(i + 1, o, rng)),
+        ("exactly 0", lambda i, o, rng: (w := glorot(i, o, rng)) - w.mean()),
+        ("only 21 different", lambda i, o, rng: rng.integers(-10, 11, (i, o)) * limit(i, o) / 10),
+        ("both signs", lambda i, o, rng: np.concatenate([w := glorot(i // 2, o, rng), -w])),
     ],
     "sgd": [
         ("not updated in the first", lambda w, d, r: np.append(w[:1], (w - r * d)[1:])),
@@ -596,6 +619,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         (r"learning_rate \* sign\(d_w\)", lambda w, d, r: w - r * np.sign(d)),
         ("not updated", lambda w, d, r: w),
         ("exchanges the arguments w and d_w", lambda w, d, r: d - r * w),
+        ("returns another array", lambda w, d, r: np.subtract(w, r * d, out=w) - r * d),
+        ("returns another array", lambda w, d, r: (w.copy(), np.subtract(w, r * d, out=w))[0]),
     ],
     "momentum": [
         ("keeps values between calls", momentum_with_state),
@@ -639,6 +664,9 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("exchanges the arguments beta_1 and beta_2", lambda *args: adam(
             *args[:6], args[7], args[6], args[8])),
         ("must return w, m", lambda *args: adam(*args)[0]),
+        (r"uses sqrt\(1 - beta_1\*\*step\)", lambda w, d, m, v, t, r, b1, b2, e: adam(
+            w, d, m, v, t, r * np.sqrt(1 - b1**t), b1, b2, e)),
+        ("ignores the argument epsilon", lambda *args: adam(*args[:-1], 1e-7)),
     ],
     "minibatches": [
         ("two lists", lambda *args: [[*part] for part in zip(*minibatches(*args), strict=True)]),
@@ -668,6 +696,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             *batches(x, y, n, rng, np.arange(len(x)))][::-1]),
         ("list of pairs", lambda x, y, n, rng: [x for x, y in batches(x, y, n, rng)]),
         ("returns None", lambda x, y, n, rng: None),
+        ("exchanges views of rows", rows_exchanged),
     ],
     "dropout": [
         ("dropped elements is -1", train_only(
@@ -699,6 +728,10 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             x * (rng.random(x.shape) >= r) / (1 - r))),
         ("drops whole rows", train_only(
             lambda x, r, rng: x * (rng.random((len(x), 1)) >= r) / (1 - r))),
+        ("instead of //", lambda x, rate, training, rng: x * (rng.random(x.shape) >= rate) // (1 - rate)
+         if training else x),
+        ("rounds rate down", lambda x, rate, training, rng: np.where(
+            rng.random(x.shape) >= int(10 * rate) / 10, x / (1 - rate), 0) if training else x),
     ],
     "accuracy": [
         (r"argsort\(...\)\[-1\]", lambda y, s: np.mean(np.resize(s.argsort(1)[-1], len(y)) == y)),
@@ -718,6 +751,8 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("divide with /", lambda y, s: np.sum(s.argmax(1) == y) // len(y)),
         (r"\(N, 1\)", lambda y, s: np.mean(s.argmax(1) == y[:, None])),
         ("rounded to 1 decimals", lambda y, s: round(float(np.mean(s.argmax(1) == y)), 1)),
+        ("without the last column", lambda y, s: (s[:, :-1].argmax(axis=1) == y).mean()),
+        ("distances", lambda y, s: 1 - np.abs(s.argmax(axis=1) - y).mean()),
     ],
     "custom_layer": [
         (r"sqrt\(x\) where x > 0", layer(call=lambda self, x: ops.where(
@@ -740,5 +775,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             lambda self, d, work, need=True: WithBackward.backward(self, d, work) if need else d))),
         ("subclass of tinynet.layers.Layer", dict),
         ("a class of layers", lambda x: x),
+        ("and in inference", layer(call=lambda self, x, training=False: ops.where(
+            x > 0, x, self.alpha * x) if training else ops.relu(x) + 0 * self.alpha)),
     ],
 }  # fmt: skip

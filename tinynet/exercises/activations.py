@@ -66,13 +66,13 @@ SOFTMAX = Exercise(
         Case((3 * normal(4, 4, seed=26) - 1000,), "logits of -1000", _OVERFLOW),
         Case((15 * normal(5, 4, seed=27),), "very different logits in a row", _OVERFLOW),
     ],
-    steps={
+    steps=[{
         "row_max": lambda x: x.max(axis=1, keepdims=True),
         "shifted": lambda x, row_max: x - row_max,
         "exp_shifted": lambda shifted: np.exp(shifted),
         "exp_sum": lambda exp_shifted: exp_shifted.sum(axis=1, keepdims=True),
         "y": lambda exp_shifted, exp_sum: exp_shifted / exp_sum,
-    },
+    }],
     labels={
         "row_max": "max",
         "shifted": "(x - max)",

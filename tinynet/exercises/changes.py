@@ -49,6 +49,13 @@ def _of_numbers() -> Iterator[tuple[str, Change]]:
         yield f"{{}} + {size}", partial(np.add, size)
 
 
+def _without(x: Array, column: int) -> Array:
+    """Replace a column by numbers that are less than all others."""
+    changed = x.copy()
+    changed[..., column] = x.min() - 1
+    return changed
+
+
 def _of_arrays() -> Iterator[tuple[str, Change]]:
     """Yield changes of arrays, by description."""
     found: dict[str, Change] = {
@@ -60,8 +67,16 @@ def _of_arrays() -> Iterator[tuple[str, Change]]:
         "the mean of {} over axis 0": lambda x: x.mean(axis=0),
         "the largest element of {}": np.max,
         "{} divided by its length": lambda x: x / len(x),
-        "the first element of {}": lambda x: x[0],
-        "the last element of {}": lambda x: x[-1],
+        "the first row of {}": lambda x: x[0],
+        "the last row of {}": lambda x: x[-1],
+        "{} without the first column": lambda x: _without(x, 0),
+        "{} without the last column": lambda x: _without(x, -1),
+        "{} without the first row": lambda x: _without(x.T, 0).T,
+        "{} without the last row": lambda x: _without(x.T, -1).T,
+        "{} divided by the number of columns": lambda x: x / x.shape[-1],
+        "{} divided by the square root of the number of columns":
+            lambda x: x / np.sqrt(x.shape[-1]),
+        "{} divided by the square root of its length": lambda x: x / np.sqrt(len(x)),
         "{} in reversed order": lambda x: x[::-1],
         "{} with the columns in reversed order": lambda x: x[..., ::-1],
         "{} transposed": lambda x: x.T,
@@ -94,7 +109,8 @@ def changes(value: Any) -> Iterator[tuple[str, Change]]:
     if np.ndim(value) or isinstance(value, float):
         yield from _of_numbers() if np.asarray(value).dtype.kind == "f" else ()
     if np.ndim(value) and value.dtype.kind == "f":
-        yield from _of_arrays()
+        for text, change in _of_arrays():
+            yield (text if np.ndim(value) > 1 else text.replace(" row of", " element of")), change
 
 
 #: Constants that may be used instead of an argument.

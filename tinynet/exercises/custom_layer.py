@@ -98,6 +98,7 @@ def _observe(call: Caller, x: Array, d_y: Array, slopes: Array) -> Values:
         training = as_numbers("y in training", layer(x, training=True))
         found |= {
             "initial alpha": alpha.numpy(),
+            "mode": np.array_equal(as_numbers("y", y), training, equal_nan=True),
             "y": as_numbers("y", y),
             "y in training": training,
         }
@@ -160,7 +161,7 @@ CUSTOM_LAYER = Exercise(
         "build with self.add_weight, for an input of shape (N, D)",
         "shape of alpha": "alpha must have the shape (D,): input_shape[-1] is D",
         "initial alpha": "alpha must be 0.25 initially: initializers.Constant(0.25)",
-        "y in training": "y must be the same for training=True",
+        "mode": "y must be the same in training (training=True) and in inference",
         "free": "alpha must have no constraint and no regularizer",
         "weights": "the layer must have one weight, and not create another in each call",
         "always": "the gradient with respect to alpha is not written if need_d_x is False, as in "

@@ -50,11 +50,11 @@ DENSE_BACKWARD = Exercise(
               "arrays"),
     ],
     fresh=[_case(4, 6, 3), _case(7, 2, 5, scale=10), _case(9, 8, 4), _case(6, 3, 8)],
-    steps={
+    steps=[{
         "d_x": lambda d_y, kernel: d_y @ kernel.T,
         "d_kernel": lambda d_y, x: x.T @ d_y,
         "d_bias": lambda d_y: d_y.sum(axis=0),
-    },
+    }],
     mistakes={
         "d_kernel d_bias": {
             f"d_kernel and d_bias are those of the {where} example: add up all examples, with +=": (

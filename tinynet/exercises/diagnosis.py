@@ -180,7 +180,7 @@ class _Diagnosis:
                 received = f"no result, and an unchanged {self.name}: {self.name} = ... inside a "
                 received += "function does not change the caller's array"
                 if results[0] not in given.unchanged:
-                    received = f"one value, and an unchanged {self.name}"
+                    received = f"a new {results[0]}, and an unchanged {self.name}"
                 return Finding(mistake + received, self._example())
         if self.name not in given.values:
             return Finding(self.exercise.meaning.get(self.name, f"does not return {self.name}"))
@@ -192,6 +192,7 @@ class _Diagnosis:
             return Finding(mistake if not left else self.exercise.meaning[self.name] + about)
         meaning = self.exercise.meaning.get(self.name, "")
         searches: list[Callable[[], str]] = [
+            self._returned,
             self._known,
             self._permuted,
             self._cause,
@@ -199,7 +200,7 @@ class _Diagnosis:
             partial(self._related, parts),
         ]
         if meaning:  # it is more specific than a relation
-            searches[2:] = [self._formula, self._ignored]
+            searches[3:] = [self._formula, self._ignored]
             if np.ndim(given.values[self.name]) and self._quantities(self.first):
                 searches += [partial(self._related, relations)]
         if self.name.startswith("shape"):
@@ -207,7 +208,28 @@ class _Diagnosis:
         mistake = next(filter(None, (search() for search in searches)), "")
         mistake = re.sub(r"\((\w+) \+ \((\w+ \+ \w+)\)\)", r"(\2 + \1)", mistake)
         mistake = mistake or meaning or self._unknown()
+        if self._is_rounded_down() and "//" not in mistake:
+            mistake += "; it is the correct value rounded down to integers, as // does, unlike /"
         return Finding(mistake, self._example())
+
+    def _returned(self) -> str:
+        """Return a message if the argument is updated correctly, but is not what is returned."""
+        name = self.name
+        for k in self.needed:
+            if not _agree(Observation(self.given[k].updated), self.expected[k], name, 1e-4):
+                return ""
+        if self._single()[0]:  # it is more specific
+            return ""
+        another = f"updates {name} in place correctly, but returns another array"
+        return f"{another}: the returned {name} must be the updated one, without another change"
+
+    def _is_rounded_down(self) -> bool:
+        """Return whether the values are the integers below the correct ones."""
+        for k in self.needed:
+            a, b = (o[k].values.get(self.name) for o in (self.given, self.expected))
+            if not np.shape(a) or not np.any(a) or not is_close(a, np.floor(b)):
+                return False
+        return True
 
     def _exchange(self) -> str:
         """Return a message if the answer is correct with two arguments exchanged."""
@@ -295,16 +317,15 @@ class _Diagnosis:
 
     def _step(self) -> str:
         """Return which step of the correct computation uses another value."""
-        steps, names = self.exercise.steps, self.exercise.arguments
-        if not steps:
-            return ""
+        names = self.exercise.arguments
+        inputs = dict(zip(names, self.given[self.first].args, strict=True))
 
         def answer(change: Callable[..., Values], *args: Any) -> Values:
             found = change(dict(zip(names, args, strict=True)))
             return {name: found[f"new_{name}" * (f"new_{name}" in found) or name]
                     for name in self.exercise.results}  # fmt: skip
 
-        found = substitutions(steps, dict(zip(names, self.given[self.first].args, strict=True)))
+        found = itertools.chain(*(substitutions(steps, inputs) for steps in self.exercise.steps))
         candidates = ((message, partial(answer, change)) for message, change in found)
         message = self._best(candidates, exact=True, only=self.name)[0]
         return re.sub(

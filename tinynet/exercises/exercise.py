@@ -61,8 +61,8 @@ class Exercise:
     `observe` computes the compared values, in the order of comparison. `inputs` are the names of
     its inputs, if they differ from the arguments. `meaning` explains differences in these values.
     `quantities` returns named values for formulas of a wrong result, from its name and the inputs.
-    `steps` are functions of the arguments and of the results of earlier steps, by name, which
-    compute the correct results, and `labels` are their texts in messages. `fresh` are cases on
+    `steps` are ways to compute the correct results: functions of the arguments and of the results
+    of earlier steps, by name. `labels` are their texts in messages. `fresh` are cases on
     which only wrong answers are evaluated: a mistake must explain them, too. `properties` are
     conditions of the inputs, by description, which may be the reason of an exception. `rtol`
     replaces the tolerance of the cases for some values. `in_place` allows arguments to be updated
@@ -80,7 +80,7 @@ class Exercise:
     meaning: Mapping[str, str] = dataclasses.field(default_factory=dict)
     rtol: Mapping[str, float] = dataclasses.field(default_factory=dict)
     quantities: Callable[..., Values] | None = None
-    steps: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
+    steps: Sequence[Mapping[str, Callable[..., Any]]] = ()
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     fresh: Sequence[Case] = ()
     properties: Mapping[str, Callable[..., Any]] = dataclasses.field(default_factory=dict)
@@ -107,7 +107,7 @@ class Exercise:
 
     def tolerance(self, name: str, case: Case) -> float:
         """Return the relative tolerance of a value in a case."""
-        return self.rtol.get(name, case.rtol)
+        return 0.0 if name.startswith("shape") else self.rtol.get(name, case.rtol)
 
     @property
     def wrong(self) -> dict[str, dict[str, Any]]:
@@ -144,6 +144,7 @@ class Observation:
     modified: str = ""
     args: Sequence[Any] = ()  # of the last call
     unchanged: Sequence[str] = ()  # results that were neither returned nor updated in place
+    updated: Values = dataclasses.field(default_factory=dict)  # in place, besides being returned
 
 
 def observe(exercise: Exercise, function: Any, case: Case) -> Observation:
@@ -175,6 +176,8 @@ def observe(exercise: Exercise, function: Any, case: Case) -> Observation:
         found.unchanged = [name for name in left if name not in changed]
         if not exercise.in_place:
             found.modified = found.modified or " and ".join(changed)
+        elif returned is not None:
+            found.updated = {name: state[name] for name in changed}
         return result
 
     try:
@@ -211,7 +214,8 @@ def _raised(error: Exception, function: Any, args: Sequence[Any]) -> str:
     ]
     line = f" in the line `{own[-1].line[:80]}`" if own and own[-1].line else ""
     message = " ".join(str(error).split())[:300]
-    return f"raises {type(error).__name__}{message and ': '}{message}{line}"
+    power = ": the power is **, not ^" * ("for ^:" in message)
+    return f"raises {type(error).__name__}{message and ': '}{message}{line}{power}"
 
 
 def named_results(names: Sequence[str], returned: Any, state: Values) -> Values:

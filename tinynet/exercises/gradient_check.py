@@ -84,7 +84,10 @@ def _observe(call: Caller, x: Array, wrong: Callable[[Array], Array]) -> Values:
     gradient = _gradient(x)
     right = call(f, x, gradient)["error"]
     steps = np.array([point - x for point in points if point.shape == x.shape])
-    steps[np.abs(steps) < max(1e-3 * np.abs(steps).max(initial=0), 1e-15)] = 0  # rounding errors
+    largest = np.abs(steps).max(initial=0)
+    if largest < 1e-15 and not steps.any(axis=0).all():  # x + h - h
+        steps[...] = 0
+    steps[np.abs(steps) < 1e-3 * largest] = 0  # rounding errors
     single = np.count_nonzero(steps, axis=tuple(range(1, steps.ndim))) if len(steps) else steps
     sizes = [np.unique(np.round(np.abs(s), 13)) for s in (steps[steps > 0], steps[steps < 0])]
     h = float(np.median(np.abs(steps[steps != 0]))) if steps.any() else 0.0
@@ -92,17 +95,19 @@ def _observe(call: Caller, x: Array, wrong: Callable[[Array], Array]) -> Values:
     is_accurate = np.ndim(right) == 0 and abs(float(right)) < 1e-6
     is_single = not (single > 1).any()
     both = bool((steps > 0).any() and (steps < 0).any())
+    still = ~steps.any(axis=0) if len(steps) else np.zeros(x.shape, bool)
     symmetric = len(sizes[0]) == len(sizes[1]) and np.allclose(sizes[0], sizes[1], 1e-3)
     found = {
         "used": bool(len(steps)),
         "float64": is_accurate or np.dtype(np.float32) not in dtypes,
         "moved": bool(steps.any()),
+        "small": h > 3e-9 or not steps.any(),
+        "relative": not still.any() or not np.array_equal(still, x == 0),
         "restored": is_single or single[0] > 1 or (np.diff(single) < 0).any(),
         "single": is_single,
         "both": both,
         "symmetric": is_accurate or not both or symmetric,
         "large": h < 2e-3 or is_accurate,
-        "small": h > 3e-9,
     }
     return found | {
         "quotient": _quotient(call, h, bool(is_accurate)) if all(found.values()) else "",
@@ -217,6 +222,8 @@ GRADIENT_CHECK = Exercise(
         "used": "does not call f with arrays of the shape of x: use f(x + h) and f(x - h)",
         "moved": "calls f only at x itself: copy x before a change, with x.copy() (xp = x is "
         "another name of the same array), and use steps of a float dtype",
+        "relative": "does not change the elements of x that are 0, as with a step h * |x|: use the "
+        "same h for all elements",
         "restored": "does not restore x after each step, so that several elements are changed: set "
         "the element to its old value before the next one",
         "single": "changes several elements of x together: change one element at a time, and "
@@ -248,6 +255,8 @@ GRADIENT_CHECK = Exercise(
     ],
     mistakes={
         "change": {
+            "numeric is an array of integers, which cuts off fractions: create it with a float "
+            "dtype": np.trunc,
             "computes only the first element of numeric: return the error after the loop":
                 _part(0, 1),
             "does not compute the last element of numeric": _part(0, -1),

@@ -74,7 +74,8 @@ CROSSENTROPY = Exercise(
         Case((np.array([2]), probabilities(1, 3)), "a batch of one row", _SAME),
         Case((labels(23, 12, seed=2), probabilities(23, 12))),
         Case((np.array([0, 0, 1, 0]), floats([[1e-6, 1], [2e-7, 1], [1, 1e-7], [5e-8, 1]])),
-             "probabilities of about 1e-7", "replace only those below 1e-7 by 1e-7", 2e-3),
+             "probabilities of about 1e-7", "those below 1e-7, and no others, are replaced by 1e-7",
+             2e-3),
         Case((np.array([1, 1]), floats([[0, 1], [0.5, 0.5]])), "another class of probability 0",
              "0 * log(0) is nan: clip the probabilities before the logarithm", 1e-3),
         Case((np.array([0, 1]), floats([[0, 1], [0.5, 0.5]])), "a label of probability 0",
@@ -129,6 +130,11 @@ CROSSENTROPY = Exercise(
             "least 1e-7": lambda y, p: -(_hot(y, p) * np.log(p)).sum(axis=1),
             "leaves out the examples of probability 0: replace probabilities below 1e-7 by 1e-7":
                 lambda y, p: -np.log(np.maximum((q := _chosen(y, p))[q > 0], 1e-7)),
+            "leaves out the examples whose probability is below 1e-7: their loss is that of 1e-7":
+                lambda y, p: -np.log((q := _chosen(y, p))[q >= 1e-7]),
+            "smooths the labels: only the class of the label counts":
+                lambda y, p: -((0.9 * _hot(y, p) + 0.1 / p.shape[1])
+                               * np.log(np.maximum(p, 1e-7))).sum(axis=1),
             "leaves out the examples of probability 0, and replaces no others: replace "
             "probabilities below 1e-7 by 1e-7": lambda y, p: -np.log((q := _chosen(y, p))[q > 0]),
             "uses a loss of 0 for a probability of 0: replace probabilities below 1e-7 by 1e-7":
@@ -244,6 +250,8 @@ LOGITS_GRADIENT = Exercise(
         Case((labels(5, 4), normal(5, 4))),
         Case((labels(7, 3, seed=1), 3 * normal(7, 3))),
         Case((labels(14, 12, seed=1), normal(14, 12))),
+        Case((np.array([0, 1, 0]), normal(3, 4)), "labels without the last class", "the number of "
+             "classes is logits.shape[1], not labels.max() + 1"),
         Case((np.array([2]), normal(1, 4)), "a batch of one row", _SAME),
         Case((labels(4, 3), normal(4, 3) + 1000), "logits of 1000", _UNSTABLE),
         Case((labels(2, 3), normal(2, 3) + floats([[-800], [800]])),
@@ -302,6 +310,9 @@ LOGITS_GRADIENT = Exercise(
             "is the absolute value: the sign must be kept": lambda d, p, z: np.abs(d),
             "is clipped at 0: the gradient of the label is negative":
                 lambda d, p, z: np.maximum(d, 0),
+            "is 0 in the rows in which the probability of the label is less than 1e-7, as if it "
+            "were clipped: use (softmax(logits) - one_hot) / N":
+                lambda d, p, z: d * (np.where(d < 0, p, 1) >= 1e-7).all(axis=1, keepdims=True),
             "is -1 / N at the label, without the probability":
                 lambda d, p, z: np.where(d < 0, d - p / np.float32(len(p)), d),
             **{
@@ -440,7 +451,8 @@ ACCURACY = Exercise(
             "compares the largest score, not its index, with the label: use argmax":
                 lambda s: s.max(axis=-1),
             "uses the last class (or a fixed class) instead of argmax": lambda s: s.shape[-1] - 1,
-            "keeps the predictions in the shape (N, 1), so that N x N pairs are compared":
+            "keeps the predictions or the labels in the shape (N, 1), so that N x N pairs are "
+            "compared":
                 lambda s: s.argmax(axis=-1)[:, None],
         },
         "value": {
@@ -475,6 +487,8 @@ ACCURACY = Exercise(
                 lambda y, s: np.mean([a == b for a, b in zip(s.argmax(axis=0), y, strict=False)]),
             "compares the sets of predictions and labels, not those of each example":
                 lambda y, s: len({*s.argmax(axis=1)} & {*y}) / len({*y}),
+            "subtracts the distances between class numbers: count the predictions that are equal":
+                lambda y, s: 1 - np.abs(s.argmax(axis=1) - y).mean(),
             "is 1 if any prediction is correct: take the mean":
                 lambda y, s: (s.argmax(axis=1) == y).any(),
         },

@@ -180,6 +180,12 @@ _FIRST = (
 )
 
 
+_TINY = (
+    "gradients of the size of epsilon",
+    "add epsilon to the square root of v, in the denominator",
+)
+
+
 def _adam_quantities(name: str, w: Array, d_w: Array, m: Array, v: Array, *numbers: Any) -> Values:
     names = ("step", "learning_rate", "beta_1", "beta_2", "epsilon")
     step, _, beta_1, beta_2, epsilon = numbers
@@ -204,22 +210,40 @@ def _adam_quantities(name: str, w: Array, d_w: Array, m: Array, v: Array, *numbe
     } | {n: v for n, v in found.items() if n not in ("m", "v")}
 
 
+_ESTIMATES: dict[str, Callable[..., Any]] = {
+    "new_m": lambda m, d_w, beta_1: beta_1 * m + (1 - beta_1) * d_w,
+    "new_v": lambda v, d_w, beta_2: beta_2 * v + (1 - beta_2) * d_w**2,
+}
+
+
 ADAM = Exercise(
     quantities=_adam_quantities,
-    steps={
-        "new_m": lambda m, d_w, beta_1: beta_1 * m + (1 - beta_1) * d_w,
-        "m_hat": lambda new_m, beta_1, step: new_m / (1 - beta_1**step),
-        "new_v": lambda v, d_w, beta_2: beta_2 * v + (1 - beta_2) * d_w**2,
-        "v_hat": lambda new_v, beta_2, step: new_v / (1 - beta_2**step),
-        "new_w": lambda w, m_hat, v_hat, learning_rate, epsilon: (
-            w - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
-        ),
-    },
+    steps=[
+        {
+            **_ESTIMATES,
+            "m_hat": lambda new_m, beta_1, step: new_m / (1 - beta_1**step),
+            "v_hat": lambda new_v, beta_2, step: new_v / (1 - beta_2**step),
+            "new_w": lambda w, m_hat, v_hat, learning_rate, epsilon: (
+                w - learning_rate * m_hat / (np.sqrt(v_hat) + epsilon)
+            ),
+        },
+        {
+            **_ESTIMATES,
+            "alpha": lambda learning_rate, beta_1, beta_2, step: (
+                learning_rate * np.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+            ),
+            "new_w": lambda w, new_m, new_v, alpha, epsilon: (
+                w - alpha * new_m / (np.sqrt(new_v) + epsilon)
+            ),
+        },
+    ],
     fresh=[
         _adam_case(20, 2, 5, 0.1, 0.85, 0.9, 1e-7),
         _adam_case(21, 9, 3, 2.0, 0.5, 0.8, 1e-6),
         _adam_case(22, 17, 11, 0.01, 0.9, 0.95, 1e-7, scale=0.01),
         _adam_case(23, 8, 1, 0.2, 0.8, 0.95, 1e-7, *_FIRST),
+        Case((normal(4), 1e-3 * normal(4, seed=24), *np.zeros((2, 4), np.float32), 1, 0.5, 0.9,
+              0.99, 1e-3), *_TINY),
     ],
     name="adam",
     solution=[functional.adam, functional.adam_step_size],
@@ -235,8 +259,7 @@ ADAM = Exercise(
         _adam_case(7, 11, 4, 3.0, 0.6, 0.85, 1e-7, scale=1000),
         _adam_case(6, 6, 1, 0.5, 0.9, 0.99, 1e-7, *_FIRST),
         Case((normal(4), 1e-6 * normal(4, seed=1), np.zeros(4, np.float32),
-              np.zeros(4, np.float32), 1, 0.5, 0.9, 0.99, 1e-6), "gradients of the size of epsilon",
-             "add epsilon to the square root of v, in the denominator"),
+              np.zeros(4, np.float32), 1, 0.5, 0.9, 0.99, 1e-6), *_TINY),
         Case((normal(4), *np.zeros((3, 4), np.float32), 1, 0.5, 0.9, 0.99, 1e-7),
              "a gradient of 0", "epsilon avoids the division 0 / 0"),
     ],
@@ -314,6 +337,8 @@ ADAM = Exercise(
                 lambda m, v, d, e: m / np.sqrt(v + e),
             "epsilon is subtracted: add it to the square root":
                 lambda m, v, d, e: m / (np.sqrt(v) - e),
+            "epsilon is added to the quotient: add it to the square root, in the denominator":
+                lambda m, v, d, e: m / np.sqrt(v) + e,
             "epsilon is added twice": lambda m, v, d, e: m / (np.sqrt(v) + 2 * e),
             "epsilon is squared: sqrt(v) + epsilon": lambda m, v, d, e: m / (np.sqrt(v) + e * e),
             "epsilon is squared": lambda m, v, d, e: m / np.sqrt(v + e * e),

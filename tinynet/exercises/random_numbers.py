@@ -41,6 +41,13 @@ def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Value
     std = w.std()
     if w.shape != (fan_in, fan_out):
         return {"shape of the kernel": np.array(w.shape)}
+    different = len(np.unique(w))
+    repeated = "weights are repeated: draw a random number for each weight"
+    if different > 0.9 * w.size:
+        repeated = "weights occur with both signs: draw each weight independently"
+    elif different < 1000:
+        repeated = f"there are only {different} different weights: draw a random number between "
+        repeated += "-limit and limit for each weight, as rng.uniform does"
     within = (np.abs(w - w.mean()) < std).mean()  # 58 % of uniform, 68 % of normal numbers
     is_uniform = abs(within - 1 / np.sqrt(3)) < 0.015
     half, middle = np.ptp(w) / 2, (w.max() + w.min()) / 2
@@ -49,7 +56,8 @@ def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Value
         "shape of the kernel": np.array(w.shape),
         "zero": w.any(),
         "one value": np.ptp(w) > 0,
-        "repeated": len(np.unique(np.abs(w))) > 0.9 * w.size,
+        "repeated": "" if len(np.unique(np.abs(w))) > 0.9 * w.size else repeated,
+        "centered": abs(w.mean()) > 1e-8 * std,
         "order": np.abs(neighbours).max() < 0.05,
         "standard deviation of another distribution": 0.0 if is_uniform else std,
         "middle of the weights": middle if abs(middle) > 0.01 * half else 0.0,
@@ -87,8 +95,8 @@ _LIMITS: dict[str, Callable[[int, int], float]] = {
     "uses sqrt(2 / (fan_in + fan_out)), the standard deviation, as the limit: replace "
     "the 2 by 6": lambda i, o: np.sqrt(2 / (i + o)),
     "parentheses are missing, 6 / fan_in + fan_out": lambda i, o: np.sqrt(6 / i + o),
-    "is between -limit / 2 and limit / 2: multiply random numbers from -1 to 1 by limit":
-        lambda i, o: _limit(i, o) / 2,
+    "is between -limit / 2 and limit / 2: limit is sqrt(6 / (fan_in + fan_out)), and random "
+    "numbers from -1 to 1 are multiplied by it": lambda i, o: _limit(i, o) / 2,
     "is between -1 and 1: multiply by limit": lambda i, o: 1.0,
 }  # fmt: skip
 _STDS: dict[str, Callable[[int, int], float]] = {
@@ -129,7 +137,8 @@ GLOROT_UNIFORM = Exercise(
         "distributed: draw them with rng.uniform, and do not add, round or clip them",
         "zero": "all weights are 0: limit must not be 0, as with 6 // (fan_in + fan_out)",
         "one value": "all weights are equal: draw a random number for each weight",
-        "repeated": "weights are repeated: draw a random number for each weight",
+        "centered": "the mean of the weights is exactly 0: do not subtract it, so that the weights "
+        "are independent and between -limit and limit",
         "order": "neighbouring weights are similar: draw independent random numbers",
         "repeatable": _SEED,
         "new": _NEW,
@@ -194,7 +203,9 @@ def _observe_dropout(call: Caller, x: Array, rate: float, seed: int) -> Values:
     replaced = values[counts.argmax()] if counts.max(initial=0) > 0.01 * y.size else 0.0
     factor, exact = np.median(kept), 1 / (1 - rate)
     measured = 1 / max(mask.mean(), 1e-9)
+    whole = np.floor(x / (1 - rate))[mask]
     return found | {
+        "fractions": not part or not np.array_equal(y[mask], whole),
         "value of the dropped elements": replaced,
         "measured": not part or abs(factor / measured - 1) > 1e-6 or abs(factor / exact - 1) < 1e-5,
         "constant": np.ptp(kept) < 1e-3 * np.abs(kept).max() or not kept.any(),
@@ -256,6 +267,7 @@ DROPOUT = Exercise(
         "fraction of dropped elements": "the fraction of dropped elements must be rate: drop those "
         "where rng.random(x.shape) < rate",
         "factor of the kept elements": "the kept elements must be divided by 1 - rate",
+        "fractions": "the kept elements are rounded down to integers: use / instead of //",
         "value of the dropped elements": "the dropped elements must be 0",
         "measured": "divides by the fraction of the elements that were kept in this call, such as "
         "mask.mean(): divide by 1 - rate",
@@ -293,7 +305,9 @@ DROPOUT = Exercise(
             },
             "drops elements with the probability rate**2": lambda drawn, rate: drawn > rate**2,
             "drops elements with the probability rate / 2": lambda drawn, rate: drawn > rate / 2,
-            "rounds rate to tenths": lambda drawn, rate: np.floor(10 * drawn) >= 10 * rate,
+            "rounds rate up to tenths": lambda drawn, rate: np.floor(10 * drawn) >= 10 * rate,
+            "rounds rate down to tenths":
+                lambda drawn, rate: np.floor(10 * drawn) >= np.floor(10 * rate),
             "multiplies by the random numbers instead of a mask of 0 and 1":
                 lambda drawn, rate: drawn,
         },
@@ -452,6 +466,9 @@ def _observe_batches(call: Caller, n: int, batch_size: int, seed: int) -> Values
         "rows": True,
         "values": all(np.isin(b, x).all() for b in first["x"]),
         "columns": all((b[:, 1] == b[:, 0] + 100).all() for b in first["x"]),
+        "exchanged": len(np.unique(rows)) == len(rows)
+        or len(rows) != n
+        or len({v for own in first["labels"] for v in own.flat}) < n,
         "vectors": all(own.shape == (len(b),) for b, own in pairs),
         "pairs": all(np.array_equal(own, 3 * b[:, 0]) for b, own in pairs),
         "shuffled": rows.tolist() != sorted(rows.tolist()),
@@ -495,6 +512,8 @@ MINIBATCHES = Exercise(
     meaning={
         "values": "the values of x_batch are not those of x: select rows of x",
         "columns": "the columns of x are in another order: change only that of the rows",
+        "exchanged": "rows of x are repeated, and others are lost, but not their labels: x[i], "
+        "x[j] = x[j], x[i] exchanges views of rows, so use x[[i, j]] = x[[j, i]], or x[order]",
         "vectors": "each labels_batch must have the shape (batch size,): select labels with the "
         "same indices as the rows of x",
         "stays": "no example ever stays at its place, as in a shuffle with j < i instead of j <= "

@@ -109,8 +109,9 @@ def parts(a: Array, b: Array, args: Mapping[str, Any]) -> Iterator[tuple[str, st
             yield f"{word}s", f"has {word}s that are wrong by a factor, which differs: {shown}, ..."
     if is_close(a, b, 5e-2):
         error = np.abs(a - b).max() / np.abs(b).max()
-        cause = "such as that of a small number that is added, or of float16 or float32"
-        yield "accuracy", f"is nearly correct: the relative error is {error:.1g}, {cause}"
+        cause = ", such as that of a small number that is added, or of float16 or float32"
+        cause *= bool(error < 2e-3)
+        yield "accuracy", f"is nearly correct: the relative error is {error:.1g}{cause}"
 
 
 def _factors(
