@@ -144,7 +144,7 @@ class Observation:
     modified: str = ""
     args: Sequence[Any] = ()  # of the last call
     unchanged: Sequence[str] = ()  # results that were neither returned nor updated in place
-    updated: Values = dataclasses.field(default_factory=dict)  # in place, besides being returned
+    updated: Values = dataclasses.field(default_factory=dict)  # in place, with a returned result
 
 
 def observe(exercise: Exercise, function: Any, case: Case) -> Observation:
