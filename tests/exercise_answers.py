@@ -552,6 +552,9 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("labels without the last class", lambda y, z: (softmax(z)[:, : y.max() + 1]
          - np.eye(y.max() + 1)[y]) / len(z)),
         ("-one_hot .* as // does", lambda y, z: (softmax(z) - one_hot(y, z)) // len(z)),
+        ("not finite where the probability", lambda y, z: np.stack([
+            -(np.diag(q) - np.outer(q, q))[:, k] / q[k] for k, q in zip(y, softmax(z), strict=True)
+        ]) / len(y)),
     ],
     "gradient_check": [
         ("h = 1e-06, .* by h instead", lambda f, x, g: ratio(2 * differences(f, x, 1e-6), g)),
@@ -600,6 +603,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("exactly 0", lambda i, o, rng: (w := glorot(i, o, rng)) - w.mean()),
         ("only 21 different", lambda i, o, rng: rng.integers(-10, 11, (i, o)) * limit(i, o) / 10),
         ("both signs", lambda i, o, rng: np.concatenate([w := glorot(i // 2, o, rng), -w])),
+        ("between -limit and 1", lambda i, o, rng: rng.uniform(-limit(i, o), size=(i, o))),
     ],
     "sgd": [
         ("not updated in the first", lambda w, d, r: np.append(w[:1], (w - r * d)[1:])),
@@ -621,6 +625,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("exchanges the arguments w and d_w", lambda w, d, r: d - r * w),
         ("returns another array", lambda w, d, r: np.subtract(w, r * d, out=w) - r * d),
         ("returns another array", lambda w, d, r: (w.copy(), np.subtract(w, r * d, out=w))[0]),
+        ("loop over its elements", lambda w, d, r: w),
     ],
     "momentum": [
         ("keeps values between calls", momentum_with_state),
@@ -728,10 +733,10 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
             x * (rng.random(x.shape) >= r) / (1 - r))),
         ("drops whole rows", train_only(
             lambda x, r, rng: x * (rng.random((len(x), 1)) >= r) / (1 - r))),
-        ("instead of //", lambda x, rate, training, rng: x * (rng.random(x.shape) >= rate) // (1 - rate)
-         if training else x),
-        ("rounds rate down", lambda x, rate, training, rng: np.where(
-            rng.random(x.shape) >= int(10 * rate) / 10, x / (1 - rate), 0) if training else x),
+        ("instead of //", train_only(
+            lambda x, rate, rng: x * (rng.random(x.shape) >= rate) // (1 - rate))),
+        ("rounds rate down", train_only(
+            lambda x, rate, rng: x * (rng.random(x.shape) >= int(10 * rate) / 10) / (1 - rate))),
     ],
     "accuracy": [
         (r"argsort\(...\)\[-1\]", lambda y, s: np.mean(np.resize(s.argsort(1)[-1], len(y)) == y)),
@@ -753,6 +758,7 @@ WRONG: dict[str, list[tuple[str, Any]]] = {
         ("rounded to 1 decimals", lambda y, s: round(float(np.mean(s.argmax(1) == y)), 1)),
         ("without the last column", lambda y, s: (s[:, :-1].argmax(axis=1) == y).mean()),
         ("distances", lambda y, s: 1 - np.abs(s.argmax(axis=1) - y).mean()),
+        ("and divides by N", lambda y, s: sum(map(np.equal, s.argmax(axis=0), y)) / len(y)),
     ],
     "custom_layer": [
         (r"sqrt\(x\) where x > 0", layer(call=lambda self, x: ops.where(

@@ -71,12 +71,9 @@ def _of_arrays() -> Iterator[tuple[str, Change]]:
         "the last row of {}": lambda x: x[-1],
         "{} without the first column": lambda x: _without(x, 0),
         "{} without the last column": lambda x: _without(x, -1),
-        "{} without the first row": lambda x: _without(x.T, 0).T,
-        "{} without the last row": lambda x: _without(x.T, -1).T,
         "{} divided by the number of columns": lambda x: x / x.shape[-1],
         "{} divided by the square root of the number of columns":
             lambda x: x / np.sqrt(x.shape[-1]),
-        "{} divided by the square root of its length": lambda x: x / np.sqrt(len(x)),
         "{} in reversed order": lambda x: x[::-1],
         "{} with the columns in reversed order": lambda x: x[..., ::-1],
         "{} transposed": lambda x: x.T,

@@ -218,10 +218,9 @@ class _Diagnosis:
         for k in self.needed:
             if not _agree(Observation(self.given[k].updated), self.expected[k], name, 1e-4):
                 return ""
-        if self._single()[0]:  # it is more specific
-            return ""
-        another = f"updates {name} in place correctly, but returns another array"
-        return f"{another}: the returned {name} must be the updated one, without another change"
+        text = f"updates {name} in place correctly, but returns another array: the returned {name} "
+        text += "must be the updated one, without another change"
+        return "" if self._single()[0] else text  # a known mistake is more specific
 
     def _is_rounded_down(self) -> bool:
         """Return whether the values are the integers below the correct ones."""
@@ -497,7 +496,8 @@ class _Diagnosis:
         if not common or (len(found) == 1 and np.size(b) == 1):  # one number may be a coincidence
             return ""
         same = f"argument {self.name}"
-        reason = ", which is not updated" if common[0].endswith(same) else ""
+        reason = ", which is not updated (a loop over its elements yields copies)"
+        reason *= common[0].endswith(same)
         return f"{common[0]}{reason}{self._about()}"
 
     def _formula(self, simple: bool = False) -> str:

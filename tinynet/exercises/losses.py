@@ -315,6 +315,8 @@ LOGITS_GRADIENT = Exercise(
                 lambda d, p, z: d * (np.where(d < 0, p, 1) >= 1e-7).all(axis=1, keepdims=True),
             "is -1 / N at the label, without the probability":
                 lambda d, p, z: np.where(d < 0, d - p / np.float32(len(p)), d),
+            "is not finite where the probability of the label is 0, which it divides by: use "
+            "(softmax(logits) - one_hot) / N": partial(_clipped_gradient, 0.0),
             **{
                 f"is 0 if the probability of the label is less than {epsilon}, because the "
                 "probability is clipped: use (softmax(logits) - one_hot) / N":
@@ -485,6 +487,8 @@ ACCURACY = Exercise(
             "uses only the first 3 classes": lambda y, s: (s[:, :3].argmax(axis=1) == y).mean(),
             "uses argmax over the batch (axis=0), and as many labels":
                 lambda y, s: np.mean([a == b for a, b in zip(s.argmax(axis=0), y, strict=False)]),
+            "uses argmax over the batch (axis=0), and as many labels, and divides by N":
+                lambda y, s: sum(map(np.equal, s.argmax(axis=0), y)) / len(y),
             "compares the sets of predictions and labels, not those of each example":
                 lambda y, s: len({*s.argmax(axis=1)} & {*y}) / len({*y}),
             "subtracts the distances between class numbers: count the predictions that are equal":

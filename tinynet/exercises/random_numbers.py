@@ -162,6 +162,8 @@ GLOROT_UNIFORM = Exercise(
                 lambda i, o, rng: rng.uniform(0, 2 * _limit(i, o), (i, o)),
             "is between limit and 1: rng.uniform(low, high, size) needs low and high":
                 lambda i, o, rng: rng.uniform(_limit(i, o), 1, (i, o)),
+            "is between -limit and 1: rng.uniform(low, high, size) needs low and high":
+                lambda i, o, rng: rng.uniform(-_limit(i, o), 1, (i, o)),
             "is between -limit / 2 and 1.5 * limit: use 2 * rng.random(...) - 1":
                 lambda i, o, rng: (2 * rng.random((i, o)) - 0.5) * _limit(i, o),
             "is shifted by limit / 10: the mean must be 0":
