@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import entries, time_to_accuracy
+from benchmarks import entries, harness, time_to_accuracy
 from benchmarks.entries import ENTRIES
 from benchmarks.harness import SkipError
 from benchmarks.recipes import PARTS, RECIPES, Recipe
@@ -187,8 +187,8 @@ def test_refuses_busy_machine_and_results_of_others(run: Any, capsys: Any, tmp_p
 
 
 def test_busy_machine_is_refused(monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
-    busy = {**time_to_accuracy.machine(), "load_before": 3.0}
-    monkeypatch.setattr(time_to_accuracy, "machine", lambda: busy)
+    busy = {**harness.machine(), "load_before": 3.0}
+    monkeypatch.setattr(harness, "machine", lambda: busy)
     assert time_to_accuracy.main(["--out", str(tmp_path / "out")]) == 1
     assert "the load average must be at most 0.5" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
