@@ -417,6 +417,7 @@ def draw(seed: int, dropout: bool = False) -> Program:
         if "layer" in options:
             options["layer"] = layer(options["layer"])
             options["layer"][1].pop("activity_regularizer", None)  # ignored by Keras
+            options.pop("trainable", None)  # ignored by Keras
         if not dropout:
             options |= dict.fromkeys(options.keys() & {"rate", "stddev"}, 0.0)
         return name, options

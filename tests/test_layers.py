@@ -205,6 +205,23 @@ def test_time_distributed_applies_layer_per_step() -> None:
     assert nested.count_params() == 26
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: L.TimeDistributed(L.Dense(4), trainable=False),
+        lambda: tinynet.Sequential([L.Dense(4)], trainable=False),
+    ],
+)
+def test_layers_inside_frozen_layer_are_not_trained(make: Any) -> None:
+    frozen = make()
+    model = tinynet.Sequential([tinynet.Input((2, 3)), frozen, L.Flatten(), L.Dense(1)])
+    model.compile("sgd", "mse")
+    before = frozen.get_weights()
+    model.fit(np.ones((8, 2, 3)), np.ones(8), verbose=0)
+    assert all(map(np.array_equal, frozen.get_weights(), before))
+    assert len(model.trainable_weights) == 2
+
+
 def test_default_names_are_numbered() -> None:
     names = [make().name for make in (lambda: L.Dense(1), L.ReLU, L.Flatten, lambda: L.Dense(1))]
     assert names == ["dense", "re_lu", "flatten", "dense_1"]
