@@ -95,12 +95,11 @@ def _observe(call: Caller, x: Array, d_y: Array, slopes: Array) -> Values:
         found["shape of alpha"] = np.array(alpha.shape)
         if tuple(alpha.shape) != slopes.shape:
             return found
-        training = as_numbers("y in training", layer(x, training=True))
+        y, training = as_numbers("y", y), as_numbers("y in training", layer(x, training=True))
         found |= {
             "initial alpha": alpha.numpy(),
-            "mode": np.array_equal(as_numbers("y", y), training, equal_nan=True),
-            "y": as_numbers("y", y),
-            "y in training": training,
+            "mode": np.array_equal(y, training, equal_nan=True),
+            "y": y,
         }
         found["free"] = alpha.constraint is None and alpha.regularizer is None
         alpha.assign(slopes)
@@ -131,7 +130,7 @@ def _case(n: int, d: int, about: str = "", why: str = "") -> Case:
 
 def _quantities(name: str, x: Array, d_y: Array, alpha: Array) -> Values:
     """Return the values of which a result is a function."""
-    if name in ("y", "y in training"):
+    if name == "y":
         return {"alpha": np.full(x.shape, 0.25), "x": x}
     found = {"alpha": alpha + 0 * x, "x": x}
     if name == "gradient with respect to x":

@@ -225,8 +225,7 @@ class _Diagnosis:
     def _is_rounded_down(self) -> bool:
         """Return whether the values are the integers below the correct ones."""
         for k in self.needed:
-            found = (o[k].values.get(self.name, 0.0) for o in (self.given, self.expected))
-            a, b = map(np.asarray, found)
+            a, b = (np.asarray(o[k].values.get(self.name)) for o in (self.given, self.expected))
             if not a.ndim or not a.any() or not is_close(a, np.floor(b)):
                 return False
         return True

@@ -312,7 +312,7 @@ LOGITS_GRADIENT = Exercise(
                 lambda d, p, z: np.maximum(d, 0),
             "is 0 in the rows in which the probability of the label is less than 1e-7, as if it "
             "were clipped: use (softmax(logits) - one_hot) / N":
-                lambda d, p, z: d * (np.where(d < 0, p, 1) >= 1e-7).all(axis=1, keepdims=True),
+                partial(_clipped_gradient, 1e-7, bound=lambda p, e: np.where(p >= e, p, np.inf)),
             "is -1 / N at the label, without the probability":
                 lambda d, p, z: np.where(d < 0, d - p / np.float32(len(p)), d),
             "is not finite where the probability of the label is 0, which it divides by: use "
@@ -454,8 +454,7 @@ ACCURACY = Exercise(
                 lambda s: s.max(axis=-1),
             "uses the last class (or a fixed class) instead of argmax": lambda s: s.shape[-1] - 1,
             "keeps the predictions or the labels in the shape (N, 1), so that N x N pairs are "
-            "compared":
-                lambda s: s.argmax(axis=-1)[:, None],
+            "compared": lambda s: s.argmax(axis=-1)[:, None],
         },
         "value": {
             "compares one number for the whole batch, argmax() of the scores and of the labels: "

@@ -33,6 +33,19 @@ def _is_plausible(counts: Array, probabilities: Any) -> bool:
     return bool(((chi_square / k) ** (1 / 3) - 1 + 2 / (9 * k)) / np.sqrt(2 / (9 * k)) < 6)
 
 
+def _repetition(w: Array) -> str:
+    """Describe how weights are repeated; return an empty string if they are not."""
+    if len(np.unique(np.abs(w))) > 0.9 * w.size:
+        return ""
+    different = len(np.unique(w))
+    if different > 0.9 * w.size:
+        return "weights occur with both signs: draw each weight independently"
+    if different < 1000:
+        text = f"there are only {different} different weights: draw a random number between "
+        return f"{text}-limit and limit for each weight, as rng.uniform does"
+    return "weights are repeated: draw a random number for each weight"
+
+
 def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Values:
     """Return statistics of the initial weights."""
     rng = np.random.default_rng(seed)
@@ -41,13 +54,6 @@ def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Value
     std = w.std()
     if w.shape != (fan_in, fan_out):
         return {"shape of the kernel": np.array(w.shape)}
-    different = len(np.unique(w))
-    repeated = "weights are repeated: draw a random number for each weight"
-    if different > 0.9 * w.size:
-        repeated = "weights occur with both signs: draw each weight independently"
-    elif different < 1000:
-        repeated = f"there are only {different} different weights: draw a random number between "
-        repeated += "-limit and limit for each weight, as rng.uniform does"
     within = (np.abs(w - w.mean()) < std).mean()  # 58 % of uniform, 68 % of normal numbers
     is_uniform = abs(within - 1 / np.sqrt(3)) < 0.015
     half, middle = np.ptp(w) / 2, (w.max() + w.min()) / 2
@@ -56,7 +62,7 @@ def _observe_kernel(call: Caller, fan_in: int, fan_out: int, seed: int) -> Value
         "shape of the kernel": np.array(w.shape),
         "zero": w.any(),
         "one value": np.ptp(w) > 0,
-        "repeated": "" if len(np.unique(np.abs(w))) > 0.9 * w.size else repeated,
+        "repeated": _repetition(w),
         "centered": abs(w.mean()) > 1e-8 * std,
         "order": np.abs(neighbours).max() < 0.05,
         "standard deviation of another distribution": 0.0 if is_uniform else std,
