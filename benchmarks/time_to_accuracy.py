@@ -251,6 +251,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    options.out.mkdir(parents=True, exist_ok=True)
 
     def save_result() -> None:
         codes = {goal["code"] for goal in result["goals"].values()} or {code}
