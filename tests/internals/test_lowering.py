@@ -116,6 +116,13 @@ EXACT: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+@pytest.mark.parametrize(("positive", "other"), [(0.0, -0.0), (-0.0, 0.0)])
+def test_both_zeros_in_one_formula(positive: float, other: float) -> None:
+    x = np.array([[1.0, -1.0, 2.0]], np.float32)
+    found = compute(lambda x: np.where(x > 0, positive, other), x)
+    np.testing.assert_array_equal(np.signbit(found), np.signbit([[positive, other, positive]]))
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", EXACT)

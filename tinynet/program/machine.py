@@ -544,8 +544,8 @@ class Machine:
         return None
 
     def _splat(self, value: Any) -> Any:
-        key = "splat", float(value)
-        if key not in self._registers or np.isnan(value):
+        key = "splat", value.tobytes()  # -0.0 and 0.0 are different constants
+        if key not in self._registers:
             array = self._array(16, np.float32)
             array.fill(value)
             self._registers[key] = array
