@@ -81,6 +81,22 @@ def test_models_accept_compressed_rows(backend: str, rng: np.random.Generator) -
     np.testing.assert_allclose(*figures, **close)
 
 
+def test_models_that_flatten_compressed_rows(backend: str, rng: np.random.Generator) -> None:
+    """Only the numba backend reads CSR rows; other batches have the shape of the inputs."""
+    x, y = some(rng).reshape(-1, 8, 5), np.zeros(len(some(rng)), int)
+    rows = CompressedRows(x, "float32")
+    model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(rows, y, verbose=0)
+    # Float32 sums of 40 terms in a different order.
+    close: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(model.predict(rows, verbose=0), expected, **close)
+    np.testing.assert_allclose(model.predict_on_batch(rows[3:9]), expected[3:9], **close)
+    figures = [model.evaluate(each, y, verbose=0) for each in (rows, x)]
+    np.testing.assert_allclose(*figures, **close)
+
+
 def test_rows_too_wide_for_the_kernels(rng: np.random.Generator) -> None:
     """Column indices above 65,535 require four bytes; both backends compute with NumPy."""
     x, y = np.zeros((20, 70_000), np.float32), np.arange(20) % 2

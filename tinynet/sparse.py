@@ -280,12 +280,14 @@ class CompressedRows:
 
         Returns
         -------
-        SparseBatch or ndarray, shape (n, D)
+        SparseBatch or ndarray, shape (n, ...)
             Batch of these rows: dense if the kernels do not support the CSR arrays.
         """
         named = self.take(np.arange(len(self)) if rows is None else rows)
         is_read = self.narrow and config.backend() == "numba"
-        return named if is_read else named.expanded(self.dtype)
+        if is_read:
+            return named
+        return named.expanded(self.dtype).reshape(len(named), *self.shape[1:])
 
 
 class LazyRows:
@@ -338,7 +340,7 @@ class LazyRows:
 
         Returns
         -------
-        SparseBatch or ndarray, shape (n, D)
+        SparseBatch or ndarray, shape (n, ...)
             Batch of these rows: dense if the kernels do not support the CSR arrays.
         """
         return CompressedRows(self.array, self.dtype, rows).batch()
