@@ -204,7 +204,7 @@ def test_training_improves_the_accuracy(page: browser.Browser) -> None:
     )
     click(page, "#train")
     assert text(page, "train") == "Pause"
-    page.wait("return trainer.history.at(-1).testAccuracy > 0.9")
+    page.wait("return trainer.history.at(-1)?.testAccuracy > 0.9")
     click(page, "#train", "touch")
     seen = page.run("return trainer.seen")
     assert text(page, "train") == "Train"
