@@ -401,7 +401,7 @@ TEXTS = [
     for pattern in ("*.*", "*/*.*", "*/*/*.*")
     for path in sorted(ROOT.glob(pattern))
     if path.suffix in {".py", ".md", ".cfg", ".toml", ".ipynb", ".yml", ".txt"}
-    and not any(part.startswith((".", "_build")) for part in path.relative_to(ROOT).parts)
+    and not any(p.startswith((".", "_build", "output")) for p in path.relative_to(ROOT).parts)
     and path.parent.parent.name != "docs"  # written by `make docs`
 ]
 # Absolute paths of a machine, issue numbers, and TODO comments.
