@@ -47,7 +47,7 @@ def speedups() -> list[str]:
     """Return the times of an epoch in other libraries on one core, relative to tinynet."""
     table = report.Table(result("train"))
     times = (table.times(key, "epoch", "tinynet-1") for key in ("jax-1", "torch-1", "keras-tf-1"))
-    return [f"{time:.0f}" for time in times if time is not None]
+    return [f"{time:.2g}" for time in times if time is not None]
 
 
 def epoch_times() -> list[str]:
