@@ -401,7 +401,8 @@ TEXTS = [
     for pattern in ("*.*", "*/*.*", "*/*/*.*")
     for path in sorted(ROOT.glob(pattern))
     if path.suffix in {".py", ".md", ".cfg", ".toml", ".ipynb", ".yml", ".txt"}
-    and not any(p.startswith((".", "_build", "output")) for p in path.relative_to(ROOT).parts)
+    and not any(part.startswith((".", "_build")) for part in path.relative_to(ROOT).parts)
+    and not path.is_relative_to(ROOT / "output")  # written by commands
     and path.parent.parent.name != "docs"  # written by `make docs`
 ]
 # Absolute paths of a machine, issue numbers, and TODO comments.

@@ -284,8 +284,7 @@ class CompressedRows:
             Batch of these rows: dense if the kernels do not support the CSR arrays.
         """
         named = self.take(np.arange(len(self)) if rows is None else rows)
-        is_read = self.narrow and config.backend() == "numba"
-        if is_read:
+        if self.narrow and config.backend() == "numba":
             return named
         return named.expanded(self.dtype).reshape(len(named), *self.shape[1:])
 
