@@ -403,6 +403,7 @@ def test_wrong_shape_or_dtype_raises(array: Any, match: str, write: Any, tmp_pat
 
 
 FIRST = "model/config/layers/1"
+INPUT = "model/config/layers/0/config"
 OLD = {"bit_generator": "PCG64", "state": {"state": -1, "inc": 1}, "has_uint32": 0, "uinteger": 0}
 FLAT = {"class_name": "Flatten", "config": {}}
 
@@ -433,7 +434,8 @@ CONFIGURATIONS: list[tuple[str, str, list[Any]]] = [
     (f"{FIRST}/config/activation", "Received: ", [{"class_name": "eval", "config": {}}]),
     (f"{FIRST}/config/kernel_initializer", "Received: ", ["http://example.com/x", "file:///x"]),
     (f"{FIRST}/config/name", "Received: ", ["a/b", 3]),
-    (f"{FIRST}/config/dtype", "Received: ", ["object", {"config": 3}]),
+    (f"{FIRST}/config/dtype", "Received: ", ["object", {"config": 3}, "a", "f4,a"]),
+    (f"{INPUT}/dtype", "Received: ", ["a5", {"names": ["x"], "formats": ["a"]}]),
     (f"{FIRST}/config/lora_rank", "Received: ", [4]),
     (f"{FIRST}/config/use_bias", "Received: ", ["yes"]),
     (f"{FIRST}/config/quantization_config", "Received: ", [{"module": "os"}]),
@@ -446,7 +448,7 @@ CONFIGURATIONS: list[tuple[str, str, list[Any]]] = [
     ("model/compile_config/metrics", "Received: ", [3, ["os.system"]]),
     ("model/compile_config/loss_weights", "Received: ", ["x"]),
     ("model/config/layers/1/config/units", WEIGHTS, [10**9, 10**18, 10**40]),
-    ("model/config/layers/0/config/batch_shape", WEIGHTS, [[None, 10**9], [None, 10**40]]),
+    (f"{INPUT}/batch_shape", WEIGHTS, [[None, 10**9], [None, 10**40]]),
     ("model", "must describe a model", [lambda about: about["model"]["config"]["layers"][1]]),
     ("model/config/layers", "describe at most 10,000 objects", [[FLAT] * 20_000]),
     ("model", "must be nested at most 100 levels deep", [nested_models]),
@@ -636,6 +638,7 @@ GRAPHS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda ls: ls[2].update(class_name="__init__"), "must be a supported operation"),
     (lambda ls: ls[2].update(module="os"), "not built into Keras or tinynet"),
     (lambda ls: ls[2]["config"].update(out="x"), "malformed"),
+    (lambda ls: product(ls, "Cast", {"dtype": "a"}, [3]), "a real numeric type.*'a'"),
     (lambda ls: ls[3]["config"].update(repeats=[10**9, 10**9]), SIZE),
     (lambda ls: ls[3]["config"].update(repeats=[1, 10**40]), SIZE),
     (lambda ls: ls[0]["config"].update(batch_shape=[None, 10**10]), "more weights than the"),

@@ -56,6 +56,15 @@ def test_fixed_values() -> None:
     assert I.RandomUniform(0, 1, seed=1)((5,)).min() >= 0
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("Zeros", "a"), ("Zeros", ["f4"]), ("RandomNormal", "real"), ("RandomNormal", "int32")],
+)
+def test_wrong_dtype_raises(name: str, dtype: object) -> None:
+    with pytest.raises(ValueError, match=r"dtype must be a .*Received: dtype="):
+        getattr(I, name)()((2,), dtype)
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_initializer_is_deterministic(name: str) -> None:
     options, make = KINDS[name][0], getattr(I, name)

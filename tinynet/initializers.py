@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from tinynet import config, random
 from tinynet._core import Configurable, Registry, argument, declared
-from tinynet._core.checks import choice, number, whole
+from tinynet._core.checks import choice, number, type_name, whole
 from tinynet.program import Array, Tensor, as_tensor, variable
 
 _registry = Registry("initializer", "keras.initializers")
@@ -50,7 +50,7 @@ class Initializer(Configurable):
         Tensor
             Initial values, the same on every call.
         """
-        return as_tensor(self.values(tuple(shape)).astype(dtype or config.floatx()))
+        return as_tensor(self.values(tuple(shape)).astype(type_name(dtype or config.floatx())))
 
     def values(self, shape: tuple[int, ...]) -> Array:
         """Return the initial values as an array; subclasses override this method.
@@ -148,10 +148,11 @@ class _Random(Initializer):
 
     def __call__(self, shape: Any, dtype: DTypeLike | None = None) -> Tensor:
         """Return the initial values of a weight with a float dtype."""
-        if dtype is not None and np.dtype(dtype).kind != "f":
+        name = type_name(dtype or config.floatx())
+        if np.dtype(name).kind != "f":
             raise ValueError(
                 f"dtype must be a float type for {type(self).__name__}; use 'zeros' or 'ones'. "
-                f"Received: dtype={np.dtype(dtype).name}"
+                f"Received: dtype={name}"
             )
         return super().__call__(shape, dtype)
 

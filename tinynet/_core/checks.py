@@ -164,10 +164,10 @@ def float_type(value: Any, default: str) -> str:
 
 def type_name(value: Any) -> str:
     """Return the name of a numeric type, such as ``"uint8"``."""
-    try:
-        found = None if value is None or isinstance(value, list | tuple) else np.dtype(value)
-    except (TypeError, ValueError, SyntaxError):
-        found = None
+    name, found = value.lstrip("<>=|?") if isinstance(value, str) else "", None
+    is_one = not isinstance(value, dict | list | tuple | None) and (not name or name.isidentifier())
+    with contextlib.suppress(TypeError, ValueError, SyntaxError):
+        found = np.dtype(value) if is_one and name[:1] != "a" else None  # "a" was a name of bytes
     if found is None or found.kind not in "fiub":
         raise ValueError(
             "dtype must be a real numeric type, such as 'float32'. "
