@@ -8,11 +8,9 @@ explains the reason.
 from __future__ import annotations
 
 import ast
-import io
 import re
 import subprocess
 import sys
-import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,29 +39,21 @@ TIERS = {
     "benchmarks": ("benchmarks/",),
 }  # fmt: skip
 SCRIPTS = "tinynet/demo/*.js"
-LAYOUT = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENCODING,
-    tokenize.ENDMARKER,
-}
 
 
 def numbers_of_code(source: str) -> set[int]:
     """Return the line numbers of code."""
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in LAYOUT:
-            lines.update(range(token.start[0], token.end[0] + 1))
+    texts = [line.strip() for line in source.split("\n")]
+    lines = {i for i, text in enumerate(texts, 1) if text and not text.startswith("#")}
+    docstrings: set[int] = set()
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, ast.Constant | ast.JoinedStr):  # may have lines that look different
+            lines.update(range(node.lineno, (node.end_lineno or 0) + 1))
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                lines.difference_update(range(first.lineno, (first.end_lineno or 0) + 1))
-    return lines
+                docstrings.update(range(first.lineno, (first.end_lineno or 0) + 1))
+    return lines - docstrings
 
 
 def code_lines(source: str) -> int:

@@ -285,6 +285,7 @@ def test_step_and_slow_motion(page: browser.Browser) -> None:
     page.run("pause()")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -342,6 +343,7 @@ def test_unit_is_inspected_by_keyboard(page: browser.Browser) -> None:
     assert page.run("return document.activeElement.getAttribute('aria-label')").startswith("Unit ")
 
 
+@pytest.mark.slow
 def test_classes_are_named(chromium: browser.Browser, data: Any, tmp_path: Path) -> None:
     """A page for Fashion-MNIST speaks of images, not of digits."""
     names = [*datasets.fashion_mnist.CLASS_NAMES[:9], "</script><b>"]
@@ -417,6 +419,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BREAKS)
 def test_experiments_are_undone(name: str, page: browser.Browser) -> None:
     page.run("for (let i = 0; i < 30; i++) trainer.trainStep(); refresh()")
@@ -471,6 +474,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_keras_program_runs_unchanged(
     settings: dict[str, Any], page: browser.Browser, data: Any, monkeypatch: Any, capsys: Any
@@ -540,6 +544,7 @@ def test_files_are_downloaded(page: browser.Browser, tmp_path: Path) -> None:
 # ------------------------------------------------------------ other models, and the page itself
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["two hidden layers", "gelu-like", "without bias"])
 def test_other_models_are_replaced_when_training(
     name: str, chromium: browser.Browser, data: Any, tmp_path: Path
@@ -621,6 +626,7 @@ def test_older_browsers(missing: str, chromium: browser.Browser, data: Any, tmp_
     assert any(missing in message for message in chromium.messages())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 390, 820, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_layout_and_sizes(page: browser.Browser, width: int, scheme: str) -> None:

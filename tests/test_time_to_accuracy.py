@@ -148,6 +148,7 @@ def run(monkeypatch: Any, tmp_path: Path) -> Any:
     return call
 
 
+@pytest.mark.slow
 def test_next_call_adds_missing_runs(run: Any, capsys: Any, monkeypatch: Any) -> None:
     run("--seeds", "2", "--entries", "tinynet")
     found = run("--seeds", "3")["goals"]["97 %"]
