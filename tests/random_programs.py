@@ -547,13 +547,16 @@ def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) 
     the error.
 
     If there is a BatchNormalization, a change of the inputs by `size` counts as well: after
-    normalization, equal rows are only a rounding error.
+    normalization, equal rows are only a rounding error. If there is an L1 penalty, a change of the
+    weights that are 0 counts.
     """
     signs = np.random.default_rng(program.seed)
     start = [w * (1 + size * signs.choice([-1, 1], w.shape)) for w in run["start"]]
-    attempts = [(program, start)]
-    if "BatchNormalization" in str(program.layers) and program.dtype != "int64":  # not of indices
+    attempts, layers = [(program, start)], str(program.layers)
+    if "BatchNormalization" in layers and program.dtype != "int64":  # not of indices
         attempts.append((dataclasses.replace(program, noise=size), run["start"]))
+    if "'l1'" in layers:
+        attempts.append((program, [w + size * (w == 0) for w in run["start"]]))
     for moved, weights in attempts:
         with floatx((tinynet,), "float64"):
             results = moved.run(tinynet, "float64", weights)
