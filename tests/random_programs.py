@@ -540,7 +540,7 @@ def assert_same_run(found: Any, expected: Any, room: float) -> None:
 
 
 def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) -> bool:
-    """Return whether a relative change of the initial weights by `size` changes results by `room`.
+    """Return whether a relative change of the initial weights by ±`size` changes results by `room`.
 
     Two correct implementations give different results for such a program. Example: a bias with
     an L1 penalty whose value is only a rounding error: the gradient of the penalty is the sign of
@@ -550,13 +550,15 @@ def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) 
     normalization, equal rows are only a rounding error. If there is an L1 penalty, a change of the
     weights that are 0 counts.
     """
-    signs = np.random.default_rng(program.seed)
-    start = [w * (1 + size * signs.choice([-1, 1], w.shape)) for w in run["start"]]
-    attempts, layers = [(program, start)], str(program.layers)
-    if "BatchNormalization" in layers and program.dtype != "int64":  # not of indices
-        attempts.append((dataclasses.replace(program, noise=size), run["start"]))
-    if "'l1'" in layers:
-        attempts.append((program, [w + size * (w == 0) for w in run["start"]]))
+    rng, attempts, layers = np.random.default_rng(program.seed), [], str(program.layers)
+    signs = [rng.choice([-1, 1], w.shape) for w in run["start"]]
+    for change in (size, -size):
+        pairs = zip(run["start"], signs, strict=True)
+        attempts.append((program, [w * (1 + change * sign) for w, sign in pairs]))
+        if "BatchNormalization" in layers and program.dtype != "int64":  # not of indices
+            attempts.append((dataclasses.replace(program, noise=change), run["start"]))
+        if "'l1'" in layers:
+            attempts.append((program, [w + change * (w == 0) for w in run["start"]]))
     for moved, weights in attempts:
         with floatx((tinynet,), "float64"):
             results = moved.run(tinynet, "float64", weights)
