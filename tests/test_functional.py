@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinynet
 from tinynet import functional
 
 LN2, LN3, LN4, LN4_3 = np.log([2, 3, 4, 4 / 3]).tolist()
@@ -364,3 +365,30 @@ def test_clipping_bounds_round_to_dtype() -> None:
         float(np.float32(1e-7)),
         1 - 2**-23,
     ]
+
+
+# Formulas that lose no digits to cancellation for x < 0, or for |x| close to 0.
+EXACT: dict[str, Any] = {
+    "sigmoid": lambda x: np.exp(-np.logaddexp(0, -x)),
+    "silu": lambda x: x * np.exp(-np.logaddexp(0, -x)),
+    "softplus": lambda x: np.logaddexp(0, x),
+    "log_sigmoid": lambda x: -np.logaddexp(0, -x),
+    "mish": lambda x: x * np.tanh(np.logaddexp(0, x)),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "exponential": np.exp,
+    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-6), ("float64", 1e-13)])
+@pytest.mark.parametrize("name", EXACT)
+def test_small_results_are_exact(name: str, dtype: str, tolerance: float, backend: str) -> None:
+    x = np.geomspace(1e-4, 80, 500)
+    x = np.concatenate([-x, x]).astype(dtype)[:, None]
+    function = getattr(tinynet.ops if name == "log_sigmoid" else tinynet.activations, name)
+    inputs = tinynet.Input((1,), dtype=dtype)
+    y = tinynet.Model(inputs, function(inputs)).predict(x, verbose=0)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, EXACT[name](x.astype(float)), rtol=tolerance, atol=1e-37)

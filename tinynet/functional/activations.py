@@ -137,17 +137,16 @@ def rectifier_backward(
 def sigmoid(x: Array, out: Array | None = None) -> Array:
     """Compute the logistic function: ``y = 1 / (1 + exp(-x))``; `out` may be `x`.
 
-    The equivalent ``y = (1 + tanh(x / 2)) / 2`` is evaluated, which never overflows.
+    If ``exp(-x)`` overflows, the result is ``1 / inf = 0``.
 
     >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    half = x.dtype.type(0.5)
-    y: Array = np.multiply(x, half, out=out)
-    np.tanh(y, out=y)
-    y *= half
-    y += half
-    return y
+    y: Array = np.negative(x, out=out)
+    with np.errstate(over="ignore"):
+        np.exp(y, out=y)
+    y += 1
+    return np.divide(1, y, out=y)
 
 
 def sigmoid_backward(d_y: Array, x: Array, y: Array, out: Array | None = None) -> Array:
@@ -275,10 +274,10 @@ ELEMENTWISE: dict[str, tuple[Callable[..., Array], Callable[..., Array]]] = {
         lambda x, y: _gelu_approximate_slope(x, np.tanh(_GELU * (x + 0.044715 * x**3))),
     ),
     "exponential": (lambda x: np.exp(x), lambda x, y: y),
-    "hard_sigmoid": (lambda x: np.clip(x / 6 + 0.5, 0, 1), lambda x, y: (np.abs(x) < 3) / 6),
+    "hard_sigmoid": (lambda x: np.clip(x + 3, 0, 6) / 6, lambda x, y: (np.abs(x) < 3) / 6),
     "hard_silu": (  # x * hard_sigmoid(x)
-        lambda x: x * np.clip(x / 6 + 0.5, 0, 1),
-        lambda x, y: np.clip(x / 6 + 0.5, 0, 1) + x * (np.abs(x) < 3) / 6,
+        lambda x: x * (np.clip(x + 3, 0, 6) / 6),
+        lambda x, y: np.clip(x + 3, 0, 6) / 6 + x * (np.abs(x) < 3) / 6,
     ),
     "mish": (  # Misra (2019): x * tanh(softplus(x)); derivative t + x * (1 - t**2) * sigmoid(x)
         lambda x: x * np.tanh(np.logaddexp(x, 0)),
