@@ -610,6 +610,13 @@ def product(listed: list[Any], name: str, options: Any, *shapes: Any) -> None:
     call_of(listed[-1], *(tensor(f"reshape_{k}", 0, 0) for k in range(len(shapes))))
 
 
+def only_tile_of(listed: list[Any], shape: Any) -> None:
+    """Remove the layer, and change the shape of the input."""
+    listed[0]["config"]["batch_shape"] = shape
+    call_of(listed[3], tensor("x", 0, 0))
+    del listed[1:3]
+
+
 SIZE = "at most 16,777,216 elements"
 # The layers of a valid file: x, dense = dense(x), add = dense + x, tile = tile(add).
 GRAPHS: list[tuple[Callable[[Any], Any], str]] = [
@@ -642,6 +649,7 @@ GRAPHS: list[tuple[Callable[[Any], Any], str]] = [
     (lambda ls: ls[3]["config"].update(repeats=[10**9, 10**9]), SIZE),
     (lambda ls: ls[3]["config"].update(repeats=[1, 10**40]), SIZE),
     (lambda ls: ls[0]["config"].update(batch_shape=[None, 10**10]), "more weights than the"),
+    (lambda ls: only_tile_of(ls, [None, 10**9]), SIZE),
     (lambda ls: longer(ls, 20, "Concatenate", {"axis": -1}, 20), SIZE),
     (lambda ls: longer(ls, 20, "Stack", {"axis": 1}, 20), SIZE),
     *(

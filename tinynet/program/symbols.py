@@ -302,6 +302,7 @@ def examples_of(shape: Shape, dtype: Any) -> list[Array]:
     found = []
     for k in range(2 if None in shape else 1):
         tried = iter(_TRIED)
-        sizes = [next(tried)[k] if size is None else size for size in shape]
+        sizes = tuple(next(tried)[k] if size is None else size for size in shape)
+        check_size([sizes])
         found.append(np.zeros(sizes, dtype))
     return found
