@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinynet
-from tests import models
-from tinynet import GradientTape, Variable, layers, ops, value_and_gradients
+from tests import models, supported
+from tinynet import GradientTape, Variable, layers, losses, ops, value_and_gradients
 from tinynet.program.variable import as_tensor
 
 
@@ -99,6 +100,60 @@ def test_numpy_functions_are_recorded() -> None:
     # The mean of two values contributes exp(x) - 1/2, and the sum over two copies of x gives 2.
     expected = np.exp([1.0, 2.0]) - 0.5 + 2
     np.testing.assert_allclose(tape.gradient(y, x), expected, rtol=1e-6)
+
+
+def used(compute: Any) -> bool:
+    """Return whether a tape finds the same gradient for a Variable as for a tensor."""
+    start = np.linspace(0.2, 0.8, 6, dtype=np.float32).reshape(2, 3)
+    found = []
+    for value in (lambda x: x, lambda x: 1 * x):
+        x = Variable(start)
+        with GradientTape() as tape:
+            total = tinynet.ops.sum(compute(value(x)))
+        found.append(tape.gradient(total, x))
+    np.testing.assert_array_equal(*found)
+    return bool(np.any(found[0]))
+
+
+@pytest.mark.parametrize("name", supported.kinds()["losses"])
+def test_losses_of_variables_are_recorded(name: str) -> None:
+    loss = getattr(losses, name)
+    if inspect.isclass(loss):
+        loss = loss()
+    is_sparse = "sparse" in name.lower()
+    y = np.array([0, 2]) if is_sparse else np.array([[1.0, 0, 0], [0, 0, 1]])
+    assert used(lambda x: loss(y, x))
+    if not is_sparse:
+        assert used(lambda x: loss(x, np.float32([[0.2, 0.3, 0.5], [0.7, 0.2, 0.1]])))
+
+
+class Weighted(tinynet.layers.Layer):
+    """Layer whose output is a Variable."""
+
+    def __init__(self, weight: Any) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def call(self, x: Any) -> Any:
+        return self.weight
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        tinynet.activations.linear,
+        tinynet.activations.get(lambda x: 2 * x),
+        tinynet.utils.normalize,
+        lambda x: Weighted(x)(np.ones((2, 3))),
+        lambda x: np.concatenate([x, x]),
+        lambda x: np.where(np.ones((2, 3), bool), x, 0),
+        np.max,
+        lambda x: np.einsum("ij,kj->ik", x, x),
+        lambda x: np.clip(x, 0.3, 0.7),
+    ],
+)
+def test_functions_of_variables_are_recorded(compute: Any) -> None:
+    assert used(compute)
 
 
 def test_tape_loop_equals_train_on_batch() -> None:

@@ -20,7 +20,7 @@ from tinynet.program import Array, Operation, Tensor, TensorMethods, as_tensor
 from tinynet.program.layer_operations import Activated
 from tinynet.program.operations import as_floats
 from tinynet.program.tape import pull_back
-from tinynet.program.variable import copies
+from tinynet.program.variable import Variable, copies
 
 _registry = Registry("activation", "keras.activations")
 
@@ -78,7 +78,7 @@ class Activation:
         """
         activation = self.with_options(*args, **options) if args or options else self
         if activation is linear:
-            return x if isinstance(x, TensorMethods) else as_tensor(to_float(x))  # type: ignore[return-value]
+            return _tensor(x)
         result: Tensor = activation._applied(x)
         # Losses read the logits from this attribute.
         result.computed_by = self, x
@@ -222,7 +222,7 @@ class Custom(Activation):
     def _applied(self, x: Any) -> Any:
         if self._own_backward is not None:
             return self.operation(x)
-        y = self.function(x if isinstance(x, TensorMethods) else as_tensor(to_float(x)))
+        y = self.function(_tensor(x))
         return y if isinstance(y, TensorMethods) else as_tensor(y)
 
     def forward(self, x: Array, out: Array | None = None) -> Array:
@@ -324,6 +324,12 @@ class OverAxis(Activation):
         if not end:
             rows = [*map(np.ascontiguousarray, rows)]
         return np.positive(np.moveaxis(super()._run(end, *rows, None), -1, axis), out=arrays[-1])
+
+
+def _tensor(x: Any) -> Any:
+    """Convert to a tensor with a float dtype; tapes keep the Variable that it is the value of."""
+    x = x.value if isinstance(x, Variable) else x
+    return x if isinstance(x, TensorMethods) else as_tensor(to_float(x))
 
 
 def to_float(x: Any) -> Array:

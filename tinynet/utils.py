@@ -11,7 +11,7 @@ import numpy as np
 from tinynet import config, ops, random, visualize
 from tinynet._core import checks, registry
 from tinynet._core.registry import *
-from tinynet.program import Array, SymbolicTensor, TensorMethods, as_tensor
+from tinynet.program import Array, SymbolicTensor, TensorMethods, Variable, as_tensor
 from tinynet.training.data_adapters import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 __all__ = ["PyDataset", "Sequence", "clear_session", "normalize", "pack_x_y_sample_weight"]
@@ -114,7 +114,7 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> Array:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
-    if isinstance(x, TensorMethods):
+    if isinstance(x, TensorMethods | Variable):
         return ops.normalize(x, axis, order)
     array = checks.numeric("x", x)
     if not isinstance(x, np.ndarray):

@@ -676,6 +676,7 @@ class Layer(_KeepsArguments):
         y = self.call(*args, **kwargs)
         if y is None:
             raise ValueError(f"call of {self.name} must return a tensor. Received: None")
+        y = mapped(lambda v: v.value if isinstance(v, Variable) else v, y)
         return mapped(lambda v: v if isinstance(v, TensorMethods) else as_tensor(v), y)
 
     def add_loss(self, loss: Any) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike
 
 from tinynet import config
 from tinynet._core.buffers import aligned
+from tinynet.program.nested import mapped
 from tinynet.program.tensor import TABLE, Array, Tensor, as_tensor
 from tinynet.program.trace import RECORDER
 
@@ -208,9 +209,11 @@ class Variable(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Apply a ufunc to the value; the result is a Tensor."""
-        return self.value.__array_ufunc__(
-            ufunc, method, *(i.value if isinstance(i, Variable) else i for i in inputs), **kwargs
-        )
+        return self.value.__array_ufunc__(ufunc, method, *mapped(_value, inputs), **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """Apply a function of NumPy to the value; the result is a Tensor."""
+        return self.value.__array_function__(function, types, *mapped(_value, (args, kwargs)))
 
     def __getitem__(self, key: Any) -> Any:
         """Return a part of the value."""
@@ -237,6 +240,10 @@ class Variable(NDArrayOperatorsMixin):
             f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, "
             f"value={self.array}>"
         )
+
+
+def _value(item: Any) -> Any:
+    return item.value if isinstance(item, Variable) else item
 
 
 def snapshot(variables: Iterable[Variable]) -> Callable[[], None]:
