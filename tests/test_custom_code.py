@@ -83,6 +83,28 @@ def test_untraceable_call_raises(make: Any, message: str) -> None:
         make()
 
 
+READS: list[Any] = [
+    *(np.linalg.norm, np.asarray, float, int, lambda w: w.numpy(), lambda w: w.value.numpy()),
+    lambda w: np.array([w, w]).mean(),
+]
+
+
+@pytest.mark.parametrize("read", [np.max, *READS])
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_value_of_weight_is_read_in_call(read: Any, eagerly: bool) -> None:
+    """In traced code, it would be a constant: the value in the first call."""
+    layer = Weighted(lambda layer, x: x * read(layer.w))
+    model = keras.Sequential([keras.Input((4,)), layer])
+    model.compile(loss="mse", run_eagerly=eagerly)
+    if read in READS and not eagerly:
+        with pytest.raises(TypeError, match=r"use a function of tinynet.ops.* of <Variable .*/w"):
+            model.predict(X, verbose=0)
+        return
+    for value in (2, 3):
+        layer.w.assign(value)
+        np.testing.assert_allclose(model.predict(X, verbose=0), value * X)
+
+
 class Lazy(keras.Model):
     """A model that creates a layer in its first call."""
 

@@ -162,7 +162,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         """Return the size of the first axis."""
         size = self.sizes()[0] if self.shape else None
         if size is None:
-            raise _refusal(self, "len(x)", "ops.shape(x)")
+            raise refusal(self, "len(x)", "ops.shape(x)")
         return size
 
     def __iter__(self) -> Any:
@@ -173,7 +173,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         name = getattr(function, "__name__", repr(function))
         if name in ("shape", "ndim", "size") and not kwargs:
             return getattr(np, name)(self.examples[0]) if name == "ndim" else self.sizes()
-        raise _refusal(self, f"numpy.{name}", "a function of tinynet.ops")
+        raise refusal(self, f"numpy.{name}", "a function of tinynet.ops")
 
     def __repr__(self) -> str:
         named = f" name={self.name}," if self.name else ""
@@ -190,7 +190,8 @@ class TraceError(TypeError, ValueError):
     """Raised if traced code needs the value of a symbolic tensor."""
 
 
-def _refusal(tensor: SymbolicTensor, what: str, instead: str) -> TraceError:
+def refusal(tensor: Any, what: str, instead: str) -> TraceError:
+    """Return the error of traced code that needs the value of a tensor or Variable."""
     frame: Any = sys._getframe(1)
     while frame is not None and _OWN.match(frame.f_code.co_filename):
         frame = frame.f_back
@@ -208,7 +209,7 @@ def _refusal(tensor: SymbolicTensor, what: str, instead: str) -> TraceError:
 def _refused(name: str, what: str, instead: str) -> Any:
     def method(self: SymbolicTensor, *_: Any, **__: Any) -> Any:
         """Raise an error, because the tensor has no value yet."""
-        raise _refusal(self, what, instead)
+        raise refusal(self, what, instead)
 
     method.__name__ = name
     return method

@@ -122,10 +122,13 @@ class Tensor(TensorMethods, np.ndarray):  # type: ignore[misc]  # these are oper
 
     def numpy(self) -> Any:
         """Return a copy as a NumPy array, or a NumPy scalar if the tensor has no dimensions."""
-        return np.array(self)[()]
+        source = getattr(self, "source", None)
+        return np.array(self)[()] if source is None else source.numpy()
 
     def _fallback(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Apply a NumPy function that is not an operation; gradients stop here."""
+        if hasattr(self, "source") and function not in (np.shape, np.ndim, np.size):
+            self.source._known(f"numpy.{function.__name__}")
         out = kwargs.get("out")
         kwargs = {key: _plain_nested(value) for key, value in kwargs.items()}
         result = function(*map(_plain_nested, args), **kwargs)

@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike
 from tinynet import config
 from tinynet._core.buffers import aligned
 from tinynet.program.nested import mapped
+from tinynet.program.symbols import refusal
 from tinynet.program.tensor import TABLE, Array, Tensor, as_tensor
 from tinynet.program.trace import RECORDER
 
@@ -129,7 +130,7 @@ class Variable(NDArrayOperatorsMixin):
 
     def numpy(self) -> Any:
         """Return a copy of the value."""
-        return self.array.copy()[()]
+        return self._known("numpy()").copy()[()]
 
     def assign(self, value: Any) -> Tensor:
         """Assign a new value in place.
@@ -203,9 +204,16 @@ class Variable(NDArrayOperatorsMixin):
             f"{self.path} must keep its shape {shape}. Received: shape {self.array.shape}"
         )
 
+    def _known(self, what: str) -> Array:
+        """Return the array; raise an error in traced code, where it would stay constant."""
+        if RECORDER.get() is not None:
+            raise refusal(self, what, "a function of tinynet.ops")
+        return self.array
+
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Return a copy of the value for NumPy, or the array itself if ``copy=False``."""
-        return np.array(self.array, dtype, copy=copy is not False, order="K")
+        array = self._known("a conversion to a NumPy array")
+        return np.array(array, dtype, copy=copy is not False, order="K")
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Apply a ufunc to the value; the result is a Tensor."""
@@ -225,11 +233,11 @@ class Variable(NDArrayOperatorsMixin):
 
     def __float__(self) -> float:
         """Return the value of a Variable with one element."""
-        return float(self.array)
+        return float(self._known("float(x)"))
 
     def __int__(self) -> int:
         """Return the value of a Variable with one element as an integer."""
-        return int(self.array)
+        return int(self._known("int(x)"))
 
     def __format__(self, spec: str) -> str:
         """Format the value of a Variable with one element."""
