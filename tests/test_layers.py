@@ -574,3 +574,21 @@ def test_sublayers_are_tracked_once() -> None:
     wrapped = Wrapped(layers.Dense(2))
     wrapped(np.ones((1, 3), np.float32))
     assert len(wrapped.weights) == 2
+
+
+@pytest.mark.parametrize("axis", [2, -3, 2**63, [1, 1], [0, -2], [0, 5]])
+@pytest.mark.parametrize("name", ["MaxNorm", "UnitNorm"])
+def test_axis_of_constraint_is_checked(name: str, axis: Any) -> None:
+    """Otherwise, training would fail after the first step."""
+    constraint = getattr(tinynet.constraints, name)(axis=axis)
+    with pytest.raises(
+        ValueError, match=r"axis of .* dense/kernel .* shape \(3, 2\).* Received: axis"
+    ):
+        L.Dense(2, kernel_constraint=constraint, name="dense").build((None, 3))
+    for valid in (1, -2, [0, 1]):
+        L.Dense(2, kernel_constraint=type(constraint)(axis=valid)).build((None, 3))
+
+
+def test_function_of_metric_is_callable() -> None:
+    with pytest.raises(TypeError, match="fn must be a function"):
+        tinynet.metrics.MeanMetricWrapper(5)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet._core import Configurable, Registry, argument, checks, declared
-from tinynet.program import Array, Tensor, as_tensor
+from tinynet.program import Array, Tensor, Variable, as_tensor
 
 _registry = Registry("constraint", "keras.constraints")
 
@@ -35,6 +35,20 @@ class Constraint(Configurable):
             Weight that satisfies the constraint.
         """
         return as_tensor(self.project(checks.numeric("w", w)))
+
+    def check(self, weight: Variable) -> None:
+        """Raise an error if the axes of the constraint are not axes of a weight.
+
+        Parameters
+        ----------
+        weight : Variable
+            Weight to be constrained.
+        """
+        given, n = getattr(self, "axis", ()), max(weight.ndim, 1)  # NumPy: a scalar has an axis 0
+        axes = given if isinstance(given, tuple) else (given,)
+        fits = all(-n <= a < n for a in axes) and len({a % n for a in axes}) == len(axes)
+        expected = f"axis of the constraint of {weight.path} must name axes of shape {weight.shape}"
+        checks.require(fits, f"{expected}, each at most once", f"axis={given}")
 
     def project(self, w: Array) -> Array:
         """Compute the projection as an array; subclasses override this method.

@@ -449,6 +449,8 @@ class Layer(_KeepsArguments):
         weight = Variable(values, trainable, dtype, name, f"{self.name}/{name}")
         weight.regularizer = regularizers.get(regularizer)
         weight.constraint = constraints.get(constraint)
+        if isinstance(weight.constraint, constraints.Constraint):
+            weight.constraint.check(weight)
         self._weights.append(weight)
         return weight
 
@@ -654,6 +656,7 @@ class Layer(_KeepsArguments):
 
     def _called(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
         """Compute the output; record the layer in the program that is traced, if any."""
+        check_size([])
         recorder = RECORDER.get()
         start = 0 if recorder is None else len(recorder.instructions)
         if recorder is not None:

@@ -159,6 +159,7 @@ class MeanMetricWrapper(Mean):
         self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
     ) -> None:
         super().__init__(name, dtype)
+        checks.require(callable(fn), "fn must be a function", f"fn={checks.shorten(fn)}", TypeError)
         self._fn = fn
         self._fn_kwargs = kwargs
 
