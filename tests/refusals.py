@@ -592,7 +592,7 @@ OPTIMIZERS_AND_CALLBACKS: Rows = {
             (callbacks.ReduceLROnPlateau, {"factor": [1, 1.5, 2.0, -0.1], "cooldown": [-1]}),
             (callbacks.ReduceLROnPlateau, {"min_lr": [-1.0]}),
             (callbacks.ModelCheckpoint, {"filepath": ["net.h4"], "save_freq": ["batch", 0, True]}),
-            (callbacks.CSVLogger, {"separator": [""]}),
+            (callbacks.CSVLogger, {"separator": ["", "\n", "\r", '"']}),
             (callbacks.BackupAndRestore, {"backup_dir": [""], "save_freq": [False]}),
             (callbacks.TensorBoard, {"histogram_freq": [-1], "profile_batch": [2]}),
             (callbacks.TensorBoard, {"update_freq": [0]}),

@@ -367,6 +367,7 @@ def readable(folder: Path, digit: np.ndarray) -> dict[str, Path]:
         "grey_and_alpha.png": (page.convert("LA"), {}),
         "clear_white.png": (page, {"transparency": 255}),
         "float.tif": (page.convert("F"), {}),
+        "big_endian.tif": (page.convert("I").point(lambda v: 257 * v).convert("I;16B"), {}),
     }
     for name, (image, options) in written.items():
         image.save(folder / name, **options)  # type: ignore[arg-type]

@@ -598,14 +598,20 @@ def _read_image(path: str) -> Array:
             received = f"{image.size[0]} x {image.size[1]} pixels"
             checks.require(math.prod(image.size) <= MAX_PIXELS, expected, received)
             image = ImageOps.exif_transpose(image)
+            factor = max(max(image.size) // (2 * framing.LARGEST), 1)
+            return _pixels(image, factor)
     except damage as error:
         text = f"{path} is a {kinds[0]} file that cannot be read: {error!s:.500}"
         raise ValueError(text) from error
-    factor = max(max(image.size) // (2 * framing.LARGEST), 1)
+
+
+def _pixels(image: Any, factor: int) -> Any:
+    """Return the values of an image of Pillow, downscaled by a factor."""
     if image.mode[:1] in "IF":  # 16 or 32 bits per pixel
-        low, high = image.getextrema()
-        sixteen = image.mode[0] == "I" and low >= 0 and (255 < high < 2**16 or image.mode != "I")
-        values = np.asarray(image.convert(image.mode[0]).reduce(factor))
+        plain = image.convert(image.mode[0])
+        low, high = plain.getextrema()
+        sixteen = plain.mode == "I" and low >= 0 and (255 < high < 2**16 or image.mode != "I")
+        values = np.asarray(plain.reduce(factor))
         return values.astype(np.uint16) if sixteen else values
     has_alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
     image = image.convert("RGBA" if has_alpha else "L" if image.mode in ("1", "L") else "RGB")

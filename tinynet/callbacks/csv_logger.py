@@ -17,8 +17,9 @@ __all__ = ["CSVLogger"]
 
 
 def _character(name: str, value: Any) -> Any:
-    if not isinstance(value, str) or len(value) != 1:
-        raise ValueError(f"{name} must be one character. Received: {name}={checks.shorten(value)}")
+    if not isinstance(value, str) or len(value) != 1 or value in '\r\n"':
+        expected = f"{name} must be one character other than a line break or quote"
+        raise ValueError(f"{expected}. Received: {name}={checks.shorten(value)}")
     return value
 
 
