@@ -14,7 +14,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import IO, Literal
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ IDX_FILES = (
 NPZ_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 DIMENSIONS = (3, 1, 3, 1)
 LARGEST = 1 << 28  # maximum size of a file or array in bytes: five times MNIST
+#: Maximum size of an array in bytes: SMALL plus RATIO times the size of the file. MNIST's is 5.
+SMALL, RATIO = 4 << 20, 100
 #: Header of an array as NumPy writes it; NumPy's parser accepts Python literals of any kind.
 _HEADER = re.compile(
     r"\{'descr': '([^']{1,10})', 'fortran_order': (True|False), "
@@ -74,7 +76,7 @@ def parse_idx(data: bytes, dimensions: int) -> Array:
     magic, *shape = np.frombuffer(header, ">u4").tolist()
     number = 0x0800 + dimensions  # 0x08 means unsigned bytes
     require(magic == number, f"the magic number must be {number}", f"{magic}")
-    return _values(stream, tuple(shape))
+    return _values(stream, tuple(shape), len(data))
 
 
 def parse_npz(data: bytes) -> list[Array]:
@@ -97,17 +99,20 @@ def parse_npz(data: bytes) -> list[Array]:
                 fits = found is not None and found[1] == "|u1" and len(shape) == dimensions
                 expected = f"{name} must be a uint8 array with {dimensions} dimensions"
                 require(fits, expected, shorten(header))
-                arrays.append(_values(stream, shape, "F" if found and found[2] == "True" else "C"))
+                order: Any = "F" if found and found[2] == "True" else "C"
+                arrays.append(_values(stream, shape, member.compress_size, order))
     return arrays
 
 
 def _values(
-    stream: IO[bytes] | gzip.GzipFile, shape: tuple[int, ...], order: Literal["C", "F"] = "C"
+    stream: IO[bytes] | gzip.GzipFile, shape: tuple[int, ...], packed: int, order: Any = "C"
 ) -> Array:
-    """Read the images or labels that follow a header."""
+    """Read the images or labels that follow a header from `packed` bytes of a file."""
     size = math.prod(shape)
     fits = shape[1:] in ((), (28, 28)) and 0 < size <= LARGEST
     require(fits, "the shape must be that of 28 x 28 images or of labels", f"shape={shape}")
+    expected = f"the data must be at most {RATIO} times as large as the file"
+    require(size <= SMALL + RATIO * packed, expected, f"{size:,} bytes in {packed:,} bytes")
     # Reading one more byte detects excess data, and makes gzip and zip verify their checksums.
     data = stream.read(size + 1)
     received = f"more than {size} bytes" if len(data) > size else f"{len(data)} bytes"
