@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from tinynet._core.cached_property import cached_property
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
 from tinynet.program.formula import Traced
-from tinynet.program.symbols import check_product, size_limit
+from tinynet.program.symbols import check_product
 from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor, to_array
 from tinynet.program.trace import CALL, Instruction, explain_shapes, is_symbolic, record
 
@@ -196,8 +195,7 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     arrays = [to_array(i) for i in inputs]
     if operation.convert is not None:
         arrays = operation.convert(arrays)
-    if size_limit.get() < math.inf:
-        check_product(operation.name, [*map(np.shape, arrays)], options)
+    check_product(operation.name, arrays, options)
     work = Workspace() if operation.has_work else None
     call = CALL.get()
     try:

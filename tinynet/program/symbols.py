@@ -17,6 +17,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from tinynet._core.cached_property import cached_property
+from tinynet._core.checks import shorten
 from tinynet._core.registry import unique_name
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.tensor import Array, TensorMethods
@@ -28,8 +29,31 @@ _OWN = re.compile(
     "|".join(re.escape(str(Path(f).parent)) for f in (np.__file__, str(Path(__file__).parent)))
 )
 
-#: Maximum number of elements of a tensor's examples, while a file is loaded.
-size_limit: ContextVar[float] = ContextVar("size_limit", default=math.inf)
+
+class Allowance:
+    """Number of elements that the tensors of a model in a file may have, for three examples.
+
+    Each call of a layer or operation counts as `CALL` more, which limits the time.
+    """
+
+    CALL = 2048
+
+    def __init__(self, most: int) -> None:
+        self.most = self.left = most
+
+    def use(self, size: int, shapes: Sequence[Any]) -> None:
+        """Subtract the size of a result; raise an error if it exceeds what is left."""
+        self.left -= size + self.CALL
+        if self.left < 0:
+            raise ValueError(
+                f"The tensors of a model in a file must have at most {self.most:,} elements for "
+                f"three examples, where each call counts as {self.CALL:,}. Received: a call with "
+                f"{size:,} elements for inputs of shapes {shorten([*shapes])}"
+            )
+
+
+#: Allowance while a model in a file is built.
+allowance: ContextVar[Allowance | None] = ContextVar("allowance", default=None)
 
 #: Sizes that replace the first unknown size, the second, ...
 _TRIED = ((2, 3), (5, 7), (11, 13), (17, 19))
@@ -232,34 +256,27 @@ def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
 
     `growth` is an upper bound of the result's size relative to the inputs.
     """
-    limit = size_limit.get()
-    if limit == math.inf:
+    limit = allowance.get()
+    if limit is None:
         return
     known = [tuple(3 if size is None else size for size in shape) for shape in shapes]
     size = sum(map(math.prod, known)) * growth
-    if size <= limit:
-        with contextlib.suppress(ValueError):
+    if size <= limit.left:
+        with contextlib.suppress(ValueError, RuntimeError):  # RuntimeError: over 32 dimensions
             size = max(size, math.prod(np.broadcast_shapes(*known)))
-    _require_small(size, shapes)
+    limit.use(size, shapes)
 
 
-def _require_small(size: int, shapes: Sequence[Any]) -> None:
-    if size > size_limit.get():
-        raise ValueError(
-            f"The tensors of a model in a file must have at most {size_limit.get():,} elements for "
-            f"three examples. Received: {size:,} for inputs of shape {shapes[0]}"
-        )
-
-
-def check_product(name: str, shapes: Sequence[Any], options: dict[str, Any]) -> None:
+def check_product(name: str, arrays: Sequence[Any], options: dict[str, Any]) -> None:
     """Raise an error if a product or lookup would be too large, while a model file is loaded."""
-    if size_limit.get() == math.inf or name not in _RESULTS:
+    limit = allowance.get()
+    if limit is None or name not in _RESULTS:
         return
-    size = 0
+    size, shapes = 0, [*map(np.shape, arrays)]
     # For invalid arguments, the operation itself raises an error.
-    with contextlib.suppress(ValueError, TypeError, IndexError, KeyError):
+    with contextlib.suppress(ValueError, TypeError, IndexError, KeyError, RuntimeError):
         size = _RESULTS[name](*shapes, **options)
-    _require_small(size, shapes)
+    limit.use(size, shapes)
 
 
 def _matmul_size(a: Any, b: Any) -> int:

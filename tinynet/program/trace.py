@@ -139,7 +139,7 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
                     # needed at run time.
                     inputs = [*map(_converted, inputs, arrays, converted)]
                 arrays = converted
-            check_product(operation.name, [*map(np.shape, arrays)], options)
+            check_product(operation.name, arrays, options)
             try:
                 each.append(operation.infer(arrays, options))
             except ValueError as error:

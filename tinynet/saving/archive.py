@@ -21,7 +21,7 @@ from tinynet.program.variable import Array
 #: Maximum total size in bytes: SMALL plus RATIO times the compressed size.
 SMALL = 4 << 20
 RATIO = 20
-MAX_MEMBERS = 60_000
+MAX_MEMBERS = 20_000
 _NPY = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][fiu][1248]|\|b1)', 'fortran_order': False, "
     rb"'shape': \(([\d, ]*)\), \} *\n",

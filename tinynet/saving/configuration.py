@@ -23,7 +23,7 @@ from tinynet import layers, losses, metrics, optimizers
 from tinynet._core.checks import require, shorten
 from tinynet._core.registry import custom_object_scope, map_entries
 from tinynet.layers.layer import initializer_override
-from tinynet.program.symbols import size_limit
+from tinynet.program.symbols import Allowance, allowance
 from tinynet.program.trace import within
 from tinynet.program.variable import Array, Variable
 from tinynet.saving.errors import MALFORMED, refusing
@@ -32,7 +32,7 @@ from tinynet.saving.saved_model import Model
 MAX_JSON = 4 << 20
 MAX_DEPTH = 100
 MAX_OBJECTS = 10_000
-#: Maximum number of elements of any tensor in a model, for a batch of three examples.
+#: Maximum number of elements of all tensors of a model, for a batch of three examples.
 MAX_SIZE = 1 << 24
 
 
@@ -146,7 +146,7 @@ def build(
         return model
 
     limited = None if n_bytes == math.inf else zeros
-    limits: dict[Any, Any] = {initializer_override: limited, size_limit: MAX_SIZE}
+    limits: dict[Any, Any] = {initializer_override: limited, allowance: Allowance(MAX_SIZE)}
     scope = settings.floatx_scope(settings.floatx() if floatx is None else floatx)
     malformed = refusing("The configuration is malformed", *MALFORMED)
     with malformed, custom_object_scope(custom_objects), scope:

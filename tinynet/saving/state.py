@@ -222,6 +222,12 @@ def _generators(layer: Any, path: str = "") -> Iterator[tuple[str, np.random.Gen
         yield from _generators(inner, f"{path}{i}/")
 
 
+def _is_exact(state: Any, given: Any) -> bool:
+    """Return whether a state of PCG64 is exactly the given one, and can occur."""
+    exact = repr(state["state"]) == repr({key: given["state"][key] for key in state["state"]})
+    return exact and state["state"]["inc"] % 2 == 1 and state["has_uint32"] in (0, 1)
+
+
 def _read_run(model: Model, run: dict[str, Any]) -> tuple[list[Any], History | None]:
     """Return the history and the generators with their states, which are validated first."""
     states: Any = run.get("random")
@@ -236,6 +242,9 @@ def _read_run(model: Model, run: dict[str, Any]) -> tuple[list[Any], History | N
         text = f"The state of the random generator {path} is malformed: {shorten(states[path])}"
         with refusing(text, TypeError, ValueError, KeyError, OverflowError):
             trial.state = states[path]
+        if "inc" in trial.state["state"]:  # PCG64, which may always draw the same if inc is even
+            text = f"The state of the random generator {path} must be one that can occur"
+            require(_is_exact(trial.state, states[path]), text, shorten(states[path]))
         checked.append((generator, trial.state))
     sizes = run.get("input_sizes", [0.0, 0.0])
     fits = isinstance(sizes, list) and [type(size) for size in sizes] == [float, float]
