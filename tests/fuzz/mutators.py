@@ -330,7 +330,8 @@ def safetensors(data: bytes, rng: random.Random, havoc: Havoc) -> bytes:
     else:
         name = rng.choice(["arrays", "model", "model", "model", "run"])
         if isinstance(about.get(name), str):
-            about[name] = json_value(about[name].encode(), rng, havoc).decode("utf-8", "replace")
+            text = about[name].encode("utf-8", "replace")
+            about[name] = json_value(text, rng, havoc).decode("utf-8", "replace")
     return tinynet_files.safetensors(header, contents)
 
 
