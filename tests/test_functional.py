@@ -392,3 +392,16 @@ def test_small_results_are_exact(name: str, dtype: str, tolerance: float, backen
     y = tinynet.Model(inputs, function(inputs)).predict(x, verbose=0)
     assert y.dtype == dtype
     np.testing.assert_allclose(y, EXACT[name](x.astype(float)), rtol=tolerance, atol=1e-37)
+
+
+def test_gradients_of_confident_predictions_are_exact(backend: str) -> None:
+    """The derivative is -sigmoid(-logit) for label 1, and sigmoid(logit) for label 0."""
+    sizes = np.geomspace(1, 60, 50, dtype=np.float32)
+    labels = np.repeat(np.float32([1, 0]), 50)[:, None]
+    logits = tinynet.Variable(np.concatenate([sizes, -sizes])[:, None])
+    loss = tinynet.losses.BinaryCrossentropy(from_logits=True, reduction="sum")
+    with tinynet.GradientTape() as tape:
+        value = loss(labels, logits)
+    expected = EXACT["sigmoid"](-sizes.astype(float))
+    found = tape.gradient(value, logits)[:, 0]
+    np.testing.assert_allclose(found, [*-expected, *expected], rtol=2e-6)

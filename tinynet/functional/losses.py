@@ -261,12 +261,14 @@ def sigmoid_crossentropy_backward(d_values: Array, y_true: Array, logits: Array)
 
     ``d_logits = (sigmoid(logits) - y_true) * d_values``.
     The value is log(1 + exp(logits)) - logits * y_true; the derivative of the first term is
-    sigmoid(logits).
+    sigmoid(logits). For positive logits, sigmoid(logits) - y_true is evaluated as
+    ``1 - y_true - sigmoid(-logits)``, whose small values are exact.
 
     >>> sigmoid_crossentropy_backward(np.array([4.0]), np.array([1.0]), np.array([0.0]))
     array([-2.])
     """
-    return (sigmoid(logits) - y_true) * d_values
+    small = sigmoid(-np.abs(logits))
+    return np.where(logits > 0, 1 - y_true - small, small - y_true) * d_values
 
 
 def binary_crossentropy(y_true: Array, probabilities: Array, epsilon: float) -> Array:
