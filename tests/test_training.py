@@ -1295,3 +1295,10 @@ def test_sample_weights_per_output(method: str) -> None:
     used, weight = model(), np.linspace(0, 2, 21)
     assert run(used, weight, None) != run(used, None, weight)
     assert run(used, None, weight) == run(model(), None, weight)
+
+
+@pytest.mark.parametrize("options", [{"metrics": 0}, {"weighted_metrics": 5}, {"metrics": [0.0]}])
+@pytest.mark.parametrize("loss", [None, "mse"])
+def test_metrics_are_checked_before_build(options: Any, loss: Any) -> None:
+    with pytest.raises(ValueError, match="The metric must be a name"):
+        Sequential([]).compile("sgd", loss, **options)

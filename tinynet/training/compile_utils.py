@@ -146,10 +146,10 @@ class Objective:
             self.bind(names, names if outputs is None else outputs)
             if len(names) == 1:
                 self.given = _single("loss", loss, names[0])
-        elif loss is not None:
+        else:
             for leaf in _leaves(loss):
                 losses.as_loss(leaf)
-            for leaf in _leaves([metrics or None, weighted_metrics or None]):
+            for leaf in _leaves([metrics, weighted_metrics]):
                 metrics_module.check(leaf)
 
     def bind(self, names: list[str] | None, outputs: Any) -> None:
