@@ -1138,3 +1138,51 @@ def test_json_integers_have_at_most_50_digits() -> None:
         assert read(f'{{"a": {number}}}') == {"a": float(number)}
     with pytest.raises(ValueError, match=r"50 digits.*Received: "):
         read(f'{{"a": {"1" * 51}}}')
+
+
+def named(name: str) -> Any:
+    """Return a custom function with a name."""
+
+    def function(*args: Any) -> Any:
+        return 2 * args[-1]
+
+    function.__name__ = name
+    return function
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        *(("activation", "relu"), ("kernel_initializer", "zeros"), ("bias_regularizer", "l2")),
+        *(("kernel_constraint", "non_neg"), ("loss", "mse"), ("metrics", "accuracy")),
+    ],
+)
+def test_functions_with_names_of_others_raise(part: str, name: str) -> None:
+    """Otherwise, the other function would be loaded."""
+    function = named(name)
+    options = {} if part in ("loss", "metrics") else {part: function}
+    model = tinynet.Sequential([layers.Dense(2, **options)])
+    compiled = {"loss": "mae", **({} if options else {part: [function]})}
+    model.compile("sgd", **compiled)
+    with pytest.raises(ValueError, match=rf"must not have the name of another .*'{name}'"):
+        model.to_json()
+    with saving.custom_object_scope({name: function}):
+        assert name in model.to_json()
+
+
+def exp(x: Any) -> Any:
+    return 3 * x
+
+
+def test_functions_of_lambda_are_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "net.tinynet"
+    x = np.float32([[-1, 0, 2]])
+    for function in (tinynet.activations.relu, tinynet.activations.softmax, tinynet.ops.exp, exp):
+        model = tinynet.Sequential([tinynet.Input((3,)), layers.Lambda(function)])
+        if function is exp:
+            with pytest.raises(ValueError, match=r"must be a named function.* of its own"):
+                model.save(path)
+        with saving.custom_object_scope({"exp": exp} if function is exp else {}):
+            model.save(path)
+            loaded = tinynet.models.load_model(path)
+        np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))

@@ -327,6 +327,12 @@ class Registry:
         if entry is None or isinstance(entry, str):
             return entry
         if not hasattr(entry, "get_config"):
+            found = {**self.names, **_custom()}.get(entry.__name__)
+            own = getattr(entry, "function", entry)
+            expected = f"The function {own!r} must not have the name of another {self.kind}"
+            require(
+                found is None or found in (entry, own), expected, f"the name {entry.__name__!r}"
+            )
             return entry.__name__
         cls, config, registered = type(entry), entry.get_config(), None
         name, module = self.written.get(cls, (cls.__name__, None))

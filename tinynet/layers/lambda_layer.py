@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+from tinynet import activations
 from tinynet._core import argument, checks, declared, required
 from tinynet.layers.layer import Layer, _registry, parameters_of
+from tinynet.program import TABLE
 
 __all__ = ["Lambda"]
 
 
+def _named(value: str | dict[str, Any]) -> Any:
+    """Return the custom function, activation or operation with a name or configuration."""
+    try:
+        return activations._registry.get(value)
+    except ValueError as error:
+        name = value.get("config") if isinstance(value, dict) else value
+        if isinstance(name, str) and name in TABLE:
+            return TABLE[name]
+        expected = "function must be an activation, an operation, or be passed in custom_objects"
+        raise ValueError(f"{expected}. Received: function={checks.shorten(value)}") from error
+
+
 def _function(name: str, value: Any) -> Any:
-    """Return the function; a name or configuration is looked up in the registry."""
+    """Return the function, which may be given by its name or configuration."""
     if isinstance(value, dict) and value.get("class_name") == "__lambda__":
         raise ValueError(
             "function must be a named function passed in custom_objects; serialized code is never "
             "executed. Received: a Lambda layer with serialized code"
         )
     if isinstance(value, str | dict):
-        value = _registry.get(value)
+        value = _named(value)
     if not callable(value):
         raise TypeError(f"function must be callable. Received: function={checks.shorten(value)}")
     return value
@@ -77,11 +92,15 @@ class Lambda(Layer):
         return "training" in parameters_of(self.function)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor arguments; raise an error if the function has no name."""
-        if getattr(self.function, "__name__", "<lambda>") == "<lambda>":
+        """Return the constructor arguments; the function must have a name of its own."""
+        name = getattr(self.function, "__name__", "<lambda>")
+        found = None
+        with contextlib.suppress(ValueError):  # a function to be passed in custom_objects
+            found = _named(name)
+        if name == "<lambda>" or found not in (None, self.function):
             raise ValueError(
                 f"function of {self.name} must be a named function, because a lambda cannot be "
-                "serialized; register it with saving.register_keras_serializable. "
-                "Received: a lambda"
+                "serialized, and have a name of its own; register it with "
+                f"saving.register_keras_serializable. Received: {self.function!r:.100}"
             )
         return super().get_config()

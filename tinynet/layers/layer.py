@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tinynet import config, constraints, initializers, regularizers
+from tinynet import activations, config, constraints, initializers, regularizers
 from tinynet._core import Registry, argument, checks, declared, found, suggestions
 from tinynet._core.arguments import keywords
 from tinynet._core.buffers import Workspace
@@ -354,7 +354,7 @@ class Layer(_KeepsArguments):
             "trainable": self.trainable,
             "dtype": {**policy, "registered_name": None},
             **arguments,
-            **{name: _plain(getattr(self, name)) for name in self._arguments},
+            **{name: _plain(name, getattr(self, name)) for name in self._arguments},
         }
 
     def _given_arguments(self) -> dict[str, Any]:
@@ -862,12 +862,20 @@ class Layer(_KeepsArguments):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
-def _plain(value: Any) -> Any:
+#: Modules of the objects that arguments with these last words refer to.
+_KINDS: dict[str, Any] = {
+    **{"activation": activations, "function": activations, "initializer": initializers},
+    **{"regularizer": regularizers, "constraint": constraints},
+}
+
+
+def _plain(name: str, value: Any) -> Any:
     """Convert an argument to its form in a configuration."""
     if isinstance(value, tuple):
         return list(value)
     value = getattr(value, "wrapped", value)  # the function that a regularizer wraps
-    return _registry.serialize(value) if callable(value) else value
+    kind = _KINDS.get(name.rpartition("_")[2], _registry)
+    return kind.serialize(value) if callable(value) else value
 
 
 Layer._arguments = ()
