@@ -10,7 +10,8 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.contenders import CONTENDERS, ROOT, only_avx2
-from benchmarks.harness import QUIET, machine, origin, save
+from benchmarks.harness import QUIET, machine, origin
+from benchmarks.result_files import save
 from benchmarks.suites import SUITES
 
 COMMITTED = Path(__file__).resolve().parent / "results"

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet as keras
-from benchmarks.harness import origin, save
+from benchmarks.harness import origin
 from benchmarks.problem import main_network
+from benchmarks.result_files import save
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]

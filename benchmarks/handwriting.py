@@ -26,7 +26,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import tinynet as keras
-from benchmarks.harness import origin, save
+from benchmarks.harness import origin
+from benchmarks.result_files import save
 from benchmarks.staleness import RESULTS
 from tinynet import cli
 from tinynet.datasets import augment_digits, frame_digit

@@ -266,13 +266,6 @@ def origin(*packages: str) -> dict[str, Any]:
     }
 
 
-def save(result: dict[str, Any], path: Path) -> None:
-    """Write a result in JSON format, and create its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
-
-
 def described(result: dict[str, Any]) -> str:
     """Return the part of a caption that states the origin of a result."""
     where = result["machine"]

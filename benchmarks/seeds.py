@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 import tinynet
 from benchmarks import report
-from benchmarks.harness import described, origin, save
+from benchmarks.harness import described, origin
 from benchmarks.problem import load_digits, main_network
+from benchmarks.result_files import save
 from tinynet._core.text_tables import Table
 from tinynet.repeats import Repeats
 from tinynet.visualize import plot_runs

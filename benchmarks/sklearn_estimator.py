@@ -23,8 +23,9 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
 from benchmarks import report
-from benchmarks.harness import described, origin, save
+from benchmarks.harness import described, origin
 from benchmarks.problem import load_digits as load_mnist
+from benchmarks.result_files import save
 from tinynet._core.text_tables import Table
 from tinynet.sklearn import TinyNetClassifier
 

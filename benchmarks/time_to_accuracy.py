@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
 import statistics
 import sys
@@ -29,9 +28,10 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.contenders import ROOT
-from benchmarks.harness import QUIET, Process, SkipError, described, origin, save
+from benchmarks.harness import QUIET, Process, SkipError, described, origin
 from benchmarks.problem import load_digits
 from benchmarks.recipes import PARTS, RECIPES, Recipe
+from benchmarks.result_files import load, save
 from tinynet._core.text_tables import Table
 
 #: Library and number of threads of each entry.
@@ -210,15 +210,16 @@ def plot(result: Result, path: Path) -> None:
 
 def _read(path: Path, here: Result) -> Result:
     """Return the results so far if they were measured on the same kind of machine."""
-    if path.exists():
-        result: Result = json.loads(path.read_text(encoding="utf-8"))
-        if result["machine"]["cpu"] == here["machine"]["cpu"]:
-            return result
-        raise ValueError(
-            "out must contain results of this machine; use --out FOLDER. "
-            f"Received: results of {result['machine']['cpu']}"
-        )
-    return {**here, "data": "MNIST", "versions": {}, "goals": {}, "parts": {}}
+    keys = {"machine", "versions", "goals", "parts"}
+    result: Result | None = load(path, lambda found: isinstance(found, dict) and keys <= {*found})
+    if result is None:
+        return {**here, "data": "MNIST", "versions": {}, "goals": {}, "parts": {}}
+    if result["machine"]["cpu"] == here["machine"]["cpu"]:
+        return result
+    raise ValueError(
+        "out must contain results of this machine; use --out FOLDER. "
+        f"Received: results of {result['machine']['cpu']}"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

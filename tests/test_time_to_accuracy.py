@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from benchmarks import entries, harness, time_to_accuracy
+from benchmarks import entries, harness, result_files, time_to_accuracy
 from benchmarks.entries import ENTRIES
 from benchmarks.harness import SkipError
 from benchmarks.recipes import PARTS, RECIPES, Recipe
@@ -116,6 +118,10 @@ def test_recipes_use_whole_batches_and_the_networks_of_their_goals() -> None:
 # ------------------------------------------------------------ the command
 
 
+INVALID = {"cut": '{"goals": {', "list": "[]", "null": "null", "no keys": "{}"}
+INVALID |= {"nested": "[" * 100_000, "binary": "\0\xff"}
+
+
 class Fake:
     """Process of a contender: 0.1 s per seed, and an accuracy of 0.97 plus 0.001 per seed."""
 
@@ -185,6 +191,25 @@ def test_refuses_busy_machine_and_results_of_others(run: Any, capsys: Any, tmp_p
     assert time_to_accuracy.main(["--force", "--out", str(tmp_path)]) == 1
     assert "out must contain results of this machine" in capsys.readouterr().err
     assert json.loads(path.read_text(encoding="utf-8")) == result
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_results_are_not_replaced(name: str, tmp_path: Path, capsys: Any) -> None:
+    text = INVALID[name]
+    path = tmp_path / "time_to_accuracy.json"
+    path.write_text(text, "latin-1")
+    assert time_to_accuracy.main(["--force", "--out", str(tmp_path)]) == 1
+    assert f"remove it or choose another one. Received: {path}\n" in capsys.readouterr().err
+    assert path.read_text("latin-1") == text
+
+
+def test_failed_write_keeps_older_results(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "results.json"
+    result_files.save([1], path)
+    monkeypatch.setattr("os.fsync", Mock(side_effect=OSError("No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        result_files.save([1, 2], path)
+    assert [path.read_text(), os.listdir(tmp_path)] == ["[\n 1\n]\n", ["results.json"]]
 
 
 def test_busy_machine_is_refused(monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:

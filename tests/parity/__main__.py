@@ -28,6 +28,7 @@ import numpy as np
 
 import tinynet
 from benchmarks.harness import machine
+from benchmarks.result_files import save
 from tests.parity import cases, network, report
 
 BACKENDS = {"jax": "JAX", "numpy": "NumPy"}
@@ -124,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(report.summary(result))
     path = options.json or (None if options.quick else report.DATA)
     if path:
-        path.write_text(json.dumps(rounded(result), indent=1) + "\n", encoding="utf-8")
+        save(rounded(result), path)
     if path == report.DATA:
         report.write(report.load())
         print("Wrote docs/parity.json, docs/parity.md and the summary in README.md")
