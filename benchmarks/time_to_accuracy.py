@@ -31,7 +31,7 @@ from benchmarks.contenders import ROOT
 from benchmarks.harness import QUIET, Process, SkipError, described, origin
 from benchmarks.problem import load_digits
 from benchmarks.recipes import PARTS, RECIPES, Recipe
-from benchmarks.result_files import load, save
+from benchmarks.result_files import ResultsError, load, locked, save
 from tinynet._core.text_tables import Table
 
 #: Library and number of threads of each entry.
@@ -216,7 +216,7 @@ def _read(path: Path, here: Result) -> Result:
         return {**here, "data": "MNIST", "versions": {}, "goals": {}, "parts": {}}
     if result["machine"]["cpu"] == here["machine"]["cpu"]:
         return result
-    raise ValueError(
+    raise ResultsError(
         "out must contain results of this machine; use --out FOLDER. "
         f"Received: results of {result['machine']['cpu']}"
     )
@@ -241,18 +241,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help=out)
     options = parser.parse_args(arguments)
     here = origin()
-    load, code = here["machine"]["load_before"], here["code"]
-    if load > QUIET and not options.force:
+    busy = here["machine"]["load_before"]
+    if busy > QUIET and not options.force:
         expected = f"the load average must be at most {QUIET}; use --force"
-        print(f"error: {expected}. Received: {load}", file=sys.stderr)
+        print(f"error: {expected}. Received: {busy}", file=sys.stderr)
         return 1
     path = options.out / "time_to_accuracy.json"
+    options.out.mkdir(parents=True, exist_ok=True)
     try:
-        result = _read(path, here)
-    except ValueError as error:
+        with locked(path, wait=False):
+            measure(options, _read(path, here), here, path)
+    except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    options.out.mkdir(parents=True, exist_ok=True)
+    print(f"Wrote the results, time_to_accuracy.*, to {options.out}.")
+    return 0
+
+
+def measure(options: argparse.Namespace, result: Result, here: Result, path: Path) -> None:
+    """Add the missing runs to a result, and write and print it."""
+    code = here["code"]
 
     def save_result() -> None:
         codes = {goal["code"] for goal in result["goals"].values()} or {code}
@@ -277,8 +285,6 @@ def main(arguments: list[str] | None = None) -> int:
     report.write_table(path.with_suffix(".md"), *shown)
     if result["goals"]:
         plot(result, path.with_suffix(".png"))
-    print(f"Wrote the results, time_to_accuracy.*, to {options.out}.")
-    return 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,20 @@ def test_search_with_coverage(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="needs Atheris")
     assert "edges" in fuzz(tmp_path, "--format=idx")
     assert json.loads((tmp_path / "results.json").read_text())[0]["edges"] > 10
+
+
+def test_concurrent_runs_are_all_recorded(tmp_path: Path) -> None:
+    """Runs with the same seed that start at the same time write to the same record."""
+    record = tmp_path / "record.json"
+
+    def fuzz(run: results.Run) -> None:
+        for i in range(10):
+            run.update(inputs=i, failures=0, seconds=0)
+
+    with ThreadPoolExecutor() as pool:
+        [*pool.map(fuzz, [results.Run(record, "idx", 5) for _ in range(3)])]
+    assert [run["inputs"] for run in results.read(record)] == [9, 9, 9]
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
 def test_table_of_results() -> None:

@@ -203,6 +203,13 @@ def test_invalid_results_are_not_replaced(name: str, tmp_path: Path, capsys: Any
     assert path.read_text("latin-1") == text
 
 
+def test_second_run_is_refused(tmp_path: Path, capsys: Any) -> None:
+    with result_files.locked(tmp_path / "time_to_accuracy.json"):
+        assert time_to_accuracy.main(["--force", "--out", str(tmp_path)]) == 1
+    assert "must not be in use by another run" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
 def test_failed_write_keeps_older_results(tmp_path: Path, monkeypatch: Any) -> None:
     path = tmp_path / "results.json"
     result_files.save([1], path)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
 import tinynet
+from benchmarks.result_files import load, locked
 from tinynet._core.atomic_files import write_atomically
 
 RECORD = Path(__file__).parents[1] / "fuzzing.json"
@@ -40,7 +42,13 @@ TITLES = {
 
 def read(path: Path = RECORD) -> list[dict[str, Any]]:
     """Return the recorded runs."""
-    return json.loads(path.read_text()) if path.exists() else []
+    return load(path, is_record) or []
+
+
+def is_record(found: Any) -> bool:
+    """Return whether the contents of a JSON file are recorded runs."""
+    keys = {"what", "inputs", "failures", "seconds"}
+    return isinstance(found, list) and all(isinstance(x, dict) and keys <= {*x} for x in found)
 
 
 def total(what: str, path: Path = RECORD) -> int:
@@ -54,18 +62,16 @@ class Run:
     def __init__(self, path: Path, what: str, seed: int) -> None:
         now = datetime.datetime.now().isoformat(" ", "seconds")
         about = {"what": what, "date": now, "version": tinynet.__version__, "seed": seed}
+        about["run"] = secrets.token_hex(8)
         self.path, self.results = path, {**about, "inputs": 0}
 
     def update(self, **results: Any) -> None:
         """Write the results of the run until now."""
-        others = [run for run in read(self.path) if not self.is_own(run)]
         self.results |= results
-        lines = ",\n".join(json.dumps(run) for run in [*others, self.results])
-        write_atomically(self.path, lambda file: file.write(f"[\n{lines}\n]\n".encode()))
-
-    def is_own(self, run: dict[str, Any]) -> bool:
-        """Return whether a recorded run is this one."""
-        return all(run[key] == self.results[key] for key in ("what", "date", "seed"))
+        with locked(self.path):
+            others = [run for run in read(self.path) if run.get("run") != self.results["run"]]
+            lines = ",\n".join(json.dumps(run) for run in [*others, self.results])
+            write_atomically(self.path, lambda file: file.write(f"[\n{lines}\n]\n".encode()))
 
 
 def block(runs: list[dict[str, Any]] | None = None) -> str:
