@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ import pytest
 
 import tinynet
 from tests.fuzz import FORMATS, corpus, engine, formats, mutators, results
+from tests.fuzz import __main__ as fuzzer
 
 ROOT = Path(tinynet.__file__).parents[1]
 NEEDS = {"png": "PIL", "keras": "h5py", "h5": "h5py", "weights": "h5py"}
@@ -146,6 +149,48 @@ def test_search_with_coverage(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="needs Atheris")
     assert "edges" in fuzz(tmp_path, "--format=idx")
     assert json.loads((tmp_path / "results.json").read_text())[0]["edges"] > 10
+
+
+class Engine:
+    """Process that fails for a file of the corpus, or else receives SIGTERM after 60 inputs."""
+
+    returncode = 1
+
+    def __init__(self, command: list[str], **options: Any) -> None:
+        corpus = Path(command[6].removeprefix("--corpus="))
+        if "--fill" in command:
+            (corpus / "start-000").write_bytes(b"bad")
+            (corpus / "start-001").write_bytes(b"good")
+        self.fails = b"bad" in [path.read_bytes() for path in corpus.iterdir()]
+        if self.fails:
+            Path(command[4], "crash-1").write_bytes(b"bad")
+        self.stdout = self.lines()
+
+    def lines(self) -> Any:
+        yield "#1 corp: 2" if self.fails else "#60 corp: 1"
+        if not self.fails:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def wait(self) -> int:
+        return int(self.fails)
+
+    def terminate(self) -> None:
+        self.fails = True
+
+
+def test_failing_input_is_counted_once(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr(subprocess, "Popen", Engine)
+    arguments = [f"--folder={tmp_path}", f"--results={tmp_path / 'record.json'}", "--format=idx"]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert fuzzer.main([*arguments, "--inputs=100"]) == 128 + signal.SIGTERM
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert "idx: 61 inputs, 1 corpus, 1 failures" in capsys.readouterr().out
+    assert [run["failures"] for run in results.read(tmp_path / "record.json")] == [1]
+    assert [path.name for path in (tmp_path / "corpus" / "idx").iterdir()] == ["start-001"]
+    assert b"bad" in [path.read_bytes() for path in (tmp_path / "failures" / "idx").iterdir()]
 
 
 def test_concurrent_runs_are_all_recorded(tmp_path: Path) -> None:

@@ -12,16 +12,16 @@ input that fails is kept in ``FOLDER/failures``, with the error message. The res
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
 import re
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, deque
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,10 @@ class Fuzzer:
     """A run for one format, in one process after the other."""
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
-        self.name, self.seed, self.stopped = name, options.seed, False
+        self.name, self.seed, self.stopped = name, options.seed, 0  # number of a signal
         self.random = options.random or importlib.util.find_spec("atheris") is None
-        self.done, self.failures, self.found = 0, Counter[str](), dict[str, int]()
+        self.done, self.crashes, self.found = 0, 0, dict[str, int]()
+        self.failures = set[bytes]()
         self.began = self.written = time.monotonic()
         self.corpus = options.folder / "corpus" / name
         self.failed = options.folder / "failures" / name
@@ -52,9 +53,8 @@ class Fuzzer:
 
     def fuzz(self, inputs: int) -> None:
         """Test a number of inputs."""
-        while self.done < inputs and not self.stopped:
+        while self.done < inputs and not self.stopped and self.crashes < MOST_FAILURES:
             self.process(inputs - self.done)
-            self.stopped |= self.failures.total() >= MOST_FAILURES
 
     def process(self, inputs: int) -> None:
         """Test inputs in a new process."""
@@ -62,7 +62,8 @@ class Fuzzer:
         with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
             command = [sys.executable, "-m", "tests.fuzz.engine", self.name, folder]
             command += [f"--inputs={inputs}", f"--corpus={self.corpus}", f"--seconds={ROUND}"]
-            command += [f"--seed={self.seed + self.done}", *["--random"] * self.random]
+            command += [f"--seed={self.seed + self.done + self.crashes}"]
+            command += [*["--random"] * self.random, *["--fill"] * (self.done + self.crashes == 0)]
             process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
@@ -71,8 +72,8 @@ class Fuzzer:
                 errors="replace",
             )
 
-            def stop(*_: Any) -> None:
-                self.stopped = True
+            def stop(number: int, *_: Any) -> None:
+                self.stopped = number
                 process.terminate()
 
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -94,34 +95,40 @@ class Fuzzer:
                 self.keep(Path(folder), "".join(last), process.returncode)
         self.record()
         reached = ", ".join(f"{n:,} {key}" for key, n in self.found.items())
-        failures = f"{self.failures.total():,} failures"
+        failures = f"{len(self.failures):,} failures"
         seconds = time.monotonic() - self.began
         text = f"{self.name}: {self.done:,} inputs, {reached}, {failures}, {seconds:,.0f} s"
         print(text, flush=True)
 
     def record(self) -> None:
         """Write the results until now."""
-        seconds, failures = round(time.monotonic() - self.began), self.failures.total()
+        seconds, failures = round(time.monotonic() - self.began), len(self.failures)
         self.run.update(inputs=self.done, **self.found, failures=failures, seconds=seconds)
         self.written = time.monotonic()
 
     def keep(self, folder: Path, text: str, code: int) -> None:
-        """Keep the input that failed, and the error message."""
+        """Keep the input that failed, and the error message; remove it from the corpus."""
         files = [*folder.glob("*-*")] or [*folder.glob("input*")]
         if not files:
             raise SystemExit(f"{text}\nThe process failed before the first input.")
         error = ERROR.search(text)
         reason = (error[1] or error[2]) if error else f"exit code {code}"
-        self.failures[reason] += 1
+        self.crashes += 1
         for path in files:
-            kept = self.failed / path.name
-            shutil.copy(path, kept)
+            data = path.read_bytes()
+            self.failures.add(data)
+            kind, digest = path.stem.partition("-")[0], hashlib.sha1(data).hexdigest()
+            kept = self.failed / f"{kind}-{digest}{path.suffix}"
+            kept.write_bytes(data)
             kept.with_name(f"{kept.name}.txt").write_text(text)
             print(f"{self.name}: {reason}\n  input: {kept}", flush=True)
+            for member in self.corpus.iterdir():
+                if member.read_bytes() == data:
+                    member.unlink()
 
 
-def main() -> int:
-    """Run fuzzers; return 1 if an input failed."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run fuzzers; return 1 if an input failed, or 128 plus the number of a signal."""
     summary, _, more = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(description=summary, epilog=more)
     parser.add_argument("--format", choices=[*FORMATS, "all"], default="all", help="file format")
@@ -135,7 +142,7 @@ def main() -> int:
     parser.add_argument(
         "--results", type=Path, default=results.RECORD, help="file to add results to"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.seed = secrets.randbelow(2**30) if options.seed is None else options.seed
     print(f"seed {options.seed}")
     failed = 0
@@ -143,9 +150,9 @@ def main() -> int:
         fuzzer = Fuzzer(name, options)
         done = results.total(name, options.results) if options.resume else 0
         fuzzer.fuzz(options.inputs - done)
-        failed += fuzzer.failures.total()
+        failed += len(fuzzer.failures)
         if fuzzer.stopped:
-            break
+            return 128 + fuzzer.stopped
     return 1 if failed else 0
 
 

@@ -49,13 +49,14 @@ class Judge:
 
         self.format = formats.FORMATS[name]
         self.path = folder / f"input{self.format.suffix}"
+        valid = folder / f"valid{self.format.suffix}"
         for seed in self.format.seeds():  # import modules that a reader imports when it needs them
-            self.path.write_bytes(seed)
-            self.format.use(self.format.load(self.path))
+            valid.write_bytes(seed)
+            self.format.use(self.format.load(valid))
         self.originals = {}
         for seed in self.format.checked():
-            self.path.write_bytes(seed)
-            self.originals[seed] = contents(self.format.load(self.path))
+            valid.write_bytes(seed)
+            self.originals[seed] = contents(self.format.load(valid))
         self.flipped: tuple[Any, Any] = (None, None)
         self.highest = peak()
 
@@ -137,7 +138,8 @@ def fuzz_with_coverage(options: argparse.Namespace) -> None:
     # Kernels are excluded, because Numba compiles their bytecode.
     with atheris.instrument_imports(include=["tinynet"], exclude=["tinynet.kernels"]):
         judge = prepared(options.format, options.folder)
-    fill(options.corpus, judge, options.format)
+    if options.fill:
+        fill(options.corpus, judge, options.format)
 
     def mutate(data: bytes, longest: int, seed: int) -> bytes:
         def havoc(part: bytes) -> bytes:
@@ -161,17 +163,21 @@ def fuzz_with_coverage(options: argparse.Namespace) -> None:
 def fuzz_at_random(options: argparse.Namespace) -> None:
     """Mutate files of the corpus."""
     judge = prepared(options.format, options.folder)
-    fill(options.corpus, judge, options.format)
+    if options.fill:
+        fill(options.corpus, judge, options.format)
     files = [path.read_bytes() for path in sorted(options.corpus.iterdir())]
     rng, end = random.Random(options.seed), time.monotonic() + options.seconds
     for number in range(1, options.inputs + 1):
         data = rng.choice(files)
         for _ in range(rng.choice([1, 1, 2, 4])):
             data = judge.mutate(data, rng, lambda part: mutators.overwrite(part, rng))
-        judge(data)
-        last = number == options.inputs or time.monotonic() > end
-        if last or number % 1000 == 0:
-            print(f"#{number} corp: {len(files)}", flush=True)
+        last = True  # if an exception is raised
+        try:
+            judge(data)
+            last = number == options.inputs or time.monotonic() > end
+        finally:
+            if last or number % 1000 == 0:
+                print(f"#{number} corp: {len(files)}", flush=True)
         if last:
             break
 
@@ -184,7 +190,8 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path)
     for name in ("inputs", "seconds", "seed"):
         parser.add_argument(f"--{name}", type=int)
-    parser.add_argument("--random", action="store_true")
+    for name in ("random", "fill"):
+        parser.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
     (fuzz_at_random if options.random else fuzz_with_coverage)(options)
 
