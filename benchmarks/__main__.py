@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.contenders import CONTENDERS, ROOT, only_avx2
 from benchmarks.harness import QUIET, machine, origin
-from benchmarks.result_files import save
+from benchmarks.result_files import output_folder, positive, save
 from benchmarks.suites import SUITES
 
 COMMITTED = Path(__file__).resolve().parent / "results"
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     known = f"(default: all contenders of the suite; available: {', '.join(CONTENDERS)})"
     parser.add_argument("--contenders", metavar="NAME,...", help=known)
     by_suite = "number of rounds (default: defined by the suite)"
-    parser.add_argument("--rounds", type=int, metavar="N", help=by_suite)
+    parser.add_argument("--rounds", type=positive, metavar="N", help=by_suite)
     parts = "only networks whose description contains one of these strings"
     parser.add_argument("--only", metavar="NAME", nargs="+", default=[], help=parts)
     on_cores = "only contenders that use this number of cores"
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help=force)
     out = "output folder (default: benchmarks/results; output/benchmarks for a run with --quick, "
     out += "--only, --cores or --contenders)"
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help=out)
+    parser.add_argument("--out", type=output_folder, metavar="FOLDER", help=out)
     tables = "only update the tables in README.md and docs/benchmarks.md, or in FILEs"
     parser.add_argument("--write-tables", type=Path, nargs="*", metavar="FILE", help=tables)
     options = parser.parse_args(argv)
@@ -55,8 +55,6 @@ def main(argv: list[str] | None = None) -> int:
     if unknown := set(chosen) - set(CONTENDERS):
         received = ", ".join(sorted(unknown))
         parser.error(f"--contenders must be names of contenders. Received: {received}")
-    if options.rounds is not None and options.rounds < 1:
-        parser.error(f"--rounds must be at least 1. Received: {options.rounds}")
     names = list(SUITES) if options.suite == "all" else [options.suite]
     if options.only and not any(SUITES[n].chosen(options.quick, options.only) for n in names):
         received = " ".join(options.only)

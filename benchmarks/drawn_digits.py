@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import tinynet as keras
 from benchmarks.harness import origin
 from benchmarks.problem import main_network
-from benchmarks.result_files import save
+from benchmarks.result_files import at_least, output_folder, positive, save
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -98,10 +98,10 @@ def plot(
 def main(arguments: list[str] | None = None) -> None:
     """Compute, print and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drawn_digits", description=__doc__)
-    parser.add_argument("--out", type=Path, default="benchmarks/results", help="output folder")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--seed", type=int, default=0, help="seed of the network and of the digits")
+    parser.add_argument("--out", type=output_folder, default="benchmarks/results", metavar="FOLDER")
+    parser.add_argument("--epochs", type=positive, default=5)
+    parser.add_argument("--batch-size", type=positive, default=128)
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of network and digits")
     options = parser.parse_args(arguments)
 
     try:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 import tinynet as keras
 from benchmarks.harness import origin
-from benchmarks.result_files import save
+from benchmarks.result_files import at_least, output_file, output_folder, positive, save
 from benchmarks.staleness import RESULTS
 from tinynet import cli
 from tinynet.datasets import augment_digits, frame_digit
@@ -416,12 +416,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the accuracy for each distortion, or write the results of both networks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.handwriting", description=__doc__)
     parser.add_argument("model", nargs="?", help="path of a model saved by tinynet train")
-    parser.add_argument("--digits", type=int, default=300, help="test images for each distortion")
-    parser.add_argument("--seed", type=int, default=0, help="seed of positions and distortions")
+    parser.add_argument("--digits", type=positive, default=300, help="test images per distortion")
+    parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the distortions")
     parser.add_argument("--scans", type=Path, help=".npz file of scans")
-    parser.add_argument("--sheet", type=Path, help="PNG file of the misclassified scans to write")
+    parser.add_argument("--sheet", type=output_file, help="PNG file for the misclassified scans")
     parser.add_argument("--only", default="", help="only distortions with this text in their name")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="output folder without a model")
+    parser.add_argument("--out", type=output_folder, default=RESULTS, help="folder without a model")
     options = parser.parse_args(arguments)
     if options.model is None:
         if options.scans is None:

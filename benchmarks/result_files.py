@@ -1,39 +1,63 @@
-"""Files of results: read and checked before the work, locked, and replaced atomically."""
+"""Arguments of commands, and files of results.
+
+Both are checked before the work. The files are locked and replaced atomically.
+"""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tinynet._core.atomic_files import write_atomically
+from tinynet._core.atomic_files import require_writable, write_atomically
 
 
 class ResultsError(argparse.ArgumentTypeError):
-    """A file of results cannot be used; the message states the reason."""
+    """An argument or a file of results cannot be used; the message states the reason."""
 
 
-def load(path: Path, is_valid: Callable[[Any], bool]) -> Any:
-    """Return the contents of a JSON file, or None if it does not exist.
+def at_least(least: int) -> Callable[[str], int]:
+    """Return an argparse type for integers."""
+
+    def integer(text: str) -> int:
+        if text.isdecimal() and int(text) >= least:
+            return int(text)
+        raise ResultsError(f"must be an integer >= {least}. Received: {text}")
+
+    return integer
+
+
+positive = at_least(1)
+
+
+def output_file(text: str) -> Path:
+    """Return the path of a file that can be written, for argparse."""
+    try:
+        require_writable(path := Path(text))
+    except OSError as error:
+        raise ResultsError(f"must be writable. Received: {text} ({error.strerror})") from None
+    return path
+
+
+def output_folder(text: str) -> Path:
+    """Return the path of a folder in which files can be written, for argparse."""
+    return output_file(f"{text}/results").parent
+
+
+def load(path: Path, default: Any, is_valid: Callable[[Any], bool]) -> Any:
+    """Return the contents of a JSON file, or a default if it does not exist.
 
     Raises ResultsError if the file cannot be read or its contents are not valid.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError):
-        found = None
-    if not is_valid(found):
-        raise ResultsError(
-            "the file of results must be a JSON file that the same command wrote; "
-            f"repair it, remove it or choose another one. Received: {path}"
-        )
-    return found
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
+        if is_valid(found):
+            return found
+    expected = "JSON that the same command wrote; repair it, remove it or choose another file"
+    raise ResultsError(f"the file of results must contain {expected}. Received: {path}")
 
 
 def save(result: Any, path: Path) -> None:
@@ -47,29 +71,18 @@ def save(result: Any, path: Path) -> None:
 def locked(path: Path, wait: bool = True) -> Iterator[None]:
     """Lock a file of results during a with statement, if the system has locks.
 
-    Another file next to it is locked, because the file itself is replaced. If `wait` is False and
-    another process holds the lock, ResultsError is raised.
+    Its folder is created. Another file next to it is locked, because the file itself is replaced.
+    If `wait` is False and another process holds the lock, ResultsError is raised.
     """
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("ab") as file:
+        try:
+            import fcntl
 
-    lock = path.with_name(f".{path.name}.lock")
-    while True:
-        with lock.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                reason = "the file of results must not be in use by another run"
-                raise ResultsError(f"{reason}. Received: {path}") from None
-            except OSError:  # not every network file system supports locks
-                pass
-            # The process that held the lock before has removed the file.
-            if os.fstat(file.fileno()).st_nlink == 0:
-                continue
-            try:
-                yield
-            finally:
-                lock.unlink(missing_ok=True)
-            return
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            reason = "the file of results must not be in use by another run"
+            raise ResultsError(f"{reason}. Received: {path}") from None
+        except (ImportError, OSError):  # not every system and file system supports locks
+            pass
+        yield

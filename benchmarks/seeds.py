@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ import tinynet
 from benchmarks import report
 from benchmarks.harness import described, origin
 from benchmarks.problem import load_digits, main_network
-from benchmarks.result_files import save
+from benchmarks.result_files import output_folder, positive, save
 from tinynet._core.text_tables import Table
 from tinynet.repeats import Repeats
 from tinynet.visualize import plot_runs
@@ -72,12 +71,12 @@ def load(images: int) -> tuple[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     """Compute, print and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__)
-    parser.add_argument("--out", type=Path, default="benchmarks/results", help="output folder")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--images", type=int, default=60000, help="number of training images")
-    parser.add_argument("--jobs", type=int, default=None, help="number of parallel fits of tinynet")
+    parser.add_argument("--out", type=output_folder, default="benchmarks/results", metavar="FOLDER")
+    parser.add_argument("--seeds", type=positive, default=10)
+    parser.add_argument("--epochs", type=positive, default=5)
+    parser.add_argument("--batch-size", type=positive, default=32)
+    parser.add_argument("--images", type=positive, default=60000, help="training images")
+    parser.add_argument("--jobs", type=positive, default=None, help="parallel fits of tinynet")
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks import report
 from benchmarks.harness import described, origin
 from benchmarks.problem import load_digits as load_mnist
-from benchmarks.result_files import save
+from benchmarks.result_files import output_folder, positive, save
 from tinynet._core.text_tables import Table
 from tinynet.sklearn import TinyNetClassifier
 
@@ -79,9 +78,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sklearn_estimator", description=__doc__
     )
-    parser.add_argument("--out", type=Path, default="benchmarks/results", help="output folder")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--images", type=int, default=60000, help="number of MNIST training images")
+    parser.add_argument("--out", type=output_folder, default="benchmarks/results", metavar="FOLDER")
+    parser.add_argument("--rounds", type=positive, default=3)
+    parser.add_argument("--images", type=positive, default=60000, help="training images of MNIST")
     options = parser.parse_args(arguments)
 
     before = origin("numpy", "numba", "scikit-learn")

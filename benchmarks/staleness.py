@@ -7,6 +7,7 @@ commands that measure them again, and exits with 1 if there are any.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import hashlib
 import json
@@ -80,8 +81,10 @@ def stale(folder: Path) -> dict[str, str]:
     }
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Print stale results; return 1 if there are any."""
+    description = {"prog": "python -m benchmarks.staleness", "description": __doc__}
+    argparse.ArgumentParser(**description).parse_args(arguments)
     commands = stale(RESULTS)
     for name, again in commands.items():
         print(f"{name} was measured with different code; measure it again: {again}")

@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
-from benchmarks.contenders import ROOT
 from benchmarks.harness import QUIET, Process, SkipError, described, origin
 from benchmarks.problem import load_digits
 from benchmarks.recipes import PARTS, RECIPES, Recipe
-from benchmarks.result_files import ResultsError, load, locked, save
+from benchmarks.result_files import ResultsError, load, locked, output_folder, positive, save
+from benchmarks.staleness import RESULTS
 from tinynet._core.text_tables import Table
 
 #: Library and number of threads of each entry.
@@ -211,9 +211,8 @@ def plot(result: Result, path: Path) -> None:
 def _read(path: Path, here: Result) -> Result:
     """Return the results so far if they were measured on the same kind of machine."""
     keys = {"machine", "versions", "goals", "parts"}
-    result: Result | None = load(path, lambda found: isinstance(found, dict) and keys <= {*found})
-    if result is None:
-        return {**here, "data": "MNIST", "versions": {}, "goals": {}, "parts": {}}
+    new = {**here, "data": "MNIST", "versions": {}, "goals": {}, "parts": {}}
+    result: Result = load(path, new, lambda found: isinstance(found, dict) and keys <= {*found})
     if result["machine"]["cpu"] == here["machine"]["cpu"]:
         return result
     raise ResultsError(
@@ -233,12 +232,12 @@ def main(arguments: list[str] | None = None) -> int:
         "--goals", nargs="+", choices=RECIPES, default=list(RECIPES), metavar="GOAL"
     )
     parser.add_argument("--entries", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--seeds", type=int, default=40, help="number of runs of each entry")
+    parser.add_argument("--seeds", type=positive, default=40, help="runs of each entry")
     parser.add_argument("--parts", action="store_true", help="show the effect of the parts")
     parser.add_argument("--again", action="store_true", help="discard the results of these goals")
     parser.add_argument("--force", action="store_true", help="measure on a busy machine")
     out = "output folder (default: benchmarks/results)"
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results", help=out)
+    parser.add_argument("--out", type=output_folder, default=RESULTS, help=out)
     options = parser.parse_args(arguments)
     here = origin()
     busy = here["machine"]["load_before"]
@@ -247,7 +246,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {expected}. Received: {busy}", file=sys.stderr)
         return 1
     path = options.out / "time_to_accuracy.json"
-    options.out.mkdir(parents=True, exist_ok=True)
     try:
         with locked(path, wait=False):
             measure(options, _read(path, here), here, path)

@@ -15,6 +15,7 @@ import argparse
 import collections
 import dataclasses
 import functools
+import importlib
 import itertools
 import secrets
 import tempfile
@@ -29,6 +30,7 @@ from typing import Any
 import numpy as np
 
 import tinynet
+from benchmarks.result_files import positive
 from tests.fuzz import results
 
 Spec = tuple[str, dict[str, Any]]
@@ -732,35 +734,41 @@ def check(kind: str, program: Program | int) -> str | None:
         raise AssertionError(f"{kind}, seed {program.seed}: {error}\n{program}") from error
 
 
+#: Modules that compare programs of a kind, if they need more than tinynet.
+NEEDS = {"keras": "reference.keras_net", "graphs": "reference.keras_net", "files": "h5py"}
+
+
 def main(kinds: dict[str, Callable[[int], str | None]], arguments: Any = None) -> int:
     """Compare many programs; return 1 if a program fails."""
     parser = argparse.ArgumentParser(description="Compare random programs.")
     one = next(iter(kinds))
     parser.add_argument("--kind", choices=kinds, required=len(kinds) > 1, default=one)
-    parser.add_argument("--programs", type=int, default=100)
-    parser.add_argument("--resume", action="store_true", help="count the programs of recorded runs")
-    parser.add_argument("--seed", type=int, help="first seed (random by default)")
-    parser.add_argument(
-        "--results", type=Path, default=results.RECORD, help="file to add results to"
-    )
+    parser.add_argument("--programs", type=positive, default=100)
+    results.add_arguments(parser)
     options = parser.parse_args(arguments)
+    try:
+        importlib.import_module(NEEDS.get(options.kind, "tinynet"))
+    except (ImportError, RuntimeError) as error:  # not installed, or another backend of Keras
+        parser.error(f"the packages of --kind {options.kind} must be installed. Received: {error}")
     first = secrets.randbelow(2**40) if options.seed is None else options.seed
     what = f"{options.kind} programs"
     done = results.total(what, options.results) if options.resume else 0
     print(f"{what}: first seed {first}, {done:,} recorded", flush=True)
     run, counts = results.Run(options.results, what, first), collections.Counter(failures=0)
-    began = written = time.monotonic()
-    seeds = range(first, first + options.programs - done)
-    for seed in seeds:
-        try:
-            counts[kinds[options.kind](seed) or "agree"] += 1
-        except Exception:
-            counts["failures"] += 1
-            print(f"seed {seed}")
-            traceback.print_exc(limit=-1)
-        if seed == seeds[-1] or time.monotonic() > written + 10:
-            written = time.monotonic()
-            run.update(inputs=counts.total(), **counts, seconds=round(written - began))
+    written = time.monotonic()
+    try:
+        for seed in range(first, first + options.programs - done):
+            try:
+                counts[kinds[options.kind](seed) or "agree"] += 1
+            except Exception:
+                counts["failures"] += 1
+                print(f"seed {seed}")
+                traceback.print_exc(limit=-1)
+            if time.monotonic() > written + 10:
+                run.update(inputs=counts.total(), **counts)
+                written = time.monotonic()
+    finally:  # also after Ctrl-C
+        run.update(inputs=counts.total(), **counts)
     print(f"{what}: {counts.total():,} from seed {first}, {dict(counts)}")
     return 1 if counts["failures"] else 0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import random
 import signal
 import subprocess
@@ -13,13 +13,17 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 import tinynet
+from benchmarks import staleness, time_to_accuracy
+from tests import random_programs
 from tests.fuzz import FORMATS, corpus, engine, formats, mutators, results
 from tests.fuzz import __main__ as fuzzer
+from tests.parity import __main__ as parity
 
 ROOT = Path(tinynet.__file__).parents[1]
 NEEDS = {"png": "PIL", "keras": "h5py", "h5": "h5py", "weights": "h5py"}
@@ -151,46 +155,56 @@ def test_search_with_coverage(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "results.json").read_text())[0]["edges"] > 10
 
 
-class Engine:
-    """Process that fails for a file of the corpus, or else receives SIGTERM after 60 inputs."""
-
-    returncode = 1
-
-    def __init__(self, command: list[str], **options: Any) -> None:
-        corpus = Path(command[6].removeprefix("--corpus="))
-        if "--fill" in command:
-            (corpus / "start-000").write_bytes(b"bad")
-            (corpus / "start-001").write_bytes(b"good")
-        self.fails = b"bad" in [path.read_bytes() for path in corpus.iterdir()]
-        if self.fails:
-            Path(command[4], "crash-1").write_bytes(b"bad")
-        self.stdout = self.lines()
-
-    def lines(self) -> Any:
-        yield "#1 corp: 2" if self.fails else "#60 corp: 1"
-        if not self.fails:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def wait(self) -> int:
-        return int(self.fails)
-
-    def terminate(self) -> None:
-        self.fails = True
-
-
 def test_failing_input_is_counted_once(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
-    monkeypatch.setattr(subprocess, "Popen", Engine)
+    """A process fails for a file of the corpus; the next one is interrupted after 60 inputs."""
+    stop: list[Any] = []
+    monkeypatch.setattr(signal, "signal", lambda number, handler: stop.append(handler))
+
+    def process(command: list[str], **options: Any) -> Any:
+        corpus = Path(command[6].removeprefix("--corpus="))
+        for name in ("bad", "good") if "--fill" in command else ():
+            (corpus / name).write_text(name)
+        fails = (corpus / "bad").exists()
+        if fails:
+            Path(command[4], "crash-1").write_text("bad")
+        lines = ["#1 corp: 2"] if fails else (stop[-1](15) or "#60 corp: 1" for _ in [0])
+        return Mock(stdout=lines, wait=lambda: fails, returncode=1)
+
+    monkeypatch.setattr(fuzzer, "Popen", process)
     arguments = [f"--folder={tmp_path}", f"--results={tmp_path / 'record.json'}", "--format=idx"]
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        assert fuzzer.main([*arguments, "--inputs=100"]) == 128 + signal.SIGTERM
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    assert fuzzer.main([*arguments, "--inputs=100"]) == 128 + signal.SIGTERM
     assert "idx: 61 inputs, 1 corpus, 1 failures" in capsys.readouterr().out
     assert [run["failures"] for run in results.read(tmp_path / "record.json")] == [1]
-    assert [path.name for path in (tmp_path / "corpus" / "idx").iterdir()] == ["start-001"]
-    assert b"bad" in [path.read_bytes() for path in (tmp_path / "failures" / "idx").iterdir()]
+    assert [path.name for path in (tmp_path / "corpus" / "idx").iterdir()] == ["good"]
+    assert len([*(tmp_path / "failures" / "idx").iterdir()]) == 2
+
+
+WRONG: dict[Any, str] = {
+    fuzzer.main: "--inputs=-5 --inputs=0 --seed=-1 --folder={} --results={} --results=.",
+    functools.partial(random_programs.main, {"keras": random_programs.check}): (
+        "--programs=0 --seed=-5 --results={} --kind=keras"
+    ),
+    time_to_accuracy.main: "--seeds=0 --out={}",
+    parity.main: "--json={}/x",
+    results.main: "--wirte",
+    staleness.main: "--all",
+}
+
+
+@pytest.mark.parametrize(
+    ("main", "argument"), [(main, one) for main, text in WRONG.items() for one in text.split()]
+)
+def test_wrong_arguments(
+    main: Any, argument: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    """They are reported before the work, and before a file is changed."""
+    monkeypatch.setitem(sys.modules, "reference.keras_net", None)  # Keras is not installed
+    path = tmp_path / "file"
+    path.write_text("text")
+    with pytest.raises(SystemExit, match="2"):
+        main([argument.format(path)])
+    assert argument.partition("=")[0] in capsys.readouterr().err
+    assert path.read_text() == "text"
 
 
 def test_concurrent_runs_are_all_recorded(tmp_path: Path) -> None:
@@ -198,13 +212,12 @@ def test_concurrent_runs_are_all_recorded(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
 
     def fuzz(run: results.Run) -> None:
-        for i in range(10):
+        for i in range(1, 11):
             run.update(inputs=i, failures=0, seconds=0)
 
     with ThreadPoolExecutor() as pool:
         [*pool.map(fuzz, [results.Run(record, "idx", 5) for _ in range(3)])]
-    assert [run["inputs"] for run in results.read(record)] == [9, 9, 9]
-    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+    assert [run["inputs"] for run in results.read(record)] == [10, 10, 10]
 
 
 def test_table_of_results() -> None:

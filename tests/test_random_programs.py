@@ -85,19 +85,24 @@ def test_main_records_results_and_resumes(tmp_path: Path, capsys: Any) -> None:
     def compare(seed: int) -> str | None:
         seeds.append(seed)
         assert seed != 8, "wrong"
+        if seed == 60:
+            raise KeyboardInterrupt
         return "chaotic" if seed == 7 else None
 
     arguments = ["--results", str(tmp_path / "record.json"), "--resume", "--programs"]
-    assert random_programs.main({"keras": compare}, [*arguments, "3", "--seed", "7"]) == 1
-    assert "keras programs: first seed 7" in (printed := capsys.readouterr()).out
+    assert random_programs.main({"threads": compare}, [*arguments, "3", "--seed", "7"]) == 1
+    assert "threads programs: first seed 7" in (printed := capsys.readouterr()).out
     assert "AssertionError: wrong" in printed.err
-    assert random_programs.main({"keras": compare}, [*arguments, "10", "--seed", "50"]) == 0
-    assert seeds == [7, 8, 9, *range(50, 57)]
-    first, second = results.read(tmp_path / "record.json")
-    assert [first[key] for key in ("what", "seed", "inputs")] == ["keras programs", 7, 3]
+    assert random_programs.main({"threads": compare}, [*arguments, "10", "--seed", "50"]) == 0
+    with pytest.raises(KeyboardInterrupt):
+        random_programs.main({"threads": compare}, [*arguments, "20", "--seed", "57"])
+    assert seeds == [7, 8, 9, *range(50, 61)]
+    first, second, third = results.read(tmp_path / "record.json")
+    assert [first[key] for key in ("what", "seed", "inputs")] == ["threads programs", 7, 3]
     assert [first[key] for key in ("agree", "chaotic", "failures")] == [1, 1, 1]
     assert [second[key] for key in ("seed", "inputs", "agree", "failures")] == [50, 7, 7, 0]
-    assert "| random programs, compared with Keras | 10 |" in results.block([first, second])
+    assert [third[key] for key in ("seed", "inputs", "agree", "failures")] == [57, 3, 3, 0]
+    assert "between numbers of threads | 10 |" in results.block([first, second])
 
 
 def test_random_programs_are_deterministic() -> None:

@@ -73,11 +73,11 @@ def test_stale_results_are_listed_with_commands(
         "nets-avx2.json": "python -m benchmarks --suite nets --isa avx2",
     }
     monkeypatch.setattr(staleness, "RESULTS", tmp_path)
-    assert staleness.main() == 1
+    assert staleness.main([]) == 1
     assert "measure it again: python -m benchmarks --suite grid\n" in capsys.readouterr().out
     for name in ("grid", "nets-avx2"):
         (tmp_path / f"{name}.json").unlink()
-    assert staleness.main() == 0
+    assert staleness.main([]) == 0
     assert capsys.readouterr().out == "All results were measured with this code.\n"
 
 

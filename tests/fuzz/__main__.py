@@ -17,14 +17,15 @@ import importlib.util
 import re
 import secrets
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 from typing import Any
 
+from benchmarks.result_files import output_folder, positive
 from tests.fuzz import FORMATS, results
 
 #: Seconds after which a new process continues.
@@ -44,7 +45,7 @@ class Fuzzer:
         self.random = options.random or importlib.util.find_spec("atheris") is None
         self.done, self.crashes, self.found = 0, 0, dict[str, int]()
         self.failures = set[bytes]()
-        self.began = self.written = time.monotonic()
+        self.written = time.monotonic()
         self.corpus = options.folder / "corpus" / name
         self.failed = options.folder / "failures" / name
         for folder in (self.corpus, self.failed):
@@ -64,13 +65,7 @@ class Fuzzer:
             command += [f"--inputs={inputs}", f"--corpus={self.corpus}", f"--seconds={ROUND}"]
             command += [f"--seed={self.seed + self.done + self.crashes}"]
             command += [*["--random"] * self.random, *["--fill"] * (self.done + self.crashes == 0)]
-            process = subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-            )
+            process = Popen(command, stdout=PIPE, stderr=STDOUT, text=True, errors="replace")
 
             def stop(number: int, *_: Any) -> None:
                 self.stopped = number
@@ -96,14 +91,12 @@ class Fuzzer:
         self.record()
         reached = ", ".join(f"{n:,} {key}" for key, n in self.found.items())
         failures = f"{len(self.failures):,} failures"
-        seconds = time.monotonic() - self.began
-        text = f"{self.name}: {self.done:,} inputs, {reached}, {failures}, {seconds:,.0f} s"
-        print(text, flush=True)
+        seconds = f"{self.run.results['seconds']:,} s"
+        print(f"{self.name}: {self.done:,} inputs, {reached}, {failures}, {seconds}", flush=True)
 
     def record(self) -> None:
         """Write the results until now."""
-        seconds, failures = round(time.monotonic() - self.began), len(self.failures)
-        self.run.update(inputs=self.done, **self.found, failures=failures, seconds=seconds)
+        self.run.update(inputs=self.done, **self.found, failures=len(self.failures))
         self.written = time.monotonic()
 
     def keep(self, folder: Path, text: str, code: int) -> None:
@@ -132,16 +125,10 @@ def main(arguments: list[str] | None = None) -> int:
     summary, _, more = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(description=summary, epilog=more)
     parser.add_argument("--format", choices=[*FORMATS, "all"], default="all", help="file format")
-    parser.add_argument("--inputs", type=int, default=10_000, help="number of inputs per format")
-    parser.add_argument("--resume", action="store_true", help="count the inputs of recorded runs")
+    parser.add_argument("--inputs", type=positive, default=10_000, help="inputs per format")
     parser.add_argument("--random", action="store_true", help="do not use Atheris")
-    parser.add_argument("--seed", type=int, help="seed (random by default)")
-    parser.add_argument(
-        "--folder", type=Path, default=Path(".fuzz"), help="for corpus and failures"
-    )
-    parser.add_argument(
-        "--results", type=Path, default=results.RECORD, help="file to add results to"
-    )
+    parser.add_argument("--folder", type=output_folder, default=".fuzz", help="for its files")
+    results.add_arguments(parser)
     options = parser.parse_args(arguments)
     options.seed = secrets.randbelow(2**30) if options.seed is None else options.seed
     print(f"seed {options.seed}")

@@ -124,11 +124,11 @@ def prepared(name: str, folder: Path) -> Judge:
     return judge
 
 
-def fill(folder: Path, judge: Judge, name: str) -> None:
-    """Put the committed corpus and the valid files of a format into a folder."""
-    files = [*corpus.read(name).values(), *judge.format.seeds()]
-    for i, data in enumerate(files):
-        (folder / f"start-{i:03}").write_bytes(data)
+def fill(options: argparse.Namespace, judge: Judge) -> None:
+    """Put the committed corpus and the valid files of a format into a folder, with ``--fill``."""
+    files = [*corpus.read(options.format).values(), *judge.format.seeds()]
+    for i, data in enumerate(files if options.fill else []):
+        (options.corpus / f"start-{i:03}").write_bytes(data)
 
 
 def fuzz_with_coverage(options: argparse.Namespace) -> None:
@@ -138,8 +138,7 @@ def fuzz_with_coverage(options: argparse.Namespace) -> None:
     # Kernels are excluded, because Numba compiles their bytecode.
     with atheris.instrument_imports(include=["tinynet"], exclude=["tinynet.kernels"]):
         judge = prepared(options.format, options.folder)
-    if options.fill:
-        fill(options.corpus, judge, options.format)
+    fill(options, judge)
 
     def mutate(data: bytes, longest: int, seed: int) -> bytes:
         def havoc(part: bytes) -> bytes:
@@ -163,21 +162,17 @@ def fuzz_with_coverage(options: argparse.Namespace) -> None:
 def fuzz_at_random(options: argparse.Namespace) -> None:
     """Mutate files of the corpus."""
     judge = prepared(options.format, options.folder)
-    if options.fill:
-        fill(options.corpus, judge, options.format)
+    fill(options, judge)
     files = [path.read_bytes() for path in sorted(options.corpus.iterdir())]
     rng, end = random.Random(options.seed), time.monotonic() + options.seconds
     for number in range(1, options.inputs + 1):
         data = rng.choice(files)
         for _ in range(rng.choice([1, 1, 2, 4])):
             data = judge.mutate(data, rng, lambda part: mutators.overwrite(part, rng))
-        last = True  # if an exception is raised
-        try:
-            judge(data)
-            last = number == options.inputs or time.monotonic() > end
-        finally:
-            if last or number % 1000 == 0:
-                print(f"#{number} corp: {len(files)}", flush=True)
+        judge(data)
+        last = number == options.inputs or time.monotonic() > end
+        if last or number % 1000 == 0:
+            print(f"#{number} corp: {len(files)}", flush=True)
         if last:
             break
 

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import secrets
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import tinynet
-from benchmarks.result_files import load, locked
+from benchmarks.result_files import at_least, load, locked, output_file
 from tinynet._core.atomic_files import write_atomically
 
 RECORD = Path(__file__).parents[1] / "fuzzing.json"
@@ -42,7 +43,22 @@ TITLES = {
 
 def read(path: Path = RECORD) -> list[dict[str, Any]]:
     """Return the recorded runs."""
-    return load(path, is_record) or []
+    return load(path, [], is_record)  # type: ignore[no-any-return]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of each command that records runs."""
+    parser.add_argument("--resume", action="store_true", help="count what is recorded")
+    parser.add_argument("--seed", type=at_least(0), help="(first) seed; random by default")
+    about = "file to add results to"
+    parser.add_argument("--results", type=record, default=str(RECORD), help=about)
+
+
+def record(text: str) -> Path:
+    """Return the path of a record that can be written, for argparse."""
+    path = output_file(text)
+    read(path)
+    return path
 
 
 def is_record(found: Any) -> bool:
@@ -64,10 +80,13 @@ class Run:
         about = {"what": what, "date": now, "version": tinynet.__version__, "seed": seed}
         about["run"] = secrets.token_hex(8)
         self.path, self.results = path, {**about, "inputs": 0}
+        self.began = time.monotonic()
 
     def update(self, **results: Any) -> None:
-        """Write the results of the run until now."""
-        self.results |= results
+        """Write the results of the run until now. A run without inputs is not recorded."""
+        self.results |= {**results, "seconds": round(time.monotonic() - self.began)}
+        if not results["inputs"] and not results["failures"]:
+            return
         with locked(self.path):
             others = [run for run in read(self.path) if run.get("run") != self.results["run"]]
             lines = ",\n".join(json.dumps(run) for run in [*others, self.results])
@@ -95,8 +114,15 @@ def written(text: str) -> str:
     return text[:start] + block() + text[end:]
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--write"]:
+def main(arguments: list[str] | None = None) -> None:
+    """Print or write the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.results", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write it to docs/guarantees.md")
+    if parser.parse_args(arguments).write:
         PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     else:
         print(block())
+
+
+if __name__ == "__main__":
+    main()

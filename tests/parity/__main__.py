@@ -21,14 +21,13 @@ import json
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import tinynet
 from benchmarks.harness import machine
-from benchmarks.result_files import save
+from benchmarks.result_files import output_file, save
 from tests.parity import cases, network, report
 
 BACKENDS = {"jax": "JAX", "numpy": "NumPy"}
@@ -90,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__)
     quick = "only 10 steps, and only Keras on TensorFlow; writes no pages"
     parser.add_argument("--quick", action="store_true", help=quick)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write only the results to FILE")
+    parser.add_argument("--json", type=output_file, metavar="FILE", help="write only to FILE")
     parser.add_argument("--seeds", action="store_true", help="repeat the ten seeds (ten minutes)")
     parser.add_argument("--tables", action="store_true", help="only rewrite the tables")
     options = parser.parse_args(arguments)
