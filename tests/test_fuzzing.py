@@ -223,10 +223,10 @@ def test_concurrent_runs_are_all_recorded(tmp_path: Path) -> None:
 def test_table_of_results() -> None:
     run = {"inputs": 1000, "edges": 5, "features": 7, "failures": 0, "seconds": 1800}
     runs = [{"what": "idx", **run}, {"what": "idx", **run, "edges": 6, "failures": 2}]
-    runs.append({"what": "keras programs", "inputs": 10, "failures": 0, "seconds": 360})
+    runs.append({"what": "keras programs", "inputs": 10, "failures": 1, "seconds": 360, "agree": 7})
     assert results.block(runs).split("\n")[3:-1] == [
         "| IDX (datasets) | 2,000 | 6 | 7 | 2 | 1.0 |",
-        "| random programs, compared with Keras | 10 |  |  | 0 | 0.1 |",
+        "| random programs, compared with Keras | 10: 7 agreed, 2 not comparable |  |  | 1 | 0.1 |",
     ]
 
 

@@ -102,7 +102,9 @@ def test_main_records_results_and_resumes(tmp_path: Path, capsys: Any) -> None:
     assert [first[key] for key in ("agree", "chaotic", "failures")] == [1, 1, 1]
     assert [second[key] for key in ("seed", "inputs", "agree", "failures")] == [50, 7, 7, 0]
     assert [third[key] for key in ("seed", "inputs", "agree", "failures")] == [57, 3, 3, 0]
-    assert "between numbers of threads | 10 |" in results.block([first, second])
+    assert "between numbers of threads | 10: 8 agreed, 1 not comparable |" in results.block(
+        [first, second]
+    )
 
 
 def test_random_programs_are_deterministic() -> None:

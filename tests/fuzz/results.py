@@ -103,7 +103,10 @@ def block(runs: list[dict[str, Any]] | None = None) -> str:
             keys = ("inputs", "failures", "seconds")
             count, failures, seconds = (sum(run[key] for run in own) for key in keys)
             most = [max(run.get(key, 0) for run in own) for key in ("edges", "features")]
-            cells = [title, f"{count:,}", *(f"{n:,}" if n else "" for n in most)]
+            counted = f"{count:,}"
+            if agreed := sum(run.get("agree", 0) for run in own):
+                counted += f": {agreed:,} agreed, {count - agreed - failures:,} not comparable"
+            cells = [title, counted, *(f"{n:,}" if n else "" for n in most)]
             rows.append(f"| {' | '.join(cells)} | {failures:,} | {seconds / 3600:.1f} |")
     return "\n".join([BEGIN, *rows, END])
 
