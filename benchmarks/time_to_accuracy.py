@@ -14,6 +14,7 @@ the other 10,000.
 from __future__ import annotations
 
 import argparse
+import datetime
 import functools
 import os
 import statistics
@@ -92,9 +93,11 @@ class Track:
         if entry not in self.processes:
             self.processes[entry] = Process(CONTENDERS[entry])
             reply = self.processes[entry].ask(do="enter", entry=entry, **self.request)
-            self.versions.update(reply["versions"])
+            for name, version in reply["versions"].items():
+                _require_same(name, self.versions.setdefault(name, version), version)
         load = round(os.getloadavg()[0], 2)
-        return {"seed": seed, "load": load, **self.processes[entry].ask(do="race", seed=seed)}
+        about = {"seed": seed, "date": datetime.date.today().isoformat(), "load": load}
+        return {**about, **self.processes[entry].ask(do="race", seed=seed)}
 
 
 def race(
@@ -182,7 +185,9 @@ def tables(result: Result) -> list[Table]:
 
 
 def _caption(result: Result, runs: list[Result]) -> str:
-    """Describe the machine, its load and the versions."""
+    """Describe the machine, its load, the versions and the dates."""
+    dates = sorted({run.get("date", result["date"]) for run in runs})
+    result = {**result, "date": " to ".join(dict.fromkeys((dates[0], dates[-1])))}
     loads = [run["load"] for run in runs]
     load = f"median {statistics.median(loads)}, maximum {max(loads)}"
     return f"Median seconds, {described(result)}. Load average at the start of the runs: {load}."
@@ -209,16 +214,20 @@ def plot(result: Result, path: Path) -> None:
 
 
 def _read(path: Path, here: Result) -> Result:
-    """Return the results so far if they were measured on the same kind of machine."""
+    """Return the results so far if they were measured with the same processor and Python."""
     keys = {"machine", "versions", "goals", "parts"}
     new = {**here, "data": "MNIST", "versions": {}, "goals": {}, "parts": {}}
     result: Result = load(path, new, lambda found: isinstance(found, dict) and keys <= {*found})
-    if result["machine"]["cpu"] == here["machine"]["cpu"]:
-        return result
-    raise ResultsError(
-        "out must contain results of this machine; use --out FOLDER. "
-        f"Received: results of {result['machine']['cpu']}"
-    )
+    for name in ("cpu", "python"):
+        _require_same(name, result["machine"][name], here["machine"][name])
+    return result
+
+
+def _require_same(name: str, recorded: str, here: str) -> None:
+    """Raise ResultsError if results were measured with something else."""
+    if recorded != here:
+        expected = f"out must contain results of this machine and these versions, {name} {here}"
+        raise ResultsError(f"{expected}; use --out FOLDER. Received: {name} {recorded}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -262,7 +271,7 @@ def measure(options: argparse.Namespace, result: Result, here: Result, path: Pat
 
     def save_result() -> None:
         codes = {goal["code"] for goal in result["goals"].values()} or {code}
-        result.update(date=here["date"], code=codes.pop() if len(codes) == 1 else "several")
+        result.update(code=codes.pop() if len(codes) == 1 else "several")
         result["goals"] = {
             goal: result["goals"][goal] for goal in RECIPES if goal in result["goals"]
         }

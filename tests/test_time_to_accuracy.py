@@ -178,14 +178,23 @@ def test_parts_are_compared_with_the_recipe(run: Any, capsys: Any, tmp_path: Pat
     assert "| 98 % | no variations | 97.05 % | +0.00 | 0.15 | 2 |" in text
 
 
-def test_refuses_busy_machine_and_results_of_others(run: Any, capsys: Any, tmp_path: Path) -> None:
+def test_caption_contains_dates_of_runs(run: Any, tmp_path: Path) -> None:
+    result = run("--seeds", "2", "--entries", "tinynet")
+    result["goals"]["97 %"]["runs"]["tinynet"][0]["date"] = "2020-02-29"
+    found = f"measured on 2020-02-29 to {result['date']}: "
+    assert found in time_to_accuracy.tables(result)[0].note
+
+
+@pytest.mark.parametrize("changed", ["machine cpu", "machine python", "versions numpy"])
+def test_results_of_others_are_refused(changed: str, run: Any, capsys: Any, tmp_path: Path) -> None:
     run("--seeds", "1", "--entries", "tinynet")
     path = tmp_path / "time_to_accuracy.json"
     result = json.loads(path.read_text(encoding="utf-8"))
-    result["machine"]["cpu"] = "another"
+    part, name = changed.split()
+    result[part][name] = "another"
     path.write_text(json.dumps(result), encoding="utf-8")
     assert time_to_accuracy.main(["--force", "--out", str(tmp_path)]) == 1
-    assert "out must contain results of this machine" in capsys.readouterr().err
+    assert f"use --out FOLDER. Received: {name} another\n" in capsys.readouterr().err
     assert json.loads(path.read_text(encoding="utf-8")) == result
 
 
