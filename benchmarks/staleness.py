@@ -83,8 +83,7 @@ def stale(folder: Path) -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print stale results; return 1 if there are any."""
-    description = {"prog": "python -m benchmarks.staleness", "description": __doc__}
-    argparse.ArgumentParser(**description).parse_args(arguments)
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     commands = stale(RESULTS)
     for name, again in commands.items():
         print(f"{name} was measured with different code; measure it again: {again}")

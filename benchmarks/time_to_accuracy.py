@@ -267,10 +267,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace, result: Result, here: Result, path: Path) -> None:
     """Add the missing runs to a result, and write and print it."""
-    code = here["code"]
 
     def save_result() -> None:
-        codes = {goal["code"] for goal in result["goals"].values()} or {code}
+        codes = {goal["code"] for goal in result["goals"].values()} or {here["code"]}
         result.update(code=codes.pop() if len(codes) == 1 else "several")
         result["goals"] = {
             goal: result["goals"][goal] for goal in RECIPES if goal in result["goals"]
@@ -282,7 +281,7 @@ def measure(options: argparse.Namespace, result: Result, here: Result, path: Pat
             result["parts"][goal] = parts(goal, options.seeds, result["versions"])
             save_result()
             continue
-        about = {"recipe": RECIPES[goal].fields(), "code": code}
+        about = {"recipe": RECIPES[goal].fields(), "code": here["code"]}
         if options.again or not about.items() <= result["goals"].get(goal, {}).items():
             result["goals"][goal] = {**about, "runs": {}}
         result["goals"][goal]["skipped"] = {}

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tinynet
+from tests import page_tables
 from tests.size import numbers_of_code
 
 ROOT = Path(tinynet.__file__).parent
@@ -203,13 +204,7 @@ def table(found: dict[str, Entered]) -> str:
 def main() -> None:
     """Print the totals and files, or write the totals to CONTRIBUTING.md."""
     found = totals()
-    if "--write" in sys.argv:
-        text = CONTRIBUTING.read_text(encoding="utf-8")
-        before, rest = text.split(BEGIN)
-        parts = [before, BEGIN, "\n", table(found), "\n", END, rest.split(END)[1]]
-        CONTRIBUTING.write_text("".join(parts), encoding="utf-8")
-        return
-    print(table(found))
+    page_tables.main(CONTRIBUTING, lambda: f"{BEGIN}\n{table(found)}\n{END}")
     for what, entered in found.items():
         print(f"\n{what}: {entered.maths:.0%} of the lines are in `functional`")
         for name, count in entered.files.most_common(20):

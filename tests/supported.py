@@ -6,12 +6,11 @@ With ``--write``, they are written to docs/keras.md, between two markers.
 from __future__ import annotations
 
 import inspect
-import sys
 from pathlib import Path
 
 import tinynet
 from docs import public_names
-from tests import features, import_lines
+from tests import features, import_lines, page_tables
 from tests.internals import registry
 from tests.internals.registry import classes as registered
 from tinynet import callbacks
@@ -74,22 +73,5 @@ def block() -> str:
     return "\n".join([BEGIN, import_lines.table(), "", *rows, "", said, END])
 
 
-def written(text: str) -> str:
-    """Replace the text between the markers with the tables."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"text must contain {BEGIN} and {END}. Received: text={text[:80]!r}")
-    return before + block() + after
-
-
-def main(arguments: list[str]) -> None:
-    """Print the tables, or write them to docs/keras.md."""
-    if arguments == ["--write"]:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        print(block())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    page_tables.main(PAGE, block)

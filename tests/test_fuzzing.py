@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import random
 import signal
@@ -11,6 +10,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -20,7 +20,7 @@ import pytest
 
 import tinynet
 from benchmarks import staleness, time_to_accuracy
-from tests import random_programs
+from tests import page_tables, random_programs
 from tests.fuzz import FORMATS, corpus, engine, formats, mutators, results
 from tests.fuzz import __main__ as fuzzer
 from tests.parity import __main__ as parity
@@ -181,29 +181,25 @@ def test_failing_input_is_counted_once(tmp_path: Path, monkeypatch: Any, capsys:
 
 WRONG: dict[Any, str] = {
     fuzzer.main: "--inputs=-5 --inputs=0 --seed=-1 --folder={} --results={} --results=.",
-    functools.partial(random_programs.main, {"keras": random_programs.check}): (
-        "--programs=0 --seed=-5 --results={} --kind=keras"
-    ),
+    partial(random_programs.main, {"keras": str}): "--programs=0 --seed=-5 --kind=keras",
     time_to_accuracy.main: "--seeds=0 --out={}",
     parity.main: "--json={}/x",
-    results.main: "--wirte",
+    partial(page_tables.main, results.PAGE, results.block): "--wirte",
     staleness.main: "--all",
 }
 
 
 @pytest.mark.parametrize(
-    ("main", "argument"), [(main, one) for main, text in WRONG.items() for one in text.split()]
+    ("main", "text"), [(main, text) for main, texts in WRONG.items() for text in texts.split()]
 )
-def test_wrong_arguments(
-    main: Any, argument: str, tmp_path: Path, monkeypatch: Any, capsys: Any
-) -> None:
+def test_bad_arguments(main: Any, text: str, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     """They are reported before the work, and before a file is changed."""
     monkeypatch.setitem(sys.modules, "reference.keras_net", None)  # Keras is not installed
     path = tmp_path / "file"
     path.write_text("text")
     with pytest.raises(SystemExit, match="2"):
-        main([argument.format(path)])
-    assert argument.partition("=")[0] in capsys.readouterr().err
+        main([text.format(path)])
+    assert text.partition("=")[0] in capsys.readouterr().err
     assert path.read_text() == "text"
 
 

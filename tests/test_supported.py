@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 import tinynet
 from tests import supported
 
@@ -18,15 +16,6 @@ def test_table_lists_public_names() -> None:
     assert "EarlyStopping" in kinds["callbacks"]
     assert "one_hot" in kinds["`tf`"]
     assert "relu" in kinds["`tf.nn`"]
-
-
-def test_table_is_written_between_markers() -> None:
-    text = f"above\n{supported.BEGIN}\nold\n{supported.END}\nbelow\n"
-    once = supported.written(text)
-    assert once == f"above\n{supported.block()}\nbelow\n"
-    assert supported.written(once) == once
-    with pytest.raises(ValueError, match=r"Received: text='no markers'"):
-        supported.written("no markers")
 
 
 def test_page_is_up_to_date() -> None:

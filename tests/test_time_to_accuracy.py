@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -217,10 +215,10 @@ def test_second_run_is_refused(tmp_path: Path, capsys: Any) -> None:
 def test_failed_write_keeps_older_results(tmp_path: Path, monkeypatch: Any) -> None:
     path = tmp_path / "results.json"
     result_files.save([1], path)
-    monkeypatch.setattr("os.fsync", Mock(side_effect=OSError("No space left on device")))
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.delattr("os.fsync")  # which raises an error when the file has been written
+    with pytest.raises(AttributeError):
         result_files.save([1, 2], path)
-    assert [path.read_text(), os.listdir(tmp_path)] == ["[\n 1\n]\n", ["results.json"]]
+    assert (path.read_text(), [*tmp_path.iterdir()]) == ("[\n 1\n]\n", [path])
 
 
 def test_busy_machine_is_refused(monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:

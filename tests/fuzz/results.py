@@ -15,6 +15,7 @@ from typing import Any
 
 import tinynet
 from benchmarks.result_files import at_least, load, locked, output_file
+from tests import page_tables
 from tinynet._core.atomic_files import write_atomically
 
 RECORD = Path(__file__).parents[1] / "fuzzing.json"
@@ -111,21 +112,5 @@ def block(runs: list[dict[str, Any]] | None = None) -> str:
     return "\n".join([BEGIN, *rows, END])
 
 
-def written(text: str) -> str:
-    """Return the text of the page with the current table."""
-    start, end = text.index(BEGIN), text.index(END) + len(END)
-    return text[:start] + block() + text[end:]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Print or write the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.results", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write it to docs/guarantees.md")
-    if parser.parse_args(arguments).write:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        print(block())
-
-
 if __name__ == "__main__":
-    main()
+    page_tables.main(PAGE, block)

@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.harness import described
 from benchmarks.report import markdown
+from tests import page_tables
 from tests.parity.network import EPOCH, FIRST, LAST_BOUND, QUANTITIES, VARIANTS
 
 Report = dict[str, Any]
@@ -217,11 +218,7 @@ def written(text: str, parts: dict[str, str]) -> str:
     """Replace the text between the markers of each part."""
     for name, part in parts.items():
         begin, end = marks(name)
-        before, found, rest = text.partition(begin)
-        _, ended, after_it = rest.partition(end)
-        if not found or not ended:
-            raise ValueError(f"text must contain {begin} and {end}. Received: text={text[:80]!r}")
-        text = f"{before}{begin}\n\n{part}\n\n{end}{after_it}"
+        text = page_tables.written(text, f"{begin}\n\n{part}\n\n{end}")
     return text
 
 
