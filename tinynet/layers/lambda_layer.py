@@ -92,7 +92,7 @@ class Lambda(Layer):
         return "training" in parameters_of(self.function)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor arguments; the function must have a name of its own."""
+        """Return the constructor arguments; the function must have a name that no other has."""
         name = getattr(self.function, "__name__", "<lambda>")
         found = None
         with contextlib.suppress(ValueError):  # a function to be passed in custom_objects
@@ -100,7 +100,7 @@ class Lambda(Layer):
         if name == "<lambda>" or found not in (None, self.function):
             raise ValueError(
                 f"function of {self.name} must be a named function, because a lambda cannot be "
-                "serialized, and have a name of its own; register it with "
+                "serialized, and have a name that no other function has; register it with "
                 f"saving.register_keras_serializable. Received: {self.function!r:.100}"
             )
         return super().get_config()
