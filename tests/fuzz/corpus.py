@@ -16,7 +16,7 @@ from tests.fuzz import FORMATS
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 #: Maximum size of each archive in bytes.
-MOST = 24_000
+MOST = 30_000
 
 
 def read(name: str) -> dict[str, bytes]:
