@@ -226,8 +226,8 @@ def _read(path: Path, here: Result) -> Result:
 def _require_same(name: str, recorded: str, here: str) -> None:
     """Raise ResultsError if results were measured with something else."""
     if recorded != here:
-        expected = f"out must contain results of this machine and these versions, {name} {here}"
-        raise ResultsError(f"{expected}; use --out FOLDER. Received: {name} {recorded}")
+        expected = f"out must contain results of {name} {here}; use --out FOLDER or remove the file"
+        raise ResultsError(f"{expected}. Received: {name} {recorded}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -192,7 +192,7 @@ def test_results_of_others_are_refused(changed: str, run: Any, capsys: Any, tmp_
     result[part][name] = "another"
     path.write_text(json.dumps(result), encoding="utf-8")
     assert time_to_accuracy.main(["--force", "--out", str(tmp_path)]) == 1
-    assert f"use --out FOLDER. Received: {name} another\n" in capsys.readouterr().err
+    assert f"or remove the file. Received: {name} another\n" in capsys.readouterr().err
     assert json.loads(path.read_text(encoding="utf-8")) == result
 
 
