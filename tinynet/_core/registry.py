@@ -329,7 +329,7 @@ class Registry:
         if not hasattr(entry, "get_config"):
             found = {**self.names, **_custom()}.get(entry.__name__)
             own = getattr(entry, "function", entry)
-            expected = f"The function {own!r} must not have the name of another {self.kind}"
+            expected = f"{own!r} must not have the name of another {self.kind}; rename or register it"
             require(
                 found is None or found in (entry, own), expected, f"the name {entry.__name__!r}"
             )

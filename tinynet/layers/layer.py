@@ -656,7 +656,7 @@ class Layer(_KeepsArguments):
 
     def _called(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
         """Compute the output; record the layer in the program that is traced, if any."""
-        check_size([])
+        check_size([])  # counts the call
         recorder = RECORDER.get()
         start = 0 if recorder is None else len(recorder.instructions)
         if recorder is not None:
