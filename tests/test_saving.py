@@ -1164,7 +1164,7 @@ def test_functions_with_names_of_others_raise(part: str, name: str) -> None:
     model = tinynet.Sequential([layers.Dense(2, **options)])
     compiled = {"loss": "mae", **({} if options else {part: [function]})}
     model.compile("sgd", **compiled)
-    with pytest.raises(ValueError, match=rf"must not have the name of another .*'{name}'"):
+    with pytest.raises(ValueError, match=rf"must not be named like another .*'{name}'"):
         model.to_json()
     with saving.custom_object_scope({name: function}):
         assert name in model.to_json()

@@ -329,10 +329,9 @@ class Registry:
         if not hasattr(entry, "get_config"):
             found = {**self.names, **_custom()}.get(entry.__name__)
             own = getattr(entry, "function", entry)
-            expected = f"{own!r} must not have the name of another {self.kind}; rename or register it"
-            require(
-                found is None or found in (entry, own), expected, f"the name {entry.__name__!r}"
-            )
+            fits = found is None or found in (entry, own)
+            expected = f"{own!r} must not be named like another {self.kind}; rename or register it"
+            require(fits, expected, f"the name {entry.__name__!r}")
             return entry.__name__
         cls, config, registered = type(entry), entry.get_config(), None
         name, module = self.written.get(cls, (cls.__name__, None))
