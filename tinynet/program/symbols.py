@@ -36,7 +36,7 @@ class Allowance:
     Each call of a layer or operation counts as `CALL` more, which limits the time.
     """
 
-    CALL = 2048
+    CALL = 4096
 
     def __init__(self, most: int) -> None:
         self.most = self.left = most

@@ -299,4 +299,5 @@ def reading(path: Path) -> Iterator[Any]:
         what = str(error)
         if "Received: " not in what:  # raised by Python, NumPy or h5py
             what = f"The file is corrupted. Received: {type(error).__name__}: {error!s:.500}"
-        raise ValueError(f"{path} cannot be loaded. {what:.1500}") from error
+        what = what if len(what) < 1000 else f"{what[:500]} ... {what[-400:]}"
+        raise ValueError(f"{path} cannot be loaded. {what}") from error
