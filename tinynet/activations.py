@@ -20,7 +20,7 @@ from tinynet.program import Array, Operation, Tensor, TensorMethods, as_tensor
 from tinynet.program.layer_operations import Activated
 from tinynet.program.operations import as_floats
 from tinynet.program.tape import pull_back
-from tinynet.program.variable import Variable, copies
+from tinynet.program.variable import copies, value_of
 
 _registry = Registry("activation", "keras.activations")
 
@@ -327,8 +327,8 @@ class OverAxis(Activation):
 
 
 def _tensor(x: Any) -> Any:
-    """Convert to a tensor with a float dtype; tapes keep the Variable that it is the value of."""
-    x = x.value if isinstance(x, Variable) else x
+    """Convert to a tensor with a float dtype."""
+    x = value_of(x)
     return x if isinstance(x, TensorMethods) else as_tensor(to_float(x))
 
 

@@ -33,7 +33,7 @@ from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES, Operation, apply
 from tinynet.program.symbols import Node, check_size, examples_of
 from tinynet.program.trace import CALL, RECORDER, Call, within
-from tinynet.program.variable import copies
+from tinynet.program.variable import copies, value_of
 from tinynet.sparse import SparseBatch
 
 __all__ = ["deserialize", "Layer", "serialize"]
@@ -679,7 +679,7 @@ class Layer(_KeepsArguments):
         y = self.call(*args, **kwargs)
         if y is None:
             raise ValueError(f"call of {self.name} must return a tensor. Received: None")
-        y = mapped(lambda v: v.value if isinstance(v, Variable) else v, y)
+        y = mapped(value_of, y)
         return mapped(lambda v: v if isinstance(v, TensorMethods) else as_tensor(v), y)
 
     def add_loss(self, loss: Any) -> None:
@@ -790,8 +790,7 @@ class Layer(_KeepsArguments):
             isinstance(v, TensorMethods | np.ndarray | Variable) for v in flattened(x)
         ):
             return mapped(self._to_input, x)
-        if isinstance(x, Variable):
-            x = x.value
+        x = value_of(x)
         if isinstance(x, TensorMethods):
             is_float = np.dtype(x.dtype).kind == "f" and self._autocasts
             return TABLE["cast"](x, self.dtype) if is_float and x.dtype != self.dtype else x

@@ -17,7 +17,7 @@ from tinynet.program import TABLE, Array, SymbolicTensor, Tensor, TensorMethods,
 from tinynet.program.operations import TAPES, Operation, Pure
 from tinynet.program.tape import pull_back
 from tinynet.program.tensor import to_array
-from tinynet.program.variable import Variable, aligned, copies
+from tinynet.program.variable import aligned, copies, value_of
 
 __all__ = ["DenseLoss", "fit_weights", "Loss", "Reduction", "REDUCTIONS"]
 
@@ -250,7 +250,7 @@ class Loss(Configurable):
         Tensor
             Loss, a scalar; with ``reduction="none"``, the weighted values.
         """
-        y_true, y_pred = (y.value if isinstance(y, Variable) else y for y in (y_true, y_pred))
+        y_true, y_pred = value_of(y_true), value_of(y_pred)
         kinds: Any = (Tensor, SymbolicTensor) if TAPES.get() else SymbolicTensor
         if isinstance(y_pred, kinds) or isinstance(y_true, kinds):
             if not isinstance(y_pred, TensorMethods):

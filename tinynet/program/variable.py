@@ -217,11 +217,11 @@ class Variable(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Apply a ufunc to the value; the result is a Tensor."""
-        return self.value.__array_ufunc__(ufunc, method, *mapped(_value, inputs), **kwargs)
+        return self.value.__array_ufunc__(ufunc, method, *mapped(value_of, inputs), **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """Apply a function of NumPy to the value; the result is a Tensor."""
-        return self.value.__array_function__(function, types, *mapped(_value, (args, kwargs)))
+        return self.value.__array_function__(function, types, *mapped(value_of, (args, kwargs)))
 
     def __getitem__(self, key: Any) -> Any:
         """Return a part of the value."""
@@ -250,7 +250,8 @@ class Variable(NDArrayOperatorsMixin):
         )
 
 
-def _value(item: Any) -> Any:
+def value_of(item: Any) -> Any:
+    """Return the value of a Variable, a tensor that tapes know; anything else unchanged."""
     return item.value if isinstance(item, Variable) else item
 
 
