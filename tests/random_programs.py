@@ -541,6 +541,12 @@ def assert_same_run(found: Any, expected: Any, room: float) -> None:
         assert_close(a, b, room, f"weight {i}")
 
 
+def perturbed(weights: list[Any], size: float, seed: int) -> list[Any]:
+    """Return weights with a relative change by `size`, whose signs are drawn from a seed."""
+    rng = np.random.default_rng(seed)
+    return [w * (1 + size * rng.choice([-1, 1], w.shape)) for w in weights]
+
+
 def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) -> bool:
     """Return whether a relative change of the initial weights by ±`size` changes results by `room`.
 
@@ -552,11 +558,9 @@ def is_chaotic(program: Program, run: dict[str, Any], size: float, room: float) 
     normalization, equal rows are only a rounding error. If there is an L1 penalty, a change of the
     weights that are 0 counts.
     """
-    rng, attempts, layers = np.random.default_rng(program.seed), [], str(program.layers)
-    signs = [rng.choice([-1, 1], w.shape) for w in run["start"]]
+    attempts, layers = [], str(program.layers)
     for change in (size, -size):
-        pairs = zip(run["start"], signs, strict=True)
-        attempts.append((program, [w * (1 + change * sign) for w, sign in pairs]))
+        attempts.append((program, perturbed(run["start"], change, program.seed)))
         if "BatchNormalization" in layers and program.dtype != "int64":  # not of indices
             attempts.append((dataclasses.replace(program, noise=change), run["start"]))
         if "'l1'" in layers:
