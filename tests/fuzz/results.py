@@ -44,7 +44,8 @@ TITLES = {
 
 def read(path: Path = RECORD) -> list[dict[str, Any]]:
     """Return the recorded runs."""
-    return load(path, [], is_record)  # type: ignore[no-any-return]
+    runs: list[dict[str, Any]] = load(path, [], is_record)
+    return runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,13 +99,16 @@ def parse_npz(data: bytes) -> list[Array]:
                 fits = found is not None and found[1] == "|u1" and len(shape) == dimensions
                 expected = f"{name} must be a uint8 array with {dimensions} dimensions"
                 require(fits, expected, shorten(header))
-                order: Any = "F" if found and found[2] == "True" else "C"
+                order: Literal["C", "F"] = "F" if found and found[2] == "True" else "C"
                 arrays.append(_values(stream, shape, member.compress_size, order))
     return arrays
 
 
 def _values(
-    stream: IO[bytes] | gzip.GzipFile, shape: tuple[int, ...], packed: int, order: Any = "C"
+    stream: IO[bytes] | gzip.GzipFile,
+    shape: tuple[int, ...],
+    packed: int,
+    order: Literal["C", "F"] = "C",
 ) -> Array:
     """Read the images or labels that follow a header from `packed` bytes of a file."""
     size = math.prod(shape)

@@ -358,7 +358,7 @@ class _Best(ConfusionMetric):
 
     def _given_limits(self) -> Any:
         n = self.num_thresholds
-        check_size([(n, 100)])
+        check_size([(n, 100)])  # of a file: a threshold takes as much memory as 100 elements
         return np.linspace(0, 1, n) if n > 1 else [0.5]
 
     def result(self) -> Tensor:
