@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import RandomNumbers, mostly_wide, newer_keras
-from tinynet import Variable, ops
+from tinynet import Input, Variable, initializers, ops, random
 from tinynet.program import GradientTape
 from tinynet.program.tensor import as_tensor
 
@@ -68,6 +69,7 @@ ROWS: list[Row] = [
     ),
     ("prod", [np.array([[2.0, 0.0, 5.0], [0.0, 0.0, 3.0]])], {"axis": 1}),
     *ways("cumsum cumprod", [near(3, 4)], {"axis": 0}, {"axis": -1}, {"axis": None}),
+    *ways("cumsum cumprod", [near(3, 4)], {"dtype": "float64"}, {"axis": 1, "dtype": "int32"}),
     *ways("norm", [near(3, 4)], {}, {"axis": 1}, {"ord": np.inf, "axis": 1}),
     ("norm", [near(3, 4)], {"ord": 1, "axis": 0, "keepdims": True}),
     ("normalize", [near(3, 4)], {"axis": 0, "order": 1}),
@@ -127,14 +129,15 @@ ROWS: list[Row] = [
     ("take_along_axis", [near(2, 3), INDICES], {"axis": 1}),
     ("pad", [near(3, 4)], {"pad_width": ((1, 2), (0, 3))}),
     ("pad", [near(3, 4)], {"pad_width": ((1, 2), (0, 3)), "mode": "reflect"}),
+    ("pad", [near(3, 4)], {"pad_width": ((1, 2), (0, 3)), "mode": "symmetric"}),
     ("pad", [near(3, 4)], {"pad_width": ((1, 1), (2, 0)), "constant_values": 2.0}),
     *ways("tile", [near(3, 4)], {"repeats": (2, 3)}, {"repeats": (2, 1, 1)}),
     *ways("repeat", [near(3, 4)], {"repeats": 2, "axis": 1}, {"repeats": 2}),
     ("flip", [near(3, 4)], {"axis": 0}),
     ("roll", [near(3, 4)], {"shift": 1, "axis": 1}),
     *ways("diagonal trace", [near(3, 4)], {"offset": 1}),
-    ("tril", [near(3, 4)], {}),
-    ("triu", [near(3, 4)], {"k": 1}),
+    *ways("diagonal trace", [near(2, 3, 4)], {"axis1": 2, "axis2": 0}),
+    *ways("tril triu", [near(3, 4)], {}, {"k": 1}, {"k": -1}),
     ("diag", [near(3)], {"k": 1}),
     ("diag", [near(3, 4)], {"k": -1}),
     ("split", [near(4, 6), 2], {"axis": 1}),
@@ -166,6 +169,7 @@ ROWS: list[Row] = [
     # activations
     *each("relu relu6 sigmoid softmax log_softmax softplus softsign silu swish selu", near(3, 4)),
     *each("leaky_relu elu gelu hard_sigmoid glu hard_silu hard_swish hard_tanh celu", near(3, 4)),
+    *ways("hard_shrink soft_shrink", [near(3, 4)], {"threshold": 0.2}),
     *each("log_sigmoid squareplus tanh_shrink hard_shrink soft_shrink sparse_plus", near(3, 4)),
     ("sparse_sigmoid", [near(3, 4)], {}),
     ("threshold", [near(3, 4), 0.7, 5.0], {}),
@@ -549,6 +553,51 @@ def test_numpy_functions_dispatch_to_operations() -> None:
         assert tape.gradient(y, x) is not None
     assert [i.tolist() for i in np.where(as_tensor(np.array([0, 1, 1])))] == [[1, 2]]
     assert x.sum(dtype="float16").dtype == "float16"  # an option that only NumPy's function has
+
+
+#: Arguments of every function with an argument `dtype`.
+WITH_DTYPE: dict[Any, tuple[Any, ...]] = {
+    **dict.fromkeys((ops.array, ops.cast, ops.convert_to_tensor, ops.cumprod), ([0, 1],)),
+    **dict.fromkeys((ops.cumsum, ops.empty_like, ops.ones_like, ops.prod), ([0, 1],)),
+    **dict.fromkeys((ops.empty, ops.ones, ops.zeros, ops.zeros_like), ((2, 3),)),
+    **dict.fromkeys((ops.arange, ops.eye, ops.identity), (3,)),
+    **dict.fromkeys((ops.full, ops.full_like), ((2,), 1)),
+    **dict.fromkeys((ops.linspace, ops.one_hot), (0, 2)),
+    **dict.fromkeys((random.normal, random.truncated_normal, random.uniform), ((2,),)),
+    **{random.beta: ((2,), 1, 1), random.gamma: ((2,), 1), random.binomial: ((2,), 3, 0.5)},
+    **{random.categorical: ([[1.0, 2.0]], 3), random.randint: ((2,), 0, 5)},
+    **{Variable: ([0.5],), Input: ((2,),), initializers.Zeros(): ((2,),)},
+    initializers.GlorotUniform(0): ((2, 3),),
+}
+
+
+def test_invalid_dtypes_are_errors() -> None:
+    for module in (ops, random):
+        for name in dir(module):
+            if callable(function := getattr(module, name)) and not isinstance(function, type):
+                takes = "dtype" in inspect.signature(function).parameters
+                assert not takes or function in WITH_DTYPE or name[0] == "_", name
+    symbolic = [functools.partial(f, Input((3,))) for f in (ops.cast, ops.cumsum, ops.ones_like)]
+    calls = [functools.partial(f, *args) for f, args in WITH_DTYPE.items()]
+    for call in (*calls, *symbolic, as_tensor(np.ones(2)).astype):
+        for dtype in ("foo", "a", "str", "complex64", "datetime64[s]", object, 5, "", 0, ["int8"]):
+            with pytest.raises(ValueError, match=r"dtype must be .* Received: dtype="):
+                call(dtype=dtype)
+
+
+@pytest.mark.parametrize("mode", ["mean", "empty", "Dense", None])
+def test_pad_refuses_other_modes(mode: Any) -> None:
+    with pytest.raises(ValueError, match=r"mode must be .* Received: mode="):
+        ops.pad(np.ones(3), 1, mode)
+
+
+def test_python_types_as_dtypes_match_keras(keras: Any) -> None:
+    x = np.array([1.5, -2.5])
+    for dtype in (float, bool, "float64", np.float16, "uint8", None):
+        found, expected = ops.cast(x, dtype), keras.ops.cast(x, dtype)
+        assert found.dtype.name == keras.backend.standardize_dtype(expected.dtype), dtype
+        assert Input((2,), dtype=dtype).dtype == keras.Input((2,), dtype=dtype).dtype
+    assert ops.zeros((2,), float).dtype == ops.zeros((2,), "float").dtype == "float32"
 
 
 def test_custom_gradient_replaces_the_derivative() -> None:

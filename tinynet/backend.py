@@ -13,6 +13,7 @@ import numpy as np
 
 from tinynet import layers, random
 from tinynet import ops as _ops
+from tinynet._core.checks import type_name
 from tinynet.config import backend, epsilon, floatx, set_epsilon, set_floatx
 from tinynet.program import Tensor, Variable
 from tinynet.utils import clear_session
@@ -83,7 +84,7 @@ def _cast_to_floatx(x: Any) -> Any:
 
 
 def _constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None) -> Any:
-    value = np.asarray(value, dtype or floatx())
+    value = np.asarray(value, type_name(dtype, floatx()))
     return ops.convert_to_tensor(value if shape is None else np.broadcast_to(value, shape))
 
 
@@ -103,7 +104,7 @@ def _switch(condition: Any, then_expression: Any, else_expression: Any) -> Any:
 
 
 def _variable(value: Any, dtype: Any = None, name: Any = None, constraint: Any = None) -> Variable:
-    made = Variable(np.asarray(value, dtype or floatx()), name=name or "variable")
+    made = Variable(np.asarray(value, type_name(dtype, floatx())), name=name or "variable")
     made.constraint = constraint
     return made
 

@@ -50,7 +50,7 @@ class Initializer(Configurable):
         Tensor
             Initial values, the same on every call.
         """
-        return as_tensor(self.values(tuple(shape)).astype(type_name(dtype or config.floatx())))
+        return as_tensor(self.values(tuple(shape)).astype(type_name(dtype, config.floatx())))
 
     def values(self, shape: tuple[int, ...]) -> Array:
         """Return the initial values as an array; subclasses override this method.
@@ -148,7 +148,7 @@ class _Random(Initializer):
 
     def __call__(self, shape: Any, dtype: DTypeLike | None = None) -> Tensor:
         """Return the initial values of a weight with a float dtype."""
-        name = type_name(dtype or config.floatx())
+        name = type_name(dtype, config.floatx())
         if np.dtype(name).kind != "f":
             raise ValueError(
                 f"dtype must be a float type for {type(self).__name__}; use 'zeros' or 'ones'. "

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinynet import activations, config
+from tinynet._core.checks import type_name
 from tinynet.functional.shaping import split_sections
 from tinynet.program import TABLE, Tensor, apply, as_tensor
 from tinynet.program.nested import flattened
@@ -516,22 +517,22 @@ def is_tensor(x: Any) -> bool:
 
 def zeros(shape: Any, dtype: Any = None) -> Any:
     """Return a tensor of zeros."""
-    return as_tensor(np.zeros(shape, dtype or config.floatx()))
+    return as_tensor(np.zeros(shape, type_name(dtype, config.floatx())))
 
 
 def ones(shape: Any, dtype: Any = None) -> Any:
     """Return a tensor of ones."""
-    return as_tensor(np.ones(shape, dtype or config.floatx()))
+    return as_tensor(np.ones(shape, type_name(dtype, config.floatx())))
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """Return a tensor filled with a value."""
-    return _t.cast(_t.broadcast_to(fill_value, shape=shape), dtype or config.floatx())
+    return _t.cast(_t.broadcast_to(fill_value, shape=shape), dtype)
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
     """Return a 2-D tensor with ones on diagonal k and zeros elsewhere."""
-    return as_tensor(np.eye(N, M, k, dtype or config.floatx()))
+    return as_tensor(np.eye(N, M, k, type_name(dtype, config.floatx())))
 
 
 def identity(n: int, dtype: Any = None) -> Any:
@@ -548,8 +549,8 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     start, stop = (0, start) if stop is None else (start, stop)
     step = 1 if step is None else step
     whole = builtins.all(isinstance(v, int | np.integer) for v in (start, stop, step))
-    dtype = dtype or ("int32" if whole else config.floatx())
-    return as_tensor(np.arange(start, stop, step).astype(dtype))
+    default = "int32" if whole else config.floatx()
+    return as_tensor(np.arange(start, stop, step).astype(type_name(dtype, default)))
 
 
 def linspace(
@@ -564,7 +565,7 @@ def linspace(
     """Return `num` evenly spaced values from `start` to `stop`, including `stop` if `endpoint`."""
     start, stop = to_array(start), to_array(stop)
     values, step = np.linspace(start, stop, num, endpoint, retstep=True, axis=axis)
-    spaced = as_tensor(values.astype(dtype or config.floatx()))
+    spaced = as_tensor(values.astype(type_name(dtype, config.floatx())))
     return (spaced, as_tensor(step)) if retstep else spaced
 
 

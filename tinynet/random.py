@@ -217,7 +217,7 @@ class _Draw(Operation):
     def draw(self, shape: Any, dtype: Any, seed: Any, kinds: str = "f", **parameters: Any) -> Any:
         """Validate the common arguments, and draw random numbers."""
         sizes = [checks.whole("shape", n, 0, ValueError) for n in np.atleast_1d(shape).tolist()]
-        dtype = checks.type_name(dtype or config.floatx())
+        dtype = checks.type_name(dtype, config.floatx())
         if np.dtype(dtype).kind not in kinds:
             needed = "a float type" if kinds == "f" else "an integer type"
             raise ValueError(f"dtype must be {needed}. Received: dtype={dtype}")
@@ -373,7 +373,8 @@ def randint(shape: Any, minval: int, maxval: int, dtype: Any = "int32", seed: An
         raise ValueError(
             f"maxval must be greater than minval. Received: minval={low}, maxval={high}"
         )
-    return _RANDINT.draw(shape, dtype or "int32", seed, "iu", minval=low, maxval=high)
+    dtype = checks.type_name(dtype, "int32")
+    return _RANDINT.draw(shape, dtype, seed, "iu", minval=low, maxval=high)
 
 
 def categorical(logits: Any, num_samples: int, dtype: Any = "int32", seed: Any = None) -> Any:

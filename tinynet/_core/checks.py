@@ -162,8 +162,13 @@ def float_type(value: Any, default: str) -> str:
     return choice("dtype", type_name(named), FLOATS)
 
 
-def type_name(value: Any) -> str:
-    """Return the name of a numeric type, such as ``"uint8"``."""
+def type_name(value: Any, default: str | None = None) -> str:
+    """Return the name of a numeric type, such as ``"uint8"``; `default` if the type is None.
+
+    As in Keras and TensorFlow, `float` means ``"float32"``.
+    """
+    value = default if value is None else value
+    value = "float32" if value is float or (isinstance(value, str) and value == "float") else value
     name, found = value.lstrip("<>=|?") if isinstance(value, str) else "", None
     is_one = not isinstance(value, dict | list | tuple | None) and (not name or name.isidentifier())
     with contextlib.suppress(TypeError, ValueError, SyntaxError):

@@ -82,7 +82,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None)
     'float32'
     """
     checks.not_masked("value", value)
-    array = np.array(value, dtype)
+    array = np.array(value, dtype if dtype in (None, string) else checks.type_name(dtype))
     if dtype is None:
         array = _as_numbers(array, value)
     return as_tensor(array if shape is None else np.broadcast_to(array, shape).copy())
@@ -223,8 +223,8 @@ def convert_to_tensor(
     >>> convert_to_tensor([1, 2]).numpy()
     array([1, 2], dtype=int32)
     """
-    numbers = isinstance(value, int | float | np.generic | list | tuple)
-    return constant(value, dtype) if numbers else ops.convert_to_tensor(value, dtype)
+    plain = dtype is string or isinstance(value, int | float | np.generic | list | tuple)
+    return constant(value, dtype) if plain else ops.convert_to_tensor(value, dtype)
 
 
 def _confusion_matrix(
@@ -249,8 +249,9 @@ def _confusion_matrix(
     lowest = int(min(true.min(initial=0), predicted.min(initial=0)))
     expected = f"labels and predictions must be classes from 0 to {size - 1}"
     checks.require(lowest >= 0 and largest < size, expected, f"class {min(lowest, 0) or largest}")
-    counts = np.zeros((size, size), dtype)
-    np.add.at(counts, (true, predicted), 1 if weights is None else np.asarray(weights, dtype))
+    counts = np.zeros((size, size), checks.type_name(dtype))
+    added = 1 if weights is None else np.asarray(weights, counts.dtype)
+    np.add.at(counts, (true, predicted), added)
     return as_tensor(counts)
 
 
@@ -613,7 +614,7 @@ def _uniform(
     shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = np.float32, seed: Any = None
 ) -> Tensor:
     """Draw floats or integers from a uniform distribution."""
-    if np.dtype(dtype).kind == "f":
+    if "float" in checks.type_name(dtype):
         return _draw.uniform(shape, minval, 1 if maxval is None else maxval, dtype, seed)
     return _draw.randint(shape, minval, maxval, dtype, seed)
 
@@ -621,7 +622,7 @@ def _uniform(
 @_seeded
 def _categorical(logits: Any, num_samples: int, dtype: Any = None, seed: Any = None) -> Tensor:
     """Draw classes from a categorical distribution, given as logits."""
-    return _draw.categorical(logits, num_samples, dtype or np.int64, seed)
+    return _draw.categorical(logits, num_samples, checks.type_name(dtype, "int64"), seed)
 
 
 # ------------------------------------------------------------ tf.debugging
@@ -665,8 +666,8 @@ def py_function(func: Any, inp: Any, Tout: Any) -> Any:
     """Call a function with tensors, and cast its results to the given dtypes."""
     results = func(*map(convert_to_tensor, inp))
     if isinstance(Tout, list | tuple):
-        return [ops.cast(convert_to_tensor(r), t) for r, t in zip(results, Tout, strict=True)]
-    return ops.cast(convert_to_tensor(results), Tout)
+        return [convert_to_tensor(r, t) for r, t in zip(results, Tout, strict=True)]
+    return convert_to_tensor(results, Tout)
 
 
 def TensorShape(dims: Any) -> Any:

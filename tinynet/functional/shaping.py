@@ -152,9 +152,12 @@ take_along_axis_backward = _backward_by_index(take_along_axis)
 
 
 def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Array:
-    """Pad each axis at both ends, with the modes of `numpy.pad`."""
+    """Pad each axis at both ends, with a constant or with elements of x, as `numpy.pad` does."""
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
+        raise ValueError(f"mode must be a mode of ops.pad, such as 'edge'. Received: mode={mode!r}")
     constant = {} if constant_values is None else {"constant_values": constant_values}
-    return np.asarray(np.pad(x, pad_width, mode, **constant))  # type: ignore[call-overload]
+    widths: Any = np.broadcast_to(pad_width, (x.ndim, 2))
+    return np.asarray(np.pad(x, widths, mode, **constant))  # type: ignore[call-overload]
 
 
 def pad_backward(
@@ -220,10 +223,9 @@ def cast(x: Array, dtype: DTypeLike) -> Array:
     return x.astype(dtype)
 
 
-def cast_backward(d_y: Array, y: Array, x: Array, dtype: DTypeLike) -> Array | None:
-    """Compute the gradient of `cast`: d_y in the dtype of x; None unless both dtypes are floats."""
-    floats = x.dtype.kind == "f" and y.dtype.kind == "f"
-    return d_y.astype(x.dtype) if floats else None
+def cast_backward(d_y: Array, y: Array, x: Array, dtype: DTypeLike) -> Array:
+    """Compute the gradient of `cast`: d_y in the dtype of x."""
+    return d_y.astype(x.dtype)
 
 
 def diagonal(x: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:

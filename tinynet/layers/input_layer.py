@@ -53,7 +53,7 @@ class InputLayer(Layer):
         input_shape: Any = None,
     ) -> None:
         super().__init__(name=name)
-        self.input_dtype = config.floatx() if dtype is None else checks.type_name(dtype)
+        self.input_dtype = checks.type_name(dtype, config.floatx())
         shape = input_shape if shape is None else shape
         if (shape is None) == (batch_shape is None):
             raise ValueError(

@@ -270,8 +270,6 @@ def _operation(entry: dict[str, Any]) -> Any:
     def call(*args: Any, **kwargs: Any) -> Any:
         if function is TABLE["get_item"]:  # a key for several axes is a tuple
             args = tuple(tuple(a) if isinstance(a, list) else a for a in args)
-        for given in (options, kwargs):
-            type_name(given.get("dtype", "float32"))  # otherwise, NumPy may only warn
         tensors = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
         expected = "An operation of a model must be applied to tensors of the model"
         require(tensors, expected, f"{shorten(name)} without tensor arguments")

@@ -17,6 +17,7 @@ import numpy as np
 from tinynet import config
 from tinynet._core.buffers import Workspace
 from tinynet._core.cached_property import cached_property
+from tinynet._core.checks import type_name
 from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
 from tinynet.program.formula import Traced
@@ -86,6 +87,8 @@ class Operation:
         self.__name__, self.__doc__ = name, _doc(forward)
         self.__signature__ = signature or _signature(forward)
         self._names = [*self.__signature__.parameters]
+        dtype = self.__signature__.parameters.get("dtype")
+        self._default_dtype = getattr(dtype, "default", None)
 
     @cached_property
     def _chooses(self) -> bool:
@@ -105,6 +108,8 @@ class Operation:
             options = bound
         if isinstance(options.get("axis"), list):
             options["axis"] = tuple(options["axis"])
+        if "dtype" in options and options["dtype"] is not self._default_dtype:
+            options["dtype"] = type_name(options["dtype"], config.floatx())
         inputs = list(args[0]) if self.inputs is None else list(args)
         return apply(self, inputs, options)
 
@@ -135,14 +140,12 @@ class Operation:
         if self._chooses:
             options = {**options, "needs": needs}
         found = self.backward(d_y, y, *arrays, **options)
-        gradients: list[Array | None] = []
-        for d, x in zip(found if isinstance(found, tuple) else (found,), arrays, strict=True):
-            if d is None or not isinstance(x, np.ndarray) or x.dtype.kind != "f":
-                gradients.append(None)
-            else:
-                gradients.append(
-                    sum_to_shape(np.asanyarray(d), x.shape).astype(x.dtype, copy=False)
-                )
+        found = found if isinstance(found, tuple) else (found,)
+        whole = isinstance(y, np.ndarray) and y.dtype.kind != "f"  # is not differentiable
+        gradients: list[Array | None] = [None] * len(arrays)
+        for i, (d, x) in enumerate(zip(found, arrays, strict=True)):
+            if not (d is None or whole) and isinstance(x, np.ndarray) and x.dtype.kind == "f":
+                gradients[i] = sum_to_shape(np.asanyarray(d), x.shape).astype(x.dtype, copy=False)
         return gradients
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -364,11 +367,6 @@ def _identity_of(x: Any) -> Any:
     return x
 
 
-def _round(x: Array, decimals: int = 0) -> Any:
-    """Round to a number of decimals; halves are rounded to the nearest even number."""
-    return np.round(x, decimals)
-
-
 def _stop_gradient(variable: Any) -> Any:
     """Return the values of a tensor, without passing gradients to it."""
     return variable
@@ -421,12 +419,13 @@ for _names, _inputs, _convert, _options in (
     ("all any", 1, as_arrays, {"axis": None, "keepdims": False}),
     ("isclose", 2, alike, _CLOSE),
     ("zeros_like ones_like", 1, as_arrays, {"dtype": None}),
+    ("round", 1, as_arrays, {"decimals": 0}),
 ):
     for _name in _names.split():
         TABLE[_name] = Operation(
             *(_name, getattr(np, _name), None, _inputs, _convert, _takes(_inputs, **_options))
         )
-for _function in _argmax, _argmin, _argsort, _count_nonzero, _one_hot, _round, _stop_gradient:
+for _function in _argmax, _argmin, _argsort, _count_nonzero, _one_hot, _stop_gradient:
     _name = _function.__name__[1:]
     TABLE[_name] = Operation(_name, _function, convert=as_arrays)
 TABLE["digitize"] = Operation("digitize", _digitize, None, 2, as_arrays)

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike
 
 from tinynet import config
 from tinynet._core.buffers import aligned
+from tinynet._core.checks import type_name
 from tinynet.program.nested import mapped
 from tinynet.program.symbols import refusal
 from tinynet.program.tensor import TABLE, Array, Tensor, as_tensor
@@ -83,6 +84,7 @@ class Variable(NDArrayOperatorsMixin):
         path: str | None = None,
         shape: Any = None,
     ) -> None:
+        dtype = None if dtype is None else type_name(dtype)
         if isinstance(initializer, str) or callable(initializer):
             if shape is None:
                 raise ValueError(
