@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,10 +21,11 @@ import pytest
 
 import tinynet
 from benchmarks import staleness, time_to_accuracy
-from tests import page_tables, random_programs
+from tests import RandomNumbers, page_tables, random_programs, test_operations
 from tests.fuzz import FORMATS, corpus, engine, formats, mutators, results
 from tests.fuzz import __main__ as fuzzer
 from tests.parity import __main__ as parity
+from tinynet.program.nested import flattened
 
 ROOT = Path(tinynet.__file__).parents[1]
 NEEDS = {"png": "PIL", "keras": "h5py", "h5": "h5py", "weights": "h5py"}
@@ -48,6 +50,42 @@ def test_corpus_loads_or_is_rejected(name: str, judge_of: Any) -> None:
     judge, files = judge_of(name), corpus.read(name)
     assert files
     assert {judge(data) for data in files.values()} == {"rejected", "loaded"}
+
+
+#: Values of options that would take much memory or time, or overflow.
+HOSTILE_OPTIONS = [10**7, -1, 2**63, 1e308, [10**5, 10**5], None]
+
+
+def numbers_of(node: Any) -> Any:
+    """Iterate over the container and the key of each number and list in a configuration."""
+    for key in range(len(node)) if isinstance(node, list) else [*node]:
+        if isinstance(node[key], dict | list):
+            yield from numbers_of(node[key])
+        if isinstance(node[key], int | float | list | None):
+            yield node, key
+
+
+@pytest.mark.slow
+def test_hostile_options_of_operations(judge_of: Any, tmp_path: Path) -> None:
+    def symbolic(array: Any) -> Any:
+        is_input = array.dtype.kind == "f" and array.size
+        return tinynet.Input(batch_shape=array.shape) if is_input else array
+
+    judge, rng, outcomes = judge_of("json"), RandomNumbers(5), Counter[str]()
+    judge.format = judge.format._replace(use=Mock())  # some inputs must have other sizes to work
+    for name, arrays, options in test_operations.ROWS:
+        inputs = test_operations.mapped(symbolic, arrays)
+        tensors = [i for i in flattened(inputs) if isinstance(i, tinynet.KerasTensor)]
+        if not tensors:
+            continue
+        result = getattr(tinynet.ops, name)(*inputs, **options)
+        tinynet.Model(tensors, result).save(tmp_path / "model.json")
+        config = json.loads((tmp_path / "model.json").read_bytes())
+        for node, key in [*numbers_of(config["model"]["config"]["layers"])]:
+            old, node[key] = node[key], HOSTILE_OPTIONS[rng.integers(len(HOSTILE_OPTIONS))]
+            outcomes[judge(json.dumps(config).encode())] += 1
+            node[key] = old
+    assert min(outcomes["loaded"], outcomes["rejected"]) > 100
 
 
 def test_corpus_is_small() -> None:

@@ -61,6 +61,9 @@ def tensordot(x1: Array, x2: Array, axes: Any = 2) -> Array:
     >>> tensordot(np.array([[2.0, 3.0]]), np.array([[5.0, 7.0]]), axes=([1], [1]))  # 10 + 21
     array([[31.]])
     """
+    most = min(x1.ndim, x2.ndim)
+    if isinstance(axes, int | np.integer) and not 0 <= axes <= most:
+        raise ValueError(f"axes must be between 0 and {most}, or lists. Received: axes={axes}")
     return np.asarray(np.tensordot(x1, x2, axes))
 
 

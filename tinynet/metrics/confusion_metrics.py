@@ -567,7 +567,7 @@ class AUC(ConfusionMetric):
         if self.label_weights is not None:
             self.label_weights = np.atleast_1d(self.label_weights).tolist()
         self._own = self.thresholds is not None
-        check_size([(self.num_thresholds, self.num_labels or 1, 100)])
+        check_size([(self.num_thresholds, 100 + 4 * (self.num_labels or 1))])
         inner = np.linspace(0, 1, self.num_thresholds)[1:-1]
         if self._own:
             inner = np.sort(self.thresholds, axis=None)

@@ -31,24 +31,26 @@ _OWN = re.compile(
 
 
 class Allowance:
-    """Number of elements that the tensors of a model in a file may have, for three examples.
+    """Numbers of elements for three examples, and of calls, that a model in a file may have.
 
-    Each call of a layer or operation counts as `CALL` more, which limits the time.
+    `n_bytes` is the size of its weights. A network has at least one weight for each feature, so
+    that the three examples of a large input have no more bytes than three times the weights.
     """
 
-    CALL = 4096
+    CALLS = 4096
 
-    def __init__(self, most: int) -> None:
-        self.most = self.left = most
+    def __init__(self, n_bytes: float) -> None:
+        self.largest, self.total = max(1 << 22, 3 * n_bytes / 4), max(1 << 24, 4 * n_bytes)
+        self.calls, self.left = self.CALLS, self.total
 
     def use(self, size: int, shapes: Sequence[Any]) -> None:
-        """Subtract the size of a result; raise an error if it exceeds what is left."""
-        self.left -= size + self.CALL
-        if self.left < 0:
+        """Count a call with a result of a size; raise an error if that is too much."""
+        self.calls, self.left = self.calls - 1, self.left - size
+        if size > self.largest or min(self.calls, self.left) < 0:
             raise ValueError(
-                f"The tensors of a model in a file must have at most {self.most:,} elements for "
-                f"three examples, where each call counts as {self.CALL:,}. Received: a call with "
-                f"{size:,} elements for inputs of shapes {shorten([*shapes])}"
+                f"A model in a file must have at most {self.CALLS:,} calls, {self.largest:,.0f} "
+                f"elements in each tensor and {self.total:,.0f} in all, for three examples. "
+                f"Received: a call with {size:,} elements for inputs of shapes {shorten([*shapes])}"
             )
 
 
@@ -145,7 +147,7 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         self.shape, self.dtype = shape, dtype
         if examples is None:
             return
-        self.examples = examples
+        self.examples = [np.broadcast_to(e.dtype.type(0), e.shape) for e in examples]
         first, last = examples[0], examples[-1]
         if first.ndim != last.ndim:
             raise ValueError(
@@ -261,7 +263,7 @@ def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
         return
     known = [tuple(3 if size is None else size for size in shape) for shape in shapes]
     size = sum(map(math.prod, known)) * growth
-    if size <= limit.left:
+    if size <= limit.largest:
         with contextlib.suppress(ValueError, RuntimeError):  # RuntimeError: over 32 dimensions
             size = max(size, math.prod(np.broadcast_shapes(*known)))
     limit.use(size, shapes)
@@ -299,6 +301,11 @@ def _einsum_size(*shapes: Any, subscripts: str) -> int:
     return math.prod(sizes.get(axis, 1) for axis in axes)
 
 
+def _pad_size(x: Any, pad_width: Any, **options: Any) -> int:
+    widths = np.broadcast_to(pad_width, (len(x), 2)).tolist()
+    return math.prod(n + sum(added) for n, added in zip(x, widths, strict=True))
+
+
 def _take_size(x: Any, indices: Any, axis: int | None = None) -> int:
     rest = 1 if axis is None else math.prod(x) // max(x[axis], 1)
     return rest * math.prod(indices)
@@ -310,6 +317,7 @@ _RESULTS: dict[str, Any] = {
     "tensordot": _tensordot_size,
     "dot": lambda a, b: _tensordot_size(a, b, min(len(a), len(b), 1)),
     "einsum": _einsum_size,
+    "pad": _pad_size,
     "take": _take_size,
     "diag": lambda x, k=0: (x[0] + abs(k)) ** 2 if len(x) == 1 else 0,
 }
@@ -322,5 +330,5 @@ def examples_of(shape: Shape, dtype: Any) -> list[Array]:
         tried = iter(_TRIED)
         sizes = tuple(next(tried)[k] if size is None else size for size in shape)
         check_size([sizes])
-        found.append(np.zeros(sizes, dtype))
+        found.append(np.broadcast_to(np.dtype(dtype).type(0), sizes))
     return found

@@ -16,7 +16,7 @@ from tinynet.program.tensor import TABLE, to_array
 
 #: Operations whose results may be larger than their inputs, by factors that are given by integer
 #: options.
-_GROWING = ("broadcast_to", "one_hot", "pad", "repeat", "tile")
+_GROWING = ("broadcast_to", "one_hot", "repeat", "tile")
 
 #: Recorder of the program that is being traced, if any.
 RECORDER: ContextVar[Recorder | None] = ContextVar("recorder", default=None)

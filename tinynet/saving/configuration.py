@@ -32,8 +32,6 @@ from tinynet.saving.saved_model import Model
 MAX_JSON = 4 << 20
 MAX_DEPTH = 100
 MAX_OBJECTS = 10_000
-#: Maximum number of elements of all tensors of a model, for a batch of three examples.
-MAX_SIZE = 1 << 24
 
 
 def to_json(value: Any) -> str:
@@ -146,10 +144,11 @@ def build(
         return model
 
     limited = None if n_bytes == math.inf else zeros
-    limits: dict[Any, Any] = {initializer_override: limited, allowance: Allowance(MAX_SIZE)}
+    limits: dict[Any, Any] = {initializer_override: limited, allowance: Allowance(n_bytes)}
     scope = settings.floatx_scope(settings.floatx() if floatx is None else floatx)
+    quiet = np.errstate(over="ignore")  # constants out of range become infinite
     malformed = refusing("The configuration is malformed", *MALFORMED)
-    with malformed, custom_object_scope(custom_objects), scope:
+    with malformed, custom_object_scope(custom_objects), scope, quiet:
         return cast(Model, within(limits, made))
 
 
