@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,18 @@ def test_losses_of_variables_are_recorded(name: str) -> None:
     assert used(lambda x: loss(y, x))
     if not is_sparse:
         assert used(lambda x: loss(x, np.float32([[0.2, 0.3, 0.5], [0.7, 0.2, 0.1]])))
+
+
+@pytest.mark.parametrize("name", [n for n in supported.kinds()["losses"] if n[0].isupper()])
+@pytest.mark.parametrize("shape", [(), (2,), (2, 1)])
+def test_losses_are_linear_in_the_sample_weight(name: str, shape: Any) -> None:
+    loss, w = getattr(losses, name)(), Variable(np.float32([0.5, 2])[: math.prod(shape)])
+    y = np.array([0, 2]) if "Sparse" in name else np.array([[1.0, 0, 0], [0, 0, 1]])
+    with GradientTape() as tape:
+        weight = tinynet.ops.reshape(w, shape)
+        total = loss(y, np.float32([[0.2, 0.3, 0.5], [0.7, 0.2, 0.1]]), sample_weight=weight)
+    assert float(total)
+    np.testing.assert_allclose(np.sum(tape.gradient(total, w) * w.array), total, rtol=1e-6)
 
 
 class Weighted(tinynet.layers.Layer):

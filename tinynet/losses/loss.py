@@ -250,9 +250,9 @@ class Loss(Configurable):
         Tensor
             Loss, a scalar; with ``reduction="none"``, the weighted values.
         """
-        y_true, y_pred = value_of(y_true), value_of(y_pred)
+        y_true, y_pred, sample_weight = map(value_of, (y_true, y_pred, sample_weight))
         kinds: Any = (Tensor, SymbolicTensor) if TAPES.get() else SymbolicTensor
-        if isinstance(y_pred, kinds) or isinstance(y_true, kinds):
+        if any(isinstance(v, kinds) for v in (y_true, y_pred, sample_weight)):
             if not isinstance(y_pred, TensorMethods):
                 y_pred = as_tensor(numeric("y_pred", y_pred, self.dtype))
             return self._by_operations(y_true, y_pred, sample_weight)
@@ -279,7 +279,9 @@ class Loss(Configurable):
             if isinstance(y_true, Tensor) and labels.dtype.kind == "f":
                 labels = TABLE["reshape"](TABLE["cast"](y_true, labels.dtype), labels.shape)
         if sample_weight is not None and not isinstance(sample_weight, SymbolicTensor):
-            sample_weight = numeric("sample_weight", to_array(sample_weight), self.dtype)
+            weights = numeric("sample_weight", to_array(sample_weight), self.dtype)
+            recorded = isinstance(sample_weight, Tensor)
+            sample_weight = TABLE["cast"](sample_weight, self.dtype) if recorded else weights
         return self.reduced(labels, y_pred, sample_weight)
 
     def reduced(self, y_true: Any, y_pred: Any, weights: Any) -> Any:
@@ -316,7 +318,7 @@ class Loss(Configurable):
                 )
         if not isinstance(y_true, SymbolicTensor):
             if weights is not None and not isinstance(weights, SymbolicTensor):
-                weights = fit_weights(np.asarray(weights), values.shape)
+                weights = fit_weights(np.asanyarray(weights), values.shape)
             weights = self.effective_weights(np.asarray(y_true), weights)
         weighted = values if weights is None else TABLE["multiply"](values, weights)
         by_weight = self.reduction == "mean_with_sample_weight"
@@ -487,7 +489,8 @@ def fit_weights(weights: Array, shape: tuple[int, ...]) -> Array:
         weights = weights[..., 0]
     fitting = weights.reshape(weights.shape + (1,) * (len(shape) - weights.ndim))
     try:
-        return np.ascontiguousarray(np.broadcast_to(fitting, shape))
+        fitted = np.broadcast_to(fitting, shape)
+        return fitted if isinstance(fitted, Tensor) else np.ascontiguousarray(fitted)
     except ValueError:
         inner = weights.shape[: len(shape)] == shape  # one weight for each averaged element
         raise ValueError(

@@ -206,9 +206,7 @@ class SparseCategoricalCrossentropy(Loss):
         counted: Array = (y_true != self.ignore_class).astype(self.dtype)
         if self.reduction in ("sum_over_batch_size", "mean"):
             counted *= counted.size / max(counted.sum(), 1)
-        if weights is not None:
-            counted *= weights
-        return counted
+        return counted if weights is None else counted * weights
 
 
 @declared()
