@@ -150,7 +150,7 @@ def compare(actual: Any, expected: Any, bound: Any, what: str) -> Comparison:
     worst = np.unravel_index(np.argmax(share), share.shape)
     message = (
         f"{what}{list(map(int, worst))}: {actual[worst]} and {expected[worst]} differ by "
-        f"{difference[worst]:.2g}, more than the bound {off[worst]:.2g}"
+        f"{difference[worst]:.2g}; the bound is {off[worst]:.2g}"
     )
     largest = (float(np.max(array)) for array in (difference, off, share, np.abs(expected)))
     return Comparison(what, *largest, message)
