@@ -156,8 +156,15 @@ def fuzz_with_coverage(options: argparse.Namespace) -> None:
 
         return judge.mutate(data, random.Random(seed), havoc)[:longest]
 
+    executed, most = 0, statm(1) + ADDRESSES // 2
+
     def check(data: bytes) -> None:
+        nonlocal executed
         judge(data)
+        executed += 1
+        if statm(1) > most:  # Atheris keeps the result of each comparison of arrays
+            print(f"stat::number_of_executed_units: {executed}", flush=True)
+            os._exit(0)  # another process continues
 
     limits = {"runs": options.inputs, "max_total_time": options.seconds, "timeout": 60}
     limits |= {"seed": options.seed % 2**31 + 1, "max_len": judge.format.longest}

@@ -155,7 +155,8 @@ def zip_member(data: bytes, rng: random.Random, havoc: Havoc) -> bytes:
     if kind == 0:
         del members[name]
     elif kind == 1:
-        members[havoc(name.encode()).decode("latin1")] = members.pop(name)
+        new = havoc(name.encode()).decode("latin1").partition("\0")[0]  # zipfile ends names at NUL
+        members[new] = members.pop(name)
     elif kind == 2:
         members[name] = members[rng.choice(sorted(members))]
     else:
