@@ -471,3 +471,15 @@ def test_custom_functions_are_restored_from_files(tmp_path: Any) -> None:
     assert float(loaded.losses[0]) == float(model.losses[0]) > 0
     x, y = np.ones((4, 2)), np.zeros((4, 1))
     assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+
+
+def test_custom_code_may_change_its_own_input() -> None:
+    @ops.custom_gradient
+    def doubled(x: Any) -> Any:
+        values = np.asarray(x)
+        values *= 2
+        return values, lambda upstream: 2 * upstream
+
+    x = keras.Input((3,))
+    model = keras.Model(x, layers.Lambda(doubled)(x))
+    np.testing.assert_array_equal(model.predict(np.ones((2, 3)), verbose=0), np.full((2, 3), 2.0))

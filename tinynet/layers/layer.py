@@ -750,7 +750,7 @@ class Layer(_KeepsArguments):
         def example(value: Any) -> Any:
             if not isinstance(value, SymbolicTensor):
                 return value
-            return as_tensor(value.examples[k % len(value.examples)])
+            return as_tensor(value.zeros(k))
 
         # Built-in layers never assign to trainable weights in `call`, so only custom layers need a
         # copy of them.

@@ -128,10 +128,7 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     each = []
     with np.errstate(all="ignore"):
         for k in range(count):
-            arrays = [
-                i.examples[k % len(i.examples)] if isinstance(i, SymbolicTensor) else to_array(i)
-                for i in inputs
-            ]
+            arrays = [i.zeros(k) if isinstance(i, SymbolicTensor) else to_array(i) for i in inputs]
             if operation.convert is not None:
                 converted = operation.convert(arrays)
                 if recorder is not None:
