@@ -164,7 +164,18 @@ class SymbolicTensor(TensorMethods, NDArrayOperatorsMixin):
         return examples_of(self.shape, self.dtype)
 
     def zeros(self, k: int) -> Array:
-        """Return a new array with the shape of example k, which custom code may change."""
+        """Create an array with the shape of an example, which custom code may change.
+
+        Parameters
+        ----------
+        k : int
+            Number of the example; if there are fewer, counted from the first one again.
+
+        Returns
+        -------
+        ndarray
+            New array of zeros.
+        """
         example = self.examples[k % len(self.examples)]
         return np.zeros(example.shape, example.dtype)
 
