@@ -56,15 +56,6 @@ def test_corpus_loads_or_is_rejected(name: str, judge_of: Any) -> None:
 HOSTILE_OPTIONS = [10**7, -1, 2**63, 1e308, [10**5, 10**5], None]
 
 
-def numbers_of(node: Any) -> Any:
-    """Iterate over the container and the key of each number and list in a configuration."""
-    for key in range(len(node)) if isinstance(node, list) else [*node]:
-        if isinstance(node[key], dict | list):
-            yield from numbers_of(node[key])
-        if isinstance(node[key], int | float | list | None):
-            yield node, key
-
-
 @pytest.mark.slow
 def test_hostile_options_of_operations(judge_of: Any, tmp_path: Path) -> None:
     def symbolic(array: Any) -> Any:
@@ -81,7 +72,9 @@ def test_hostile_options_of_operations(judge_of: Any, tmp_path: Path) -> None:
         result = getattr(tinynet.ops, name)(*inputs, **options)
         tinynet.Model(tensors, result).save(tmp_path / "model.json")
         config = json.loads((tmp_path / "model.json").read_bytes())
-        for node, key in [*numbers_of(config["model"]["config"]["layers"])]:
+        for node, key in mutators.places_of(config["model"]["config"]["layers"]):
+            if not isinstance(node[key], int | float | list | None):
+                continue
             old, node[key] = node[key], HOSTILE_OPTIONS[rng.integers(len(HOSTILE_OPTIONS))]
             outcomes[judge(json.dumps(config).encode())] += 1
             node[key] = old

@@ -91,12 +91,8 @@ def described(rng: random.Random, module: Any = None) -> dict[str, Any]:
     return {"module": place, "class_name": name, "config": config, "registered_name": None}
 
 
-def json_value(text: bytes, rng: random.Random, havoc: Havoc) -> bytes:
-    """Change random values of a JSON text; sometimes, its characters."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return havoc(text)
+def places_of(value: Any) -> list[tuple[Any, Any]]:
+    """Return the container and the key of each value inside a JSON value."""
     places: list[tuple[Any, Any]] = []
     todo = [value]
     while todo:
@@ -105,6 +101,16 @@ def json_value(text: bytes, rng: random.Random, havoc: Havoc) -> bytes:
             keys = list(node) if isinstance(node, dict) else range(len(node))
             places += [(node, key) for key in keys]
             todo += [node[key] for key in keys]
+    return places
+
+
+def json_value(text: bytes, rng: random.Random, havoc: Havoc) -> bytes:
+    """Change random values of a JSON text; sometimes, its characters."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return havoc(text)
+    places = places_of(value)
     if not places or rng.random() < 0.1:
         return havoc(text)
     for _ in range(rng.randrange(1, 4)):

@@ -614,7 +614,7 @@ def _uniform(
     shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = np.float32, seed: Any = None
 ) -> Tensor:
     """Draw floats or integers from a uniform distribution."""
-    if "float" in checks.type_name(dtype):
+    if np.dtype(checks.type_name(dtype)).kind == "f":
         return _draw.uniform(shape, minval, 1 if maxval is None else maxval, dtype, seed)
     return _draw.randint(shape, minval, maxval, dtype, seed)
 

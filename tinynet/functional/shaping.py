@@ -156,8 +156,8 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any =
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f"mode must be a mode of ops.pad, such as 'edge'. Received: mode={mode!r}")
     constant = {} if constant_values is None else {"constant_values": constant_values}
-    widths: Any = np.broadcast_to(pad_width, (x.ndim, 2))
-    return np.asarray(np.pad(x, widths, mode, **constant))  # type: ignore[call-overload]
+    options: Any = {"mode": mode, **constant}
+    return np.asarray(np.pad(x, np.broadcast_to(pad_width, (x.ndim, 2)), **options))
 
 
 def pad_backward(
