@@ -37,6 +37,7 @@ SPARSE = [
     ({}, P, W, 0.86643398),
     ({"reduction": "mean_with_sample_weight"}, P, W, LN2),
     ({"reduction": "mean_with_sample_weight"}, P, [0, 0], 0),
+    ({"reduction": "mean_with_sample_weight"}, P, 3.0, LN2),  # Keras: 2 * LN2
     ({}, P, 3.0, 3 * LN2),
     ({}, P, [[2], [0.5]], 0.86643398),
     ({"ignore_class": 0}, P, None, LN2),
