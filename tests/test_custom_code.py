@@ -10,7 +10,7 @@ import pytest
 
 import tinynet as keras
 from tests import models
-from tinynet import layers, ops
+from tinynet import constraints, layers, losses, ops
 from tinynet.compat import tensorflow as tf
 
 X = np.random.default_rng(0).standard_normal((20, 4)).astype("float32")
@@ -85,7 +85,9 @@ def test_untraceable_call_raises(make: Any, message: str) -> None:
 
 READS: list[Any] = [
     *(np.linalg.norm, np.asarray, float, int, lambda w: w.numpy(), lambda w: w.value.numpy()),
-    lambda w: np.array([w, w]).mean(),
+    *(lambda w: np.array([w, w]).mean(), lambda w: w.value.item(), lambda w: float(w.value)),
+    *(ops.convert_to_numpy, lambda w: ops.unique(ops.reshape(w.value, (1,)))),
+    *(lambda w: keras.Variable(w.value), lambda w: np.vectorize(abs)(w.value)),
 ]
 
 
@@ -97,7 +99,7 @@ def test_value_of_weight_is_read_in_call(read: Any, eagerly: bool) -> None:
     model = keras.Sequential([keras.Input((4,)), layer])
     model.compile(loss="mse", run_eagerly=eagerly)
     if read in READS and not eagerly:
-        with pytest.raises(TypeError, match=r"use a function of tinynet.ops.* of <Variable .*/w"):
+        with pytest.raises(TypeError, match=r"; use .* instead.* of <.*[/ ]"):
             model.predict(X, verbose=0)
         return
     for value in (2, 3):
@@ -273,6 +275,50 @@ def trained_with(function: Any) -> Any:
 def test_add_loss_sums_its_arguments(function: Any, same: Any) -> None:
     np.testing.assert_allclose(trained_with(function), trained_with(same), rtol=1e-6)
     assert trained_with(same)[1] != trained_with(lambda w, y: [])[1]
+
+
+TARGET = np.float32([[0.5]])
+
+
+@pytest.mark.parametrize(
+    ("function", "same"),
+    [
+        (lambda w: losses.MeanSquaredError()(TARGET, w), lambda w: (w - 0.5) ** 2),
+        (lambda w: losses.MeanSquaredError()(w, TARGET), lambda w: (w - 0.5) ** 2),
+        (lambda w: losses.mean_squared_error(TARGET, w), lambda w: (w - 0.5) ** 2),
+        (lambda w: losses.mean_absolute_error(w, TARGET), lambda w: ops.absolute(w - 0.5)),
+        (lambda w: losses.MeanSquaredError()(TARGET, [[1.0]], w), lambda w: 0.25 * w),
+        (constraints.UnitNorm(), lambda w: w / (1e-7 + ops.sqrt(w * w))),
+        (constraints.NonNeg(), lambda w: ops.relu(w)),
+        (constraints.MinMaxNorm(2.0, 3.0, 0.5), lambda w: w / 2 + w / ops.absolute(w)),
+        (lambda w: w.value, lambda w: w * 1.0),
+    ],
+)
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_losses_and_constraints_of_weights(function: Any, same: Any, eagerly: bool) -> None:
+    def trained_on(term: Any) -> Any:
+        def call(layer: Any, x: Any) -> Any:
+            layer.add_loss(ops.sum(term(layer.w)))
+            return x * layer.w[0]
+
+        net = keras.Sequential([keras.Input((4,)), Weighted(call, shape=(1, 1)), layers.Dense(1)])
+        net.layers[1].set_weights([np.ones((4, 1)), np.zeros(1)])
+        net.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=eagerly)
+        history = net.fit(X, Y, batch_size=8, epochs=2, verbose=0, shuffle=False).history
+        return [*history["loss"], float(net.layers[0].w[0, 0])]
+
+    np.testing.assert_allclose(trained_on(function), trained_on(same), rtol=1e-5)
+    assert trained_on(same)[0] != trained_on(lambda w: 0.0)[0]
+
+
+def test_loss_for_one_batch_size() -> None:
+    factors = np.float32([0.5, 2.0, 1.0, 0.1])
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1, kernel_initializer="zeros")])
+    model.compile("sgd", lambda y, p: ops.mean(ops.square(y - p), -1) * factors)
+    expected = np.mean(Y[:, 0] ** 2 * np.tile(factors, 5))
+    assert model.evaluate(X, Y, batch_size=4, verbose=0) == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match=r"compatible shapes.*Received: shapes \(5,\), \(4,\)"):
+        model.evaluate(X, Y, batch_size=5, verbose=0)
 
 
 def test_add_loss_accepts_constants() -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinynet._core import Configurable, Registry, argument, checks, declared
-from tinynet.program import Array, Tensor, Variable, as_tensor
+from tinynet.program import Array, Variable, as_tensor
+from tinynet.program.tensor import TensorMethods
+from tinynet.program.variable import value_of
 
 _registry = Registry("constraint", "keras.constraints")
 
@@ -21,12 +23,12 @@ class Constraint(Configurable):
     array([0., 2.])
     """
 
-    def __call__(self, w: Any) -> Tensor:
+    def __call__(self, w: Any) -> Any:
         """Return the projection of a weight onto the constraint.
 
         Parameters
         ----------
-        w : array_like
+        w : array_like, Tensor or Variable
             Weight; not modified.
 
         Returns
@@ -34,7 +36,10 @@ class Constraint(Configurable):
         Tensor
             Weight that satisfies the constraint.
         """
-        return as_tensor(self.project(checks.numeric("w", w)))
+        w = value_of(w)
+        recorded = isinstance(w, TensorMethods)
+        projected = self.project(w if recorded else checks.numeric("w", w))
+        return projected if recorded else as_tensor(projected)
 
     def check(self, weight: Variable) -> None:
         """Raise an error if the axes of the constraint are not axes of a weight.
@@ -85,7 +90,7 @@ class NonNeg(Constraint):
 
     def project(self, w: Array) -> Array:
         """Set negative elements to 0."""
-        return np.maximum(w, w.dtype.type(0))
+        return np.maximum(w, 0)
 
 
 @declared(_registry)

@@ -226,7 +226,9 @@ def as_array(name: str, value: Any) -> Any:
             value = value.float()
     try:
         return np.asarray(value)
-    except (ValueError, TypeError, RuntimeError):
+    except (ValueError, TypeError, RuntimeError) as error:
+        if "Received:" in str(error):  # a symbolic tensor or a Variable explains itself
+            raise
         expected = f"{name} must be an array or nested lists of equal lengths"
         raise ValueError(f"{expected}. Received: {name}={shorten(value)}") from None
 

@@ -33,7 +33,7 @@ from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES, Operation, apply
 from tinynet.program.symbols import Node, check_size, examples_of
 from tinynet.program.trace import CALL, RECORDER, Call, within
-from tinynet.program.variable import copies, value_of
+from tinynet.program.variable import copies, result_of, value_of
 from tinynet.sparse import SparseBatch
 
 __all__ = ["deserialize", "Layer", "serialize"]
@@ -679,8 +679,7 @@ class Layer(_KeepsArguments):
         y = self.call(*args, **kwargs)
         if y is None:
             raise ValueError(f"call of {self.name} must return a tensor. Received: None")
-        y = mapped(value_of, y)
-        return mapped(lambda v: v if isinstance(v, TensorMethods) else as_tensor(v), y)
+        return mapped(result_of, y)
 
     def add_loss(self, loss: Any) -> None:
         """Add a term to the loss, from inside `call`.

@@ -11,7 +11,7 @@ import numpy as np
 from tinynet import activations, config
 from tinynet._core import checks, snake_case, suggestions
 from tinynet.losses.loss import Loss, _registry
-from tinynet.program import Array, Tensor, TensorMethods
+from tinynet.program import Array, Tensor, TensorMethods, Variable
 
 __all__ = ["as_loss", "deserialize", "FunctionLoss", "get", "LossFunction", "serialize"]
 
@@ -130,7 +130,7 @@ class LossFunction(FunctionOf):
     """
 
     def _values(self, y_true: Any, y_pred: Any, options: dict[str, Any]) -> Tensor:
-        known = isinstance(y_pred, TensorMethods) and str(y_pred.dtype) in config.FLOATS
+        known = isinstance(y_pred, TensorMethods | Variable) and str(y_pred.dtype) in config.FLOATS
         dtype = str(y_pred.dtype) if known else activations.to_float(y_pred).dtype.name
         return self.owner(**options, reduction="none", dtype=dtype)(y_true, y_pred)
 

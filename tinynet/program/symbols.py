@@ -264,6 +264,8 @@ for _name, *_words in (
     ("__index__", "an index or range(x)", "ops.take, or a size of ops.shape(x)"),
     ("__array__", "a conversion to a NumPy array", "a function of tinynet.ops"),
     ("numpy", "x.numpy()", "a function of tinynet.ops"),
+    ("item", "x.item()", "an index or ops.reshape"),
+    ("tolist", "x.tolist()", "a function of tinynet.ops"),
     ("__setitem__", "x[...] = value", "ops.where, or ops.slice_update"),
 ):
     setattr(SymbolicTensor, _name, _refused(_name, *_words))

@@ -167,9 +167,8 @@ def to_array(value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
-    array = getattr(value, "array", None)
-    if isinstance(array, np.ndarray):  # a Variable
-        return array
+    if hasattr(value, "assign"):  # a Variable
+        return value._known("a conversion to a NumPy array")
     made = np.asarray(value)
     if not hasattr(value, "__array__"):
         kinds = {"f": config.floatx(), "i": "int32"}

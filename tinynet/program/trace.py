@@ -128,7 +128,7 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     each = []
     with np.errstate(all="ignore"):
         for k in range(count):
-            arrays = [i.zeros(k) if isinstance(i, SymbolicTensor) else to_array(i) for i in inputs]
+            arrays = [_example(i, k) for i in inputs]
             if operation.convert is not None:
                 converted = operation.convert(arrays)
                 if recorder is not None:
@@ -155,6 +155,13 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     else:
         node.outputs = result
     return result
+
+
+def _example(value: Any, k: int) -> Any:
+    """Return an array with the shape and dtype of an input of an operation."""
+    if isinstance(value, SymbolicTensor):
+        return value.zeros(k)
+    return value.array if hasattr(value, "assign") else to_array(value)
 
 
 def _converted(value: Any, array: Any, converted: Any) -> Any:

@@ -20,8 +20,8 @@ from tinynet import config
 from tinynet._core.buffers import aligned
 from tinynet._core.checks import type_name
 from tinynet.program.nested import mapped
-from tinynet.program.symbols import refusal
-from tinynet.program.tensor import TABLE, Array, Tensor, as_tensor
+from tinynet.program.symbols import SymbolicTensor, refusal
+from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor
 from tinynet.program.trace import RECORDER
 
 __all__ = ["Array", "Tensor", "Variable", "aligned", "as_tensor", "join", "pack", "runs"]
@@ -124,9 +124,10 @@ class Variable(NDArrayOperatorsMixin):
         return self.array.dtype.name
 
     @property
-    def value(self) -> Tensor:
-        """View of the current value, which changes with the Variable."""
-        view = self.array.view(Tensor)
+    def value(self) -> Any:
+        """View of the current value, which changes with the Variable; in traced code, a symbol."""
+        traced = RECORDER.get() is not None
+        view: Any = SymbolicTensor([self.array], self.path) if traced else self.array.view(Tensor)
         view.source = self
         return view
 
@@ -255,6 +256,14 @@ class Variable(NDArrayOperatorsMixin):
 def value_of(item: Any) -> Any:
     """Return the value of a Variable, a tensor that tapes know; anything else unchanged."""
     return item.value if isinstance(item, Variable) else item
+
+
+def result_of(item: Any) -> Any:
+    """Return what a layer returns as a tensor; a Variable, as a tensor with its present value."""
+    tensor = value_of(item)
+    if hasattr(tensor, "source"):
+        return TABLE["identity_of"](tensor)
+    return tensor if isinstance(tensor, TensorMethods) else as_tensor(tensor)
 
 
 def snapshot(variables: Iterable[Variable]) -> Callable[[], None]:

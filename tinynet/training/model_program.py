@@ -44,8 +44,8 @@ def _scalars(added: list[Any]) -> list[SymbolicTensor]:
     """Return a distinct scalar tensor for each added loss, including constants and Variables."""
     found: dict[int, SymbolicTensor] = {}
     for loss in added:
-        if not isinstance(loss, SymbolicTensor) or loss.shape or id(loss) in found:
-            value = getattr(loss, "source", loss)
+        value = getattr(loss, "source", loss)
+        if not isinstance(value, SymbolicTensor) or loss.shape or id(loss) in found:
             loss = record(TABLE["sum"], [value], {})
         found[id(loss)] = loss
     return [*found.values()]

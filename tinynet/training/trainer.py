@@ -29,7 +29,7 @@ from tinynet.optimizers import Plan
 from tinynet.program import machine
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES
-from tinynet.program.symbols import BatchSizeNeeded, SymbolicTensor
+from tinynet.program.symbols import BatchSizeNeeded, SymbolicTensor, TraceError
 from tinynet.program.tape import GradientTape
 from tinynet.program.tensor import TABLE
 from tinynet.program.trace import CALL, RECORDER
@@ -470,7 +470,10 @@ class Trainer(_Network):
                 specs[0] = (shape[0], *self.input_shape[1:]), dtype
             try:
                 made = self._trace(kind, specs, batch)
-            except BatchSizeNeeded:
+            except (BatchSizeNeeded, ValueError) as error:
+                # Shapes may fit this batch size only, for example a constant with a value per row.
+                if fixed or isinstance(error, TraceError):
+                    raise
                 continue
             if len(self._programs) >= _MOST_PROGRAMS:
                 for oldest in [*self._programs][:1]:  # a copy, because other threads may predict
@@ -481,7 +484,7 @@ class Trainer(_Network):
             self._structure = layer.STRUCTURE[0]
             self._programs[key] = made
             return made
-        raise AssertionError("tracing with a fixed batch size must not raise BatchSizeNeeded")
+        raise AssertionError("a program with a fixed batch size is returned, or an error is raised")
 
     def _trace(
         self, kind: str, specs: list[Any], batch: Any, gradients: Any = None, fuse: bool = True
