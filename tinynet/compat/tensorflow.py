@@ -28,7 +28,7 @@ from tinynet import random as _draw
 from tinynet._core import checks
 from tinynet._core.keras_names import NotHereError
 from tinynet.compat.data import AUTOTUNE, INFINITE, UNKNOWN, Dataset, TensorSpec
-from tinynet.program import GradientTape
+from tinynet.program import GradientTape, SymbolicTensor
 from tinynet.program.variable import Array, Tensor, as_tensor
 
 __version__ = f"{tinynet.__version__}+tinynet"
@@ -143,16 +143,24 @@ class Variable(tinynet.Variable):
         return ops.convert_to_tensor(self)
 
     @property
-    def value(self) -> Tensor:
+    def value(self) -> Any:
         """View of the value; calling it, as in TensorFlow 2, returns the value."""
-        view = self.array.view(_Value)
-        view.source = self
+        view = super().value
+        view.__class__ = _Value if isinstance(view, Tensor) else _Symbol
         return view
 
 
-class _Value(Tensor):
+class _Callable:
     def __call__(self) -> Tensor:
         return ops.convert_to_tensor(self)
+
+
+class _Value(_Callable, Tensor):  # type: ignore[misc]  # as in the class Tensor
+    pass
+
+
+class _Symbol(_Callable, SymbolicTensor):
+    pass
 
 
 class Module:
