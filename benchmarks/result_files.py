@@ -14,6 +14,9 @@ from typing import Any
 
 from tinynet._core.atomic_files import require_writable, write_atomically
 
+#: Folder of the results that are committed.
+RESULTS = Path(__file__).resolve().parent / "results"
+
 
 class ResultsError(argparse.ArgumentTypeError):
     """An argument or a file of results cannot be used; the message states the reason."""
@@ -44,7 +47,15 @@ def output_file(text: str) -> Path:
 
 def output_folder(text: str) -> Path:
     """Return the path of a folder in which files can be written, for argparse."""
-    return output_file(f"{text}/results").parent
+    return output_file(str(Path(text) / "results.json")).parent
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Add the argument for the output folder, which is checked even if it is not given."""
+    out = "output folder (default: benchmarks/results)"
+    parser.add_argument(
+        "--out", type=output_folder, default=str(RESULTS), metavar="FOLDER", help=out
+    )
 
 
 def load(path: Path, default: Any, is_valid: Callable[[Any], bool]) -> Any:

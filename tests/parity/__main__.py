@@ -15,7 +15,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
 import contextlib
-import datetime
 import importlib.metadata
 import json
 import sys
@@ -26,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import tinynet
-from benchmarks.harness import machine
+from benchmarks.harness import origin
 from benchmarks.result_files import output_file, save
 from tests.parity import cases, network, report
 
@@ -97,10 +96,12 @@ def main(arguments: list[str] | None = None) -> int:
         report.write(report.load())
         return 0
     if options.seeds:
+        if options.json or options.quick:
+            parser.error("--seeds writes to benchmarks/results, unlike --json and --quick")
         from benchmarks import seeds
 
         seeds.main([])
-    began = time.perf_counter()
+    before, began = origin("parity"), time.perf_counter()
     data = network.digits()
     with tempfile.TemporaryDirectory() as folder:
         background = None if options.quick else network.Background(folder)
@@ -113,9 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
         listed = names(background)
     result = {
         "command": "make parity",
-        "date": datetime.date.today().isoformat(),
+        **before,
         "versions": versions(),
-        "machine": machine(),
         "data": data[0],
         "network": measured,
         **listed,
