@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,14 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=output_folder, default=str(RESULTS), metavar="FOLDER", help=out
     )
+
+
+def require_keras(parser: argparse.ArgumentParser) -> Any:
+    """Return the module with Keras on TensorFlow, or exit with an error if it is not available."""
+    try:
+        return importlib.import_module("reference.keras_net")
+    except (ImportError, RuntimeError) as error:  # not installed, or another backend
+        parser.error(f"Keras and TensorFlow must be installed. Received: {error}")
 
 
 def load(path: Path, default: Any, is_valid: Callable[[Any], bool]) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -80,10 +80,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parse(parser, arguments, free=["jobs"])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    try:
-        before = origin("seeds", "numpy", "numba", "keras", "tensorflow")
-    except PackageNotFoundError as error:
-        parser.error(f"Keras and TensorFlow must be installed. Received: {error}")
+    if not (find_spec("keras") and find_spec("tensorflow")):  # imported after tinynet has trained
+        parser.error("Keras and TensorFlow must be installed")
+    before = origin("seeds", "numpy", "numba", "keras", "tensorflow")
     name, data = load(options.images)
     seeds = list(range(options.seeds))
     settings = {"epochs": options.epochs, "batch_size": options.batch_size}

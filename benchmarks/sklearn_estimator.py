@@ -15,18 +15,23 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_limits
 
 from benchmarks import report
 from benchmarks.harness import described, origin, parse
 from benchmarks.problem import load_digits as load_mnist
 from benchmarks.result_files import positive, save
 from tinynet._core.text_tables import Table
-from tinynet.sklearn import TinyNetClassifier
+
+try:
+    from sklearn.datasets import load_digits
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import train_test_split
+    from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits
+
+    from tinynet.sklearn import TinyNetClassifier
+except ImportError as error:
+    raise SystemExit(f"error: scikit-learn must be installed. Received: {error}") from error
 
 # Class, and maximum number of BLAS threads.
 KINDS: dict[str, tuple[Any, int | None]] = {

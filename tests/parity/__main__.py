@@ -27,7 +27,7 @@ import numpy as np
 import tinynet
 from benchmarks.harness import origin
 from benchmarks.problem import require_mnist
-from benchmarks.result_files import ResultsError, output_file, save
+from benchmarks.result_files import ResultsError, output_file, require_keras, save
 from tests.parity import cases, network, report
 
 BACKENDS = {"jax": "JAX", "numpy": "NumPy"}
@@ -108,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
             require_mnist()
     except ResultsError as error:
         parser.error(f"{error}\n--json FILE writes a report without MNIST to another file")
+    require_keras(parser)
     before, began = origin("parity"), time.perf_counter()
     data = network.digits()
     with contextlib.ExitStack() as stack:
