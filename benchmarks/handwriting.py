@@ -425,8 +425,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--scans", type=scanned, help=".npz file of scans")
     parser.add_argument("--sheet", type=output_file, help="PNG file for the misclassified scans")
     parser.add_argument("--only", default="", help="only distortions with this text in their name")
-    free = ("scans", "model")
-    options = parse(parser, arguments, free, timed=True, writes=lambda o: o.model is None)
+    options = parse(
+        *(parser, arguments, ("scans",)),
+        timed=True,
+        writes=lambda given: given.scans and not given.model,
+    )
     if options.model is None:
         if options.scans is None:
             parser.error("a model or --scans is required")

@@ -582,12 +582,13 @@ def test_invalid_results_of_other_suites(text: str, tmp_path: Path, capsys: Any)
         (seeds, "--seeds 1", "--out must be another folder with --seeds"),
         (seeds, "--epochs 1", "--out must be another folder with --epochs"),
         (drawn_digits, "--epochs 1", "--out must be another folder with --epochs"),
-        (handwriting, "--only box", "--out must be another folder with --only"),
+        (handwriting, "--only box", "a model or --scans is required"),
         (handwriting, "--scans {}", "argument --scans: must be a file of scans. Received: {}"),
         (handwriting, "{}/none.tinynet --sheet {}/x.png", "--sheet requires --scans"),
         (handwriting, "{}/none.tinynet --only nothing", "--only must match the name of"),
         (seeds, "", "data must be MNIST. Received: MNIST was not found"),
-        (handwriting, "", "data must be MNIST. Received: MNIST was not found"),
+        (handwriting, "--scans {}/scans.npz --seed 1", "--out must be another folder with --seed"),
+        (handwriting, "--scans {}/scans.npz", "data must be MNIST. Received: MNIST was not found"),
         (handwriting, "{}/none.tinynet", "data must be MNIST. Received: MNIST was not found"),
     ],
 )
@@ -597,6 +598,8 @@ def test_incomplete_runs_do_not_replace_results(
     def missing() -> Any:
         raise FileNotFoundError("MNIST was not found")
 
+    scans = {"images": np.zeros((1, 2, 2)), "sizes": [[2, 2]], "labels": [3]}
+    np.savez(tmp_path / "scans.npz", **scans)
     monkeypatch.setattr(benchmarks.problem, "_mnist", missing)
     with pytest.raises(SystemExit, match="2"):
         program.main(options.format(tmp_path, tmp_path).split())

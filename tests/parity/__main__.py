@@ -95,7 +95,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tables", action="store_true", help="only rewrite the tables")
     options = parser.parse_args(arguments)
     if options.tables:
-        report.write(report.load())
+        try:
+            report.write(report.load())
+        except (ResultsError, OSError, ValueError) as error:
+            parser.error(str(error))
         return 0
     if options.seeds:
         if options.json or options.quick:
