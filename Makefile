@@ -37,6 +37,8 @@ dist:
 
 # The distributions of a release, whose tables must have been measured with its code.
 release:
+	@changes="$$(git status --porcelain)" && [ -z "$$changes" ] \
+	    || { echo "make: all changes must be committed, because a release is built from the last commit"; exit 1; }
 	@.ci/environment dist
 	.venv/bin/python -m benchmarks.staleness
 	@$(MAKE) dist

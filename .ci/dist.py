@@ -8,6 +8,7 @@ another date. Nothing is downloaded: setuptools must be installed.
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import os
 import shutil
@@ -98,7 +99,9 @@ def repack(sdist: Path, out: Path, date: int) -> None:
 
 def main() -> None:
     """Build the sdist, and from its contents the wheel."""
-    out = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "dist", metavar="FOLDER")
+    out = parser.parse_args().folder
     given = os.environ.get("SOURCE_DATE_EPOCH", "")
     if given and not given.isdecimal():
         sys.exit(f"make: SOURCE_DATE_EPOCH must be a number of seconds. Received: {given!r}")

@@ -10,11 +10,9 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.contenders import CONTENDERS, ROOT, only_avx2
-from benchmarks.harness import QUIET, machine, origin
-from benchmarks.result_files import output_folder, positive, save
+from benchmarks.harness import QUIET, machine, origin, require_quiet
+from benchmarks.result_files import RESULTS, ResultsError, output_folder, positive, save
 from benchmarks.suites import SUITES
-
-COMMITTED = Path(__file__).resolve().parent / "results"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,12 +39,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--write-tables", type=Path, nargs="*", metavar="FILE", help=tables)
     options = parser.parse_args(argv)
     partial = options.quick or options.only or options.cores or options.contenders
-    folder = options.out or (ROOT / "output" / "benchmarks" if partial else COMMITTED)
+    folder = options.out or (ROOT / "output" / "benchmarks" if partial else RESULTS)
+    is_committed = folder.resolve() == RESULTS
     if options.write_tables is not None:
         pages = options.write_tables or [ROOT / "README.md", ROOT / "docs" / "benchmarks.md"]
         try:
             report.write_tables(pages, folder)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ResultsError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         return 0
@@ -59,17 +58,27 @@ def main(argv: list[str] | None = None) -> int:
     if options.only and not any(SUITES[n].chosen(options.quick, options.only) for n in names):
         received = " ".join(options.only)
         parser.error(f"--only must match the description of a network. Received: {received}")
-    before = machine()  # before the benchmarks themselves cause load
-    busy = before["load_before"] > QUIET
-    if busy and folder.resolve() == COMMITTED and not options.force:
-        expected = f"the load average must be at most {QUIET} to write to benchmarks/results"
-        fix = "use --out FOLDER, or --force, which marks the results"
-        print(f"error: {expected}; {fix}. Received: {before['load_before']}", file=sys.stderr)
+    try:
+        output_folder(str(folder))
+        committed = report.read(RESULTS) if options.quick else {}
+    except ResultsError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
     environment = only_avx2() if options.isa else {}
-    files = []
+    files: dict[str, report.Result] = {}
+    failed = False
     for name in names:
+        if is_committed:
+            if files and not options.force:
+                wait_until_quiet()  # the previous suite caused load
+            try:
+                require_quiet(options.force)
+            except ResultsError as error:
+                print(f"error: {name}: {error}", file=sys.stderr)
+                failed = True
+                continue
+        here = origin(name, force=options.force)  # before the suite itself causes load
         suite = SUITES[name]
         rounds = options.rounds or (2 if options.quick else suite.rounds)
         keys = [key for key in suite.contenders if key in chosen]
@@ -81,35 +90,42 @@ def main(argv: list[str] | None = None) -> int:
         say = functools.partial(print, flush=True)
         outcome = suite.run(keys, rounds, options.quick, say, options.only, environment)
         if not outcome.records:
-            print(f"  {name}: no results")
+            print(f"error: {name}: no results", file=sys.stderr)
+            failed = True
             continue
         result = {
             "suite": name,
             "isa": options.isa or "",
-            **origin(),
-            "machine": before,
+            **here,
             "versions": dict(sorted(outcome.versions.items())),
             "data": outcome.data,
             "rounds": rounds,
             "quick": options.quick,
-            "forced": busy and options.force,
+            "incomplete": outcome.incomplete,
             "seconds": round(time.perf_counter() - start, 1),
             "skipped": outcome.skipped,
             "lines": outcome.lines,
             "records": outcome.records,
         }
-        files.append(report.file_name(result))
-        save(result, folder / f"{files[-1]}.json")
+        failed |= outcome.incomplete
+        files[report.file_name(result)] = result
+        save(result, folder / f"{report.file_name(result)}.json")
     # Plot at the end: plots need memory, which would affect the measurements of the cold suite.
-    for name, result in report.read(folder).items():
-        if name in files:
-            report.write(result, folder)
-            print(f"\n{report.text(result)}\n")
+    for result in files.values():
+        report.write(result, folder)
+        print(f"\n{report.text(result)}\n")
     for name in files:
         print(f"Wrote {name}.json, .md and .png to {folder}.")
-    if options.quick and (sentence := report.sentence(report.read(folder), report.read(COMMITTED))):
+    if options.quick and (sentence := report.sentence(files, committed)):
         print(f"\n{sentence}")
-    return 0
+    return int(failed)
+
+
+def wait_until_quiet(most: float = 600.0) -> None:
+    """Wait until the load average has decreased."""
+    end = time.monotonic() + most
+    while machine()["load_before"] > QUIET and time.monotonic() < end:
+        time.sleep(5)
 
 
 if __name__ == "__main__":

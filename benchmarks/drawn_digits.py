@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet as keras
-from benchmarks.harness import origin
-from benchmarks.problem import main_network
-from benchmarks.result_files import at_least, output_folder, positive, save
+from benchmarks.harness import origin, parse
+from benchmarks.problem import main_network, require_mnist
+from benchmarks.result_files import ResultsError, at_least, positive, save
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -98,17 +98,16 @@ def plot(
 def main(arguments: list[str] | None = None) -> None:
     """Compute, print and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drawn_digits", description=__doc__)
-    parser.add_argument("--out", type=output_folder, default="benchmarks/results", metavar="FOLDER")
     parser.add_argument("--epochs", type=positive, default=5)
     parser.add_argument("--batch-size", type=positive, default=128)
     parser.add_argument("--seed", type=at_least(0), default=0, help="seed of network and digits")
-    options = parser.parse_args(arguments)
-
+    options = parse(parser, arguments)
     try:
-        _, mnist = keras.datasets.mnist.load_data()
-    except FileNotFoundError as error:
-        raise SystemExit(f"This benchmark requires MNIST. {error}") from error
-    before, start = origin("numpy", "numba"), time.perf_counter()
+        require_mnist()
+    except ResultsError as error:
+        parser.error(str(error))
+    _, mnist = keras.datasets.mnist.load_data()
+    before, start = origin("drawn_digits", "numpy", "numba"), time.perf_counter()
     train, drawn = keras.datasets.drawn_digits.load_data(seed=options.seed)
     print(f"Generated or loaded 70,000 digits in {time.perf_counter() - start:.1f} s.")
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.result_files import positive
 from tinynet.kernels import chain as chains
 
 Array = np.ndarray[Any, Any]
@@ -91,18 +92,20 @@ def largest_error_of_power(count: int = 10_000_000, seed: int = 0) -> tuple[floa
     return worst, where
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Print a table of the maximum errors."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=[*EXACT], help="functions")
-    parser.add_argument("--step", type=int, default=1, help="step between inputs")
-    arguments = parser.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.elementary", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"functions: {', '.join(EXACT)}")
+    parser.add_argument("--step", type=positive, default=1, help="step between inputs")
+    options = parser.parse_args(arguments)
+    if unknown := {*options.names} - {*EXACT}:
+        parser.error(f"NAME must be one of {', '.join(EXACT)}. Received: {min(unknown)}")
     print(f"{'function':10s}{'largest error (ulp)':>20s}   at")
-    for name in arguments.names:
+    for name in options.names or EXACT:
         if name == "power":
             worst, where = largest_error_of_power()
         else:
-            worst, where = largest_error(name, arguments.step)
+            worst, where = largest_error(name, options.step)
         print(f"{name:10s}{worst:20.4f}   {where}", flush=True)
 
 

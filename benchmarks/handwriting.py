@@ -26,9 +26,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import tinynet as keras
-from benchmarks.harness import origin
-from benchmarks.result_files import at_least, output_file, output_folder, positive, save
-from benchmarks.staleness import RESULTS
+from benchmarks.harness import origin, parse
+from benchmarks.problem import require_mnist
+from benchmarks.result_files import ResultsError, at_least, output_file, positive, save
 from tinynet import cli
 from tinynet.datasets import augment_digits, frame_digit
 
@@ -373,11 +373,14 @@ def write_sheet(path: Path, scans: list[Any], framed: Bytes, true: Any, found: A
     figure.savefig(path)
 
 
-def scanned(path: Path) -> tuple[list[Any], Any]:
-    """Read scans and their labels."""
-    with np.load(path) as file:
-        pages = zip(file["images"], file["sizes"], strict=True)
-        return [image[:height, :width] for image, (height, width) in pages], file["labels"]
+def scanned(text: str) -> tuple[list[Any], Any]:
+    """Read scans and their labels, for argparse."""
+    try:
+        with np.load(text) as file:
+            pages = zip(file["images"], file["sizes"], strict=True)
+            return [image[:height, :width] for image, (height, width) in pages], file["labels"]
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ResultsError(f"must be a file of scans. Received: {text} ({error})") from None
 
 
 def by_digit(found: Any, true: Any) -> list[float]:
@@ -385,10 +388,11 @@ def by_digit(found: Any, true: Any) -> list[float]:
     return [float(np.mean(found[true == digit] == digit)) for digit in range(10)]
 
 
-def write_results(scans: Path, out: Path) -> None:
+def write_results(scans: tuple[list[Any], Any], out: Path, force: bool) -> None:
     """Train with and without ``--augment``, and write the results."""
-    result = {**origin("numpy", "numba"), "data": "MNIST", "networks": {}}
-    images, true = scanned(scans)
+    about = origin("handwriting", "numpy", "numba", force=force)
+    result = {**about, "data": "MNIST", "networks": {}}
+    images, true = scans
     for option in ([], ["--augment"]):
         with tempfile.TemporaryDirectory() as folder:
             if cli.main(["train", "--data", "mnist", "--no-plots", "--out", folder, *option]):
@@ -418,17 +422,28 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("model", nargs="?", help="path of a model saved by tinynet train")
     parser.add_argument("--digits", type=positive, default=300, help="test images per distortion")
     parser.add_argument("--seed", type=at_least(0), default=0, help="seed of the distortions")
-    parser.add_argument("--scans", type=Path, help=".npz file of scans")
+    parser.add_argument("--scans", type=scanned, help=".npz file of scans")
     parser.add_argument("--sheet", type=output_file, help="PNG file for the misclassified scans")
     parser.add_argument("--only", default="", help="only distortions with this text in their name")
-    parser.add_argument("--out", type=output_folder, default=RESULTS, help="folder without a model")
-    options = parser.parse_args(arguments)
+    options = parse(
+        *(parser, arguments, ("scans",)),
+        timed=True,
+        writes=lambda given: given.scans and not given.model,
+    )
     if options.model is None:
         if options.scans is None:
             parser.error("a model or --scans is required")
-        write_results(options.scans, options.out)
+        write_results(options.scans, options.out, options.force)
         return
-    model = keras.models.load_model(options.model)
+    if options.sheet and not options.scans:
+        parser.error("--sheet requires --scans")
+    if not any(options.only in name for name in DISTORTIONS):
+        parser.error(f"--only must match the name of a distortion. Received: {options.only}")
+    try:
+        require_mnist()
+        model = keras.models.load_model(options.model)
+    except (ResultsError, OSError, ValueError) as error:
+        parser.error(str(error))
     _, (digits, labels) = keras.datasets.mnist.load_data()
     chosen = np.random.default_rng(options.seed).permutation(len(digits))[: options.digits]
     print(f"{'distortion':36} accuracy      rejected")
@@ -445,7 +460,7 @@ def main(arguments: list[str] | None = None) -> None:
     if rates:
         print(f"{'mean':36} {np.mean(rates):8.1%}")
     if options.scans:
-        cut, true = scanned(options.scans)
+        cut, true = options.scans
         found, refused, framed = read(model, cut)
         print(f"{'scans':36} {np.mean(found == true):8.1%} {refused:13}")
         by = "  ".join(f"{d}: {rate:.0%}" for d, rate in enumerate(by_digit(found, true)))

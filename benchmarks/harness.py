@@ -6,6 +6,7 @@ compared round by round, so that a slowdown affects all of them.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import datetime
 import importlib.metadata
@@ -22,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import CONTENDERS, ROOT, cores
+from benchmarks.problem import require_mnist
+from benchmarks.result_files import RESULTS, ResultsError, add_out
 from benchmarks.staleness import code_hash
 from benchmarks.task import Task
 from tinynet import __version__
@@ -99,6 +102,7 @@ class Outcome:
         self.data = ""
         self.environment: dict[str, str] = {}  # of all processes
         self.lines: dict[str, int] = {}  # of code, by rewrite rule
+        self.incomplete = False  # because a process has exited
 
     def add(
         self,
@@ -121,6 +125,11 @@ class Outcome:
         record["values"].append(value)
         if accuracy is not None:
             record["accuracies"].append(accuracy)
+
+    def drop(self, contender: str, task: dict[str, Any] | None = None) -> None:
+        """Remove the records of a contender, which does not have the results of all rounds."""
+        own = contender, task or {}
+        self.records = [r for r in self.records if (r["contender"], r["task"]) != own]
 
     def skip(self, contender: str, reason: str, say: Say) -> None:
         """Record that a contender is skipped, and the reason."""
@@ -167,6 +176,7 @@ def interleave(
                     key, f'{reason} (network "{task.name}")' if task.name else str(reason), say
                 )
                 if isinstance(reason, EndedError):
+                    outcome.incomplete = True
                     running.pop(key).close()
                 return {}
 
@@ -175,8 +185,7 @@ def interleave(
             for key, reason in reasons.items():
                 outcome.skip(key, f'{reason} (network "{describe(task.fields())}")', say)
                 ready.pop(key, None)
-                own, records = (key, task.fields()), outcome.records
-                outcome.records = [r for r in records if (r["contender"], r["task"]) != own]
+                outcome.drop(key, task.fields())
 
         def limit(key: str) -> int:
             """Return the number of rounds of a contender."""
@@ -198,6 +207,7 @@ def interleave(
                     replies[key] = reply = ask(key, do="round")
                     if not reply:
                         del ready[key]
+                        outcome.drop(key, fields)
                     for measure, value in reply.get("seconds", {}).items():
                         accuracy = reply.get("accuracy")
                         say(f"    round {number + 1}  {key:14} {measure}: {value:.6f} s")
@@ -255,14 +265,52 @@ def describe(task: dict[str, Any]) -> str:
     return f"{sizes}, batch {task['batch']}, {task['images']:,} images{kind}"
 
 
-def origin(*packages: str) -> dict[str, Any]:
-    """Return the date, the hash of the code, the machine and the versions of a measurement."""
-    versions = {name: importlib.metadata.version(name) for name in packages}
+def parse(
+    parser: argparse.ArgumentParser,
+    arguments: Any,
+    free: Sequence[str] = (),
+    timed: bool = False,
+    writes: Callable[[argparse.Namespace], bool] = bool,
+) -> argparse.Namespace:
+    """Parse the arguments of a command that writes a result, which `free` arguments do not affect.
+
+    Results with other settings, without MNIST or, if times are measured, on a busy machine are not
+    written to the folder of committed results.
+    """
+    add_out(parser)
+    if timed:
+        parser.add_argument("--force", action="store_true", help="measure on a busy machine")
+    options = parser.parse_args(arguments)
+    if options.out.resolve() == RESULTS and writes(options):
+        given = {n for n, value in vars(options).items() if value != parser.get_default(n)}
+        if changed := given - {"out", "force", *free}:
+            parser.error(f"--out must be another folder with --{min(changed).replace('_', '-')}")
+        try:
+            require_mnist()
+            require_quiet(options.force if timed else True)
+        except ResultsError as error:
+            parser.error(str(error))
+    return options
+
+
+def require_quiet(force: bool) -> None:
+    """Raise ResultsError on a busy machine, unless results are forced."""
+    if (busy := machine()["load_before"]) > QUIET and not force:
+        fix = "use --out FOLDER, or --force, which marks the results"
+        expected = f"the load average must be at most {QUIET}"
+        raise ResultsError(f"{expected}; {fix}. Received: {busy}")
+
+
+def origin(name: str, *packages: str, force: bool = False) -> dict[str, Any]:
+    """Return the date, the hash of the code, the machine and the versions of a result."""
+    here = machine()
+    versions = {each: importlib.metadata.version(each) for each in packages}
     return {
         "date": datetime.date.today().isoformat(),
-        "code": code_hash(),
-        "machine": machine(),
+        "code": code_hash(name),
+        "machine": here,
         "versions": {"tinynet": __version__, **versions},
+        "forced": force and here["load_before"] > QUIET,
     }
 
 

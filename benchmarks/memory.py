@@ -153,7 +153,8 @@ def measure(data: str, rescales: bool, call: str) -> tuple[list[str], float]:
 def main() -> None:
     """Measure all calls, each in a separate process."""
     warnings.simplefilter("ignore")  # about unscaled inputs
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    summary = (__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser("python -m benchmarks.memory", None, summary)
     parser.add_argument("--one", nargs=3, help="internal: measure one call")
     parser.add_argument("--mapped", nargs=2, help="internal: train on a file of this size in GB")
     arguments = parser.parse_args()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import machine
+from benchmarks.result_files import positive
 from tests import browser
 from tinynet import datasets, demo
 
@@ -42,7 +43,7 @@ def run(window: browser.Browser, seed: int) -> dict[str, Any]:
 def main(argv: list[str] | None = None) -> int:
     """Print the results of some runs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.page", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, help="number of seeds (default: 3)")
+    parser.add_argument("--runs", type=positive, default=3, help="number of seeds (default: 3)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     if browser.MISSING:

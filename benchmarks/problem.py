@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tinynet
+from benchmarks.result_files import ResultsError
 from benchmarks.task import Task
 
 Array = NDArray[Any]
@@ -80,6 +81,14 @@ def _random_table(task: Task) -> tuple[Array, Array]:
         return x, z.argmax(1)
     y = z > 0 if task.loss == "binary_crossentropy" else z / z.std()
     return x, y.astype(np.float32)
+
+
+def require_mnist() -> None:
+    """Raise ResultsError if MNIST is not available."""
+    try:
+        _mnist()
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"data must be MNIST. Received: {error}") from None
 
 
 def load_digits(

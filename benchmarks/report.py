@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks import ablation
 from benchmarks.contenders import CONTENDERS
 from benchmarks.harness import QUIET, describe, described
+from benchmarks.result_files import load
 from benchmarks.suites import FAST, ONLY_NETS, SUITES, tasks_of
 from benchmarks.targets import GRID, targets
 from benchmarks.task import EPOCH, Task
@@ -315,6 +316,8 @@ def caption(result: Result) -> str:
     if machine["load_before"] > QUIET:
         forced = "; written with --force" if result.get("forced") else ""
         lines.append(f"**The machine was busy (load {machine['load_before']}){forced}.**")
+    if result.get("incomplete"):
+        lines.append("**These results are incomplete, because a process has exited.**")
     if result["quick"]:
         lines.append("**These results are from a quick run and are not meaningful.**")
     lines += [f"{key} was skipped: {reason}." for key, reason in result["skipped"].items()]
@@ -455,11 +458,14 @@ def read(folder: Path) -> dict[str, Result]:
     """Read all results in a folder, by file name."""
     names = [f"{suite}{isa}" for suite in SUITES for isa in ("", "-avx2")]
     paths = {name: folder / f"{name}.json" for name in names}
-    return {
-        name: json.loads(path.read_text(encoding="utf-8"))
-        for name, path in paths.items()
-        if path.exists()
-    }
+    found = {name: load(path, {}, is_result) for name, path in paths.items()}
+    return {name: result for name, result in found.items() if result}
+
+
+def is_result(found: Any) -> bool:
+    """Return whether the contents of a JSON file are a result of a suite, or empty."""
+    keys = {"suite", "date", "machine", "versions", "data", "rounds", "quick", "skipped", "records"}
+    return isinstance(found, dict) and (not found or keys <= found.keys())
 
 
 def file_name(result: Result) -> str:

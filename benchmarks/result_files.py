@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tinynet._core.atomic_files import require_writable, write_atomically
+
+#: Folder of the results that are committed.
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
 class ResultsError(argparse.ArgumentTypeError):
@@ -44,7 +48,23 @@ def output_file(text: str) -> Path:
 
 def output_folder(text: str) -> Path:
     """Return the path of a folder in which files can be written, for argparse."""
-    return output_file(f"{text}/results").parent
+    return output_file(str(Path(text) / "results.json")).parent
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Add the argument for the output folder, which is checked even if it is not given."""
+    out = "output folder (default: benchmarks/results)"
+    parser.add_argument(
+        "--out", type=output_folder, default=str(RESULTS), metavar="FOLDER", help=out
+    )
+
+
+def require_keras(parser: argparse.ArgumentParser) -> Any:
+    """Return the module with Keras on TensorFlow, or exit with an error if it is not available."""
+    try:
+        return importlib.import_module("reference.keras_net")
+    except (ImportError, RuntimeError) as error:  # not installed, or another backend
+        parser.error(f"Keras and TensorFlow must be installed. Received: {error}")
 
 
 def load(path: Path, default: Any, is_valid: Callable[[Any], bool]) -> Any:

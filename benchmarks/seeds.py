@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,9 @@ from numpy.typing import NDArray
 
 import tinynet
 from benchmarks import report
-from benchmarks.harness import described, origin
+from benchmarks.harness import described, origin, parse
 from benchmarks.problem import load_digits, main_network
-from benchmarks.result_files import output_folder, positive, save
+from benchmarks.result_files import positive, save
 from tinynet._core.text_tables import Table
 from tinynet.repeats import Repeats
 from tinynet.visualize import plot_runs
@@ -71,16 +72,17 @@ def load(images: int) -> tuple[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     """Compute, print and write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.seeds", description=__doc__)
-    parser.add_argument("--out", type=output_folder, default="benchmarks/results", metavar="FOLDER")
     parser.add_argument("--seeds", type=positive, default=10)
     parser.add_argument("--epochs", type=positive, default=5)
     parser.add_argument("--batch-size", type=positive, default=32)
     parser.add_argument("--images", type=positive, default=60000, help="training images")
     parser.add_argument("--jobs", type=positive, default=None, help="parallel fits of tinynet")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, free=["jobs"])
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-    before = origin("numpy", "numba", "keras", "tensorflow")
+    if not (find_spec("keras") and find_spec("tensorflow")):  # imported after tinynet has trained
+        parser.error("Keras and TensorFlow must be installed")
+    before = origin("seeds", "numpy", "numba", "keras", "tensorflow")
     name, data = load(options.images)
     seeds = list(range(options.seeds))
     settings = {"epochs": options.epochs, "batch_size": options.batch_size}

@@ -15,18 +15,23 @@ import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
-from sklearn.neural_network import MLPClassifier
-from threadpoolctl import threadpool_limits
 
 from benchmarks import report
-from benchmarks.harness import described, origin
+from benchmarks.harness import described, origin, parse
 from benchmarks.problem import load_digits as load_mnist
-from benchmarks.result_files import output_folder, positive, save
+from benchmarks.result_files import positive, save
 from tinynet._core.text_tables import Table
-from tinynet.sklearn import TinyNetClassifier
+
+try:
+    from sklearn.datasets import load_digits
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import train_test_split
+    from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits
+
+    from tinynet.sklearn import TinyNetClassifier
+except ImportError as error:
+    raise SystemExit(f"error: scikit-learn must be installed. Received: {error}") from error
 
 # Class, and maximum number of BLAS threads.
 KINDS: dict[str, tuple[Any, int | None]] = {
@@ -78,12 +83,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sklearn_estimator", description=__doc__
     )
-    parser.add_argument("--out", type=output_folder, default="benchmarks/results", metavar="FOLDER")
     parser.add_argument("--rounds", type=positive, default=3)
     parser.add_argument("--images", type=positive, default=60000, help="training images of MNIST")
-    options = parser.parse_args(arguments)
-
-    before = origin("numpy", "numba", "scikit-learn")
+    options = parse(parser, arguments, timed=True)
+    about = ("sklearn_estimator", "numpy", "numba", "scikit-learn")
+    before = origin(*about, force=options.force)
     name, large = mnist(options.images)
     records, rows = [], []
     for task, data, settings in (
@@ -104,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     table = Table("TinyNetClassifier and MLPClassifier", header, rows, note, (0, 1))
     print(table)
     path = options.out / "sklearn_estimator.json"
-    save({**before, "records": records}, path)
+    save({**before, "data": name, "records": records}, path)
     report.write_table(path.with_suffix(".md"), table)
     print(f"Wrote {path} and .md.")
 

@@ -16,7 +16,15 @@ from typing import Any
 
 from benchmarks import ablation
 from benchmarks.contenders import CONTENDERS, ROOT
-from benchmarks.harness import Outcome, Process, Say, SkipError, describe, interleave
+from benchmarks.harness import (
+    EndedError,
+    Outcome,
+    Process,
+    Say,
+    SkipError,
+    describe,
+    interleave,
+)
 from benchmarks.task import EPOCH, NETWORKS, PREDICTION, Task
 
 WHOLE = Task()
@@ -126,12 +134,18 @@ def cold(
                         _first_fit(key, task, outcome, EMPTY_CACHE.format(CONTENDERS[key].cores))
                 except SkipError as reason:
                     outcome.skip(key, str(reason), say)
+                    outcome.incomplete |= isinstance(reason, EndedError)
+                    outcome.drop(key)
+                    if key.startswith("tinynet"):
+                        outcome.drop(EMPTY_CACHE.format(CONTENDERS[key].cores))
         for name, (key, arguments) in PROGRAMS.items():
-            if key in keys and key not in outcome.skipped:
+            if key in keys and not {key, name} & {*outcome.skipped}:
                 try:
                     _program(name, [a.format(epochs=epochs) for a in arguments], outcome)
                 except SkipError as reason:
                     outcome.skip(name, str(reason), say)
+                    outcome.incomplete |= isinstance(reason, EndedError)
+                    outcome.drop(name)
         say(f"    round {number + 1} of {rounds}")
 
 
@@ -145,7 +159,7 @@ def _import(key: str, outcome: Outcome) -> None:
         command, environment = [sys.executable, "-c", program], contender.variables()
         found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if found.returncode:
-            raise SkipError(found.stderr.strip().splitlines()[-1])
+            raise EndedError(found.stderr.strip().splitlines()[-1])
         times.append(float(found.stdout.split()[-1]))
     outcome.add(key, "import, excluding NumPy", statistics.median(times))
 
@@ -181,14 +195,19 @@ def _program(name: str, arguments: list[str], outcome: Outcome) -> None:
         process = subprocess.Popen(
             [sys.executable, *arguments], cwd=ROOT, env=environment, **streams
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:  # such as KeyboardInterrupt
+            process.kill()
+            process.wait()
+            raise
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read()
     found = re.search(r"^Test accuracy: ([\d.]+)", text, re.M)
     if process.returncode or not found:
-        raise SkipError(f"exited with code {process.returncode}: {text.strip().splitlines()[-1:]}")
+        raise EndedError(f"exited with code {process.returncode}: {text.strip().splitlines()[-1:]}")
     unit = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss in bytes
     outcome.add(name, "whole program", wall, accuracy=float(found[1]))
     outcome.add(name, "peak memory", usage.ru_maxrss * unit / 1e6, "MB")

@@ -14,8 +14,10 @@ the other 10,000.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import functools
+import importlib.metadata
 import os
 import statistics
 import sys
@@ -28,11 +30,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
-from benchmarks.harness import QUIET, Process, SkipError, described, origin
-from benchmarks.problem import load_digits
+from benchmarks.harness import EndedError, Process, SkipError, described, origin, require_quiet
+from benchmarks.problem import load_digits, require_mnist
 from benchmarks.recipes import PARTS, RECIPES, Recipe
-from benchmarks.result_files import ResultsError, load, locked, output_folder, positive, save
-from benchmarks.staleness import RESULTS
+from benchmarks.result_files import ResultsError, add_out, load, locked, positive, save
 from tinynet._core.text_tables import Table
 
 #: Library and number of threads of each entry.
@@ -48,11 +49,8 @@ class Race:
     def __init__(self, entry: str, recipe: Recipe, validation: bool) -> None:
         from benchmarks.entries import ENTRIES
 
-        name, ((x, y), test) = load_digits()
-        if name != "MNIST":
-            raise ValueError(
-                f"data must be MNIST; set TINYNET_DATA to its folder. Received: {name}"
-            )
+        require_mnist()
+        _, ((x, y), test) = load_digits()
         if validation:
             order = np.random.default_rng(0).permutation(len(x))
             test = x[order[50_000:]], y[order[50_000:]]
@@ -77,8 +75,11 @@ class Race:
 class Track:
     """Processes of the entries for a recipe, which run seeds and record the versions."""
 
-    def __init__(self, versions: dict[str, str], recipe: Recipe, validation: bool = False) -> None:
-        self.versions, self.processes = versions, {}
+    def __init__(
+        self, result: Result, here: Result, recipe: Recipe, validation: bool = False
+    ) -> None:
+        self.versions, self.processes = result["versions"], {}
+        self.about = {name: here[name] for name in ("code", "forced") if here[name]}
         self.request = {"recipe": recipe.fields(), "validation": validation}
 
     def __enter__(self) -> Track:
@@ -95,43 +96,76 @@ class Track:
             reply = self.processes[entry].ask(do="enter", entry=entry, **self.request)
             for name, version in reply["versions"].items():
                 _require_same(name, self.versions.setdefault(name, version), version)
-        load = round(os.getloadavg()[0], 2)
-        about = {"seed": seed, "date": datetime.date.today().isoformat(), "load": load}
+        about = {"seed": seed, "date": datetime.date.today().isoformat(), **self.about}
+        about["load"] = round(os.getloadavg()[0], 2)
         return {**about, **self.processes[entry].ask(do="race", seed=seed)}
 
 
 def race(
-    goal: str, entries: list[str], seeds: int, result: Result, save: Callable[[], None]
-) -> None:
-    """Run the entries with all seeds that are missing, in turn; save after each run."""
-    found = result["goals"][goal]
-    with Track(result["versions"], RECIPES[goal]) as track:
-        for seed in range(seeds):
+    goal: str, options: argparse.Namespace, result: Result, here: Result, save: Callable[[], None]
+) -> bool:
+    """Run the entries with all seeds that are missing, in turn; return whether none has failed.
+
+    With ``--again``, the older runs of an entry are discarded when it has a new run.
+    """
+    entries, recipe, complete = options.entries, RECIPES[goal].fields(), True
+    found = result["goals"].setdefault(goal, {"recipe": recipe, "runs": {}})
+    found["skipped"], discarded = {}, {*entries} if options.again else set()
+    with Track(result, here, RECIPES[goal]) as track:
+        for seed in range(options.seeds):
             for entry in entries:
-                runs = found["runs"].get(entry, [])
-                if entry not in found["skipped"] and all(run["seed"] != seed for run in runs):
-                    try:
-                        found["runs"][entry] = [*runs, run := track.run(entry, seed)]
-                        took = f"{run['seconds']:.2f} s, {run['accuracy']:.4f}"
-                        print(f"  {goal}, seed {seed}, {entry}: {took}", flush=True)
-                    except SkipError as reason:
-                        found["skipped"][entry] = str(reason)
-                    save()
+                runs = [] if entry in discarded else found["runs"].get(entry, [])
+                if entry in found["skipped"] or any(run["seed"] == seed for run in runs):
+                    continue
+                try:
+                    run = track.run(entry, seed)
+                except SkipError as reason:
+                    found["skipped"][entry] = str(reason)
+                    complete &= not isinstance(reason, EndedError)
+                else:
+                    if found["recipe"] != recipe:
+                        found.update(recipe=recipe, runs={})
+                    found["runs"][entry] = [*runs, run]
+                    discarded.discard(entry)
+                    took = f"{run['seconds']:.2f} s, {run['accuracy']:.4f}"
+                    print(f"  {goal}, seed {seed}, {entry}: {took}", flush=True)
+                save()
             entries = entries[1:] + entries[:1]
+    return complete and not {*entries} <= found["skipped"].keys()
 
 
-def parts(goal: str, seeds: int, versions: dict[str, str]) -> list[Result]:
-    """Measure the effect of the parts of a recipe on images that are not used for training."""
-    found = []
-    for name, change in PARTS.items():
-        changed = replace(RECIPES[goal], **change)
-        if name and changed == RECIPES[goal]:
-            continue
-        with Track(versions, changed, validation=True) as track:
-            runs = [track.run("tinynet", seed) for seed in range(seeds)]
-        found.append({"part": name, "change": change, "runs": runs})
+def require_current(options: argparse.Namespace, result: Result, here: Result) -> None:
+    """Raise ResultsError if runs of another recipe or other code would be kept or discarded."""
+    for goal in options.goals:
+        found = result["goals"].get(goal, {"recipe": RECIPES[goal].fields(), "runs": {}})
+        same = found["recipe"] == RECIPES[goal].fields()
+        for entry, runs in found["runs"].items():
+            about = f"{goal}, {entry}, which were measured with another recipe or other code"
+            if entry in options.entries:
+                current = same and all(run.get("code") == here["code"] for run in runs)
+                if not current and not options.again:
+                    raise ResultsError(f"--again must be given to discard the runs of {about}")
+            elif not same:
+                raise ResultsError(f"--entries must include those with runs of {about}")
+
+
+def parts(goal: str, seeds: int, result: Result, here: Result, save: Callable[[], None]) -> None:
+    """Measure the effect of the parts of a recipe on images that are not used for training.
+
+    The older runs of a part are discarded when it has a new run.
+    """
+    older = {part["part"]: part for part in result["parts"].get(goal, [])}
+    changes = {name: replace(RECIPES[goal], **change) for name, change in PARTS.items()}
+    changes = {n: changed for n, changed in changes.items() if not n or changed != RECIPES[goal]}
+    for name, changed in changes.items():
+        runs: list[Result] = []
+        with Track(result, here, changed, validation=True) as track:
+            for seed in range(seeds):
+                runs.append(track.run("tinynet", seed))
+                older[name] = {"part": name, "change": PARTS[name], "runs": runs}
+                result["parts"][goal] = [older[n] for n in changes if n in older]
+                save()
         print(f"  {goal}, {name or 'the recipe'}: {_mean(runs):.4f}", flush=True)
-    return found
 
 
 def _mean(runs: list[Result]) -> float:
@@ -213,13 +247,23 @@ def plot(result: Result, path: Path) -> None:
     drawing.savefig(path, dpi=120)
 
 
-def _read(path: Path, here: Result) -> Result:
-    """Return the results so far if they were measured with the same processor and Python."""
+def _read(path: Path, here: Result, replaced: bool) -> Result:
+    """Return the results so far if they were measured with the same processor and packages.
+
+    If they are `replaced`, others are ignored.
+    """
     keys = {"machine", "versions", "goals", "parts"}
-    new = {**here, "data": "MNIST", "versions": {}, "goals": {}, "parts": {}}
+    about = {name: here[name] for name in ("date", "machine")}
+    new = {**about, "data": "MNIST", "versions": {}, "goals": {}, "parts": {}}
     result: Result = load(path, new, lambda found: isinstance(found, dict) and keys <= {*found})
-    for name in ("cpu", "python"):
-        _require_same(name, result["machine"][name], here["machine"][name])
+    rows = [(name, result["machine"][name], here["machine"][name]) for name in ("cpu", "python")]
+    for name, recorded in result["versions"].items():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            rows.append((name, recorded, importlib.metadata.version(name)))
+    if replaced and any(recorded != known for _, recorded, known in rows):
+        return new
+    for row in rows:
+        _require_same(*row)
     return result
 
 
@@ -243,54 +287,50 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--entries", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--seeds", type=positive, default=40, help="runs of each entry")
     parser.add_argument("--parts", action="store_true", help="show the effect of the parts")
-    parser.add_argument("--again", action="store_true", help="discard the results of these goals")
+    again = "replace the results of these entries for these goals"
+    parser.add_argument("--again", action="store_true", help=again)
     parser.add_argument("--force", action="store_true", help="measure on a busy machine")
-    out = "output folder (default: benchmarks/results)"
-    parser.add_argument("--out", type=output_folder, default=RESULTS, help=out)
+    add_out(parser)
     options = parser.parse_args(arguments)
-    here = origin()
-    busy = here["machine"]["load_before"]
-    if busy > QUIET and not options.force:
-        expected = f"the load average must be at most {QUIET}; use --force"
-        print(f"error: {expected}. Received: {busy}", file=sys.stderr)
-        return 1
     path = options.out / "time_to_accuracy.json"
+    everything = {*options.goals, *options.entries} == {*RECIPES, *CONTENDERS}
     try:
+        require_quiet(options.force)
+        require_mnist()
+        here = origin("time_to_accuracy", force=options.force)
         with locked(path, wait=False):
-            measure(options, _read(path, here), here, path)
-    except ResultsError as error:
+            replaced = everything and options.again and not options.parts
+            complete = measure(options, _read(path, here, replaced), here, path)
+    except (ResultsError, SkipError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"Wrote the results, time_to_accuracy.*, to {options.out}.")
-    return 0
+    return int(not complete)
 
 
-def measure(options: argparse.Namespace, result: Result, here: Result, path: Path) -> None:
-    """Add the missing runs to a result, and write and print it."""
+def measure(options: argparse.Namespace, result: Result, here: Result, path: Path) -> bool:
+    """Add the missing runs to a result, write and print it; return whether no entry has failed."""
 
     def save_result() -> None:
-        codes = {goal["code"] for goal in result["goals"].values()} or {here["code"]}
-        result.update(code=codes.pop() if len(codes) == 1 else "several")
         result["goals"] = {
             goal: result["goals"][goal] for goal in RECIPES if goal in result["goals"]
         }
         save(result, path)
 
+    complete = True
+    if not options.parts:
+        require_current(options, result, here)
     for goal in options.goals:
         if options.parts:
-            result["parts"][goal] = parts(goal, options.seeds, result["versions"])
-            save_result()
-            continue
-        about = {"recipe": RECIPES[goal].fields(), "code": here["code"]}
-        if options.again or not about.items() <= result["goals"].get(goal, {}).items():
-            result["goals"][goal] = {**about, "runs": {}}
-        result["goals"][goal]["skipped"] = {}
-        race(goal, options.entries, options.seeds, result, save_result)
+            parts(goal, options.seeds, result, here, save_result)
+        else:
+            complete &= race(goal, options, result, here, save_result)
     shown = tables(result)
     print(*shown, sep="\n\n")
     report.write_table(path.with_suffix(".md"), *shown)
     if result["goals"]:
         plot(result, path.with_suffix(".png"))
+    return complete
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ The tests run every row with tinynet and compare the result with ``features.json
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import itertools
@@ -21,13 +22,14 @@ import json
 import logging
 import os
 import pickle
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from benchmarks.result_files import require_keras
 
 RNG = np.random.default_rng(5)
 IMAGES = RNG.integers(0, 256, (24, 4, 4)).astype(np.uint8)
@@ -478,11 +480,13 @@ def summary(rows: list[Feature]) -> list[str]:
     return [*lines, f"not supported by Keras 3 and tinynet: {', '.join(gone)}"]
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Use every feature with tinynet, or with ``--keras`` record the results of Keras."""
-    if arguments == ["--keras"]:
-        from reference.keras_net import keras, tf
-
+    parser = argparse.ArgumentParser("python -m tests.features", description=__doc__)
+    parser.add_argument("--keras", action="store_true", help="record the results of Keras")
+    if parser.parse_args(arguments).keras:
+        reference = require_keras(parser)
+        keras, tf = reference.keras, reference.tf
         golden = {str(f.rank): result(f, keras, tf) for f in FEATURES if f.supported is not False}
         GOLDEN.write_text(json.dumps(golden, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
         return
@@ -502,4 +506,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ast
 import collections
+import contextlib
 import functools
 import hashlib
 import itertools
@@ -22,9 +23,11 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +38,22 @@ STAGES = (15, 60)  # tests that run before the others: most mutants fail one of 
 LEFT_OUT = re.compile(
     r"_(Add|Sub|Mul|Div|FloorDiv|Mod|Pow)_(Bit|.Shift)|Comparison\w+_(Is(Not)?_[^I]|[^I]\w*_Is)"
 )
-# Tests that read the source code.
-OF_TEXT = ("reading_effort", "house_rules", "packaging", "size", "supported")
+# Tests that read the source code or the repository.
+OF_TEXT = ("mutation", "reading_effort", "house_rules", "packaging", "size", "supported")
 # Tests that run last: importing Keras takes seconds.
 WITH_KERAS = re.compile(r"keras|/test_(arguments|custom_optimizers|parity|edge_cases)\.py")
 PYTEST = "-m pytest -q -p no:cacheprovider -p tests.mutation -n 0 --hypothesis-seed=0 --tb=no"
 EXCHANGED = "TINYNET_MUTATION"  # path of the file that this process and pytest exchange
+if EXCHANGED not in os.environ:  # not in the processes of pytest, which load this file as a plugin
+    from benchmarks.result_files import (
+        ResultsError,
+        at_least,
+        load,
+        locked,
+        output_file,
+        positive,
+        save,
+    )
 # Paths are relative to the copy, which is the current folder.
 TIMES, CHOSEN = Path("../times.json"), Path("../chosen.json")
 
@@ -88,6 +101,24 @@ def sample(mutants: Iterable[Any], size: int, seed: int) -> list[Any]:
     return sorted(each, key=lambda mutant: drawn(mutant, "place"))[:size]
 
 
+def commit_of(text: str) -> str:
+    """Return the hash of a commit, for argparse."""
+    command = ["git", "rev-parse", "--quiet", "--verify", "--end-of-options", f"{text}^{{commit}}"]
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if found.returncode:
+        raise ResultsError(f"must be a commit. Received: {text}")
+    return found.stdout.strip()
+
+
+def read(text: str) -> dict[str, Any]:
+    """Return the results in a file, which is empty or does not exist before the first run."""
+    path, empty = output_file(text), {"commit": "", "seed": None, "mutants": {}}
+    return {
+        "path": path,
+        **load(path, empty, lambda f: isinstance(f, dict) and empty.keys() <= {*f}),
+    }
+
+
 def copy(commit: str, folder: Path) -> None:
     """Copy a commit, change to it, and run its fast tests with coverage."""
     (folder / "tree").mkdir(parents=True, exist_ok=True)
@@ -105,17 +136,29 @@ def copy(commit: str, folder: Path) -> None:
         include = ",".join(f"tinynet/{tier}/*" for tier in TIERS)
         coverage = f"-m coverage run --data-file=../lines --include={include} {PYTEST}"
         ignored = [f"--ignore-glob=*/test_{name}.py" for name in OF_TEXT]
-        run([*coverage.split(), "-m", "not slow", *ignored], TIMES, 0)
+        if code := run([*coverage.split(), "-m", "not slow", *ignored], TIMES, math.inf):
+            TIMES.unlink(missing_ok=True)
+            last = Path("../output.txt").read_text("utf-8", "replace")[-2000:]
+            raise ResultsError(f"{last}\nthe fast tests of the commit must pass; exit code {code}")
 
 
 def run(arguments: list[str], exchanged: Path, seconds: float) -> int:
     """Run Python with limits, since a mutant may need unlimited time and memory."""
     own = {"PYTHONPATH": ".", "PYTHONHASHSEED": "0", "TINYNET_TEST_SEED": "1"}
     own |= {"TINYNET_CACHE": os.path.abspath("../cache"), EXCHANGED: str(exchanged.absolute())}
-    limits = ["timeout", "-s", "KILL", f"{seconds:.0f}", "prlimit", f"--as={12 << 30}"]
-    command = [*limits, sys.executable, *arguments]
+    command = ["prlimit", f"--as={12 << 30}", sys.executable, *arguments]
     with open("../output.txt", "w", encoding="utf-8") as output:
-        return subprocess.call(command, env={**os.environ, **own}, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command, env={**os.environ, **own}, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        return process.wait(None if seconds == math.inf else seconds)
+    except subprocess.TimeoutExpired:
+        return 128 + signal.SIGKILL
+    finally:  # also after Ctrl-C
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @functools.cache
@@ -192,6 +235,8 @@ def report(results: dict[str, Any], before: dict[str, Any]) -> None:
     """Print the number of killed mutants of each tier, and the survivors."""
     for tier in TIERS:
         mine = {name: r for name, r in results.items() if name.startswith(f"tinynet/{tier}/")}
+        if not mine:
+            continue
         survived = {name: r for name, r in mine.items() if not r["killer"]}
         n, k, z = len(mine), len(mine) - len(survived), 1.96
         half = z * math.sqrt(k * (1 - k / n) + z * z / 4)  # Wilson score interval
@@ -209,20 +254,35 @@ def report(results: dict[str, Any], before: dict[str, Any]) -> None:
             print(f"  {lost}{file}:{r['line']} {operator}, {r['ran']} tests: {r['text']}")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Test all mutants that do not have a result yet."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("results", type=Path, help="JSON file for results")
-    parser.add_argument("commit", help="commit to test")
-    parser.add_argument("--size", type=int, default=200, help="number of mutants per tier")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the sample")
-    parser.add_argument("--tests", type=int, default=460, help="maximum number of tests per mutant")
-    parser.add_argument("--before", type=Path, help="results to compare with")
-    given = parser.parse_args()
-    before = json.loads(given.before.read_text("utf-8")) if given.before else {}
-    path = given.results.absolute()
-    results = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    copy(given.commit, path.with_suffix(""))
+    parser.add_argument("results", type=read, help="JSON file for results")
+    parser.add_argument("commit", type=commit_of, help="commit to test")
+    parser.add_argument("--size", type=positive, default=200, help="number of mutants per tier")
+    parser.add_argument("--seed", type=at_least(0), default=1, help="seed of the sample")
+    most = "maximum number of tests per mutant"
+    parser.add_argument("--tests", type=positive, default=460, help=most)
+    parser.add_argument("--before", type=read, help="results to compare with")
+    given = parser.parse_args(arguments)
+    if missing := [name for name in ("cosmic_ray", "coverage") if not find_spec(name)]:
+        parser.error(f"{missing[0]} must be installed: pip install -e '.[test,mutation]'")
+    about = {"commit": given.commit, "seed": given.seed}
+    path, results = given.results["path"].absolute(), given.results["mutants"]
+    if results and not about.items() <= given.results.items():
+        received = f"commit {given.results['commit']}, seed {given.results['seed']}"
+        parser.error(f"results must be those of the same commit and seed. Received: {received}")
+    try:
+        with locked(path, wait=False):
+            copy(given.commit, path.with_name(f"{path.name}-copy") / given.commit)
+            examine_all(given, lambda: save({**about, "mutants": results}, path))
+    except ResultsError as error:
+        parser.error(str(error))
+
+
+def examine_all(given: argparse.Namespace, save_results: Callable[[], None]) -> None:
+    """Test the mutants of a copy, which is the current folder."""
+    results, before = given.results["mutants"], given.before["mutants"] if given.before else {}
     found = [*find_mutants()]
     tiers = ([m for m in found if m.module_path.parts[1] == tier] for tier in TIERS)
     drawn = (sample(mutants, given.size, given.seed) for mutants in tiers)
@@ -231,7 +291,7 @@ def main() -> None:
         last = results.get(name, {"killer": "", "ran": -1})
         if not last["killer"] and last["ran"] < len(tests):
             results[name] = examine(mutant, tests)
-            path.write_text(json.dumps(results, indent=1), "utf-8")
+            save_results()
             print(name, results[name], flush=True)
     killers = {r["killer"] for r in results.values()} & times().keys()
     if wrong := failing(sorted(killers)):

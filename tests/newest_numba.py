@@ -7,6 +7,7 @@ every kernel, and a process that must not import Numba loads them.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import subprocess
@@ -32,6 +33,7 @@ assert "numba" not in sys.modules, "Numba was imported"
 
 def main() -> int:
     """Return 0 if all kernels are compiled, stored and loaded."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TINYNET_CACHE"] = folder
         os.environ["NUMBA_OPT"] = "0"  # as in worker processes

@@ -744,7 +744,8 @@ NEEDS = {"keras": "reference.keras_net", "graphs": "reference.keras_net", "files
 
 def main(kinds: dict[str, Callable[[int], str | None]], arguments: Any = None) -> int:
     """Compare many programs; return 1 if a program fails."""
-    parser = argparse.ArgumentParser(description="Compare random programs.")
+    prog = "python -m tests.random_" + ("programs" if len(kinds) > 1 else "graphs")
+    parser = argparse.ArgumentParser(prog, description="Compare random programs.")
     one = next(iter(kinds))
     parser.add_argument("--kind", choices=kinds, required=len(kinds) > 1, default=one)
     parser.add_argument("--programs", type=positive, default=100)
@@ -757,6 +758,8 @@ def main(kinds: dict[str, Callable[[int], str | None]], arguments: Any = None) -
     first = secrets.randbelow(2**40) if options.seed is None else options.seed
     what = f"{options.kind} programs"
     done = results.total(what, options.results) if options.resume else 0
+    failed = results.total(what, options.results, "failures") if options.resume else 0
+    first += done if options.seed is not None else 0  # otherwise, the same programs are repeated
     print(f"{what}: first seed {first}, {done:,} recorded", flush=True)
     run, counts = results.Run(options.results, what, first), collections.Counter(failures=0)
     written = time.monotonic()
@@ -774,7 +777,7 @@ def main(kinds: dict[str, Callable[[int], str | None]], arguments: Any = None) -
     finally:  # also after Ctrl-C
         run.update(inputs=counts.total(), **counts)
     print(f"{what}: {counts.total():,} from seed {first}, {dict(counts)}")
-    return 1 if counts["failures"] else 0
+    return 1 if counts["failures"] + failed else 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Tests that run Keras compare ``recorded.json`` with its current results. Run
 
 from __future__ import annotations
 
+import argparse
 import functools
 import json
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.result_files import require_keras
 
 PATH = Path(__file__).with_name("recorded.json")
 
@@ -52,7 +55,10 @@ def result(*names: Any) -> Any:
 
 def main() -> None:
     """Record the results of Keras."""
-    from reference.keras_net import keras, tf
+    parser = argparse.ArgumentParser("python -m tests.recorded", description=__doc__)
+    parser.parse_args()
+    reference = require_keras(parser)
+    keras, tf = reference.keras, reference.tf
     from tests import test_callbacks, test_compat, test_custom_optimizers, test_hooks, test_merging
 
     found: dict[tuple[Any, ...], Any] = {}

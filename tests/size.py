@@ -7,6 +7,7 @@ explains the reason.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 import subprocess
@@ -127,6 +128,7 @@ def raising_commits() -> Iterator[str]:
 
 def main() -> None:
     """Print the number of lines of each library file and of each tier."""
+    argparse.ArgumentParser("python -m tests.size", description=__doc__).parse_args()
     for name, count in sizes().items():
         if name.startswith("tinynet/"):
             print(f"{count:6,}  {name}")

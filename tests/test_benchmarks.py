@@ -9,17 +9,31 @@ import itertools
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 import benchmarks.__main__
 import tinynet
-from benchmarks import ablation, check, harness, nets, report, suites, targets
+from benchmarks import (
+    ablation,
+    check,
+    drawn_digits,
+    handwriting,
+    harness,
+    nets,
+    report,
+    result_files,
+    seeds,
+    suites,
+    targets,
+)
 from benchmarks.__main__ import main
 from benchmarks.contenders import CONTENDERS, Contender, only_avx2
 from benchmarks.harness import Outcome, Process, SkipError, disagreeing, interleave, tolerance
@@ -515,7 +529,7 @@ def test_dense_input_has_no_zeros() -> None:
 def run_in(folder: Path, load: float, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
     """Run the suite `nets`, with `folder / "results"` as the folder of committed results."""
     (folder / "results").mkdir(exist_ok=True)
-    monkeypatch.setattr(benchmarks.__main__, "COMMITTED", folder / "results")
+    monkeypatch.setattr(benchmarks.__main__, "RESULTS", folder / "results")
     monkeypatch.setattr(os, "getloadavg", lambda: (load, load, load), raising=False)
     outcome = Outcome()
     outcome.add("tinynet-1", "epoch", 1.0, task=NETWORK["main"].fields())
@@ -527,7 +541,8 @@ def test_busy_machine_results_not_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     assert run_in(tmp_path, 0.6, monkeypatch) == 1
-    assert "Received: 0.6" in capsys.readouterr().err
+    assert "error: nets: the load average must be at most 0.5;" in (err := capsys.readouterr().err)
+    assert "Received: 0.6" in err
     assert not [*(tmp_path / "results").iterdir()]
     assert run_in(tmp_path, 0.6, monkeypatch, "--force") == 0
     written = tmp_path / "results" / "nets.json"
@@ -536,6 +551,79 @@ def test_busy_machine_results_not_committed(
     assert "written with --force" in page
     assert run_in(tmp_path, 0.5, monkeypatch) == 0
     assert json.loads(written.read_text(encoding="utf-8"))["forced"] is False
+
+
+def test_suite_without_results_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(suites.Suite, "run", lambda *args: Outcome())
+    assert main(["--suite", "nets", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "error: nets: no results\n"
+    outcome = Outcome()
+    outcome.add("tinynet-1", "epoch", 1.0, task=NETWORK["main"].fields())
+    outcome.incomplete = True
+    monkeypatch.setattr(suites.Suite, "run", lambda *args: outcome)
+    assert main(["--suite", "nets", "--out", str(tmp_path)]) == 1
+    assert json.loads((tmp_path / "nets.json").read_text(encoding="utf-8"))["incomplete"]
+    assert "These results are incomplete" in (tmp_path / "nets.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", ["[]", '{"suite": "train"', "{}", '{"suite": "nets"}'])
+def test_invalid_results_of_other_suites(text: str, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "train.json").write_text(text, encoding="utf-8")
+    assert main(["--write-tables", "--out", str(tmp_path)]) == 1
+    expected = "folder must contain results" if text == "{}" else f"{tmp_path / 'train.json'}"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "error"),
+    [
+        (seeds, "--seeds 1", "--out must be another folder with --seeds"),
+        (seeds, "--epochs 1", "--out must be another folder with --epochs"),
+        (drawn_digits, "--epochs 1", "--out must be another folder with --epochs"),
+        (handwriting, "--only box", "a model or --scans is required"),
+        (handwriting, "--scans {}", "argument --scans: must be a file of scans. Received: {}"),
+        (handwriting, "{}/none.tinynet --sheet {}/x.png", "--sheet requires --scans"),
+        (handwriting, "{}/none.tinynet --only nothing", "--only must match the name of"),
+        (seeds, "", "data must be MNIST. Received: MNIST was not found"),
+        (handwriting, "--scans {}/scans.npz --seed 1", "--out must be another folder with --seed"),
+        (handwriting, "--scans {}/scans.npz", "data must be MNIST. Received: MNIST was not found"),
+        (handwriting, "{}/none.tinynet", "data must be MNIST. Received: MNIST was not found"),
+    ],
+)
+def test_incomplete_runs_do_not_replace_results(
+    program: Any, options: str, error: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    def missing() -> Any:
+        raise FileNotFoundError("MNIST was not found")
+
+    scans = {"images": np.zeros((1, 2, 2)), "sizes": [[2, 2]], "labels": [3]}
+    np.savez(tmp_path / "scans.npz", **scans)
+    monkeypatch.setattr(benchmarks.problem, "_mnist", missing)
+    with pytest.raises(SystemExit, match="2"):
+        program.main(options.format(tmp_path, tmp_path).split())
+    assert error.format(tmp_path) in capsys.readouterr().err
+
+
+def test_estimators_are_not_measured_on_a_busy_machine(monkeypatch: Any, capsys: Any) -> None:
+    pytest.importorskip("sklearn", reason="needs scikit-learn")
+    from benchmarks import sklearn_estimator
+
+    monkeypatch.setattr(harness, "require_mnist", lambda: None)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.6, 0.6, 0.6), raising=False)
+    for options in ([], ["--images", "100"]):
+        with pytest.raises(SystemExit, match="2"):
+            sklearn_estimator.main(options)
+    errors = capsys.readouterr().err
+    assert "the load average must be at most 0.5; use --out FOLDER, or --force" in errors
+    assert "--out must be another folder with --images" in errors
+
+
+@pytest.mark.parametrize("text", ["", "benchmarks", "."])
+def test_output_folder_is_the_given_one(text: str, monkeypatch: Any) -> None:
+    monkeypatch.chdir(benchmarks.harness.ROOT)
+    assert result_files.output_folder(text) == Path(text)
 
 
 # ------------------------------------------------------------ interleaved rounds
@@ -627,6 +715,60 @@ def test_differing_contender_is_skipped_per_task(stub: type[Stub]) -> None:
         "blas-1": 'the loss of an epoch must be about 1.0000. Received: 3.0000 (network "main"); '
         'the loss of an epoch must be about 0.5000. Received: 0.9000 (network "dropout")'
     }
+
+
+def test_contender_that_exits_is_left_out(stub: type[Stub]) -> None:
+    """Its rounds of the task are not reported as a complete measurement."""
+
+    def ended() -> Any:
+        yield from [1.0] * 2
+        raise harness.EndedError("exited with code -9: ")
+
+    stub.losses = {"torch-1": ended(), "tinynet-1": itertools.repeat(1.0)}
+    outcome, task = Outcome(), NETWORK["main"]
+    interleave("nets", [task], [*stub.losses], 3, outcome, [].append)
+    (record,) = outcome.records
+    assert (record["contender"], len(record["values"])) == ("tinynet-1", 3)
+    assert outcome.incomplete
+    assert outcome.skipped == {"torch-1": 'exited with code -9:  (network "main")'}
+
+
+def test_program_that_exits_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = itertools.count()
+
+    def program(name: str, arguments: list[str], outcome: Outcome) -> None:
+        if next(rounds):
+            raise harness.EndedError("exited with code 1")
+        outcome.add(name, "whole program", 1.0)
+
+    monkeypatch.setattr(suites, "_import", lambda key, outcome: outcome.add(key, "import", 1.0))
+    monkeypatch.setattr(suites, "_first_fit", lambda *_: None)
+    monkeypatch.setattr(suites, "_program", program)
+    outcome = Outcome()
+    suites.cold(TINY, ["tinynet-1"], 2, 1, outcome, [].append)
+    assert [(r["contender"], len(r["values"])) for r in outcome.records] == [("tinynet-1", 2)]
+    assert outcome.incomplete
+    assert outcome.skipped == {"python -m tinynet train": "exited with code 1"}
+
+
+def test_interrupted_program_is_terminated(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+
+    def popen(command: Any, **options: Any) -> Any:
+        program = "import time; time.sleep(60)"
+        started.append(subprocess.Popen([sys.executable, "-c", program]))
+        return started[-1]
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    for name in ("_import", "_first_fit"):
+        monkeypatch.setattr(suites, name, lambda *_: None)
+    monkeypatch.setattr(suites, "subprocess", Mock(Popen=popen, STDOUT=subprocess.STDOUT))
+    monkeypatch.setattr(os, "wait4", interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        suites.cold(TINY, ["keras-tf-2"], 1, 1, Outcome(), [].append)
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def test_order_of_contenders_rotates(stub: type[Stub]) -> None:

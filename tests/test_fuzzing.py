@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import runpy
 import signal
 import subprocess
 import sys
@@ -20,8 +21,8 @@ import numpy as np
 import pytest
 
 import tinynet
-from benchmarks import staleness, time_to_accuracy
-from tests import RandomNumbers, page_tables, random_programs, test_operations
+from benchmarks import elementary, page, staleness, time_to_accuracy
+from tests import RandomNumbers, features, page_tables, random_programs, test_operations
 from tests.fuzz import FORMATS, corpus, engine, formats, mutators, results
 from tests.fuzz import __main__ as fuzzer
 from tests.parity import __main__ as parity
@@ -208,12 +209,16 @@ def test_failing_input_is_counted_once(tmp_path: Path, monkeypatch: Any, capsys:
     assert [run["failures"] for run in results.read(tmp_path / "record.json")] == [1]
     assert [path.name for path in (tmp_path / "corpus" / "idx").iterdir()] == ["good"]
     assert len([*(tmp_path / "failures" / "idx").iterdir()]) == 2
+    assert fuzzer.main([*arguments, "--inputs=61", "--resume"]) == 1  # a failure is recorded
 
 
 WRONG: dict[Any, str] = {
     fuzzer.main: "--inputs=-5 --inputs=0 --seed=-1 --folder={} --results={} --results=.",
     partial(random_programs.main, {"keras": str}): "--programs=0 --seed=-5 --kind=keras",
     time_to_accuracy.main: "--seeds=0 --out={}",
+    elementary.main: "--step=-1 --step=0 NAME=sinus",
+    page.main: "--runs=0",
+    features.main: "--tensorflow",
     parity.main: "--json={}/x",
     partial(page_tables.main, results.PAGE, results.block): "--wirte",
     staleness.main: "--all",
@@ -232,6 +237,28 @@ def test_bad_arguments(main: Any, text: str, tmp_path: Path, monkeypatch: Any, c
         main([text.format(path)])
     assert text.partition("=")[0] in capsys.readouterr().err
     assert path.read_text() == "text"
+
+
+@pytest.mark.parametrize(
+    "script", ["tests/recorded.py", "tests/size.py", "tests/newest_numba.py", ".ci/dist.py"]
+)
+def test_help_does_nothing_else(script: str, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    assert capsys.readouterr().out.startswith("usage: ")
+
+
+@pytest.mark.parametrize("wrong", [{"inputs": "5"}, {"failures": True}, {"seconds": None}])
+def test_records_with_wrong_types_are_rejected(wrong: Any, tmp_path: Path, capsys: Any) -> None:
+    run = {"what": "idx", "inputs": 5, "failures": 0, "seconds": 1}
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps([{**run, **wrong}]), "utf-8")
+    with pytest.raises(SystemExit, match="2"):
+        fuzzer.main(["--resume", f"--results={path}"])
+    assert "the file of results must contain JSON that the same command wrote" in (
+        capsys.readouterr().err
+    )
 
 
 def test_concurrent_runs_are_all_recorded(tmp_path: Path) -> None:

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import ast
+import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
+
+from benchmarks import result_files
+from tests import mutation
 from tests.mutation import annotations, sample
 
 
@@ -35,3 +41,61 @@ def test_annotations_are_found() -> None:
     )
     found = {ast.unparse(node) for node in annotations(module)}
     assert found == {"if TYPE_CHECKING:\n    import a", "a.B", "str", "a"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ("{} HEAD --size 0", "argument --size: must be an integer >= 1"),
+        ("{} HEAD --tests 0", "argument --tests: must be an integer >= 1"),
+        ("{} HEAD --seed -1", "argument --seed"),
+        ("{} nothing", "argument commit: must be a commit. Received: nothing"),
+        ("{}/file HEAD", "argument results: must be writable"),
+        ("{}.bad HEAD", "argument results: the file of results must contain JSON"),
+        ("{} HEAD --before {}.bad", "argument --before: the file of results must contain JSON"),
+        (
+            "{} HEAD",
+            "results must be those of the same commit and seed. Received: commit a, seed 1",
+        ),
+        ("{}.new HEAD", "the fast tests of the commit must pass; exit code 1"),
+    ],
+)
+def test_bad_arguments(
+    arguments: str, error: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.chdir(Path.cwd())  # the command changes it
+    path = tmp_path / "results"
+    result_files.save({"commit": "a", "seed": 1, "mutants": {"b": {}}}, path)
+    before = path.read_text("utf-8")
+    path.with_suffix(".bad").write_text("[1", "utf-8")
+    monkeypatch.setattr(mutation, "find_spec", lambda name: True)
+    monkeypatch.setattr(mutation, "run", lambda *_: Path("../output.txt").write_text("") + 1)
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setenv("TINYNET_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit, match="2"):
+        mutation.main(arguments.format(path, path).split())
+    assert error in capsys.readouterr().err
+    assert path.read_text("utf-8") == before
+
+
+def test_no_process_remains_after_a_limit(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "tree").mkdir()
+    monkeypatch.chdir(tmp_path / "tree")
+    child = "import time; time.sleep(60)"
+    program = f"""import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", {child!r}]).pid, flush=True)
+{child}"""
+    assert mutation.run(["-c", program], Path("x"), 3) == 137
+    process = int((tmp_path / "output.txt").read_text())
+    for _ in range(100):
+        state = Path(f"/proc/{process}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    raise AssertionError("a process remains")
+
+
+def test_report_of_a_tier_without_mutants(capsys: Any) -> None:
+    found = {"killer": "", "line": 1, "text": "x = 1", "ran": 2}
+    mutation.report({"tinynet/program/a.py Mul 0": found}, {})
+    assert capsys.readouterr().out.startswith("program: 1 mutants, 0 killed, 1 survived")

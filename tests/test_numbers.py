@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.contenders import ROOT
-from benchmarks.staleness import RESULTS
+from benchmarks.result_files import RESULTS
 
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 #: Pages that contain only text written by a command.

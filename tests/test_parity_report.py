@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import numpy as np
 import pytest
 
 import tinynet
+from benchmarks import problem
 from tests import compare, supported
+from tests.parity import __main__ as program
 from tests.parity import cases, network, report
 from tests.parity.mutants import MUTANTS
 
@@ -76,6 +80,54 @@ def test_failures_name_the_row(committed: Any) -> None:
     ] * 4
 
 
+def test_infinite_and_missing_numbers_are_failures(
+    committed: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The file has null for them; the report can be written, and names them."""
+    case = cases.cases()[0]
+    found = case.run(tinynet)
+    name = next(iter(found))
+    with pytest.raises(AssertionError, match=f"{name}.* were not computed"):
+        case.compare({}, {name: found[name]})
+    wrong = {name: np.full_like(found[name], np.nan)}
+    numbers = network.cell(case.compare(wrong, {name: found[name]})[0])
+    assert numbers["share"] == numbers["ulps"] == numbers["relative"] == np.inf
+    assert network.cell(compare.compare([1.0], [np.nan], np.inf, "x"))["share"] == np.inf
+    broken = copy.deepcopy(committed)
+    broken["names"][0].update(numbers)
+    broken["network"]["free"]["1875"]["numba"]["loss"].update(numbers)
+    broken["network"]["single"]["worst"]["numpy"]["output"].update(numbers)
+    monkeypatch.setattr(report, "DATA", tmp_path / "parity.json")
+    report.DATA.write_text(json.dumps(program.rounded(broken)), "utf-8")
+    assert "Infinity" not in report.DATA.read_text("utf-8")
+    read = report.load()
+    assert len([*report.failures(read)]) == 3
+    page = report.pages(read)[report.PAGE]
+    assert "| > 1e9 | inf | > 1e9% |" in page
+
+
+def test_interrupted_comparison_terminates_its_process(tmp_path: Path) -> None:
+    background = network.Background(str(tmp_path))
+    background.start("first", "tensorflow", "")
+    background.start("second", "tensorflow", "")
+    while background.process is None:
+        time.sleep(0.01)
+    background.close()
+    background.pool.shutdown()
+    assert background.process.returncode == -signal.SIGKILL
+    assert background.jobs["second"].cancelled()
+
+
+def test_report_requires_mnist(monkeypatch: Any, capsys: Any) -> None:
+    def missing() -> Any:
+        raise FileNotFoundError("MNIST was not found")
+
+    monkeypatch.setattr(problem, "_mnist", missing)
+    with pytest.raises(SystemExit, match="2"):
+        program.main([])
+    assert "data must be MNIST. Received: MNIST was not found" in capsys.readouterr().err
+
+
 def test_numbers_are_formatted() -> None:
     assert [report.count(v) for v in (0.04, 2.5, 99.96, 12345.6, 3e20)] == [
         *("0.0", "2.5", "100", "12,346", "> 1e9")
@@ -137,8 +189,6 @@ def test_bounds_cover_float32_errors() -> None:
 @pytest.mark.slow
 def test_short_run_is_within_bounds(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="needs Keras on TensorFlow")
-    from tests.parity import __main__ as program
-
     path = tmp_path / "parity.json"
     assert program.main(["--quick", "--json", str(path)]) == 0
     found = json.loads(path.read_text("utf-8"))

@@ -176,3 +176,32 @@ def test_constructors_reject_invalid_arguments(cls: Any) -> None:
         for value in () if name in TAKES_MORE else values:
             if not (name in PATHS and isinstance(value, bytes)):
                 assert_raises(partial(cls, **{**need, name: value}), error, "Received: ")
+
+
+@pytest.mark.parametrize("fails_in", ["generator", "callback"])
+def test_completed_steps_remain_after_an_error(fails_in: str) -> None:
+    """Two steps are complete when user code raises an error during training."""
+
+    def batches() -> Iterator[Any]:
+        for _ in range(2 if fails_in == "generator" else 9):
+            yield np.ones((2, 3)), np.ones((2, 1))
+        raise OSError("no more data")
+
+    class Failing(callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 1 and fails_in == "callback":
+                raise OSError("the disk is full")
+
+    model = tinynet.Sequential([tinynet.Input((3,)), layers.Dense(1, kernel_initializer="zeros")])
+    model.compile("sgd", "mse")
+    with pytest.raises(OSError, match=r"no more data|the disk is full"):
+        model.fit(batches(), verbose=0, callbacks=[Failing()])
+    # The gradient of the loss (3 w + b - 1)**2, with equal weights, is 2 (3 w + b - 1).
+    w = b = 0.0
+    for _ in range(2):
+        d = 2 * (3 * w + b - 1)
+        w, b = w - 0.01 * d, b - 0.01 * d
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose(kernel, np.full((3, 1), w), rtol=1e-6)
+    np.testing.assert_allclose(bias, [b], rtol=1e-6)
+    assert int(model.optimizer.iterations) == 2

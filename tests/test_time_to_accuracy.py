@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import entries, harness, result_files, time_to_accuracy
+from benchmarks import entries, harness, problem, result_files, time_to_accuracy
 from benchmarks.entries import ENTRIES
-from benchmarks.harness import SkipError
+from benchmarks.harness import EndedError, SkipError
 from benchmarks.recipes import PARTS, RECIPES, Recipe
 from tinynet import config, datasets, optimizers
 
@@ -119,13 +119,17 @@ def test_recipes_use_whole_batches_and_the_networks_of_their_goals() -> None:
 class Fake:
     """Process of a contender: 0.1 s per seed, and an accuracy of 0.97 plus 0.001 per seed."""
 
+    ended = ""
+
     def __init__(self, key: str) -> None:
         if key == "jax-2":
             raise SkipError("requires the package jax, which is not installed")
+        if key == self.ended:
+            raise EndedError("exited with code -9: ")
 
     def ask(self, **request: Any) -> Any:
         if request["do"] == "enter":
-            return {"versions": {"numpy": "9.9"}}
+            return {"versions": {"numpy": np.__version__}}
         return {
             "seconds": 0.1 * (request["seed"] + 1),
             "accuracy": 0.97 + request["seed"] / 1000,
@@ -139,10 +143,11 @@ class Fake:
 @pytest.fixture
 def run(monkeypatch: Any, tmp_path: Path) -> Any:
     monkeypatch.setattr(time_to_accuracy, "Process", Fake)
+    monkeypatch.setattr(time_to_accuracy, "require_mnist", lambda: None)
 
-    def call(*arguments: str) -> Any:
+    def call(*arguments: str, code: int = 0) -> Any:
         options = ["--force", "--out", str(tmp_path), "--goals", "97 %", "98 %", *arguments]
-        assert time_to_accuracy.main(options) == 0
+        assert time_to_accuracy.main(options) == code
         return json.loads((tmp_path / "time_to_accuracy.json").read_text(encoding="utf-8"))
 
     return call
@@ -163,14 +168,62 @@ def test_next_call_adds_missing_runs(run: Any, capsys: Any, monkeypatch: Any) ->
     assert missed in " ".join(printed.split())
     changed = {**RECIPES, "97 %": replace(RECIPES["97 %"], rate=0.5)}
     monkeypatch.setattr(time_to_accuracy, "RECIPES", changed)
-    found = run("--seeds", "1", "--entries", "tinynet")["goals"]
-    assert len(found["97 %"]["runs"]["tinynet"]) == 1  # the recipe has changed
+    run("--seeds", "1", code=1)
+    assert "must be given to discard the runs of 97 %, tinynet" in capsys.readouterr().err
+    run("--seeds", "1", "--entries", "tinynet", "--again", code=1)
+    assert "must include those with runs of 97 %, PyTorch" in capsys.readouterr().err
+    found = run("--seeds", "1", "--again", "--goals", "97 %")["goals"]
+    assert [len(runs) for runs in found["97 %"]["runs"].values()] == [1, 1]
+    assert found["97 %"]["recipe"]["rate"] == 0.5
     assert len(found["98 %"]["runs"]["tinynet"]) == 3
+
+
+def test_runs_are_replaced_only_by_new_runs(run: Any, monkeypatch: Any, capsys: Any) -> None:
+    before = run("--seeds", "2")
+    monkeypatch.setattr(Fake, "ended", "torch-2")
+    again = run("--seeds", "1", "--again", "--entries", "PyTorch", "tinynet", code=1)["goals"]
+    for goal, found in again.items():
+        assert found["runs"]["PyTorch"] == before["goals"][goal]["runs"]["PyTorch"]
+        assert len(found["runs"]["tinynet"]) == 1
+        assert found["skipped"] == {"PyTorch": "exited with code -9: "}
+    monkeypatch.setattr(harness, "code_hash", lambda name: "changed")
+    capsys.readouterr()
+    run("--entries", "tinynet", "--seeds", "1", code=1)
+    assert "--again must be given to discard the runs of 97 %, tinynet" in capsys.readouterr().err
+    found = run("--entries", "tinynet", "--seeds", "1", "--again")["goals"]["97 %"]["runs"]
+    assert [found[entry][0]["code"] == "changed" for entry in found] == [True, False]
+    run("--entries", "JAX", "--seeds", "1", code=1)  # which is not installed: nothing to do
+
+
+def test_new_packages_replace_everything_only(run: Any, tmp_path: Path) -> None:
+    path, result = tmp_path / "time_to_accuracy.json", run("--seeds", "2", "--entries", "tinynet")
+    result["versions"]["numpy"] = "1.0"
+    path.write_text(json.dumps(result), encoding="utf-8")
+    run("--again", "--seeds", "1", code=1)
+    found = run("--again", "--seeds", "1", "--goals", *RECIPES)
+    assert found["versions"] == {"numpy": np.__version__}
+    assert [len(goal["runs"]["tinynet"]) for goal in found["goals"].values()] == [1] * len(RECIPES)
+
+
+def test_missing_mnist_changes_nothing(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr(time_to_accuracy, "Process", Fake)
+    path = tmp_path / "time_to_accuracy.json"
+    path.write_text("{}", encoding="utf-8")
+
+    def missing() -> Any:
+        raise FileNotFoundError("MNIST was not found")
+
+    monkeypatch.setattr(problem, "_mnist", missing)
+    for option in ("--again", "--parts"):
+        assert time_to_accuracy.main(["--force", "--out", str(tmp_path), option]) == 1
+        assert "data must be MNIST. Received: MNIST was not found" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == "{}"
 
 
 def test_parts_are_compared_with_the_recipe(run: Any, capsys: Any, tmp_path: Path) -> None:
     measured = run("--parts", "--seeds", "2")["parts"]["98 %"]
     assert measured[0]["part"] == ""
+    assert {len(run["code"]) for part in measured for run in part["runs"]} == {16}
     assert {"no variations", "batch size 30"} < {part["part"] for part in measured}
     text = (tmp_path / "time_to_accuracy.md").read_text(encoding="utf-8")
     assert "| 98 % | no variations | 97.05 % | +0.00 | 0.15 | 2 |" in text
@@ -197,7 +250,7 @@ def test_results_of_others_are_refused(changed: str, run: Any, capsys: Any, tmp_
 
 
 @pytest.mark.parametrize("text", ['{"goals": {', "[]", "null", "{}", "\xff"])
-def test_invalid_results_are_not_replaced(text: str, tmp_path: Path, capsys: Any) -> None:
+def test_invalid_results_are_not_replaced(text: str, tmp_path: Path, run: Any, capsys: Any) -> None:
     path = tmp_path / "time_to_accuracy.json"
     path.write_text(text, "latin-1")
     assert time_to_accuracy.main(["--force", "--out", str(tmp_path)]) == 1
@@ -205,7 +258,7 @@ def test_invalid_results_are_not_replaced(text: str, tmp_path: Path, capsys: Any
     assert path.read_text("latin-1") == text
 
 
-def test_second_run_is_refused(tmp_path: Path, capsys: Any) -> None:
+def test_second_run_is_refused(run: Any, tmp_path: Path, capsys: Any) -> None:
     with result_files.locked(tmp_path / "time_to_accuracy.json"):
         assert time_to_accuracy.main(["--force", "--out", str(tmp_path)]) == 1
     assert "must not be in use by another run" in capsys.readouterr().err

@@ -121,9 +121,12 @@ class Fuzzer:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run fuzzers; return 1 if an input failed, or 128 plus the number of a signal."""
+    """Run fuzzers; return 1 if an input failed, or 128 plus the number of a signal.
+
+    With ``--resume``, the recorded failures count, too.
+    """
     summary, _, more = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(description=summary, epilog=more)
+    parser = argparse.ArgumentParser("python -m tests.fuzz", None, summary, more)
     parser.add_argument("--format", choices=[*FORMATS, "all"], default="all", help="file format")
     parser.add_argument("--inputs", type=positive, default=10_000, help="inputs per format")
     parser.add_argument("--random", action="store_true", help="do not use Atheris")
@@ -136,6 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in FORMATS if options.format == "all" else [options.format]:
         fuzzer = Fuzzer(name, options)
         done = results.total(name, options.results) if options.resume else 0
+        failed += results.total(name, options.results, "failures") if options.resume else 0
         fuzzer.fuzz(options.inputs - done)
         failed += len(fuzzer.failures)
         if fuzzer.stopped:

@@ -50,7 +50,9 @@ def read(path: Path = RECORD) -> list[dict[str, Any]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of each command that records runs."""
-    parser.add_argument("--resume", action="store_true", help="count what is recorded")
+    parser.add_argument(
+        "--resume", action="store_true", help="count the recorded inputs and failures"
+    )
     parser.add_argument("--seed", type=at_least(0), help="(first) seed; random by default")
     about = "file to add results to"
     parser.add_argument("--results", type=record, default=str(RECORD), help=about)
@@ -65,13 +67,19 @@ def record(text: str) -> Path:
 
 def is_record(found: Any) -> bool:
     """Return whether the contents of a JSON file are recorded runs."""
-    keys = {"what", "inputs", "failures", "seconds"}
-    return isinstance(found, list) and all(isinstance(x, dict) and keys <= {*x} for x in found)
+    optional = ("edges", "features", "agree", "seed")
+    return isinstance(found, list) and all(
+        isinstance(run, dict)
+        and isinstance(run.get("what"), str)
+        and all(type(run.get(key)) is int for key in ("inputs", "failures", "seconds"))
+        and all(type(run.get(key, 0)) is int for key in optional)
+        for run in found
+    )
 
 
-def total(what: str, path: Path = RECORD) -> int:
-    """Return the number of inputs or programs of the recorded runs of a kind."""
-    return sum(run["inputs"] for run in read(path) if run["what"] == what)
+def total(what: str, path: Path = RECORD, key: str = "inputs") -> int:
+    """Return the number of inputs (or programs) or failures of the recorded runs of a kind."""
+    return sum(run[key] for run in read(path) if run["what"] == what)
 
 
 class Run:

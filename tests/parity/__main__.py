@@ -15,7 +15,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
 import contextlib
-import datetime
 import importlib.metadata
 import json
 import sys
@@ -26,8 +25,9 @@ from typing import Any
 import numpy as np
 
 import tinynet
-from benchmarks.harness import machine
-from benchmarks.result_files import output_file, save
+from benchmarks.harness import origin
+from benchmarks.problem import require_mnist
+from benchmarks.result_files import ResultsError, output_file, require_keras, save
 from tests.parity import cases, network, report
 
 BACKENDS = {"jax": "JAX", "numpy": "NumPy"}
@@ -61,15 +61,16 @@ def names(background: network.Background | None = None) -> dict[str, Any]:
         for backend in network.BACKENDS:
             tinynet.config.set_backend(backend)
             for found in case.compare(case.run(tinynet), expected):
-                if found.share >= row.get("share", 0):
+                numbers = network.cell(found)
+                if numbers["share"] >= row.get("share", 0):
                     row["worst"] = found.message
-                for key, number in network.cell(found).items():
-                    if key in ("ulps", "relative", "share"):
-                        row[key] = max(row.get(key, 0.0), number)
+                for key in ("ulps", "relative", "share"):
+                    row[key] = max(row.get(key, 0.0), numbers[key])
         for backend, results in others.items():
             mine = {k.partition(": ")[2]: v for k, v in results.items() if k.startswith(f"{i}: ")}
             if mine:
-                most = max(found.ulps for found in case.compare(mine, expected))
+                compared = case.compare(mine, expected, partial=True)
+                most = max(network.cell(found)["ulps"] for found in compared)
                 row[backend] = max(row.get(backend, 0.0), most)
     order = sorted(rows.values(), key=lambda row: (row["kind"], row["name"].lower()))
     return {"names": order, "skipped": skipped, "failed": failed}
@@ -94,16 +95,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tables", action="store_true", help="only rewrite the tables")
     options = parser.parse_args(arguments)
     if options.tables:
-        report.write(report.load())
+        try:
+            report.write(report.load())
+        except (ResultsError, OSError, ValueError) as error:
+            parser.error(str(error))
         return 0
     if options.seeds:
+        if options.json or options.quick:
+            parser.error("--seeds writes to benchmarks/results, unlike --json and --quick")
         from benchmarks import seeds
 
         seeds.main([])
-    began = time.perf_counter()
+    try:
+        if not (options.json or options.quick):
+            require_mnist()
+    except ResultsError as error:
+        parser.error(f"{error}\n--json FILE writes a report without MNIST to another file")
+    require_keras(parser)
+    before, began = origin("parity"), time.perf_counter()
     data = network.digits()
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         background = None if options.quick else network.Background(folder)
+        if background:
+            stack.callback(background.close)
         steps = network.FIRST if options.quick else network.EPOCH
         if background:
             for backend in BACKENDS:
@@ -113,14 +128,16 @@ def main(arguments: list[str] | None = None) -> int:
         listed = names(background)
     result = {
         "command": "make parity",
-        "date": datetime.date.today().isoformat(),
+        **before,
         "versions": versions(),
-        "machine": machine(),
         "data": data[0],
         "network": measured,
         **listed,
     }
     result["minutes"] = round((time.perf_counter() - began) / 60, 1)
+    failures = [*report.failures(result)]
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr, flush=True)
     print(report.summary(result))
     path = options.json or (None if options.quick else report.DATA)
     if path:
@@ -128,9 +145,6 @@ def main(arguments: list[str] | None = None) -> int:
     if path == report.DATA:
         report.write(report.load())
         print("Wrote docs/parity.json, docs/parity.md and the summary in README.md")
-    failures = [*report.failures(result)]
-    for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 

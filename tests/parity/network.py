@@ -195,14 +195,15 @@ def step_bounds(state: State, images: np.ndarray, labels: np.ndarray, number: in
 
 
 def cell(comparison: Comparison) -> dict[str, float]:
-    """Return the numbers of a comparison that the report contains."""
-    return {
+    """Return the numbers of a comparison that the report contains; NaN counts as infinite."""
+    numbers = {
         "difference": comparison.difference,
         "ulps": comparison.ulps,
         "relative": comparison.difference / (comparison.scale or 1),
         "bound": comparison.bound / compare.ulp(comparison.scale),
         "share": comparison.share,
     }
+    return {name: np.inf if np.isnan(number) else number for name, number in numbers.items()}
 
 
 class Single:
@@ -314,7 +315,9 @@ def mutant_excess(
             net.set_state(before, number - 1)
             net.step(images, labels)
             off = flat(step_bounds(before, images, labels, number))
-            shares = [c.share for c in compared(recorded(net.state()), recorded(after), off)]
+            shares = [
+                cell(c)["share"] for c in compared(recorded(net.state()), recorded(after), off)
+            ]
             largest = max(largest, *shares)
     return largest
 
@@ -370,7 +373,9 @@ def variant_differences(results: Any, expected: dict[int, Results], variant: str
         here = ulps[str(number)] = {}
         for name, value in values.items():
             other = value if variant != "order" else permuted(name, value)
-            here[name] = compare.compare(results[f"{number}: {name}"], other, np.inf, name).ulps
+            here[name] = cell(compare.compare(results[f"{number}: {name}"], other, np.inf, name))[
+                "ulps"
+            ]
     return {"ulps": ulps, "accuracy": float(results["accuracy"])}
 
 
@@ -380,6 +385,7 @@ class Background:
     def __init__(self, folder: str) -> None:
         self.folder, self.pool = Path(folder), ThreadPoolExecutor(1)
         self.jobs: dict[str, Future[str | None]] = {}
+        self.process: subprocess.Popen[str] | None = None
 
     def start(self, name: str, backend: str, call: str) -> None:
         """Schedule a call of a function of this package, which writes a file with this name."""
@@ -390,10 +396,18 @@ class Background:
         def run() -> str | None:
             command = [sys.executable, "-c", program]
             options: dict[str, Any] = {"env": environment, "cwd": ROOT, "text": True}
-            done = subprocess.run(command, capture_output=True, **options)
-            return done.stderr.strip().splitlines()[-1] if done.returncode else None
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            self.process = subprocess.Popen(command, **pipes, **options)
+            _, errors = self.process.communicate()
+            return errors.strip().splitlines()[-1] if self.process.returncode else None
 
         self.jobs[name] = self.pool.submit(run)
+
+    def close(self) -> None:
+        """Cancel the calls that have not started, and terminate the process."""
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        if self.process:
+            self.process.kill()
 
     def results(self, name: str) -> Any:
         """Wait for a process; return its arrays by name, or the reason for its failure."""

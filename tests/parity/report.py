@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.harness import described
 from benchmarks.report import markdown
+from benchmarks.result_files import load as load_json
 from tests import page_tables
 from tests.parity.network import EPOCH, FIRST, LAST_BOUND, QUANTITIES, VARIANTS
 
@@ -53,7 +54,7 @@ def count(value: float) -> str:
 
 def percent(share: float) -> str:
     """Format a share of a bound, rounded up."""
-    return f"{math.ceil(100 * share)}%"
+    return f"{math.ceil(100 * share)}%" if math.isfinite(share) else "> 1e9%"
 
 
 def larger(backends: dict[str, Any], name: str, key: str) -> float:
@@ -105,7 +106,7 @@ def free_table(network: Report) -> str:
     for name in QUANTITIES:
         cells = []
         for backends in free.values():
-            derived = all(rows_[name]["bound"] is not None for rows_ in backends.values())
+            derived = all(math.isfinite(rows_[name]["bound"]) for rows_ in backends.values())
             bound = f" / {count(larger(backends, name, 'bound'))}" if derived else ""
             cells.append(count(larger(backends, name, "ulps")) + bound)
         rows.append([name.removeprefix("Adam's "), *cells])
@@ -229,9 +230,20 @@ def pages(report: Report) -> dict[Path, str]:
 
 
 def load() -> Report:
-    """Return the committed results."""
-    found: Report = json.loads(DATA.read_text(encoding="utf-8"))
-    return found
+    """Return the committed results; null is an infinite number."""
+    found: Report = load_json(DATA, None, lambda found: isinstance(found, dict))
+    return {
+        key: infinite(found[key]) if key in ("network", "names") else found[key] for key in found
+    }
+
+
+def infinite(value: Any) -> Any:
+    """Replace null by an infinite number."""
+    if isinstance(value, dict):
+        return {key: infinite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [infinite(each) for each in value]
+    return math.inf if value is None else value
 
 
 def write(report: Report) -> None:
