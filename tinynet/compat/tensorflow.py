@@ -733,7 +733,7 @@ def _space(path: str) -> dict[str, Any]:
     return vars(_space(parent or "tf").setdefault(name, _Namespace(path)))
 
 
-def _renamed(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
+def _renamed(theirs: str, call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
     """Wrap a function to accept TensorFlow's parameter names, and to ignore `name`."""
     renamed = dict(zip(names, inspect.signature(call).parameters, strict=False)) if names else {}
 
@@ -743,6 +743,7 @@ def _renamed(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
 
     if isinstance(call, activations.Activation):
         made.activation = call  # type: ignore[attr-defined]  # used by layers
+    made.__name__ = theirs
     return made
 
 
@@ -756,7 +757,7 @@ for _row in Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").split
         _source: Any = activations if "nn" in _places and hasattr(activations, _theirs) else ops
         _call = _OWN.get(_ours or _theirs) or getattr(_source, _ours or _theirs)
         for _place in _places:
-            _space(_place)[_theirs] = _renamed(_call, _parameters)
+            _space(_place)[_theirs] = _renamed(_theirs, _call, _parameters)
 
 _space("errors").update(InvalidArgumentError=ValueError)
 _space("debugging").update(

@@ -20,7 +20,7 @@ from tinynet._core.cached_property import cached_property
 from tinynet._core.checks import shorten
 from tinynet._core.registry import unique_name
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.tensor import Array, TensorMethods
+from tinynet.program.tensor import TABLE, Array, TensorMethods
 
 Shape = tuple[int | None, ...]
 
@@ -283,6 +283,17 @@ def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
         with contextlib.suppress(ValueError, RuntimeError):  # RuntimeError: over 32 dimensions
             size = max(size, math.prod(np.broadcast_shapes(*known)))
     limit.use(size, shapes)
+
+
+def check_growth(function: Any, tensors: Sequence[Any], options: dict[str, Any]) -> None:
+    """Check the size of the result of a function that consists of operations; see `check_size`.
+
+    A size in its options may be a factor of the size of its result.
+    """
+    if TABLE.get(function.__name__) is not function and function.__name__[:5] != "slice":
+        numbers = [n for n in flattened([*options.values()]) if isinstance(n, int)]
+        growth = math.prod(max(1, abs(n)) for n in numbers)
+        check_size([t.tried for t in tensors if isinstance(t, SymbolicTensor)], growth)
 
 
 def check_product(name: str, arrays: Sequence[Any], options: dict[str, Any]) -> None:
