@@ -82,6 +82,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None)
     'float32'
     """
     checks.not_masked("value", value)
+    dtype = string if dtype == "string" else dtype
     array = np.array(value, dtype if dtype in (None, string) else checks.type_name(dtype))
     if dtype is None:
         array = _as_numbers(array, value)
@@ -223,7 +224,7 @@ def convert_to_tensor(
     >>> convert_to_tensor([1, 2]).numpy()
     array([1, 2], dtype=int32)
     """
-    plain = dtype is string or isinstance(value, int | float | np.generic | list | tuple)
+    plain = dtype in (string, "string") or isinstance(value, int | float | np.generic | list | tuple)
     return constant(value, dtype) if plain else ops.convert_to_tensor(value, dtype)
 
 
