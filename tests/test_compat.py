@@ -640,3 +640,12 @@ def test_random_functions_accept_positional_seed(tensorflow: Any) -> None:
     for tf in (tensorflow, stand_in):
         drawn = tf.random.normal([2, 3], 0.0, 1.0, tf.float32, 7)
         assert drawn.shape == (2, 3)
+
+
+@pytest.mark.parametrize("make", ["constant", "convert_to_tensor"])
+@pytest.mark.parametrize("dtype", [stand_in.string, "string"])
+def test_tensors_of_strings_are_made(make: str, dtype: Any) -> None:
+    function = getattr(stand_in, make)
+    assert function("ab", dtype=dtype).numpy() == "ab"
+    assert function(["a", "bc"], dtype=dtype).numpy().tolist() == ["a", "bc"]
+    assert function(np.array(["a", "bc"]), dtype=dtype).shape == (2,)

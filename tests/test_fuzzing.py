@@ -82,6 +82,16 @@ def test_hostile_options_of_operations(judge_of: Any, tmp_path: Path) -> None:
     assert min(outcomes["loaded"], outcomes["rejected"]) > 100
 
 
+def test_predictions_of_nested_outputs_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = tinynet.Input((2,), name="a"), tinynet.Input((3, 4), name="b")
+    model = tinynet.Model({"b": b, "a": a}, {"y": [a + 1, [b]], "x": a})
+    formats.FORMATS["json"].use(model)
+    wrong = {"y": [np.zeros((1, 2)), [np.zeros((1, 3, 4))]], "x": np.zeros((1, 1))}
+    monkeypatch.setattr(model, "predict", lambda x: wrong)
+    with pytest.raises(AssertionError):
+        formats.FORMATS["json"].use(model)
+
+
 def test_corpus_is_small() -> None:
     assert {path.stem for path in corpus.CORPUS.iterdir()} == {*FORMATS}
     assert sum(path.stat().st_size for path in corpus.CORPUS.iterdir()) < 300_000

@@ -447,3 +447,41 @@ def test_unsupported_in_keras_raises(tmp_path: Any) -> None:
 
 def cube(x: Any) -> Any:
     return x**3, lambda *args, upstream=None: 3 * x**2 * upstream
+
+
+def custom_objects(library: Any) -> dict[str, Any]:
+    """Return custom functions and a custom class with the names of built-in ones."""
+
+    class ReLU(library.layers.Layer):  # type: ignore[misc, name-defined]  # either library
+        def call(self, x: Any) -> Any:
+            return 2 * x
+
+    def relu(x: Any) -> Any:
+        return -x
+
+    def mse(y_true: Any, y_pred: Any) -> Any:
+        return library.ops.mean(library.ops.abs(y_true - y_pred), axis=-1)
+
+    return {"ReLU": ReLU, "relu": relu, "mse": mse}
+
+
+@pytest.mark.parametrize("suffix", WHOLE)
+def test_keras_loads_objects_named_like_others(suffix: str, tmp_path: Any) -> None:
+    layers, ops, own = tinynet.layers, tinynet.ops, custom_objects(tinynet)
+    first = [layers.Flatten(), layers.Dense(3, own["relu"]), layers.Dense(3, ops.gelu)]
+    last = [layers.Lambda(ops.sin), own["ReLU"](), layers.ReLU(), layers.Dense(5, ops.tanh)]
+    model = tinynet.Sequential([tinynet.Input((3, 4)), *first, *last])
+    metrics = [tinynet.metrics.mean_absolute_error, tinynet.metrics.binary_accuracy]
+    if suffix == ".keras":  # Keras cannot load the function of a loss that is not a metric from .h5
+        metrics.append(tinynet.losses.huber)
+    model.compile("sgd", own["mse"], metrics=metrics)
+    path = tmp_path / f"net{suffix}"
+    loaded = passed(model, keras, path, custom_objects(keras))
+    assert_same(model, loaded)
+    y = RNG.random((40, 5), dtype=np.float32)
+    ours, theirs = (m.evaluate(X, y, verbose=0) for m in (model, loaded))
+    # Means of at most 40 float32 values, of values that differ by at most 24 eps; see assert_same.
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=64 * np.finfo(np.float32).eps)
+    assert ours[0] == ours[1]  # the custom loss is the mean absolute error
+    with pytest.raises((TypeError, ValueError), match="Could not locate"):
+        keras.saving.load_model(path)

@@ -589,6 +589,23 @@ def test_axis_of_constraint_is_checked(name: str, axis: Any) -> None:
         L.Dense(2, kernel_constraint=type(constraint)(axis=valid)).build((None, 3))
 
 
+@pytest.mark.parametrize("base", ["Constraint", "UnitNorm"])
+@pytest.mark.parametrize("axis", [None, [0, 1], "rows", 7])
+def test_axis_of_custom_constraint_is_not_checked(base: str, axis: Any) -> None:
+    class Own(getattr(tinynet.constraints, base)):  # type: ignore[misc]  # either class
+        def __init__(self) -> None:
+            self.axis = axis
+
+        def project(self, w: Any) -> Any:
+            return np.full_like(w, 7)
+
+    layer = L.Dense(2, kernel_constraint=Own())
+    model = tinynet.Sequential([layer])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((2, 3)), np.ones((2, 2)), verbose=0)
+    np.testing.assert_array_equal(layer.kernel.numpy(), np.full((3, 2), 7))
+
+
 def test_function_of_metric_is_callable() -> None:
     with pytest.raises(TypeError, match="fn must be a function"):
         tinynet.metrics.MeanMetricWrapper(5)  # type: ignore[arg-type]  # the error is tested

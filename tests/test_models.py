@@ -401,3 +401,12 @@ def test_shared_layer_call_order_matches_keras(shared: bool, mean: float) -> Non
     model.compile("sgd", "mse")
     model.fit([np.ones((4, 2)), np.full((4, 2), 2.0)], np.zeros((4, 4)), verbose=0)
     np.testing.assert_array_equal(norm.moving_mean, [mean, mean])
+
+
+@pytest.mark.parametrize("empty", [{}, [], [[]], {"a": []}])
+@pytest.mark.parametrize("end", ["inputs", "outputs"])
+def test_empty_inputs_and_outputs_raise(end: str, empty: Any) -> None:
+    x = tinynet.Input((3,))
+    ends = {"inputs": x, "outputs": layers.Dense(2)(x), end: empty}
+    with pytest.raises(ValueError, match=f"{end} must not be empty. Received: {end}="):
+        tinynet.Model(**ends)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
+import types
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -1140,34 +1142,121 @@ def test_json_integers_have_at_most_50_digits() -> None:
         read(f'{{"a": {"1" * 51}}}')
 
 
-def named(name: str) -> Any:
-    """Return a custom function with a name."""
-
-    def function(*args: Any) -> Any:
-        return 2 * args[-1]
-
-    function.__name__ = name
-    return function
+def fives(shape: Any, dtype: Any = None) -> Any:
+    return np.full(shape, 5.0, dtype)
 
 
+def first(x: Any) -> Any:
+    return tinynet.ops.reshape(x, (-1,))[0]
+
+
+def negated(*inputs: Any) -> Any:
+    return -inputs[-1]
+
+
+#: Custom functions, and names of built-in functions.
+FUNCTIONS = {
+    "activation": (negated, "relu"), "kernel_initializer": (fives, "zeros"),
+    "bias_regularizer": (first, "l2"), "kernel_constraint": (negated, "non_neg"),
+    "loss": (negated, "mse"), "metrics": (negated, "accuracy"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", WHOLE, indirect=True)
+@pytest.mark.parametrize("part", FUNCTIONS)
+def test_functions_named_like_others_are_not_replaced(part: str, path: Path) -> None:
+    function, name = FUNCTIONS[part]
+    custom = types.FunctionType(function.__code__, globals(), name, function.__defaults__)
+    compiled = ("loss", "metrics")
+    options = {} if part in compiled else {part: custom}
+    model = tinynet.Sequential([tinynet.Input((3,)), layers.Dense(2, **options)])
+    model.compile("sgd", **{key: [custom if key == part else "mae"] for key in compiled})
+    model.save(path)
+    with pytest.raises(ValueError, match=f"Could not locate the .*'{name}'.*custom_objects"):
+        tinynet.models.load_model(path)
+    loaded = tinynet.models.load_model(path, {name: custom})
+    assert loaded.to_json() == model.to_json()
+    x, y = np.ones((2, 3)), np.zeros((2, 2))
+    results = [m.evaluate(x, y, verbose=0) + m.train_on_batch(x, y) for m in (model, loaded)]
+    assert results[0] == results[1]
+    assert bits(loaded) == bits(model)
+
+
+def own(base: Any, name: str, method: str, function: Any) -> Any:
+    """Return a custom class with the name of a built-in class."""
+    return type(name, (base,), {method: function})
+
+
+CLASSES = {
+    "kernel_initializer": own(
+        tinynet.initializers.Initializer, "Ones", "__call__", lambda self, *args, **_: fives(*args)
+    ),
+    "kernel_regularizer": own(
+        tinynet.regularizers.Regularizer, "L2", "__call__", lambda self, x: first(x)
+    ),
+    "kernel_constraint": own(tinynet.constraints.Constraint, "NonNeg", "project", negated),
+    "layer": own(layers.Layer, "ReLU", "call", negated),
+    "loss": own(tinynet.losses.Loss, "MeanSquaredError", "call", negated),
+    "metrics": own(tinynet.metrics.Recall, "Precision", "result", lambda self: 5.0),
+    "optimizer": own(tinynet.optimizers.SGD, "Adam", "__doc__", "Another optimizer."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", WHOLE, indirect=True)
+@pytest.mark.parametrize("part", CLASSES)
+def test_classes_named_like_others_are_not_replaced(part: str, path: Path) -> None:
+    """The built-in class with this name is not replaced, either."""
+    custom = CLASSES[part]
+    built_in: Any = tinynet.saving.deserialize_keras_object({
+        "module": "keras", "class_name": custom.__name__, "config": {}, "registered_name": None
+    })  # fmt: skip
+    options: dict[str, Any] = {"loss": "mae", "metrics": "mae", "optimizer": "sgd"}
+    both = {part: custom()}
+    if part.startswith("kernel"):
+        both[part.replace("kernel", "bias")] = built_in
+    added = [built_in, custom()] if part == "layer" else []
+    given = both if part.startswith("kernel") else {}
+    model = tinynet.Sequential([tinynet.Input((3,)), layers.Dense(2, **given), *added])
+    options.update(both if part in options else {})
+    options["metrics"] = [options["metrics"]]
+    model.compile(**options)
+    model.save(path)
+    with pytest.raises(ValueError, match=f"Could not locate the .*'{custom.__name__}'"):
+        tinynet.models.load_model(path)
+    loaded = tinynet.models.load_model(path, {custom.__name__: custom})
+    assert loaded.to_json() == model.to_json()
+    assert [type(layer) for layer in loaded.layers] == [type(layer) for layer in model.layers]
+    x, y = np.ones((2, 3)), np.zeros((2, 2))
+    results = [m.evaluate(x, y, verbose=0) + m.train_on_batch(x, y) for m in (model, loaded)]
+    assert results[0] == results[1]
+    assert bits(loaded) == bits(model)
+
+
+@pytest.mark.parametrize("path", WHOLE, indirect=True)
 @pytest.mark.parametrize(
-    ("part", "name"),
-    [
-        *(("activation", "relu"), ("kernel_initializer", "zeros"), ("bias_regularizer", "l2")),
-        *(("kernel_constraint", "non_neg"), ("loss", "mse"), ("metrics", "accuracy")),
-    ],
+    "name", ["mean_absolute_error", "hinge", "kl_divergence", "binary_accuracy"]
 )
-def test_functions_with_names_of_others_raise(part: str, name: str) -> None:
-    """Otherwise, the other function would be loaded."""
-    function = named(name)
-    options = {} if part in ("loss", "metrics") else {part: function}
-    model = tinynet.Sequential([layers.Dense(2, **options)])
-    compiled = {"loss": "mae", **({} if options else {part: [function]})}
-    model.compile("sgd", **compiled)
-    with pytest.raises(ValueError, match=rf"must not be named like another .*'{name}'"):
-        model.to_json()
-    with saving.custom_object_scope({name: function}):
-        assert name in model.to_json()
+def test_functions_of_metrics_are_saved(name: str, path: Path) -> None:
+    function = getattr(tinynet.metrics, name)
+    model = tinynet.Sequential([tinynet.Input((3,)), layers.Dense(2, tinynet.ops.tanh)])
+    loss = getattr(tinynet.losses, name, "mse")
+    model.compile("sgd", loss, metrics=[function], weighted_metrics=[name])
+    loaded = reloaded(model, path)
+    x, y = np.ones((2, 3)), np.ones((2, 2))
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)
+    assert json.loads(model.to_json())["config"]["layers"][1]["config"]["activation"] == "tanh"
+    assert tinynet.models.clone_model(model).layers[0].activation is tinynet.activations.tanh
+
+
+def test_operations_as_activations_are_saved(tmp_path: Path) -> None:
+    """`ops.gelu` and `activations.gelu` have different default values."""
+    x = np.float32([[-1.0, 0.5, 2.0]])
+    for function in (tinynet.ops.gelu, tinynet.activations.gelu, tinynet.ops.sin):
+        model = tinynet.Sequential([tinynet.Input((3,)), layers.Dense(2, function)])
+        loaded = reloaded(model, tmp_path / "net.tinynet")
+        np.testing.assert_array_equal(loaded(x), model(x))
+    a, b = (layers.Dense(2, f).get_config() for f in (tinynet.ops.gelu, tinynet.activations.gelu))
+    assert (a["activation"]["module"], b["activation"]) == ("keras.ops", "gelu")
 
 
 def exp(x: Any) -> Any:
@@ -1175,14 +1264,29 @@ def exp(x: Any) -> Any:
 
 
 def test_functions_of_lambda_are_loaded(tmp_path: Path) -> None:
-    path = tmp_path / "net.tinynet"
+    path, tf = tmp_path / "net.tinynet", tinynet.compat.tensorflow
     x = np.float32([[-1, 0, 2]])
-    for function in (tinynet.activations.relu, tinynet.activations.softmax, tinynet.ops.exp, exp):
+    ops, activations = tinynet.ops, tinynet.activations
+    built_in = activations.relu, activations.softmax, ops.exp, ops.normalize, ops.gelu, ops.relu6
+    custom = exp, np.exp, tf.nn.relu, tf.abs, tf.nn.l2_normalize
+    for function in (*built_in, *custom):
         model = tinynet.Sequential([tinynet.Input((3,)), layers.Lambda(function)])
-        if function is exp:
-            with pytest.raises(ValueError, match="a name that no other function has"):
-                model.save(path)
-        with saving.custom_object_scope({"exp": exp} if function is exp else {}):
-            model.save(path)
-            loaded = tinynet.models.load_model(path)
+        model.save(path)
+        own = {function.__name__: function} if function in custom else {}
+        if own:
+            with pytest.raises(ValueError, match=f"Could not locate .*'{function.__name__}'"):
+                tinynet.models.load_model(path)
+        loaded = tinynet.models.load_model(path, own)
         np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert (tf.abs.__name__, tf.nn.l2_normalize.__name__) == ("abs", "l2_normalize")
+    for unnamed in (lambda x: x, functools.partial(np.add, 1)):
+        model = tinynet.Sequential([tinynet.Input((3,)), layers.Lambda(unnamed)])
+        with pytest.raises(ValueError, match="must be a named function"):
+            model.save(path)
+
+
+def test_old_files_have_functions_by_name() -> None:
+    for name in ("relu", "exp"):
+        for given in (name, {"module": "builtins", "class_name": "function", "config": name}):
+            layer = layers.Lambda.from_config({"function": given})
+            assert layer.function is getattr(tinynet.ops, name)

@@ -16,7 +16,7 @@ import numpy as np
 from tinynet import config, functional
 from tinynet._core import Registry, checks, suggestions
 from tinynet._core.cached_property import cached_property
-from tinynet.program import Array, Operation, Tensor, TensorMethods, as_tensor
+from tinynet.program import TABLE, Array, Operation, Tensor, TensorMethods, as_tensor
 from tinynet.program.layer_operations import Activated
 from tinynet.program.operations import as_floats
 from tinynet.program.tape import pull_back
@@ -406,6 +406,7 @@ def get(identifier: Any) -> Activation:
     found = linear if identifier is None else _registry.get(identifier)
     # Keras also accepts an activation layer, such as ReLU().
     found = getattr(found, "activation", found) if not hasattr(found, "units") else found
+    found = tanh if found is TABLE["tanh"] else found
     return found if isinstance(found, Activation) else Custom(found)
 
 

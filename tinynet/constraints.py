@@ -42,14 +42,15 @@ class Constraint(Configurable):
         return projected if recorded else as_tensor(projected)
 
     def check(self, weight: Variable) -> None:
-        """Raise an error if the axes of the constraint are not axes of a weight.
+        """Raise an error if the axes of a built-in constraint are not axes of a weight.
 
         Parameters
         ----------
         weight : Variable
             Weight to be constrained.
         """
-        given, n = getattr(self, "axis", ()), max(weight.ndim, 1)  # NumPy: a scalar has an axis 0
+        given = getattr(self, "axis", ()) if type(self) in _registry.written else ()
+        n = max(weight.ndim, 1)  # in NumPy, a scalar has an axis 0
         axes = given if isinstance(given, tuple) else (given,)
         fits = all(-n <= a < n for a in axes) and len({a % n for a in axes}) == len(axes)
         expected = f"axis of the constraint of {weight.path} must name axes of shape {weight.shape}"

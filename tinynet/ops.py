@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinynet import activations, config
+from tinynet._core import Registry
 from tinynet._core.checks import type_name
 from tinynet.functional.shaping import split_sections
 from tinynet.program import TABLE, Tensor, apply, as_tensor
@@ -607,3 +608,8 @@ nn = numpy = linalg = sys.modules[__name__]  # submodules in Keras, with the sam
 
 _OWN = {n for n, v in globals().items() if getattr(v, "__module__", "") == __name__}
 __all__ = sorted(n for n in {*TABLE, *_OWN} if n[0] != "_")
+
+_registry = Registry("operation", "keras.ops")
+_registry.names.update(
+    {n: f for n, f in globals().items() if n in __all__ or isinstance(f, activations.Activation)}
+)

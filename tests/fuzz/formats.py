@@ -29,6 +29,7 @@ from tinynet._core import registry
 from tinynet.datasets import framing, idx_format
 from tinynet.layers import Concatenate, Dense, Flatten, Multiply, Softmax
 from tinynet.layers.layer import map_shapes
+from tinynet.program.nested import flattened
 from tinynet.saving import saving_api
 
 
@@ -276,23 +277,27 @@ def _check_model(model: Any) -> None:
         _check_predictions(model, 1)
     except (IndexError, AssertionError) as error:
         # An operation selects rows that one input does not have; IndexError, or too few rows.
-        wanted = model.output_shape
-        shapes = wanted if isinstance(wanted, list) else [wanted]
-        if isinstance(error, AssertionError) and all(s[:1] in ((), (None,)) for s in shapes):
+        unknown = all(s[:1] in ((), (None,)) for s in _leaves(model.output_shape))
+        if isinstance(error, AssertionError) and unknown:
             raise
         _check_predictions(model, 20)
 
 
 def _check_predictions(model: Any, rows: int) -> None:
-    shapes = map_shapes(lambda s: (s[0] or rows, *(n or 5 for n in s[1:])), model.input_shape)
-    flat = shapes if isinstance(shapes, list) else [shapes]
-    if sum(map(math.prod, flat)) < 20_000:
-        found = model.predict([*map(np.zeros, flat)] if len(flat) > 1 else np.zeros(flat[0]))
-        wanted = model.output_shape
-        pairs = zip(found, wanted, strict=True) if isinstance(wanted, list) else [(found, wanted)]
-        for array, shape in pairs:
+    shapes = [(s[0] or rows, *(n or 5 for n in s[1:])) for s in _leaves(model.input_shape)]
+    if sum(map(math.prod, shapes)) < 20_000:
+        inputs = [*map(np.zeros, shapes)]
+        found = flattened(model.predict(inputs if len(inputs) > 1 else inputs[0]))
+        for array, shape in zip(found, _leaves(model.output_shape), strict=True):
             assert len(array.shape) == len(shape), (array.shape, shape)
             assert all(n in (None, size) for n, size in zip(shape, array.shape, strict=True))
+
+
+def _leaves(shapes: Any) -> list[Any]:
+    """Return the shapes in a nested list or dict."""
+    leaves: list[Any] = []
+    map_shapes(leaves.append, shapes)
+    return leaves
 
 
 @functools.cache

@@ -141,6 +141,21 @@ def _registered_name(entry: Any) -> str:
     return next(names, entry.__name__)
 
 
+def _function_config(function: Any, registry: Registry | None = None) -> Any:
+    """Return the name of a function of a registry; otherwise, a configuration as in Keras.
+
+    The module of a custom function is None, so that it is not loaded as a built-in function.
+    """
+    function = getattr(function, "function", function)  # of a custom activation
+    name, own = function.__name__, getattr(function, "owner", function)  # class of a metric
+    having = [r for r in _registries if any(r.names.get(name) is e for e in (function, own))]
+    # A class with this name, such as the metric for the function of a loss, computes the same.
+    if registry in having or (having and registry and isinstance(registry.names.get(name), type)):
+        return name
+    module, name = (having[0].module, name) if having else (None, _registered_name(function))
+    return {"module": module, "class_name": "function", "config": name, "registered_name": name}
+
+
 def _custom() -> dict[str, Any]:
     functions = {f.__name__: f for f in _registered.values() if not isinstance(f, type)}
     return {**functions, **_registered, **(_scope.get() or {})}
@@ -327,12 +342,7 @@ class Registry:
         if entry is None or isinstance(entry, str):
             return entry
         if not hasattr(entry, "get_config"):
-            found = {**self.names, **_custom()}.get(entry.__name__)
-            own = getattr(entry, "function", entry)
-            fits = found is None or found in (entry, own)
-            expected = f"{own!r} must not be named like another {self.kind}; rename or register it"
-            require(fits, expected, f"the name {entry.__name__!r}")
-            return entry.__name__
+            return _function_config(entry, self)
         cls, config, registered = type(entry), entry.get_config(), None
         name, module = self.written.get(cls, (cls.__name__, None))
         if cls not in self.written:
@@ -375,22 +385,27 @@ class Registry:
                 f"Received: {shorten(config)}"
             )
         registered, module = config.get("registered_name"), config.get("module")
-        if name == "function" and isinstance(inner, str):
-            return self.deserialize(registered if registered in custom else inner, custom)
-        if not isinstance(inner, dict):
+        if isinstance(inner, str) and name != "function":
             raise ValueError(
                 f"The configuration of {shorten(name)} must be a dict. Received: {shorten(inner)}"
             )
-        for key in (registered, name):
+        own = inner if isinstance(inner, str) else name
+        top = "keras" if module is None and registered is None else str(module).split(".")[0]
+        built_in = top == "keras" or (isinstance(inner, str) and top == "builtins")
+        for key in (registered, *([] if top == "keras" and module else [own, own.split(">")[-1]])):
             if key in custom:
                 with custom_object_scope(custom_objects):
-                    return custom[key].from_config(inner)
-        own = module is None and registered is not None and name not in self.classes
-        if own or (module is not None and str(module).split(".")[0] != "keras"):
+                    is_function = isinstance(inner, str)
+                    return custom[key] if is_function else custom[key].from_config(inner)
+        if not built_in:
             raise ValueError(
-                f"The {self.kind} {shorten(name)} is not built into Keras or tinynet; pass its "
-                f"class in custom_objects. Received: module {shorten(module)}"
+                f"Could not locate the {self.kind} {shorten(own)}, which is not built into Keras "
+                "or tinynet; pass it in custom_objects, or register it with "
+                f"saving.register_keras_serializable. Received: module {shorten(module)}"
             )
+        if isinstance(inner, str):
+            registry = next((r for r in _registries if r.module == module), self)
+            return registry.get(own[:200])
         cls = known(self.kind, name[:200], self.classes or self.names)
         with custom_object_scope(custom_objects):
             return cls.from_config(_understood(cls, inner))
@@ -422,8 +437,7 @@ def serialize_keras_object(obj: Any) -> Any:
     if isinstance(obj, list | tuple):
         return [serialize_keras_object(value) for value in obj]
     if callable(obj) and not hasattr(obj, "get_config"):
-        described = {"module": "builtins", "class_name": "function", "config": obj.__name__}
-        return {**described, "registered_name": _registered_name(obj)}
+        return _function_config(obj)
     if not hasattr(obj, "get_config"):
         return obj
     return _registries[0].serialize(obj)

@@ -82,6 +82,7 @@ def constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None)
     'float32'
     """
     checks.not_masked("value", value)
+    dtype = string if dtype == "string" else dtype
     array = np.array(value, dtype if dtype in (None, string) else checks.type_name(dtype))
     if dtype is None:
         array = _as_numbers(array, value)
@@ -231,7 +232,9 @@ def convert_to_tensor(
     >>> convert_to_tensor([1, 2]).numpy()
     array([1, 2], dtype=int32)
     """
-    plain = dtype is string or isinstance(value, int | float | np.generic | list | tuple)
+    plain = dtype in (string, "string") or isinstance(
+        value, int | float | np.generic | list | tuple
+    )
     return constant(value, dtype) if plain else ops.convert_to_tensor(value, dtype)
 
 
@@ -741,7 +744,7 @@ def _space(path: str) -> dict[str, Any]:
     return vars(_space(parent or "tf").setdefault(name, _Namespace(path)))
 
 
-def _renamed(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
+def _renamed(theirs: str, call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
     """Wrap a function to accept TensorFlow's parameter names, and to ignore `name`."""
     renamed = dict(zip(names, inspect.signature(call).parameters, strict=False)) if names else {}
 
@@ -751,6 +754,7 @@ def _renamed(call: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
 
     if isinstance(call, activations.Activation):
         made.activation = call  # type: ignore[attr-defined]  # used by layers
+    made.__name__ = theirs
     return made
 
 
@@ -764,7 +768,7 @@ for _row in Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").split
         _source: Any = activations if "nn" in _places and hasattr(activations, _theirs) else ops
         _call = _OWN.get(_ours or _theirs) or getattr(_source, _ours or _theirs)
         for _place in _places:
-            _space(_place)[_theirs] = _renamed(_call, _parameters)
+            _space(_place)[_theirs] = _renamed(_theirs, _call, _parameters)
 
 _space("errors").update(InvalidArgumentError=ValueError)
 _space("debugging").update(

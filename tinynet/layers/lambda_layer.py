@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
-from tinynet import activations
+from tinynet import activations, ops
 from tinynet._core import argument, checks, declared, required
+from tinynet._core.registry import serialize_keras_object
 from tinynet.layers.layer import Layer, _registry, parameters_of
-from tinynet.program import TABLE
+from tinynet.program.nested import flattened
+from tinynet.program.symbols import check_growth
 
 __all__ = ["Lambda"]
-
-
-def _named(value: str | dict[str, Any]) -> Any:
-    """Return the custom function, activation or operation with a name or configuration."""
-    try:
-        return activations._registry.get(value)
-    except ValueError as error:
-        name = value.get("config") if isinstance(value, dict) else value
-        if isinstance(name, str) and name in TABLE:
-            return TABLE[name]
-        expected = "function must be an activation, an operation, or be passed in custom_objects"
-        raise ValueError(f"{expected}. Received: function={checks.shorten(value)}") from error
 
 
 def _function(name: str, value: Any) -> Any:
@@ -33,7 +22,10 @@ def _function(name: str, value: Any) -> Any:
             "executed. Received: a Lambda layer with serialized code"
         )
     if isinstance(value, str | dict):
-        value = _named(value)
+        own = value.get("config") if isinstance(value, dict) else value
+        registry = activations._registry
+        known = isinstance(own, str) and own in registry.names
+        value = (registry if known else ops._registry).get(value)
     if not callable(value):
         raise TypeError(f"function must be callable. Received: function={checks.shorten(value)}")
     return value
@@ -85,6 +77,8 @@ class Lambda(Layer):
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Compute the output."""
         options = {"training": training} if "training" in parameters_of(self.function) else {}
+        if isinstance(getattr(self.function, "__name__", None), str):
+            check_growth(self.function, flattened(inputs), self.arguments)
         return self.function(inputs, **self.arguments, **options)
 
     @property
@@ -92,15 +86,8 @@ class Lambda(Layer):
         return "training" in parameters_of(self.function)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor arguments; the function must have a name that no other has."""
+        """Return the constructor arguments; the function must have a name."""
+        expected = f"function of {self.name} must be a named function to be serialized"
         name = getattr(self.function, "__name__", "<lambda>")
-        found = None
-        with contextlib.suppress(ValueError):  # a function to be passed in custom_objects
-            found = _named(name)
-        if name == "<lambda>" or found not in (None, self.function):
-            raise ValueError(
-                f"function of {self.name} must be a named function, because a lambda cannot be "
-                "serialized, and have a name that no other function has; register it with "
-                f"saving.register_keras_serializable. Received: {self.function!r:.100}"
-            )
-        return super().get_config()
+        checks.require(name != "<lambda>", expected, f"{self.function!r:.100}")
+        return {**super().get_config(), "function": serialize_keras_object(self.function)}

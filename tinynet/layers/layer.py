@@ -31,7 +31,7 @@ from tinynet._core.registry import unique_name
 from tinynet.program import TABLE, Array, Shape, SymbolicTensor, TensorMethods, Variable, as_tensor
 from tinynet.program.nested import flattened, mapped
 from tinynet.program.operations import TAPES, Operation, apply
-from tinynet.program.symbols import Node, check_size, examples_of
+from tinynet.program.symbols import Node, check_size, examples_of, spend
 from tinynet.program.trace import CALL, RECORDER, Call, within
 from tinynet.program.variable import copies, result_of, value_of
 from tinynet.sparse import SparseBatch
@@ -656,7 +656,7 @@ class Layer(_KeepsArguments):
 
     def _called(self, args: Any, kwargs: dict[str, Any], training: bool) -> Any:
         """Compute the output; record the layer in the program that is traced, if any."""
-        check_size([])  # counts the call
+        spend()
         recorder = RECORDER.get()
         start = 0 if recorder is None else len(recorder.instructions)
         if recorder is not None:

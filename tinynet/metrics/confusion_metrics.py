@@ -12,7 +12,7 @@ from tinynet.losses import numeric
 from tinynet.metrics.accuracy_metrics import _column, _in_columns, _same_shape, _weights
 from tinynet.metrics.metric import Metric, _registry
 from tinynet.program import Array, Tensor, Variable, as_tensor
-from tinynet.program.symbols import check_size
+from tinynet.program.symbols import spend
 
 __all__ = ["AUC", "FalseNegatives", "FalsePositives", "Precision", "PrecisionAtRecall", "Recall"]
 __all__ += ["RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity"]
@@ -358,7 +358,7 @@ class _Best(ConfusionMetric):
 
     def _given_limits(self) -> Any:
         n = self.num_thresholds
-        check_size([(n, 100)])  # of a file: a threshold takes as much memory as 100 elements
+        spend(100 * n)  # a threshold takes as much memory as 100 elements
         return np.linspace(0, 1, n) if n > 1 else [0.5]
 
     def result(self) -> Tensor:
@@ -567,7 +567,7 @@ class AUC(ConfusionMetric):
         if self.label_weights is not None:
             self.label_weights = np.atleast_1d(self.label_weights).tolist()
         self._own = self.thresholds is not None
-        check_size([(self.num_thresholds, 100 + 4 * (self.num_labels or 1))])
+        spend(self.num_thresholds * (100 + 4 * (self.num_labels or 1)))
         inner = np.linspace(0, 1, self.num_thresholds)[1:-1]
         if self._own:
             inner = np.sort(self.thresholds, axis=None)

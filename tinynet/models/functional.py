@@ -53,6 +53,8 @@ class Network(Layer):
                 ends[0] if isinstance(ends, list | tuple) and len(ends) == 1 else ends
                 for ends in (inputs, outputs)
             )
+            for end, given in (("inputs", inputs), ("outputs", outputs)):
+                checks.require(flattened(given), f"{end} must not be empty", f"{end}={given}")
             self._set_graph(Graph(inputs, outputs))
             self.build()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from tinynet.program import TABLE, SymbolicTensor
 from tinynet.program.graph import Graph, rename
 from tinynet.program.layer_operations import Activated
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.symbols import Node, check_size
+from tinynet.program.symbols import Node, check_growth
 
 _SLICE = ("start", "stop", "step")
 
@@ -273,9 +272,7 @@ def _operation(entry: dict[str, Any]) -> Any:
         tensors = [a for a in flattened([args, kwargs]) if isinstance(a, SymbolicTensor)]
         expected = "An operation of a model must be applied to tensors of the model"
         require(tensors, expected, f"{shorten(name)} without tensor arguments")
-        if TABLE.get(function.__name__) is not function and function.__name__[:5] != "slice":
-            numbers = [n for n in flattened([*options.values()]) if isinstance(n, int)]
-            check_size([t.tried for t in tensors], math.prod(max(1, abs(n)) for n in numbers))
+        check_growth(function, tensors, options)
         result = function(*args, **options, **kwargs)
         rename(flattened(result), name)
         return result

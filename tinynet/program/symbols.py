@@ -20,7 +20,7 @@ from tinynet._core.cached_property import cached_property
 from tinynet._core.checks import shorten
 from tinynet._core.registry import unique_name
 from tinynet.program.nested import flattened, mapped
-from tinynet.program.tensor import Array, TensorMethods
+from tinynet.program.tensor import TABLE, Array, TensorMethods
 
 Shape = tuple[int | None, ...]
 
@@ -31,26 +31,35 @@ _OWN = re.compile(
 
 
 class Allowance:
-    """Numbers of elements for three examples, and of calls, that a model in a file may have.
+    """Numbers of calls, and of elements for three examples, that a model in a file may have.
 
-    `n_bytes` is the size of its weights. A network has at least one weight for each feature, so
-    that the three examples of a large input have no more bytes than three times the weights.
+    `n_bytes` is the size of its weights, and `n_objects` the number of objects in its
+    configuration. Each call is described by objects, but nested models that call each other several
+    times have more calls. A layer with many features usually has a weight for each of them, so that
+    the inputs of three examples have no more bytes than three times the weights. Layers that are
+    applied along the last axis only need fewer weights. Results of operations that may be larger
+    than their inputs are limited to half as many elements, because their examples use memory.
     """
 
-    CALLS = 4096
+    def __init__(self, n_bytes: float, n_objects: int) -> None:
+        self.calls = self.calls_left = max(1 << 13, 8 * n_objects)
+        self.total = self.left = max(1 << 25, 4 * n_bytes)
+        self.largest_input = max(1 << 23, 3 * n_bytes / 4)
+        self.largest_result = max(1 << 22, 3 * n_bytes / 4)
 
-    def __init__(self, n_bytes: float) -> None:
-        self.largest, self.total = max(1 << 22, 3 * n_bytes / 4), max(1 << 24, 4 * n_bytes)
-        self.calls, self.left = self.CALLS, self.total
-
-    def use(self, size: int, shapes: Sequence[Any]) -> None:
-        """Count a call with a result of a size; raise an error if that is too much."""
-        self.calls, self.left = self.calls - 1, self.left - size
-        if size > self.largest or min(self.calls, self.left) < 0:
+    def spend(self, size: int = 0, shapes: Sequence[Any] = (), grows: bool = False) -> None:
+        """Count a call with a number of elements; raise an error if that is too much."""
+        self.calls_left, self.left = self.calls_left - 1, self.left - size
+        most = "A model in a file must have at most"
+        if self.calls_left < 0:
+            expected = f"{most} {self.calls:,} calls of its layers and operations"
+            raise ValueError(f"{expected}. Received: nested models with more calls")
+        largest = self.largest_result if grows else self.largest_input
+        if size > largest or self.left < 0:
+            inputs = f" for inputs of shapes {shorten([*shapes])}" if shapes else ""
             raise ValueError(
-                f"A model in a file must have at most {self.CALLS:,} calls, {self.largest:,.0f} "
-                f"elements in each tensor and {self.total:,.0f} in all, for three examples. "
-                f"Received: a call with {size:,} elements for inputs of shapes {shorten([*shapes])}"
+                f"{most} {largest:,.0f} elements in each tensor and {self.total:,.0f} in all, for "
+                f"three examples. Received: {size:,} elements{inputs}"
             )
 
 
@@ -280,11 +289,29 @@ def check_size(shapes: Sequence[Shape], growth: int = 1) -> None:
     if limit is None:
         return
     known = [tuple(3 if size is None else size for size in shape) for shape in shapes]
-    size = sum(map(math.prod, known)) * growth
-    if size <= limit.largest:
+    given = sum(map(math.prod, known))
+    size = given * growth
+    if size <= limit.largest_input:
         with contextlib.suppress(ValueError, RuntimeError):  # RuntimeError: over 32 dimensions
             size = max(size, math.prod(np.broadcast_shapes(*known)))
-    limit.use(size, shapes)
+    limit.spend(size, shapes, size > given)
+
+
+def check_growth(function: Any, tensors: Sequence[Any], options: dict[str, Any]) -> None:
+    """Check the size of the result of a function that consists of operations; see `check_size`.
+
+    A size in its options may be a factor of the size of its result.
+    """
+    if TABLE.get(function.__name__) is not function and function.__name__[:5] != "slice":
+        numbers = [n for n in flattened([*options.values()]) if isinstance(n, int)]
+        growth = math.prod(max(1, abs(n)) for n in numbers)
+        check_size([t.tried for t in tensors if isinstance(t, SymbolicTensor)], growth)
+
+
+def spend(size: int = 0) -> None:
+    """Count a call, or elements that a layer or metric needs, while a model file is loaded."""
+    if (limit := allowance.get()) is not None:
+        limit.spend(size)
 
 
 def check_product(name: str, arrays: Sequence[Any], options: dict[str, Any]) -> None:
@@ -296,7 +323,7 @@ def check_product(name: str, arrays: Sequence[Any], options: dict[str, Any]) -> 
     # For invalid arguments, the operation itself raises an error.
     with contextlib.suppress(ValueError, TypeError, IndexError, KeyError, RuntimeError):
         size = _RESULTS[name](*shapes, **options)
-    limit.use(size, shapes)
+    limit.spend(size, shapes, True)
 
 
 def _matmul_size(a: Any, b: Any) -> int:

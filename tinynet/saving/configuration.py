@@ -71,7 +71,7 @@ def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
         if len(found) < len(pairs):
             twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
             raise ValueError(f"JSON keys must be unique. Received: {shorten(twice)} twice")
-        count += found.get("class_name", "DTypePolicy") != "DTypePolicy"
+        count += _is_object(found)
         require(count <= MAX_OBJECTS, many, "more objects")
         return found
 
@@ -80,6 +80,17 @@ def from_json(text: str | bytes, limit: int = MAX_JSON) -> dict[str, Any]:
         value = json.loads(text, object_pairs_hook=entry)
     require(isinstance(value, dict), "JSON must contain one object", shorten(value))
     return cast(dict[str, Any], value)
+
+
+def _is_object(found: dict[str, Any]) -> bool:
+    return found.get("class_name", "DTypePolicy") != "DTypePolicy"
+
+
+def _n_objects(value: Any) -> int:
+    """Return the number of objects in a configuration."""
+    inner = value.values() if isinstance(value, dict) else value
+    own = isinstance(value, dict) and _is_object(value)
+    return own + sum(map(_n_objects, inner)) if isinstance(value, dict | list) else 0
 
 
 def describe(model: Model, include_optimizer: bool = True) -> dict[str, Any]:
@@ -143,8 +154,9 @@ def build(
             _compile(model, config["compile_config"], custom_objects or {})
         return model
 
+    found = Allowance(n_bytes, _n_objects(config))
     limited = None if n_bytes == math.inf else zeros
-    limits: dict[Any, Any] = {initializer_override: limited, allowance: Allowance(n_bytes)}
+    limits: dict[Any, Any] = {initializer_override: limited, allowance: found}
     scope = settings.floatx_scope(settings.floatx() if floatx is None else floatx)
     quiet = np.errstate(over="ignore")  # constants out of range become infinite
     malformed = refusing("The configuration is malformed", *MALFORMED)
