@@ -71,6 +71,8 @@ def backend(request):
 @pytest.fixture(params=[1, 2])
 def threads(request):
     """Set the number of threads, and return it."""
+    if request.param > 1 and tinynet.config.backend() != "numba":
+        pytest.skip("multithreading requires the numba backend")
     tinynet.config.set_num_threads(request.param)
     return request.param
 

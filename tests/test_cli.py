@@ -130,6 +130,7 @@ def test_augment_is_bit_identical_on_one_and_two_threads(
 ) -> None:
     monkeypatch.setenv("TINYNET_DATA", str(data))
     monkeypatch.setattr(cli, "EUROPEAN", 100)
+    tinynet.config.set_backend("numba")
     weights = []
     for threads in (1, 2, 2):
         tinynet.config.set_num_threads(threads)

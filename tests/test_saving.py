@@ -182,8 +182,9 @@ def test_resume_in_a_new_process(tmp_path: Path) -> None:
     train(model, 0, 1)
     model.save(tmp_path / "net.tinynet")
     np.savez(tmp_path / "data.npz", x=X, y=Y)
-    program = """if True:
+    program = f"""if True:
         import numpy as np, tinynet
+        tinynet.config.set_backend({tinynet.config.backend()!r})
         data = np.load("data.npz")
         model = tinynet.models.load_model("net.tinynet")
         model.fit(data["x"], data["y"], batch_size=16, initial_epoch=1, epochs=3, verbose=0)

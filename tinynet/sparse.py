@@ -302,7 +302,7 @@ class LazyRows:
     Examples
     --------
     >>> rows = LazyRows(np.array([[0, 5, 0], [7, 0, 8]]), "float32")
-    >>> rows.batch(np.array([1])).source.values[:2]
+    >>> CompressedRows(rows.array, rows.dtype, np.array([1])).values[:2]
     array([7., 8.], dtype=float32)
     """
 
