@@ -442,6 +442,14 @@ def with_array(name: str, array: np.ndarray) -> bytes:
     return npz(TINY | {name: array})
 
 
+def forged() -> bytes:
+    """Return images of zeros, which declare that they are compressed to 2**30 bytes."""
+    data = bytearray(with_array("x_train", np.zeros((10_000, 28, 28), np.uint8)))
+    place = data.index(b"PK\1\2") + 20
+    data[place : place + 4] = (2**30).to_bytes(4, "little")
+    return bytes(data)
+
+
 MEMBERS = {name: npy(array) for name, array in TINY.items()}
 CLAIM = MEMBERS["x_train"].replace(b"(3, 28, 28), }       ", b"(3000, 28, 28), }    ")
 HEAD = MEMBERS["x_train"][:10]
@@ -501,6 +509,12 @@ DAMAGE = {
         "must be a uint8 array with 3 dimensions",
     ),
     "name of 1792 bytes": (2, NAMED, "File name in directory"),
+    "much compressed": (
+        2,
+        with_array("x_train", np.zeros((10_000, 28, 28), np.uint8)),
+        "at most 100 times as large as the file",
+    ),
+    "forged compressed size": (2, forged(), "must fit into the file"),
     "bzip2": (2, zipped(MEMBERS, zipfile.ZIP_BZIP2), "deflated"),
     "encrypted": (2, ENCRYPTED, "password required"),
 }

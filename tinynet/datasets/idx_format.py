@@ -83,6 +83,9 @@ def parse_npz(data: bytes) -> list[Array]:
     """Parse the four arrays of an ``.npz`` file; `np.load` would allocate any declared size."""
     arrays = []
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        packed = sum(member.compress_size for member in archive.infolist())
+        received = f"members of {packed:,} bytes in a file of {len(data):,} bytes"
+        require(packed <= len(data), "the compressed arrays must fit into the file", received)
         for name, dimensions in zip(NPZ_ARRAYS, DIMENSIONS, strict=True):
             names = archive.namelist()
             expected = f"the file must contain the arrays {', '.join(NPZ_ARRAYS)}"
