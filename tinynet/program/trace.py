@@ -12,7 +12,7 @@ import numpy as np
 
 from tinynet.program.nested import flattened
 from tinynet.program.symbols import Node, SymbolicTensor, check_product, check_size
-from tinynet.program.tensor import TABLE, to_array
+from tinynet.program.tensor import TABLE, operand
 
 #: Operations whose results may be larger than their inputs, by factors that are given by integer
 #: options.
@@ -128,7 +128,7 @@ def record(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     each = []
     with np.errstate(all="ignore"):
         for k in range(count):
-            arrays = [i.zeros(k) if isinstance(i, SymbolicTensor) else to_array(i) for i in inputs]
+            arrays = [i.zeros(k) if isinstance(i, SymbolicTensor) else operand(i) for i in inputs]
             if operation.convert is not None:
                 converted = operation.convert(arrays)
                 if recorder is not None:
