@@ -600,6 +600,64 @@ def test_python_types_as_dtypes_match_keras(keras: Any) -> None:
     assert ops.zeros((2,), float).dtype == ops.zeros((2,), "float").dtype == "float32"
 
 
+NUMBERS = """
+    ops.convert_to_tensor([2**40, 1])
+    ops.convert_to_tensor([2**40, 1], "int64")
+    ops.convert_to_tensor([1e300, 0.1], "float64")
+    ops.convert_to_tensor(0.1, "float64")
+    ops.convert_to_tensor(0.5)
+    ops.convert_to_tensor(2**40)
+    ops.convert_to_tensor(True)
+    ops.convert_to_tensor([300, -1], "uint8")
+    ops.convert_to_tensor([1.5], "int32")
+    ops.cast([2**40, 1], "int64")
+    ops.max([2**40, 1])
+    ops.full((2,), 2**40, dtype="int64")
+    ops.full((2,), 0.1, dtype="float64")
+    ops.full((2,), np.int64(2))
+    ops.full_like(np.zeros(2, "int32"), 2**40, "int64")
+    ops.arange(2**40, 2**40 + 2, dtype="int64")
+    ops.square(np.int64(100000))
+    ops.add(np.int64(2**40), 1)
+    ops.add(np.float64(0.5), 1)
+    ops.add(np.bool_(True), 1)
+    ops.multiply(np.ones(2, "int32"), np.int64(5))
+    ops.multiply(np.ones(2, "float32"), np.float64(0.5))
+    ops.multiply(np.ones(2, "int32"), np.float32(0.5))
+    ops.convert_to_tensor(np.array([1, 2], ">f4"))
+    ops.sum(np.array([1, 2], ">i4"))
+"""
+SCALARS = [f"ops.convert_to_tensor(np.{t}(5))" for t in ("int8", "uint8", "int64", "float16")]
+
+
+def lines(text: str) -> list[str]:
+    return [line.strip() for line in text.strip().splitlines()]
+
+
+def check_call(call: str, keras: Any, rtol: float = 0) -> None:
+    """Compare the result of a call and its dtype with Keras."""
+    found, expected = (eval(call, {"np": np, "ops": library}) for library in (ops, keras.ops))
+    assert isinstance(found, list) == isinstance(expected, list)
+    for a, b in zip(parts_of(found), parts_of(expected), strict=True):
+        assert a.dtype == np.asarray(b).dtype
+        assert a.dtype.isnative
+        np.testing.assert_allclose(a, b, rtol=rtol)
+
+
+@pytest.mark.parametrize("call", [*lines(NUMBERS), *SCALARS])
+def test_number_dtypes_match_keras(call: str, keras: Any) -> None:
+    check_call(call, keras)
+
+
+@pytest.mark.parametrize(
+    "x", [np.array([1, 2], object), ["a"], np.array([1j]), np.longdouble([1]), [2**70], [None]]
+)
+def test_operands_must_be_numbers(x: Any) -> None:
+    for call in (ops.absolute, lambda x: ops.add(x, 1), lambda x: ops.add(Input((2,)), x)):
+        with pytest.raises(ValueError, match=r"x must be real numbers .* Received: x="):
+            call(x)
+
+
 def test_custom_gradient_replaces_the_derivative() -> None:
     @ops.custom_gradient
     def clipped(x: Any) -> Any:

@@ -31,13 +31,31 @@ def test_variable_matches_keras() -> None:
         ([1, 2], "int32"),
         (True, "bool"),
         ([[1, 2.5]], "float32"),
+        ([2**40], "int64"),
+        (np.array([1, 2], ">f4"), "float32"),
         (np.ones(2), "float64"),
         (np.arange(2), "int64"),
         (as_tensor(np.float64(1)), "float64"),
     ],
 )
 def test_variable_dtype_matches_keras(given: Any, dtype: str) -> None:
-    assert Variable(given).dtype == dtype
+    v = Variable(given)
+    assert v.dtype == dtype
+    assert v.array.dtype.isnative
+    np.testing.assert_array_equal(v, given)
+
+
+@pytest.mark.parametrize("value", [None, np.array(["a"]), np.array([1, None], object), [1j]])
+def test_variable_value_must_be_numbers(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"initializer must be real numbers .* Received: init"):
+        Variable(value)
+
+
+def test_variable_name_and_trainable_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"name must be a string. Received: name=5"):
+        Variable(1.0, name=5)
+    with pytest.raises(TypeError, match=r"trainable must be True .* Received: trainable='x'"):
+        Variable(1.0, trainable="x")
 
 
 def test_variable_from_an_initializer() -> None:
@@ -98,6 +116,20 @@ def test_scalar_conversions() -> None:
     one = Variable(np.int64(3))
     assert (int(one), float(one), f"{Variable(0.5):.2f}") == (3, 0.5 * 6, "0.50")
     assert one.numpy() == 3
+    assert [bool(Variable(value)) for value in (0.0, [0.0], 0.5, [2])] == [False, False, True, True]
+    with pytest.raises(ValueError, match="truth value of an array"):
+        bool(Variable([0.0, 1.0]))
+
+
+def test_operators_do_not_change_variables_in_place() -> None:
+    v = w = Variable([1.0, 2.0])
+    w += 1
+    w //= 1.5
+    assert isinstance(w, Tensor)
+    assert w.tolist() == [1, 2]
+    assert v.numpy().tolist() == [1, 2]
+    with pytest.raises(TypeError, match=r"variable must be changed with assign. Received: out="):
+        np.add(1.0, v, out=v)
 
 
 def test_array_copy_argument() -> None:

@@ -29,7 +29,7 @@ from tinynet.functional.shaping import split_sections
 from tinynet.program import TABLE, Tensor, apply, as_tensor
 from tinynet.program.nested import flattened
 from tinynet.program.operations import CustomGradient, LookUp
-from tinynet.program.tensor import to_array
+from tinynet.program.tensor import as_default, to_array
 
 if TYPE_CHECKING:
 
@@ -337,7 +337,7 @@ def allclose(
 def full_like(x: Any, fill_value: Any, dtype: Any = None) -> Any:
     """Return a tensor with the shape of x, filled with a value."""
     zeros = _t.zeros_like(x, dtype=dtype)
-    return _t.cast(_t.add(zeros, fill_value), zeros.dtype)
+    return _t.add(zeros, convert_to_tensor(fill_value, zeros.dtype))
 
 
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -476,9 +476,15 @@ def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> 
 
 
 def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any = None) -> Any:
-    """Convert an array-like to a tensor."""
-    tensor: Tensor = _t.identity_of(x)
-    return tensor if dtype is None else _t.cast(tensor, dtype)
+    """Convert an array-like to a tensor.
+
+    >>> convert_to_tensor([0.1], "float64")
+    Tensor([0.1], dtype=float64)
+    """
+    if dtype is None:
+        return _t.identity_of(x)
+    with config.floatx_scope("float64"):  # do not round Python numbers to float32 first
+        return _t.cast(x, type_name(dtype))
 
 
 def array(x: Any, dtype: Any = None) -> Any:
@@ -528,7 +534,8 @@ def ones(shape: Any, dtype: Any = None) -> Any:
 
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """Return a tensor filled with a value."""
-    return _t.cast(_t.broadcast_to(fill_value, shape=shape), dtype)
+    values = convert_to_tensor(fill_value, type_name(dtype, config.floatx()))
+    return _t.broadcast_to(values, shape=shape)
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
@@ -550,8 +557,10 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     start, stop = (0, start) if stop is None else (start, stop)
     step = 1 if step is None else step
     whole = builtins.all(isinstance(v, int | np.integer) for v in (start, stop, step))
-    default = "int32" if whole else config.floatx()
-    return as_tensor(np.arange(start, stop, step).astype(type_name(dtype, default)))
+    values = np.arange(start, stop, step)
+    if whole and dtype is None:
+        return as_tensor(as_default(values))
+    return as_tensor(values.astype(type_name(dtype, config.floatx())))
 
 
 def linspace(

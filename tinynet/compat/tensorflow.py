@@ -29,6 +29,7 @@ from tinynet._core import checks
 from tinynet._core.keras_names import NotHereError
 from tinynet.compat.data import AUTOTUNE, INFINITE, UNKNOWN, Dataset, TensorSpec
 from tinynet.program import GradientTape, SymbolicTensor
+from tinynet.program.tensor import as_default
 from tinynet.program.variable import Array, Tensor, as_tensor
 
 __version__ = f"{tinynet.__version__}+tinynet"
@@ -94,7 +95,7 @@ def _as_numbers(array: Array, *given: Any) -> Array:
     inner = [item for value in given if isinstance(value, list | tuple) for item in value]
     if any(hasattr(value, "dtype") for value in (*given, *inner)):
         return array
-    return array.astype({"f": np.float32, "i": np.int32}.get(array.dtype.kind, array.dtype))
+    return array.astype(np.float32) if array.dtype.kind == "f" else as_default(array)
 
 
 class Variable(tinynet.Variable):

@@ -22,7 +22,15 @@ from tinynet.functional import arithmetic, products, reductions, shaping
 from tinynet.functional.arithmetic import sum_to_shape
 from tinynet.program.formula import Traced
 from tinynet.program.symbols import check_product
-from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor, to_array
+from tinynet.program.tensor import (
+    TABLE,
+    Array,
+    Tensor,
+    TensorMethods,
+    as_default,
+    as_tensor,
+    operand,
+)
 from tinynet.program.trace import CALL, Instruction, explain_shapes, is_symbolic, record
 
 #: Active gradient tapes, outermost first.
@@ -195,7 +203,7 @@ def apply(operation: Any, inputs: list[Any], options: dict[str, Any]) -> Any:
     inputs = [getattr(i, "source", i) for i in inputs]
     if is_symbolic(operation, inputs):
         return record(operation, inputs, options)
-    arrays = [to_array(i) for i in inputs]
+    arrays = [*map(operand, inputs)]
     if operation.convert is not None:
         arrays = operation.convert(arrays)
     check_product(operation.name, arrays, options)
@@ -234,7 +242,7 @@ def stacked(values: Any) -> Any:
     flat = [stacked(v) if isinstance(v, list | tuple) else v for v in values]
     if any(isinstance(v, TensorMethods) or hasattr(v, "assign") for v in flat):
         return TABLE["stack"](flat)
-    return to_array(values)
+    return as_default(values)
 
 
 # ------------------------------------------------------------ dtypes
@@ -242,10 +250,7 @@ def stacked(values: Any) -> Any:
 
 def _as_array(value: Any) -> Array:
     """Convert to an array; Python scalars get Keras' default dtypes."""
-    if isinstance(value, np.ndarray):
-        return value
-    kinds = {bool: "bool", int: "int32", float: config.floatx()}
-    return np.asarray(value, kinds.get(type(value)))
+    return value if isinstance(value, np.ndarray) else as_default(value)
 
 
 def as_arrays(values: list[Any]) -> list[Any]:
@@ -429,7 +434,7 @@ for _function in _argmax, _argmin, _argsort, _count_nonzero, _one_hot, _stop_gra
     _name = _function.__name__[1:]
     TABLE[_name] = Operation(_name, _function, convert=as_arrays)
 TABLE["digitize"] = Operation("digitize", _digitize, None, 2, as_arrays)
-TABLE["identity_of"] = Operation("identity_of", _identity_of, lambda d_y, y, x: d_y)
+TABLE["identity_of"] = Operation("identity_of", _identity_of, lambda d_y, y, x: d_y, 1, as_arrays)
 TABLE["copy"] = Operation("copy", _copy, lambda d_y, y, x: d_y, 1, as_arrays)
 
 

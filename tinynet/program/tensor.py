@@ -13,6 +13,8 @@ from tinynet._core import checks
 
 Array = NDArray[Any]
 
+#: Dtypes of operands: real numbers of at most 64 bits, in native byte order.
+NUMBERS = frozenset(np.dtype(c) for c in "?bhilqBHILQefd")
 #: Operations by their names in `keras.ops`; filled by `operations`.
 TABLE: dict[str, Any] = {}
 #: Names of NumPy functions that differ from the names in the table.
@@ -24,7 +26,18 @@ NUMPY_NAMES = {
 }
 
 
-class TensorMethods:
+class NotInPlace:
+    """In-place operators that return NotImplemented: Python then computes a new tensor."""
+
+    def _not_in_place(self, other: Any) -> Any:
+        return NotImplemented
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __ifloordiv__ = _not_in_place
+    __imod__ = __imatmul__ = __iand__ = __ior__ = __ixor__ = __ilshift__ = _not_in_place
+    __irshift__ = _not_in_place
+
+
+class TensorMethods(NotInPlace):
     """Operators, methods and NumPy functions of tensors, each of which applies an operation."""
 
     dtype: Any
@@ -52,12 +65,6 @@ class TensorMethods:
     def __getitem__(self, key: Any) -> Any:
         """Return the selected elements as a tensor, even for a single element."""
         return TABLE["get_item"](self, key)
-
-    def _not_in_place(self, other: Any) -> Any:
-        """Return NotImplemented: Python then computes a new tensor with the ordinary operator."""
-        return NotImplemented
-
-    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _not_in_place
 
     @property
     def T(self) -> Any:
@@ -153,27 +160,49 @@ def plain_array(value: Any) -> Any:
 
 
 def to_array(value: Any) -> Any:
-    """Convert to a plain array; a scalar becomes a Python scalar, whose dtype is weak.
+    """Convert to a plain array in native byte order; a Python scalar stays one: its dtype is weak.
 
-    In lists, Python floats become `config.floatx()` and Python integers int32.
+    Lists of Python numbers get the dtypes of `as_default`.
     """
-    if value is None:
-        return None
+    if value is None or (isinstance(value, int | float) and not isinstance(value, np.generic)):
+        return value
     if isinstance(value, np.ma.MaskedArray):
         checks.not_masked("x", value)
-    if isinstance(value, np.ndarray):
-        return plain_array(value)
-    if isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, np.generic):
-        return value.item()
-    if hasattr(value, "assign"):  # a Variable
+    if hasattr(value, "_known"):  # a Variable
         return value._known("a conversion to a NumPy array")
-    made = np.asarray(value)
     if not hasattr(value, "__array__"):
-        kinds = {"f": config.floatx(), "i": "int32"}
-        made = made.astype(kinds.get(made.dtype.kind, made.dtype))
-    return made
+        return as_default(value)
+    array = plain_array(np.asanyarray(value))
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def operand(value: Any) -> Any:
+    """Convert an input of an operation as `to_array` does; it must be real numbers."""
+    if type(value) is np.ndarray and value.dtype in NUMBERS:  # the usual cases, which are fast
+        return value
+    if isinstance(value, Tensor):
+        return value.view(np.ndarray)
+    array = to_array(value)
+    return numbers("x", array, value) if isinstance(array, np.ndarray) else array
+
+
+def numbers(name: str, array: Array, value: Any) -> Array:
+    """Return an array of real numbers, converted from a value; raise an error for other types."""
+    if array.dtype.newbyteorder("=") not in NUMBERS:
+        raise ValueError(
+            f"{name} must be real numbers of at most 64 bits. "
+            f"Received: {name}={checks.shorten(value)}"
+        )
+    return array
+
+
+def as_default(value: Any) -> Array:
+    """Convert Python numbers to an array of `config.floatx()`, or of int32 if all of them fit."""
+    array = np.asarray(value)
+    if array.dtype.kind == "f":
+        return array.astype(config.floatx())
+    short = array.astype(np.int32) if array.dtype.kind == "i" else array
+    return short if short is array or (short == array).all() else array
 
 
 def _with_one_dtype(inputs: Sequence[Any]) -> list[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinynet.program.nested import flattened
 from tinynet.program.symbols import Node, SymbolicTensor, check_product, check_size
-from tinynet.program.tensor import TABLE, to_array
+from tinynet.program.tensor import TABLE, operand
 
 #: Operations whose results may be larger than their inputs, by factors that are given by integer
 #: options.
@@ -161,7 +161,7 @@ def _example(value: Any, k: int) -> Any:
     """Return an array with the shape and dtype of an input of an operation."""
     if isinstance(value, SymbolicTensor):
         return value.zeros(k)
-    return value.array if hasattr(value, "assign") else to_array(value)
+    return value.array if hasattr(value, "_known") else operand(value)
 
 
 def _converted(value: Any, array: Any, converted: Any) -> Any:

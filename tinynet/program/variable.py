@@ -17,11 +17,21 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
 from tinynet import config
+from tinynet._core import checks
 from tinynet._core.buffers import aligned
 from tinynet._core.checks import type_name
 from tinynet.program.nested import mapped
 from tinynet.program.symbols import SymbolicTensor, refusal
-from tinynet.program.tensor import TABLE, Array, Tensor, TensorMethods, as_tensor
+from tinynet.program.tensor import (
+    TABLE,
+    Array,
+    NotInPlace,
+    Tensor,
+    TensorMethods,
+    as_default,
+    as_tensor,
+    numbers,
+)
 from tinynet.program.trace import RECORDER
 
 __all__ = ["Array", "Tensor", "Variable", "aligned", "as_tensor", "join", "pack", "runs"]
@@ -36,7 +46,7 @@ def copies(*arrays: Array | None) -> tuple[Any, ...]:
     return tuple(None if array is None else np.array(array) for array in arrays)
 
 
-class Variable(NDArrayOperatorsMixin):
+class Variable(NotInPlace, NDArrayOperatorsMixin):
     """A named array that is changed in place, such as a weight or the state of an optimizer.
 
     Parameters
@@ -57,7 +67,8 @@ class Variable(NDArrayOperatorsMixin):
     Raises
     ------
     ValueError
-        If `initializer` is an initializer and `shape` is not given.
+        If `initializer` is an initializer and `shape` is not given, or if it does not consist of
+        real numbers.
 
     Examples
     --------
@@ -92,13 +103,14 @@ class Variable(NDArrayOperatorsMixin):
                     f"Received: initializer={initializer!r:.60}"
                 )
             initializer = find_initializer(initializer)(shape, dtype=dtype or config.floatx())
+        value = numbers("initializer", np.asarray(initializer), initializer)
         if dtype is None and not hasattr(initializer, "dtype"):  # Python numbers, as in Keras
-            kind = np.asarray(initializer).dtype.kind
-            dtype = {"f": config.floatx(), "i": "int32"}.get(kind)
-        self.array: Array = np.array(initializer, dtype=dtype, order="C")
-        self.name = name
-        self.path = path or name
-        self.trainable = trainable
+            value = as_default(value)
+        native = value.dtype.newbyteorder("=")
+        self.array: Array = np.array(value, dtype=dtype or native, order="C")
+        self.name = checks.title(name, "variable")
+        self.path = path or self.name
+        self.trainable = checks.flag("trainable", trainable)
         #: Penalty added to the loss, and constraint applied after each update, if any.
         self.regularizer: Any = None
         self.constraint: Any = None
@@ -220,6 +232,8 @@ class Variable(NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Apply a ufunc to the value; the result is a Tensor."""
+        if any(isinstance(array, Variable) for array in kwargs.get("out", ())):
+            raise TypeError(f"{self.path} must be changed with assign. Received: out={self!r:.60}")
         return self.value.__array_ufunc__(ufunc, method, *mapped(value_of, inputs), **kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -237,6 +251,10 @@ class Variable(NDArrayOperatorsMixin):
     def __float__(self) -> float:
         """Return the value of a Variable with one element."""
         return float(self._known("float(x)"))
+
+    def __bool__(self) -> bool:
+        """Return whether the value of a Variable with one element is nonzero."""
+        return bool(self._known("a condition (if, while, and, or, not)"))
 
     def __int__(self) -> int:
         """Return the value of a Variable with one element as an integer."""
