@@ -479,7 +479,7 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: Any = None, ragged: Any
     """Convert an array-like to a tensor.
 
     >>> convert_to_tensor([0.1], "float64")
-    Tensor([0.1], dtype=float64)
+    Tensor([0.1])
     """
     if dtype is None:
         return _t.identity_of(x)

@@ -306,7 +306,8 @@ class Lowering:
         results = []
         for name, (shape, target) in writes.items():
             space = space_of(shape)
-            node = Node("leaf", [], space, source=target or Register(space))
+            source = Register(space) if target is None else target
+            node = Node("leaf", [], space, source=source)
             words[name] = node
             results.append(Traced.of(node, shape))
             self._place[node] = index
