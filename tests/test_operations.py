@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests import RandomNumbers, mostly_wide, newer_keras
-from tinynet import Input, Variable, initializers, ops, random
+from tinynet import Input, Variable, config, initializers, ops, random
 from tinynet.program import GradientTape
+from tinynet.program.nested import flattened
 from tinynet.program.tensor import as_tensor
 
 RNG = RandomNumbers(3)
@@ -579,10 +580,19 @@ def test_invalid_dtypes_are_errors() -> None:
                 assert not takes or function in WITH_DTYPE or name[0] == "_", name
     symbolic = [functools.partial(f, Input((3,))) for f in (ops.cast, ops.cumsum, ops.ones_like)]
     calls = [functools.partial(f, *args) for f, args in WITH_DTYPE.items()]
+    names = ("foo", "a", "str", "complex64", "datetime64[s]", "longdouble")
     for call in (*calls, *symbolic, as_tensor(np.ones(2)).astype):
-        for dtype in ("foo", "a", "str", "complex64", "datetime64[s]", object, 5, "", 0, ["int8"]):
+        for dtype in (*names, object, 5, "", 0, ["int8"]):
             with pytest.raises(ValueError, match=r"dtype must be .* Received: dtype="):
                 call(dtype=dtype)
+
+
+@pytest.mark.parametrize("value", [np.dtype("float64"), np.float64, "float16", None])
+def test_floatx_must_be_a_name(value: Any) -> None:
+    with pytest.raises(ValueError, match=r"value must be one of .* Received: value="):
+        config.set_floatx(value)
+    with pytest.raises(ValueError, match=r"value must be one of .* Received: value="):
+        config.floatx_scope(value).__enter__()
 
 
 @pytest.mark.parametrize("mode", ["mean", "empty", "Dense", None])
@@ -638,7 +648,7 @@ def check_call(call: str, keras: Any, rtol: float = 0) -> None:
     """Compare the result of a call and its dtype with Keras."""
     found, expected = (eval(call, {"np": np, "ops": library}) for library in (ops, keras.ops))
     assert isinstance(found, list) == isinstance(expected, list)
-    for a, b in zip(parts_of(found), parts_of(expected), strict=True):
+    for a, b in zip(flattened(found), flattened(expected), strict=True):
         assert a.dtype == np.asarray(b).dtype
         assert a.dtype.isnative
         np.testing.assert_allclose(a, b, rtol=rtol)
@@ -647,6 +657,71 @@ def check_call(call: str, keras: Any, rtol: float = 0) -> None:
 @pytest.mark.parametrize("call", [*lines(NUMBERS), *SCALARS])
 def test_number_dtypes_match_keras(call: str, keras: Any) -> None:
     check_call(call, keras)
+
+
+CALLS = """
+    ops.median([1.0, np.nan, 3.0])
+    ops.median([[1.0, np.nan, 3.0], [1.0, 2.0, np.inf]], axis=1)
+    ops.median(np.arange(4), keepdims=True)
+    ops.max([1.0, np.nan, 3.0])
+    ops.min([1.0, np.nan, 3.0])
+    ops.sort([3.0, np.nan, 1.0])
+    ops.argsort([3.0, np.nan, 1.0])
+    ops.unstack(np.zeros((0, 4), "float32"))
+    ops.split(np.zeros((0, 4), "float32"), 2)
+    ops.tensordot(np.ones((2, 3)), np.ones((3, 2)), [1, 0])
+    ops.tensordot(np.ones((2, 3)), np.ones((2, 3)), [[-1, 0], [1, -2]])
+    ops.pad(np.ones(2, "int32"), 1, constant_values=2)
+    ops.one_hot([0.7, 1.2], 2)
+    ops.round(np.uint8([5]))
+"""
+
+
+@pytest.mark.parametrize("call", lines(CALLS))
+def test_unusual_values_match_keras(call: str, keras: Any) -> None:
+    check_call(call, keras)
+
+
+ERRORS = """
+    ops.split(np.ones(4), 0)
+    ops.split(np.ones(4), -2)
+    ops.split(np.ones(4), 2.0)
+    ops.unstack(np.ones(4), 3)
+    ops.tensordot(np.ones((2, 2)), np.ones((2, 2)), 1.0)
+    ops.tensordot(np.ones((2, 2)), np.ones((2, 2)), None)
+    ops.tensordot(np.ones((2, 2)), np.ones((2, 2)), True)
+    ops.tensordot(np.ones((2, 2)), np.ones((2, 2)), 3)
+    ops.tensordot(np.ones((2, 2)), np.ones((2, 2)), [[5], [0]])
+    ops.tensordot(np.ones((2, 2)), np.ones((2, 2)), [[0, 1], [0]])
+    ops.pad(np.ones(2), -1)
+    ops.pad(np.ones(2), 1.5)
+    ops.pad(np.ones(2), None)
+    ops.pad(np.ones(2), [1, 2, 3])
+    ops.pad(np.ones(2, "int32"), 1, constant_values=1.5)
+    ops.pad(np.ones(2, "uint8"), 1, constant_values=300)
+    ops.pad(np.ones(2), 1, "edge", 1)
+"""
+
+
+@pytest.mark.parametrize("call", lines(ERRORS))
+def test_invalid_arguments_are_errors(call: str) -> None:
+    expected = r"(indices_or_sections|num|axes|pad_width|constant_values) must be .* Received: \1="
+    with pytest.raises(ValueError, match=expected):
+        eval(call, {"np": np, "ops": ops})
+
+
+def test_cumprod_gradient_with_zeros() -> None:
+    """For ``a + a b + a b c``, it is ``[1 + b + b c, a + a c, a b]``."""
+    for values, expected in (
+        ([2, 0, 3], [1, 8, 0]),
+        ([0, 0, 3], [1, 0, 0]),
+        ([2, 5, 3], [21, 8, 10]),
+    ):
+        for shape, axis in (((3,), None), ((3, 1), 0), ((1, 3), -1)):
+            x = Variable(np.reshape(values, shape).astype(float))
+            with GradientTape() as tape:
+                y = ops.sum(ops.cumprod(x, axis=axis))
+            assert tape.gradient(y, x).tolist() == np.reshape(expected, shape).tolist()
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def _has_numba() -> bool:
 
 def _set(setting: str, name: str, value: object, choices: tuple[str, ...]) -> None:
     """Validate and store the value of a setting; `name` is the name of the argument."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {choices}. Received: {name}={value!r:.60}")
     setattr(_settings, setting, value)
 
@@ -385,7 +385,7 @@ def floatx_scope(value: str) -> Iterator[None]:
     ...     floatx()
     'float64'
     """
-    if value not in FLOATS:
+    if not isinstance(value, str) or value not in FLOATS:
         raise ValueError(f"value must be one of {FLOATS}. Received: value={value!r:.60}")
     token = _floatx_scope.set(value)
     try:

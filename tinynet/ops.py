@@ -141,6 +141,8 @@ def median(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
     n = _size(rows, last)
     middle = _t.take(sort(rows, last), [(n - 1) // 2, n // 2], axis=last)
     y = _t.mean(middle, axis=last, keepdims=keepdims)
+    largest = _t.max(rows, axis=last, keepdims=keepdims)  # NaN if any element is NaN
+    y = _t.where(_t.isnan(largest), largest, y)
     return _t.reshape(y, (1,) * np.ndim(x)) if keepdims and axis is None else y
 
 
@@ -205,7 +207,10 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
     """Split an array along an axis into a list of arrays without that axis."""
-    return [_t.squeeze(part, axis) for part in split(x, num or _size(x, axis), axis)]
+    size = _size(x, axis)
+    if num not in (None, size):
+        raise ValueError(f"num must be the size {size} of the axis. Received: num={num}")
+    return [_t.squeeze(part, axis) for part in split(x, size, axis)] if size else []
 
 
 def moveaxis(x: Any, source: Any, destination: Any) -> Any:

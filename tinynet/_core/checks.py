@@ -173,7 +173,7 @@ def type_name(value: Any, default: str | None = None) -> str:
     is_one = not isinstance(value, dict | list | tuple | None) and (not name or name.isidentifier())
     with contextlib.suppress(TypeError, ValueError, SyntaxError):
         found = np.dtype(value) if is_one and name[:1] != "a" else None  # "a" was a name of bytes
-    if found is None or found.kind not in "fiub":
+    if found is None or found.kind not in "fiub" or found.itemsize > 8:
         raise ValueError(
             "dtype must be a real numeric type, such as 'float32'. "
             f"Received: dtype={shorten(value)}"

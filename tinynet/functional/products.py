@@ -49,10 +49,22 @@ def matmul_backward(
 
 def _axes(x1: Array, x2: Array, axes: Any) -> tuple[list[int], list[int]]:
     """Return the axes of each array that a tensor product sums over, as non-negative integers."""
-    if isinstance(axes, int | np.integer):
-        return [*range(x1.ndim - int(axes), x1.ndim)], [*range(int(axes))]
-    first, second = (np.atleast_1d(a) for a in axes)
-    return [int(a) % x1.ndim for a in first], [int(a) % x2.ndim for a in second]
+    most = min(x1.ndim, x2.ndim)
+    if type(axes) is int or isinstance(axes, np.integer):
+        is_valid = 0 <= axes <= most
+        pair = [np.arange(x1.ndim - axes, x1.ndim), np.arange(axes)]
+    else:
+        pair = [np.atleast_1d(a) for a in axes] if np.iterable(axes) else []
+        is_valid = len(pair) == 2 and pair[0].shape == pair[1].shape == (pair[0].size,)
+        for a, x in zip(pair, (x1, x2), strict=False):
+            is_valid &= not a.size or (a.dtype.kind == "i" and (abs(2 * a + 1) < 2 * x.ndim).all())
+    if not is_valid:
+        raise ValueError(
+            f"axes must be an integer from 0 to {most}, or two lists of axes of equal length. "
+            f"Received: axes={axes}"
+        )
+    first, second = ([int(a) % x.ndim for a in own] for own, x in zip(pair, (x1, x2), strict=True))
+    return first, second
 
 
 def tensordot(x1: Array, x2: Array, axes: Any = 2) -> Array:
@@ -61,10 +73,7 @@ def tensordot(x1: Array, x2: Array, axes: Any = 2) -> Array:
     >>> tensordot(np.array([[2.0, 3.0]]), np.array([[5.0, 7.0]]), axes=([1], [1]))  # 10 + 21
     array([[31.]])
     """
-    most = min(x1.ndim, x2.ndim)
-    if isinstance(axes, int | np.integer) and not 0 <= axes <= most:
-        raise ValueError(f"axes must be between 0 and {most}, or lists. Received: axes={axes}")
-    return np.asarray(np.tensordot(x1, x2, axes))
+    return np.asarray(np.tensordot(x1, x2, _axes(x1, x2, axes)))
 
 
 def tensordot_backward(d_y: Array, y: Array, x1: Array, x2: Array, axes: Any = 2) -> Any:

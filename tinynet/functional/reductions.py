@@ -199,8 +199,17 @@ def cumprod(x: Array, axis: int | None = None, dtype: Any = None) -> Array:
 def cumprod_backward(
     d_y: Array, y: Array, x: Array, axis: int | None = None, dtype: Any = None
 ) -> Array:
-    """Compute the gradient of `cumprod`: the reverse cumulative sum of ``d_y * y``, divided by x.
+    """Compute the gradient of `cumprod` in reverse order, since ``y[i] = y[i - 1] * x[i]``.
 
-    x[i] is a factor of y[i] and all later elements, and dy[j] / dx[i] = y[j] / x[i].
+    y[i] contributes to y[i + 1], so its total gradient is d[i] = d_y[i] + x[i + 1] * d[i + 1]; and
+    d_x[i] = y[i - 1] * d[i].
+
+    >>> cumprod_backward(np.ones(3), None, np.array([2.0, 0.0, 3.0]))  # y = [a, a b, a b c]
+    array([1., 8., 0.])
     """
-    return cumsum_backward(d_y * y, y, x, axis) / x
+    flat = [a.reshape(-1) if axis is None else a for a in (x, d_y)]
+    rows, d = (np.moveaxis(a, axis or 0, 0).copy() for a in flat)
+    for i in reversed(range(len(rows) - 1)):
+        d[i] += rows[i + 1] * d[i + 1]
+    before = np.cumprod(np.concatenate([np.ones_like(rows[:1]), rows[:-1]]), axis=0)
+    return np.moveaxis(before * d, 0, axis or 0).reshape(x.shape)

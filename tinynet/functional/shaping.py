@@ -6,7 +6,8 @@ gradients of elements that were copied. Operations with integer results have non
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -155,9 +156,29 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: Any =
     """Pad each axis at both ends, with a constant or with elements of x, as `numpy.pad` does."""
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f"mode must be a mode of ops.pad, such as 'edge'. Received: mode={mode!r}")
-    constant = {} if constant_values is None else {"constant_values": constant_values}
-    options: Any = {"mode": mode, **constant}
-    return np.asarray(np.pad(x, np.broadcast_to(pad_width, (x.ndim, 2)), **options))
+    options: Any = {"mode": mode}
+    if constant_values is not None:
+        constant = np.asarray(constant_values)
+        is_exact = x.dtype.kind == "f" or (constant.astype(x.dtype) == constant).all()
+        if mode != "constant" or not is_exact:
+            raise ValueError(
+                f"constant_values must be numbers of type {x.dtype}, or None if mode is not "
+                f"'constant'. Received: constant_values={constant_values}, mode={mode!r}"
+            )
+        options["constant_values"] = constant
+    return np.asarray(np.pad(x, _widths(pad_width, x.ndim), **options))
+
+
+def _widths(pad_width: Any, ndim: int) -> Array:
+    """Return the widths before and after each axis, shape (ndim, 2)."""
+    widths = np.asarray(pad_width)
+    with contextlib.suppress(ValueError):  # raised if the shape is not that of pairs
+        if widths.dtype.kind in "iu" and (widths >= 0).all():
+            return np.broadcast_to(widths, (ndim, 2))
+    raise ValueError(
+        f"pad_width must be a non-negative integer, or a pair of them for each of the {ndim} axes. "
+        f"Received: pad_width={pad_width}"
+    )
 
 
 def pad_backward(
@@ -325,7 +346,7 @@ def searchsorted(sorted_sequence: Array, values: Array, side: str = "left") -> A
     return np.searchsorted(sorted_sequence, values, side).astype(np.int32)  # type: ignore[call-overload]
 
 
-def split_sections(size: int, sections: int | Sequence[int]) -> list[int]:
+def split_sections(size: int, sections: Any) -> list[int]:
     """Return the indices at which to split an axis.
 
     `sections` is a number of equal sections, or a list of indices.
@@ -333,11 +354,11 @@ def split_sections(size: int, sections: int | Sequence[int]) -> list[int]:
     >>> split_sections(6, 3)
     [2, 4]
     """
-    if isinstance(sections, int):
-        if size % sections:
-            raise ValueError(
-                f"indices_or_sections must divide the axis of size {size}. "
-                f"Received: indices_or_sections={sections}"
-            )
-        return list(range(size // sections, size, size // sections))
-    return [*map(int, sections)]
+    if np.ndim(sections) == 1:
+        return [*map(int, sections)]
+    if not isinstance(sections, int | np.integer) or sections < 1 or size % sections:
+        raise ValueError(
+            f"indices_or_sections must be a list of indices, or a positive integer that divides "
+            f"the size {size} of the axis. Received: indices_or_sections={sections}"
+        )
+    return [i * (size // sections) for i in range(1, sections)]

@@ -381,6 +381,7 @@ def _one_hot(
     x: Array, num_classes: int, axis: int = -1, dtype: Any = None, sparse: bool = False
 ) -> Array:
     """Return one-hot vectors: 1 at the index, else 0; all 0 if the index is out of range."""
+    x = np.trunc(x) if x.dtype.kind == "f" else x
     return shaping.one_hot(x, num_classes, axis, dtype or config.floatx())
 
 
@@ -424,7 +425,7 @@ for _names, _inputs, _convert, _options in (
     ("all any", 1, as_arrays, {"axis": None, "keepdims": False}),
     ("isclose", 2, alike, _CLOSE),
     ("zeros_like ones_like", 1, as_arrays, {"dtype": None}),
-    ("round", 1, as_arrays, {"decimals": 0}),
+    ("round", 1, as_numbers, {"decimals": 0}),
 ):
     for _name in _names.split():
         TABLE[_name] = Operation(
