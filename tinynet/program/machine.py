@@ -369,7 +369,7 @@ class Machine:
             if isinstance(key, Node) and key in self._group_of and not self._stored(key):
                 register = _register_of(key)
             is_register = isinstance(register, Register) and register.itemsize == 4
-            if not is_register or register.given or key in self._registers:
+            if not is_register or register.given is not None or key in self._registers:
                 return
             registers[key] = register.numbers(self.batch)
         if len(registers) == len(values) > 1:
