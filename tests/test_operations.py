@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests import RandomNumbers, mostly_wide, newer_keras
-from tinynet import Input, Variable, config, initializers, ops, random
+from tinynet import Input, Sequential, Variable, config, initializers, layers, ops, random
 from tinynet.program import GradientTape
 from tinynet.program.nested import flattened
 from tinynet.program.tensor import as_tensor
@@ -457,7 +457,7 @@ def test_float32_operations_match_keras(keras: Any) -> None:
 # float32 where Keras uses float64.
 IN_FLOATS = {
     *("moments", "batch_normalization", "layer_normalization", "rms_normalization"),
-    *("relu", "relu6", "soft_shrink", "select", "bincount"),
+    *("soft_shrink", "select", "bincount"),
 }
 
 
@@ -674,6 +674,24 @@ CALLS = """
     ops.pad(np.ones(2, "int32"), 1, constant_values=2)
     ops.one_hot([0.7, 1.2], 2)
     ops.round(np.uint8([5]))
+    ops.clip(np.float32([1, 5]), 0, np.float64(3))
+    ops.clip(np.float32([1, 5]), np.zeros(2), [3.0, 4.0])
+    ops.clip(np.int32([1, 5]), np.int32([2, 2]), 3)
+    ops.bitwise_and(np.int32([6, 5]), np.int32([3, 4]))
+    ops.bitwise_or(np.int32([6, 5]), 3)
+    ops.bitwise_xor([6, 5], [True, False])
+    ops.bitwise_and(np.uint8([6]), np.int32([3]))
+    ops.bitwise_not(np.int32([6, 5]))
+    ops.bitwise_invert(np.uint8([6, 5]))
+    ops.left_shift([1, 2], [3, 4])
+    ops.bitwise_right_shift(np.int32([8, -8]), 1)
+    ops.relu(np.int32([-1, 7]))
+    ops.relu(np.int8([-1, 7]))
+    ops.relu6(np.uint8([1, 7]))
+    ops.linspace(0, 1, 3, dtype="int32")
+    ops.linspace(np.zeros(2), 1, 3)
+    ops.linspace(np.float32(0), 1, 1, retstep=True)
+    ops.linspace(0, 1, 0)
 """
 
 
@@ -687,6 +705,7 @@ ERRORS = """
     ops.split(np.ones(4), -2)
     ops.split(np.ones(4), 2.0)
     ops.unstack(np.ones(4), 3)
+    ops.linspace(0, 1, -1)
     ops.tensordot(np.ones((2, 2)), np.ones((2, 2)), 1.0)
     ops.tensordot(np.ones((2, 2)), np.ones((2, 2)), None)
     ops.tensordot(np.ones((2, 2)), np.ones((2, 2)), True)
@@ -708,6 +727,93 @@ def test_invalid_arguments_are_errors(call: str) -> None:
     expected = r"(indices_or_sections|num|axes|pad_width|constant_values) must be .* Received: \1="
     with pytest.raises(ValueError, match=expected):
         eval(call, {"np": np, "ops": ops})
+
+
+def test_bitwise_operators() -> None:
+    x, mask = as_tensor(np.int32([6, 5])), as_tensor(np.array([True, False]))
+    assert [y.tolist() for y in (x & 3, x | 1, x ^ 3, ~x, x << 1, np.bitwise_and(x, 4))] == [
+        *([2, 1], [7, 5], [5, 6], [-7, -6], [12, 10], [4, 4])
+    ]
+    assert [y.tolist() for y in (mask & True, mask ^ [True, True], ~mask, mask & 1)] == [
+        *([True, False], [False, True], [False, True], [1, 0])
+    ]
+    symbolic = Input((2,))
+    assert ((symbolic > 0) ^ (symbolic < 1)).dtype == "bool"
+    with pytest.raises(ValueError, match=r"must be integers or bools .* Received: dtype float64"):
+        as_tensor(np.ones(2)) & mask
+
+
+GRADIENTS: dict[str, Any] = {
+    "clip": (lambda ops, x, y: ops.clip(x, y, 1.0), [-1.0, 0.5, 2.0], [0.0, 0.0, 0.0]),
+    "clip above": (lambda ops, x, y: ops.clip(x, -2, y), [-1.0, 0.5, 2.0], [0.0, 1.0, 1.0]),
+    "linspace": (lambda ops, x, y: ops.linspace(x, y, 4, axis=-1), [1.0, 2.0], [3.0, 5.0]),
+    "linspace of scalars": (lambda ops, x, y: ops.linspace(x[0], y[1], 3), [1.0, 2.0], [3.0, 5.0]),
+    "sum of two types": (lambda ops, x, y: ops.add(x, y * np.float32(2)), [1.0, 2.0], [3.0, 4.0]),
+}
+TYPES = [("float32", "float32"), ("float32", "float64"), ("float16", "float32")]
+
+
+@pytest.mark.parametrize("dtypes", TYPES)
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_with_respect_to_both_match_keras(name: str, dtypes: Any, keras: Any) -> None:
+    """The gradient with respect to an input has its dtype, whatever the dtype of the other."""
+    from reference.keras_net import tf
+
+    if "clip" in name:
+        dtypes = dtypes[:1] * 2  # TensorFlow requires one dtype
+    function, *values = GRADIENTS[name]
+    found = []
+    for library, tape, variable in (
+        (ops, GradientTape, Variable),
+        (keras.ops, tf.GradientTape, tf.Variable),
+    ):
+        inputs = [variable(np.array(v, t)) for v, t in zip(values, dtypes, strict=True)]
+        with tape() as running:
+            y = library.sum(library.square(function(library, *inputs)))
+        found.append(running.gradient(y, inputs))
+    for a, b in zip(*found, strict=True):
+        b = np.asarray(b if b is None else tf.convert_to_tensor(b))
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-3 if "float16" in dtypes else 1e-6)
+
+
+@pytest.mark.parametrize("clip", [ops.clip, np.clip])
+@pytest.mark.parametrize("make", [Variable, as_tensor])
+def test_clip_with_array_bounds(clip: Any, make: Any) -> None:
+    """The result has the dtype of x, and the gradients that of their inputs."""
+    x, low, high = make(np.float32([-1, 0.5, 2])), make(np.zeros(3)), make(np.float64(1))
+    with GradientTape() as tape:
+        tape.watch([x, low, high])
+        y = clip(x, low, high)
+    assert (y.tolist(), y.dtype) == ([0, 0.5, 1], np.float32)
+    gradients = tape.gradient(y, [x, low, high], [1.0, 10.0, 100.0])
+    assert [d.tolist() for d in gradients] == [[0, 10, 0], [1, 0, 0], 100]
+    assert [d.dtype for d in gradients] == [np.float32, np.float64, np.float64]
+
+
+def test_clip_with_a_weight_as_bound() -> None:
+    class Capped(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.cap = self.add_weight(shape=(), initializer="ones")
+
+        def call(self, x: Any) -> Any:
+            return ops.clip(x, 0.0, self.cap)
+
+    model = Sequential([Capped()])
+    model.compile("sgd", "mse")
+    x = np.float32([[-1, 3], [0.5, 1.5]])
+    assert model(x).numpy().tolist() == [[0, 1], [0.5, 1]]
+    # The loss is ((1 - 3)**2 + (1 - 1.5)**2 + 1**2) / 4; its gradient -1.25, times 0.01 subtracted.
+    model.fit(x, x, epochs=1, batch_size=2, verbose=0)
+    np.testing.assert_allclose(model.layers[0].cap.numpy(), 1.0125, rtol=1e-6)
+
+
+def test_bincount_gradient_of_weights() -> None:
+    weights = Variable([1.0, 2.0, 3.0])
+    with GradientTape() as tape:
+        y = ops.bincount([0, 2, 0], weights, minlength=4)
+    assert y.tolist() == [4, 0, 2, 0]
+    assert tape.gradient(y, weights, [5.0, 6.0, 7.0, 8.0]).tolist() == [5, 7, 5]
 
 
 def test_cumprod_gradient_with_zeros() -> None:

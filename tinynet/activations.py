@@ -18,7 +18,7 @@ from tinynet._core import Registry, checks, suggestions
 from tinynet._core.cached_property import cached_property
 from tinynet.program import TABLE, Array, Operation, Tensor, TensorMethods, as_tensor
 from tinynet.program.layer_operations import Activated
-from tinynet.program.operations import as_floats
+from tinynet.program.operations import as_floats, as_numbers
 from tinynet.program.tape import pull_back
 from tinynet.program.variable import copies, value_of
 
@@ -264,6 +264,11 @@ class Rectifier(Activation):
         super().__init__(
             name, doc, **{"negative_slope": 0.0, "max_value": None, "threshold": 0.0, **options}
         )
+
+    @cached_property
+    def operation(self) -> Activated:
+        """Operation that applies the activation; of integers, `relu` and `relu6` are integers."""
+        return Activated(self, as_numbers if self in (relu, relu6) else as_floats)
 
     def _run(self, end: str, *arrays: Any) -> Array:
         if self is relu:

@@ -24,7 +24,7 @@ import numpy as np
 
 from tinynet import activations, config
 from tinynet._core import Registry
-from tinynet._core.checks import type_name
+from tinynet._core.checks import type_name, whole
 from tinynet.functional.shaping import split_sections
 from tinynet.program import TABLE, Tensor, apply, as_tensor
 from tinynet.program.nested import flattened
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 _t = SimpleNamespace(**TABLE)
 globals().update(TABLE)
 abs, amax, amin, true_divide = _t.absolute, _t.max, _t.min, _t.divide
+bitwise_invert, left_shift = _t.bitwise_not, _t.bitwise_left_shift
+right_shift = _t.bitwise_right_shift
 
 for _name in (
     *("relu", "relu6", "sigmoid", "softmax", "log_softmax", "softplus", "softsign", "silu"),
@@ -561,9 +563,9 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) ->
     """Return evenly spaced values in ``[start, stop)``; int32 if all arguments are integers."""
     start, stop = (0, start) if stop is None else (start, stop)
     step = 1 if step is None else step
-    whole = builtins.all(isinstance(v, int | np.integer) for v in (start, stop, step))
+    is_whole = builtins.all(isinstance(v, int | np.integer) for v in (start, stop, step))
     values = np.arange(start, stop, step)
-    if whole and dtype is None:
+    if is_whole and dtype is None:
         return as_tensor(as_default(values))
     return as_tensor(values.astype(type_name(dtype, config.floatx())))
 
@@ -578,10 +580,14 @@ def linspace(
     axis: int = 0,
 ) -> Any:
     """Return `num` evenly spaced values from `start` to `stop`, including `stop` if `endpoint`."""
-    start, stop = to_array(start), to_array(stop)
-    values, step = np.linspace(start, stop, num, endpoint, retstep=True, axis=axis)
-    spaced = as_tensor(values.astype(type_name(dtype, config.floatx())))
-    return (spaced, as_tensor(step)) if retstep else spaced
+    kind = type_name(dtype, _t.divide(_t.add(start, stop), 1).dtype)
+    start, stop = (convert_to_tensor(x, "float64") for x in (start, stop))
+    intervals = whole("num", num, 0) - bool(endpoint)
+    shares = np.arange(num) / builtins.max(intervals, 1)
+    shares = shares.reshape(-1, *[1] * np.ndim(start + stop))
+    spaced = moveaxis(_t.cast(start * (1 - shares) + stop * shares, kind), 0, axis)
+    step = _t.cast((stop - start) / (intervals or np.nan), kind)
+    return (spaced, step) if retstep else spaced
 
 
 def nonzero(x: Any) -> Any:
@@ -593,8 +599,8 @@ def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = Fal
     """Count the occurrences of each non-negative integer, or sum the weights of the occurrences."""
     if weights is None:
         return as_tensor(np.bincount(to_array(x), minlength=minlength).astype(np.int32))
-    weights = np.asarray(to_array(weights))
-    return as_tensor(np.bincount(to_array(x), weights, minlength).astype(weights.dtype))
+    n = np.bincount(to_array(x), minlength=minlength).size
+    return scatter(_t.expand_dims(x, -1), weights, (n,))
 
 
 def unique(

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinynet.kernels.chain import OPERATIONS
-from tinynet.program.tensor import NUMPY_NAMES
+from tinynet.program.tensor import LOGICAL, NUMPY_NAMES
 
 Array = np.ndarray[Any, Any]
 
@@ -294,9 +294,11 @@ def _call(function: Any, operands: Any) -> Traced:
     """Record an elementwise operation, possibly as a composition of others."""
     name = function.__name__
     name = _NAMES.get(name, name)
-    composed = _COMPOSED.get(name)
     xs = [as_traced(x) for x in operands]
     kinds = {x.dtype.kind for x in xs}
+    if kinds == {"b"}:
+        name = LOGICAL.get(name, name)
+    composed = _COMPOSED.get(name)
     if "i" in kinds and "f" not in map(_kind, operands):
         _refuse_integers(name, xs)
     if kinds == {"b"} and name in _OF_MASKS:
@@ -568,7 +570,6 @@ _COMPOSED: dict[str, Callable[..., Any]] = {
     "cosh": lambda x: (np.exp(x) + np.exp(-x)) / 2,
     "log2": lambda x: np.log(x) * np.float32(1 / math.log(2)),
     "log10": lambda x: np.log(x) * np.float32(1 / math.log(10)),
-    "bitwise_xor": lambda a, b: a != b,
     "logical_xor": lambda a, b: (a != 0) != (b != 0),
 }
 

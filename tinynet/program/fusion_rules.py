@@ -126,7 +126,7 @@ def gate(groups: list[Group], kept: set[Node]) -> None:
         if not _matches(d_z, ("multiply", "d_y", ("greater", "y", "zero")), values):
             continue
         y, zero = values["y"], values["zero"]
-        is_there = isinstance(y.source, Register) and not y.source.given
+        is_there = isinstance(y.source, Register) and y.source.given is None
         is_zero = zero.operation == "constant" and zero.source == 0
         if d_z in kept or not is_zero or not is_there or y.result != d_y.result:
             continue

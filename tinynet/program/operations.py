@@ -23,6 +23,7 @@ from tinynet.functional.arithmetic import sum_to_shape
 from tinynet.program.formula import Traced
 from tinynet.program.symbols import check_product
 from tinynet.program.tensor import (
+    LOGICAL,
     TABLE,
     Array,
     Tensor,
@@ -330,11 +331,12 @@ def _chain_rule(slopes: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
 
 def _takes(inputs: int, **options: Any) -> inspect.Signature:
     """Return the signature of a NumPy function in `keras.ops`."""
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     names = dict.fromkeys(["x"] if inputs == 1 else ["x1", "x2"], inspect.Parameter.empty)
-    return inspect.Signature(
-        [inspect.Parameter(n, kind, default=v) for n, v in {**names, **options}.items()]
-    )
+    return inspect.Signature([_parameter(n, v) for n, v in {**names, **options}.items()])
+
+
+def _parameter(name: str, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
 
 
 def _argmax(x: Array, axis: int | None = None, keepdims: bool = False) -> Any:
@@ -399,7 +401,7 @@ for _name, (_function, *_slopes) in arithmetic.ELEMENTWISE.items():
     )
 # Functions of `functional`, with their backward functions if they have one.
 for _module, _inputs, _convert, _names in (
-    (arithmetic, 1, as_arrays, "clip nan_to_num"),
+    (arithmetic, 1, as_arrays, "nan_to_num"),
     (arithmetic, 3, _choice, "where"),
     (reductions, 1, as_arrays, "max min"),
     (reductions, 1, as_sums, "sum prod"),
@@ -437,6 +439,63 @@ for _function in _argmax, _argmin, _argsort, _count_nonzero, _one_hot, _stop_gra
 TABLE["digitize"] = Operation("digitize", _digitize, None, 2, as_arrays)
 TABLE["identity_of"] = Operation("identity_of", _identity_of, lambda d_y, y, x: d_y, 1, as_arrays)
 TABLE["copy"] = Operation("copy", _copy, lambda d_y, y, x: d_y, 1, as_arrays)
+
+
+class _Bitwise(Operation):
+    """Bitwise operation of integers; for bools, the logical operation, which has a kernel."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Apply the operation."""
+        inputs = self.__signature__.bind(*args, **options).args if options else args
+        is_logical = all(getattr(x, "dtype", type(x)) in (bool, "bool") for x in inputs)
+        return TABLE[LOGICAL[self.name]](*inputs) if is_logical else super().__call__(*inputs)
+
+
+def _integers(values: list[Any]) -> list[Any]:
+    """Convert to integers of one dtype, as the operands of a bitwise operation."""
+    arrays = alike(values)
+    for x in arrays:
+        if np.asarray(x).dtype.kind not in "iub":
+            raise ValueError(
+                "x and y must be integers or bools in a bitwise operation. "
+                f"Received: dtype {np.asarray(x).dtype}"
+            )
+    return arrays
+
+
+for _name, _class, _function in (
+    ("bitwise_and", _Bitwise, np.bitwise_and),
+    ("bitwise_or", _Bitwise, np.bitwise_or),
+    ("bitwise_xor", _Bitwise, np.bitwise_xor),
+    ("bitwise_not", _Bitwise, np.invert),
+    ("bitwise_left_shift", Operation, np.left_shift),
+    ("bitwise_right_shift", Operation, np.right_shift),
+):
+    _own = inspect.Signature([_parameter(n) for n in "xy"[: _function.nin]])
+    TABLE[_name] = _class(_name, _function, None, _function.nin, _integers, _own)
+
+
+class _Clip(Operation):
+    """Clipping; bounds other than numbers are inputs of `maximum` and `minimum`, with gradients."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Apply the operation."""
+        plain = {int, float, type(None)}
+        if plain.issuperset(map(type, (*args[1:], *options.values()))):
+            return super().__call__(*args, **options)
+        y, *bounds = self.__signature__.bind(*args, **options).args
+        bounds = [b.item() if isinstance(b, np.generic) else b for b in bounds]
+        if plain.issuperset(map(type, bounds)):
+            return super().__call__(y, *bounds)
+        y = y if hasattr(y, "dtype") else TABLE["identity_of"](y)
+        for limit, bound in zip((TABLE["maximum"], TABLE["minimum"]), bounds, strict=True):
+            if type(bound) not in plain and np.dtype(y.dtype).kind == "f":
+                bound = TABLE["cast"](bound, y.dtype)
+            y = y if bound is None else limit(y, bound)
+        return y
+
+
+TABLE["clip"] = _Clip("clip", arithmetic.clip, arithmetic.clip_backward, 1, as_numbers)
 
 
 class LookUp(Operation):

@@ -23,7 +23,14 @@ def _backward(call: Instruction, d_y: Any, needs: list[bool]) -> Sequence[Any]:
     found = call.operation.gradients(d_y, y, call.arrays, call.options, needs, call.work, None)
     if call.work is not None:  # the next call reuses its buffers
         found = [d if d is None else np.array(d) for d in found]
-    return found
+    return [_in_dtype(d, i) for d, i in zip(found, call.inputs, strict=True)]
+
+
+def _in_dtype(d: Any, x: Any) -> Any:
+    """Convert a gradient to the dtype of its input, which the operation may have converted."""
+    if d is None or not hasattr(x, "dtype") or d.dtype == x.dtype:
+        return d
+    return d.astype(x.dtype) if np.dtype(x.dtype).kind == "f" else None
 
 
 def _refuse(d_y: Array, y: Array) -> Any:

@@ -21,9 +21,11 @@ TABLE: dict[str, Any] = {}
 NUMPY_NAMES = {
     **{"amax": "max", "amin": "min", "true_divide": "divide", "remainder": "mod"},
     **{"float_power": "power", "pow": "power", "fabs": "absolute", "concat": "concatenate"},
-    **{"bitwise_and": "logical_and", "bitwise_or": "logical_or", "invert": "logical_not"},
-    "permute_dims": "transpose",
+    **{"invert": "bitwise_not", "left_shift": "bitwise_left_shift"},
+    **{"right_shift": "bitwise_right_shift", "permute_dims": "transpose"},
 }
+#: Bitwise operations of bools, which are logical.
+LOGICAL = {f"bitwise_{name}": f"logical_{name}" for name in ("and", "or", "xor", "not")}
 
 
 class NotInPlace:
