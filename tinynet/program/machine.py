@@ -366,7 +366,7 @@ class Machine:
         for value in values:
             key = _owner(value) if isinstance(value, Node) else value
             register = key
-            if isinstance(key, Node) and key in self._group_of and not self._stored(key):
+            if isinstance(key, Node) and key in self._group_of and self._stored(key) is None:
                 register = _register_of(key)
             is_register = isinstance(register, Register) and register.itemsize == 4
             if not is_register or register.given is not None or key in self._registers:
