@@ -81,6 +81,9 @@ class Operation:
     stateful = False
     #: Whether the operation keeps buffers, or values for its gradients, in a `Workspace`.
     has_work = False
+    #: Function of the operation and its arguments that applies other operations and returns their
+    #: result, or returns None if the operation itself applies.
+    instead: Callable[..., Any] | None = None
 
     def __init__(
         self,
@@ -110,6 +113,11 @@ class Operation:
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Apply the operation; lists and numbers are converted to arrays."""
+        if (
+            self.instead is not None
+            and (result := self.instead(self, *args, **options)) is not None
+        ):
+            return result
         n = 1 if self.inputs is None else self.inputs
         if len(args) != n or any(name in options for name in self._names[:n]):
             bound = self.__signature__.bind(*args, **options).arguments
@@ -441,14 +449,11 @@ TABLE["identity_of"] = Operation("identity_of", _identity_of, lambda d_y, y, x: 
 TABLE["copy"] = Operation("copy", _copy, lambda d_y, y, x: d_y, 1, as_arrays)
 
 
-class _Bitwise(Operation):
-    """Bitwise operation of integers; for bools, the logical operation, which has a kernel."""
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        """Apply the operation."""
-        inputs = self.__signature__.bind(*args, **options).args if options else args
-        is_logical = all(getattr(x, "dtype", type(x)) in (bool, "bool") for x in inputs)
-        return TABLE[LOGICAL[self.name]](*inputs) if is_logical else super().__call__(*inputs)
+def _logical(operation: Operation, *xs: Any, **options: Any) -> Any:
+    """Apply the logical operation, which has a kernel, if all inputs of a bitwise one are bools."""
+    xs = operation.__signature__.bind(*xs, **options).args
+    is_logical = all(getattr(x, "dtype", type(x)) in (bool, "bool") for x in xs)
+    return TABLE[LOGICAL[operation.name]](*xs) if is_logical else None
 
 
 def _integers(values: list[Any]) -> list[Any]:
@@ -463,39 +468,39 @@ def _integers(values: list[Any]) -> list[Any]:
     return arrays
 
 
-for _name, _class, _function in (
-    ("bitwise_and", _Bitwise, np.bitwise_and),
-    ("bitwise_or", _Bitwise, np.bitwise_or),
-    ("bitwise_xor", _Bitwise, np.bitwise_xor),
-    ("bitwise_not", _Bitwise, np.invert),
-    ("bitwise_left_shift", Operation, np.left_shift),
-    ("bitwise_right_shift", Operation, np.right_shift),
+for _name, _function in (
+    ("bitwise_and", np.bitwise_and),
+    ("bitwise_or", np.bitwise_or),
+    ("bitwise_xor", np.bitwise_xor),
+    ("bitwise_not", np.invert),
+    ("bitwise_left_shift", np.left_shift),
+    ("bitwise_right_shift", np.right_shift),
 ):
     _own = inspect.Signature([_parameter(n) for n in "xy"[: _function.nin]])
-    TABLE[_name] = _class(_name, _function, None, _function.nin, _integers, _own)
+    TABLE[_name] = Operation(_name, _function, None, _function.nin, _integers, _own)
+    if _name in LOGICAL:
+        TABLE[_name].instead = _logical
 
 
-class _Clip(Operation):
-    """Clipping; bounds other than numbers are inputs of `maximum` and `minimum`, with gradients."""
-
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        """Apply the operation."""
-        plain = {int, float, type(None)}
-        if plain.issuperset(map(type, (*args[1:], *options.values()))):
-            return super().__call__(*args, **options)
-        y, *bounds = self.__signature__.bind(*args, **options).args
-        bounds = [b.item() if isinstance(b, np.generic) else b for b in bounds]
-        if plain.issuperset(map(type, bounds)):
-            return super().__call__(y, *bounds)
-        y = y if hasattr(y, "dtype") else TABLE["identity_of"](y)
-        for limit, bound in zip((TABLE["maximum"], TABLE["minimum"]), bounds, strict=True):
-            if type(bound) not in plain and np.dtype(y.dtype).kind == "f":
-                bound = TABLE["cast"](bound, y.dtype)
-            y = y if bound is None else limit(y, bound)
-        return y
+def _clip_to_arrays(operation: Operation, *args: Any, **options: Any) -> Any:
+    """Apply `maximum` and `minimum`, which have gradients, unless both bounds are numbers."""
+    plain = {int, float, type(None)}
+    if plain.issuperset(map(type, (*args[1:], *options.values()))):
+        return None
+    y, *bounds = operation.__signature__.bind(*args, **options).args
+    bounds = [b.item() if isinstance(b, np.generic) else b for b in bounds]
+    if plain.issuperset(map(type, bounds)):
+        return operation(y, *bounds)
+    y = y if hasattr(y, "dtype") else TABLE["identity_of"](y)
+    for limit, bound in zip((TABLE["maximum"], TABLE["minimum"]), bounds, strict=True):
+        if type(bound) not in plain and np.dtype(y.dtype).kind == "f":
+            bound = TABLE["cast"](bound, y.dtype)
+        y = y if bound is None else limit(y, bound)
+    return y
 
 
-TABLE["clip"] = _Clip("clip", arithmetic.clip, arithmetic.clip_backward, 1, as_numbers)
+TABLE["clip"] = Operation("clip", arithmetic.clip, arithmetic.clip_backward, 1, as_numbers)
+TABLE["clip"].instead = _clip_to_arrays
 
 
 class LookUp(Operation):
