@@ -107,6 +107,13 @@ def test_value_of_weight_is_read_in_call(read: Any, eagerly: bool) -> None:
         np.testing.assert_allclose(model.predict(X, verbose=0), value * X)
 
 
+def test_weight_as_a_condition_is_an_error() -> None:
+    model = keras.Sequential([Weighted(lambda layer, x: x if layer.w else -x)])
+    model.compile(loss="mse")
+    with pytest.raises(TypeError, match=r"a condition .* of <Variable .*/w.*if layer.w else -x"):
+        model.predict(X, verbose=0)
+
+
 class Lazy(keras.Model):
     """A model that creates a layer in its first call."""
 

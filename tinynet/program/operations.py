@@ -30,6 +30,7 @@ from tinynet.program.tensor import (
     TensorMethods,
     as_default,
     as_tensor,
+    numbers,
     operand,
 )
 from tinynet.program.trace import CALL, Instruction, explain_shapes, is_symbolic, record
@@ -259,7 +260,7 @@ def stacked(values: Any) -> Any:
 
 def _as_array(value: Any) -> Array:
     """Convert to an array; Python scalars get Keras' default dtypes."""
-    return value if isinstance(value, np.ndarray) else as_default(value)
+    return value if isinstance(value, np.ndarray) else numbers("x", as_default(value), value)
 
 
 def as_arrays(values: list[Any]) -> list[Any]:
