@@ -228,6 +228,17 @@ def test_large_sparse_inputs_are_compressed(rng: np.random.Generator, batches: l
     np.testing.assert_array_equal(model.predict(x), predict_dense(model, x))
 
 
+@pytest.mark.parametrize("inner", [["Flatten"], ["Flatten", "Dense"]])
+def test_nested_network_that_flattens(rng: np.random.Generator, inner: list[str]) -> None:
+    options: Any = {"Flatten": {}, "Dense": {"units": 4}}
+    nested = keras.Sequential([getattr(keras.layers, n)(**options[n]) for n in inner])
+    model = keras.Sequential([nested, keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    x = some(rng, 700, 90).astype("float32").reshape(-1, 9, 10)
+    model.fit(x, np.zeros((700, 3)), verbose=0)
+    np.testing.assert_allclose(model.predict(x), predict_dense(model, x), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("weight", [np.inf, np.nan])
 def test_products_with_non_finite_weights(
     weight: float, rng: np.random.Generator, batches: list[int]

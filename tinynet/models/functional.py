@@ -473,7 +473,9 @@ class Network(Layer):
     def _first_layers(self, after: Layer | None = None) -> list[Any]:
         """Return the layers that receive the only input, or the output of a layer."""
         if self._graph is None:
-            row = self._layers if after is None else self._layers[self._layers.index(after) + 1 :]
+            row = self._layers
+            if after is not None:  # it may be a layer of a nested network
+                row = row[row.index(after) + 1 :] if after in row else []
             first = row[:1]
         else:
             if len(self._graph.entries) > 1:
