@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinynet._core import Configurable, Registry, argument, checks, declared
-from tinynet.program import Array, Variable, as_tensor
-from tinynet.program.tensor import TensorMethods
+from tinynet.program import Array, TensorMethods, Variable, as_tensor
 from tinynet.program.variable import value_of
 
 _registry = Registry("constraint", "keras.constraints")

@@ -233,9 +233,8 @@ def convert_to_tensor(
     >>> convert_to_tensor([1, 2]).numpy()
     array([1, 2], dtype=int32)
     """
-    plain = dtype in (string, "string") or isinstance(
-        value, int | float | np.generic | list | tuple
-    )
+    is_text = dtype in (string, "string")
+    plain = is_text or isinstance(value, int | float | np.generic | list | tuple)
     return constant(value, dtype) if plain else ops.convert_to_tensor(value, dtype)
 
 
